@@ -1,0 +1,131 @@
+import type { Ctx, Secret } from '../kernel/index.ts'
+
+/** How a credential moves from one value to the next. `in-place`: the old dies at install. `alternating`: two accounts. `dual`: two values on one account. */
+export type Strategy = 'in-place' | 'alternating' | 'dual'
+
+/** What a connector can do, as data. The engine decides by this, never by the connector's name. */
+export interface Capabilities {
+  readonly connector: string
+  readonly strategies: readonly Strategy[]
+  /** False: nobody can revoke centrally; rotations end `irrevocable`. */
+  readonly canRevoke: boolean
+  /** What is sent instead of cleartext, named as the system names it. */
+  readonly acceptsVerifier: string | null
+  readonly canListGrants: boolean
+  readonly canEndSessions: boolean
+  /** Strategies under which a session seen on the target proves use of the new value (not one of the old). */
+  readonly sessionTellsVersion: readonly Strategy[]
+  /** Whether one consumer's sessions can be told from another's (by application name). */
+  readonly sessionNamesConsumer: boolean
+  /** How long after `retire` the old value may still be accepted, milliseconds. */
+  readonly revocationLatencyMs: number
+  readonly defaultPort: number
+  /** The strategy with which the system's own root credential is rotated. */
+  readonly rootStrategy: Strategy
+}
+
+/**
+ * The answer of a probe. `accepted` and `refused` are facts about this value; `unreachable` (no answer) and `inconclusive`
+ * (an answer that says nothing of the value, for example too many connections or a locked account) prove nothing.
+ */
+export type ProbeOutcome = 'accepted' | 'refused' | 'unreachable' | 'inconclusive'
+export interface Probe {
+  readonly outcome: ProbeOutcome
+  /** The system's own code (SQLSTATE, error name), never its message text. */
+  readonly code: string
+}
+
+/** A place in the target's own order of sessions. What compares with it is the connector's own matter (time, connection id). */
+export type Mark = string
+
+export interface Session {
+  readonly id: string
+  /** The name the consumer gave itself, where the system carries one. */
+  readonly application: string | null
+  /** Host or socket it came from, for people. */
+  readonly from: string | null
+}
+
+export interface Account {
+  readonly name: string
+  readonly canLogin: boolean
+}
+
+/** Where the system is and with which root credential it is driven. */
+export interface SystemSpec {
+  readonly name: string
+  readonly address: Address
+  readonly rootAccount: string
+  /** Tried in order; the second matters only while the root credential itself is being rotated. */
+  readonly rootSecrets: readonly Secret[]
+  /** Bound of one call, milliseconds. */
+  readonly timeoutMs: number
+  /** Most root connections at once. */
+  readonly concurrent: number
+}
+
+export interface Address {
+  readonly host: string
+  readonly port: number
+  readonly database?: string
+  readonly tls: 'off' | 'require' | 'verify-full'
+  /** PEM text of the certificate authority, already read. */
+  readonly ca?: string
+}
+
+/** One account's move, as the target needs to know it. */
+export interface InstallOrder {
+  readonly account: string
+  readonly strategy: Strategy
+  readonly secret: Secret
+  /** The value in use now, if Rekey holds it and it is on the same account. */
+  readonly current: Secret | null
+}
+
+export interface RetireOrder {
+  readonly strategy: Strategy
+  /** The account that carries the old value, and the value itself if known. */
+  readonly account: string
+  readonly old: Secret | null
+  /** The value that must stay accepted, if it is on the same account; null for alternating. */
+  readonly keep: Secret | null
+}
+
+/**
+ * An open way to one system with root rights. Every method rejects with a `RekeyError` of a `target_*` code whose message and
+ * detail are free of secrets. Calling any of them twice is harmless.
+ */
+export interface Target {
+  /**
+   * Makes `secret` accepted on the account. In-place and alternating: it replaces; dual: it is added beside `current`.
+   * Sends a verifier. Resolves with a mark: sessions after it were opened with the new value (where the system can tell).
+   * `target_refused_by_policy` means the target was not changed and wants another value.
+   */
+  install(ctx: Ctx, order: InstallOrder): Promise<{ readonly mark: Mark }>
+  /** Logs in as a consumer would and logs out again, without root rights. Never rejects. */
+  probe(ctx: Ctx, account: string, secret: Secret): Promise<Probe>
+  /**
+   * Removes the old value (in-place: nothing is left to remove; alternating: the account loses its password; dual: the value is
+   * taken away and, if `old` is null, every value but `keep`). Resolves with a mark taken afterwards.
+   */
+  retire(ctx: Ctx, order: RetireOrder): Promise<{ readonly mark: Mark }>
+  /** Sessions of the account, not Rekey's own, opened before or after the mark; all of them when no mark is given. */
+  sessions(ctx: Ctx, account: string, where?: { readonly before?: Mark; readonly after?: Mark }): Promise<readonly Session[]>
+  /** Ends the account's sessions opened before the mark (all without one), waits until they are gone. Resolves with how many it ended. */
+  endSessions(ctx: Ctx, account: string, before?: Mark): Promise<number>
+  /** Accounts that exist on the system. */
+  discover(ctx: Ctx): Promise<readonly Account[]>
+  /** What the account may do, one sorted text per right, with the account's own name replaced by `@`. */
+  listGrants(ctx: Ctx, account: string): Promise<readonly string[]>
+  /** Drops idle connections that were opened with an older root secret. */
+  forgetRoot(spec: SystemSpec): Promise<void>
+  close(): Promise<void>
+}
+
+export interface Connector {
+  describe(): Capabilities
+  /** Throws `bad_input` if the name cannot be an account of this system (empty, NUL, too long, reserved). */
+  checkAccount(name: string): void
+  /** Opens nothing yet: connections are made at first use and closed when idle. */
+  open(spec: SystemSpec): Target
+}

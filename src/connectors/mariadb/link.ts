@@ -1,0 +1,139 @@
+import { connect, type Socket } from 'node:net'
+import mysql from 'mysql2'
+import { type Ctx, RekeyError, type Secret, sleep } from '../../kernel/index.ts'
+import type { Address } from '../contract.ts'
+
+/** How long a polite goodbye may take before the socket is destroyed. */
+const GOODBYE_MS = 500
+
+/** What a caller gets when its deadline passed or nobody waits any more. */
+export function gaveUp(): RekeyError {
+  return new RekeyError('target_unreachable', 'MariaDB did not answer in time.', { detail: 'deadline' })
+}
+
+/** Runs `work` with a signal that aborts after `ms`, or when `ctx` does. The timer is gone when it settles. */
+export async function withDeadline<T>(ctx: Ctx, ms: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const stop = new AbortController()
+  const abort = () => stop.abort()
+  const timer = setTimeout(abort, ms)
+  ctx.signal.addEventListener('abort', abort, { once: true })
+  if (ctx.signal.aborted) abort()
+  try {
+    return await work(stop.signal)
+  } finally {
+    clearTimeout(timer)
+    ctx.signal.removeEventListener('abort', abort)
+  }
+}
+
+/** One connection. Everything it does is bounded by a signal; whoever gives up in the middle destroys it. */
+export class Link {
+  readonly #connection: mysql.Connection
+  readonly #socket: Socket
+  #dead = false
+
+  private constructor(connection: mysql.Connection, socket: Socket) {
+    this.#connection = connection
+    this.#socket = socket
+    // Without a listener, a server that goes away while we are idle would end the process.
+    connection.on('error', () => {
+      this.#dead = true
+    })
+    socket.on('close', () => {
+      this.#dead = true
+    })
+  }
+
+  /** Connects and logs in, with no database chosen. Rejects with the library's error, or `target_unreachable` when given up. */
+  static async open(address: Address, user: string, secret: Secret, signal: AbortSignal): Promise<Link> {
+    if (signal.aborted) throw gaveUp()
+    const socket = connect({ host: address.host, port: address.port, noDelay: true })
+    // The library's own listener comes a moment later.
+    socket.on('error', () => {})
+    const connection = secret.revealText((password) =>
+      mysql.createConnection({
+        user,
+        password,
+        host: address.host,
+        stream: () => socket,
+        charset: 'utf8mb4',
+        connectAttributes: { program_name: 'rekey' },
+        ...tlsOptions(address),
+      }),
+    )
+    const link = new Link(connection, socket)
+    try {
+      await link.#bounded(signal, (done) => connection.connect((error) => done(error, undefined)))
+    } catch (error) {
+      link.destroy()
+      throw error
+    }
+    return link
+  }
+
+  /** The server's number of this session. */
+  get id(): number {
+    return this.#connection.threadId
+  }
+
+  get dead(): boolean {
+    return this.#dead
+  }
+
+  /** Rows of one statement. With `params` it is prepared on the server, so that no value is ever quoted by us. */
+  query<Row extends object>(signal: AbortSignal, sql: string, params?: readonly (string | number)[]): Promise<Row[]> {
+    return this.#bounded(signal, (done) => {
+      const answer = (error: unknown, rows: unknown) => done(error, Array.isArray(rows) ? (rows as Row[]) : [])
+      if (params === undefined) this.#connection.query(sql, answer)
+      else this.#connection.execute(sql, [...params], answer)
+    })
+  }
+
+  /** Says goodbye and waits until the socket is closed. Never rejects. */
+  async end(): Promise<void> {
+    if (this.#socket.destroyed) return
+    const closed = new AbortController()
+    this.#socket.once('close', () => closed.abort())
+    this.#connection.end(() => {})
+    await sleep(GOODBYE_MS, closed.signal)
+    this.destroy()
+  }
+
+  destroy(): void {
+    this.#dead = true
+    this.#connection.destroy()
+    this.#socket.destroy()
+  }
+
+  /** The library forgets to answer when a connection is destroyed, so the signal and the socket's end answer as well. */
+  #bounded<T>(signal: AbortSignal, start: (done: (error: unknown, value: T) => void) => void): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      const settle = (act: () => void) => {
+        signal.removeEventListener('abort', abort)
+        this.#socket.off('close', closed)
+        act()
+      }
+      const abort = () => {
+        settle(() => reject(gaveUp()))
+        this.destroy()
+      }
+      // A moment later, so that an error which the server sent before it closed is heard first.
+      const closed = () => void setImmediate(() => settle(() => reject(lost())))
+      if (signal.aborted) return abort()
+      if (this.#socket.destroyed) return reject(lost())
+      signal.addEventListener('abort', abort, { once: true })
+      this.#socket.once('close', closed)
+      start((error, value) => settle(() => (error ? reject(error) : resolve(value))))
+    })
+  }
+}
+
+function lost(): RekeyError {
+  return new RekeyError('target_unreachable', 'The connection to MariaDB broke.', { detail: 'connection lost' })
+}
+
+function tlsOptions({ tls, ca }: Address): Pick<mysql.ConnectionOptions, 'ssl'> {
+  if (tls === 'off') return {}
+  const verify = tls === 'verify-full'
+  return { ssl: { rejectUnauthorized: verify, verifyIdentity: verify, ...(ca === undefined ? {} : { ca }) } }
+}

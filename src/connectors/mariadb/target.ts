@@ -1,0 +1,149 @@
+import { type Ctx, RekeyError, type Secret } from '../../kernel/index.ts'
+import { mysqlNativeHash } from '../../seal/index.ts'
+import type { Account, InstallOrder, Mark, Probe, RetireOrder, Session, SystemSpec, Target } from '../contract.ts'
+import { serverErrno } from './faults.ts'
+import type { Link } from './link.ts'
+import { type AccountName, formatAccount, parseAccount, quoteAccount } from './names.ts'
+import { OwnProbes, probeLogin } from './probe.ts'
+import { Roots } from './roots.ts'
+import { belongs, formatMark, isAfter, killSessions, listSessions, otherHosts, parseMark, serverTimes } from './sessions.ts'
+import { grantText, identified, nativeWay, readWays, type Way, withoutWay, withWay } from './ways.ts'
+
+const LIST_ACCOUNTS = `SELECT User AS user, Host AS host, COALESCE(JSON_VALUE(Priv, '$.account_locked'), '0') IN ('1', 'true') AS locked
+  FROM mysql.global_priv WHERE NOT COALESCE(JSON_VALUE(Priv, '$.is_role'), '0') IN ('1', 'true') ORDER BY User, Host`
+const READ_ACCOUNT = 'SELECT CAST(Priv AS CHAR) AS priv FROM mysql.global_priv WHERE User = ? AND Host = ?'
+/** SELECT denied on a table, or on the database. */
+const MAY_NOT_READ: readonly (number | null)[] = [1142, 1044]
+
+/** A MariaDB driven with root rights. See `Target` for what each method promises. */
+export class MariadbTarget implements Target {
+  readonly #roots: Roots
+  readonly #probes = new OwnProbes()
+
+  constructor(spec: SystemSpec) {
+    this.#roots = new Roots(spec)
+  }
+
+  /**
+   * Dual keeps every way in which the account logs in at present (not only `current`: should the declared value be wrong, its users
+   * would lose theirs before they have the new one) and puts the new value beside them.
+   */
+  async install(ctx: Ctx, order: InstallOrder): Promise<{ readonly mark: Mark }> {
+    const account = checked(order.account, order.strategy)
+    const way = wayOf(order.secret)
+    return this.#roots.run(ctx, async (link, signal) => {
+      const ways = order.strategy === 'in-place' ? [way] : withWay(await presentWays(link, signal, account, order.current), way)
+      await link.query(signal, `ALTER USER ${quoteAccount(account)} ${identified(ways)}`)
+      return this.#takeMark(link, signal)
+    })
+  }
+
+  /** Dual leaves only `keep`. Without `keep` (the first value was unknown, and its rotation is undone) only `old` is taken away. */
+  async retire(ctx: Ctx, order: RetireOrder): Promise<{ readonly mark: Mark }> {
+    const account = checked(order.account, order.strategy)
+    return this.#roots.run(ctx, async (link, signal) => {
+      if (order.strategy === 'dual') {
+        const ways = order.keep ? [wayOf(order.keep)] : await waysWithout(link, signal, account, order.old)
+        await link.query(signal, `ALTER USER ${quoteAccount(account)} ${identified(ways)}`)
+      }
+      return this.#takeMark(link, signal)
+    })
+  }
+
+  probe(ctx: Ctx, account: string, secret: Secret): Promise<Probe> {
+    return probeLogin(ctx, this.#roots.spec, account, secret, this.#probes)
+  }
+
+  /** A session whose host fits several accounts of the same user name is listed, but never as one after a mark: it may prove nothing. */
+  async sessions(ctx: Ctx, account: string, where: { readonly before?: Mark; readonly after?: Mark } = {}): Promise<readonly Session[]> {
+    const name = parseAccount(account)
+    const before = where.before === undefined ? null : parseMark(where.before)
+    const after = where.after === undefined ? null : parseMark(where.after)
+    return this.#roots.run(ctx, async (link, signal) => {
+      const rows = await listSessions(link, signal, name.user, this.#own())
+      const others = await otherHosts(link, signal, name)
+      const { start } = await serverTimes(link, signal)
+      return rows
+        .filter((row) => row.user === name.user)
+        .filter((row) => (after ? ['ours'] : ['ours', 'doubtful']).includes(belongs(name, others, row.from)))
+        .filter((row) => (before === null || !isAfter(before, start, row.id)) && (after === null || isAfter(after, start, row.id)))
+        .map((row) => ({ id: String(row.id), application: null, from: row.from || null }))
+    })
+  }
+
+  async endSessions(ctx: Ctx, account: string, before?: Mark): Promise<number> {
+    const name = parseAccount(account)
+    const place = before === undefined ? null : parseMark(before)
+    const withinMs = this.#roots.spec.timeoutMs * 0.9
+    return this.#roots.run(ctx, (link, signal) =>
+      killSessions(ctx, link, signal, { account: name, before: place, own: () => this.#own(), withinMs }),
+    )
+  }
+
+  /** Roles are left out: nobody logs in as one. */
+  async discover(ctx: Ctx): Promise<readonly Account[]> {
+    const rows = await this.#roots.run(ctx, (link, signal) => link.query<AccountName & { locked: number }>(signal, LIST_ACCOUNTS))
+    return rows.map((row) => ({ name: formatAccount(row), canLogin: Number(row.locked) === 0 }))
+  }
+
+  /** Rights given to the account itself; of a role only that it is given, not what it holds. */
+  async listGrants(ctx: Ctx, account: string): Promise<readonly string[]> {
+    const quoted = quoteAccount(parseAccount(account))
+    const rows = await this.#roots.run(ctx, (link, signal) => link.query<Record<string, string>>(signal, `SHOW GRANTS FOR ${quoted}`))
+    return rows.map((row) => grantText(Object.values(row)[0] ?? '', quoted)).sort()
+  }
+
+  forgetRoot(spec: SystemSpec): Promise<void> {
+    return this.#roots.forget(spec)
+  }
+
+  close(): Promise<void> {
+    return this.#roots.close()
+  }
+
+  #own(): number[] {
+    return [...this.#roots.ids(), ...this.#probes.ids()]
+  }
+
+  async #takeMark(link: Link, signal: AbortSignal): Promise<{ mark: Mark }> {
+    const times = await serverTimes(link, signal)
+    return { mark: formatMark({ ...times, id: await this.#roots.newestId(signal) }) }
+  }
+}
+
+function checked(account: string, strategy: InstallOrder['strategy']): AccountName {
+  if (strategy === 'alternating') throw new RekeyError('target_unsupported', 'MariaDB is rotated in-place or dual, not alternating.')
+  return parseAccount(account)
+}
+
+/** Throws `bad_input` for a value that is not text: the server would take its hash, but nobody could log in with it. */
+function wayOf(secret: Secret): Way {
+  secret.revealText(() => undefined)
+  return nativeWay(mysqlNativeHash(secret))
+}
+
+/** What logs in at present. If root may not read it, what we know must do; if we know nothing, nobody's access is risked. */
+async function presentWays(link: Link, signal: AbortSignal, account: AccountName, current: Secret | null): Promise<Way[]> {
+  try {
+    return await readAccount(link, signal, account)
+  } catch (error) {
+    if (!MAY_NOT_READ.includes(serverErrno(error))) throw error
+    if (current) return [wayOf(current)]
+    throw new RekeyError('target_conflict', 'Root may not read how the account logs in, and its present value is not known.', {
+      hint: 'GRANT SELECT ON mysql.* TO root, or declare the current value.',
+    })
+  }
+}
+
+async function waysWithout(link: Link, signal: AbortSignal, account: AccountName, old: Secret | null): Promise<Way[]> {
+  if (old === null) throw new RekeyError('target_conflict', 'Neither the value to remove nor the one to keep is known.')
+  return withoutWay(await readAccount(link, signal, account), wayOf(old))
+}
+
+async function readAccount(link: Link, signal: AbortSignal, account: AccountName): Promise<Way[]> {
+  const [row] = await link.query<{ priv: string }>(signal, READ_ACCOUNT, [account.user, account.host])
+  if (row === undefined) {
+    throw new RekeyError('target_conflict', 'MariaDB is not as expected.', { hint: 'The account does not exist on the system.' })
+  }
+  return readWays(row.priv)
+}

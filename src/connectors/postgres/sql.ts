@@ -1,0 +1,115 @@
+import pg from 'pg'
+
+/** A prepared statement: planned once per connection under its name, which saves the planning at every later use. */
+export interface Statement {
+  readonly name: string
+  readonly text: string
+}
+
+/** Target time in microseconds since 1970, as text: exact, and in the unit in which PostgreSQL keeps `backend_start`. */
+const NOW = `(extract(epoch from clock_timestamp()) * 1000000)::bigint::text AS mark`
+
+/** The mark alone. */
+export const TAKE_MARK = `SELECT ${NOW}`
+
+/**
+ * Sets the role's password to a finished verifier, or to NULL, and takes the mark: one round trip.
+ * The first statement fails with 22012 if the role may not log in, so that nothing is changed then. The mark is taken after COMMIT:
+ * taken within the transaction it would count as new a session that was still let in with the old value while the commit was on its way.
+ */
+export function setPassword(account: string, verifier: string | null): string {
+  const value = verifier === null ? 'NULL' : pg.escapeLiteral(verifier)
+  return [
+    'BEGIN',
+    ...(verifier === null ? [] : [`SELECT 1 / rolcanlogin::int FROM pg_roles WHERE rolname = ${pg.escapeLiteral(account)}`]),
+    `ALTER ROLE ${pg.escapeIdentifier(account)} PASSWORD ${value}`,
+    'COMMIT',
+    TAKE_MARK,
+  ].join('; ')
+}
+
+/**
+ * Sessions of $1 by the name they logged in with, without the server processes $2 (ours) and without our own. `backend_type` and
+ * `backend_start` are NULL when root may not see them: such rows are kept, so that nobody takes them for none. Parallel workers are
+ * no sessions.
+ */
+const OF_ACCOUNT = `FROM pg_stat_activity WHERE usename = $1 AND coalesce(backend_type, 'walsender') IN ('client backend', 'walsender')
+  AND pid <> pg_backend_pid() AND pid <> ALL ($2::int[])`
+const STARTED = `extract(epoch FROM backend_start) * 1000000`
+
+/** $3: opened at or before this mark, $4: opened after it, each or NULL. */
+export const LIST_SESSIONS: Statement = {
+  name: 'list_sessions',
+  text: `
+  SELECT pid, application_name, client_addr::text AS address, backend_start IS NULL AS hidden ${OF_ACCOUNT}
+  AND (backend_start IS NULL OR (($3::numeric IS NULL OR ${STARTED} <= $3::numeric) AND ($4::numeric IS NULL OR ${STARTED} > $4::numeric)))
+  ORDER BY backend_start, pid`,
+}
+
+/** Asks every session at or before the mark $3 (all if NULL) to end; does not wait. One row with how many there were. */
+export const END_SESSIONS: Statement = {
+  name: 'end_sessions',
+  text: `
+  SELECT count(*)::int AS found, count(*) FILTER (WHERE backend_start IS NULL)::int AS hidden,
+    count(CASE WHEN backend_start IS NULL THEN NULL ELSE pg_terminate_backend(pid) END)::int AS signalled ${OF_ACCOUNT}
+  AND (backend_start IS NULL OR $3::numeric IS NULL OR ${STARTED} <= $3::numeric)`,
+}
+
+/** Accounts that are not PostgreSQL's own. */
+export const LIST_ACCOUNTS: Statement = {
+  name: 'list_accounts',
+  text: `SELECT rolname AS name, rolcanlogin AS "canLogin" FROM pg_roles WHERE rolname !~ '^pg_' ORDER BY rolname`,
+}
+
+/**
+ * What the role $1 may do, one text each. Attributes and memberships; then everything that the catalogue of shared dependencies says
+ * it owns or is named in the ACL of. Objects of other databases are given by number: their names can only be read from within.
+ */
+export const LIST_GRANTS: Statement = {
+  name: 'list_grants',
+  text: `
+  WITH me AS (SELECT * FROM pg_roles WHERE rolname = $1),
+  attribute AS (
+    SELECT 'attribute ' || name AS grant_text FROM me, LATERAL (VALUES ('superuser', rolsuper), ('createrole', rolcreaterole),
+      ('createdb', rolcreatedb), ('replication', rolreplication), ('bypassrls', rolbypassrls), ('login', rolcanlogin)) AS flag(name, has)
+    WHERE has),
+  -- to_jsonb: the columns inherit_option and set_option are new in PostgreSQL 16.
+  membership AS (
+    SELECT 'member of ' || quote_ident(role.rolname) || CASE WHEN link.admin_option THEN ' with admin' ELSE '' END
+      || CASE WHEN coalesce((to_jsonb(link)->>'inherit_option')::boolean, me.rolinherit) THEN '' ELSE ' without inherit' END
+      || CASE WHEN coalesce((to_jsonb(link)->>'set_option')::boolean, true) THEN '' ELSE ' without set' END AS grant_text
+    FROM me JOIN pg_auth_members link ON link.member = me.oid JOIN pg_roles role ON role.oid = link.roleid),
+  -- Every kind of object that has an ACL and that pg_describe_object can name from here.
+  acl(class, object, sub, list) AS (
+    SELECT 'pg_class'::regclass, oid, 0, relacl FROM pg_class UNION ALL
+    SELECT 'pg_class'::regclass, attrelid, attnum::int, attacl FROM pg_attribute UNION ALL
+    SELECT 'pg_proc'::regclass, oid, 0, proacl FROM pg_proc UNION ALL
+    SELECT 'pg_namespace'::regclass, oid, 0, nspacl FROM pg_namespace UNION ALL
+    SELECT 'pg_database'::regclass, oid, 0, datacl FROM pg_database UNION ALL
+    SELECT 'pg_tablespace'::regclass, oid, 0, spcacl FROM pg_tablespace UNION ALL
+    SELECT 'pg_type'::regclass, oid, 0, typacl FROM pg_type UNION ALL
+    SELECT 'pg_language'::regclass, oid, 0, lanacl FROM pg_language UNION ALL
+    SELECT 'pg_foreign_data_wrapper'::regclass, oid, 0, fdwacl FROM pg_foreign_data_wrapper UNION ALL
+    SELECT 'pg_foreign_server'::regclass, oid, 0, srvacl FROM pg_foreign_server UNION ALL
+    SELECT 'pg_largeobject'::regclass, oid, 0, lomacl FROM pg_largeobject_metadata UNION ALL
+    SELECT 'pg_parameter_acl'::regclass, oid, 0, paracl FROM pg_parameter_acl UNION ALL
+    SELECT 'pg_default_acl'::regclass, oid, 0, defaclacl FROM pg_default_acl),
+  permission AS (
+    SELECT lower(item.privilege_type) || ' on ' || pg_describe_object(acl.class, acl.object, acl.sub)
+      || CASE WHEN item.is_grantable THEN ' with grant' ELSE '' END AS grant_text
+    FROM me, acl, aclexplode(acl.list) AS item WHERE acl.list IS NOT NULL AND item.grantee = me.oid),
+  elsewhere AS (
+    SELECT kind || ' ' || thing.classid::regclass || ' ' || thing.objid || coalesce(' of database ' || base.datname, '') AS grant_text
+    FROM me JOIN pg_shdepend thing ON thing.refclassid = 'pg_authid'::regclass AND thing.refobjid = me.oid
+    JOIN pg_database base ON base.oid = thing.dbid AND base.datname <> current_database()
+    JOIN (VALUES ('o'::"char", 'owns'), ('a'::"char", 'granted on')) AS kinds(deptype, kind) ON kinds.deptype = thing.deptype),
+  ownership AS (
+    SELECT 'owns ' || pg_describe_object(thing.classid, thing.objid, thing.objsubid) AS grant_text
+    FROM me JOIN pg_shdepend thing ON thing.refclassid = 'pg_authid'::regclass AND thing.refobjid = me.oid AND thing.deptype = 'o'
+    WHERE thing.dbid IN (0, (SELECT oid FROM pg_database WHERE datname = current_database())))
+  SELECT grant_text AS text FROM (TABLE attribute UNION TABLE membership UNION TABLE permission UNION TABLE elsewhere UNION TABLE ownership) AS everything
+  WHERE grant_text IS NOT NULL`,
+}
+
+/** Whether the role exists. */
+export const ACCOUNT_EXISTS: Statement = { name: 'account_exists', text: `SELECT true AS found FROM pg_roles WHERE rolname = $1` }

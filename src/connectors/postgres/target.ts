@@ -1,0 +1,149 @@
+import { type Ctx, RekeyError, type Secret, sleep } from '../../kernel/index.ts'
+import { scramSha256Verifier } from '../../seal/index.ts'
+import type { Account, InstallOrder, Mark, Probe, RetireOrder, Session, SystemSpec, Target } from '../contract.ts'
+import { probeLogin } from './probe.ts'
+import { Roots } from './roots.ts'
+import { ACCOUNT_EXISTS, END_SESSIONS, LIST_ACCOUNTS, LIST_GRANTS, LIST_SESSIONS, setPassword, TAKE_MARK } from './sql.ts'
+import { APPLICATION_PREFIX, type Wire } from './wire.ts'
+
+/** A backend needs about 2 ms to die; one that does not is looked at again ever later. */
+const FIRST_LOOK_MS = 3
+const LATEST_LOOK_MS = 100
+
+/** A mark as `TAKE_MARK` writes it. */
+const MARK = /^\d{1,18}$/
+
+/**
+ * Server processes of ours on any target, by number. A number may be another's on another target; to leave out a stranger by mistake
+ * it would have to have the number of a probe of ours that runs at that moment.
+ */
+type OwnProcesses = Set<number>
+
+/** A PostgreSQL driven with root rights. See `Target` for what each method promises. */
+export class PostgresTarget implements Target {
+  readonly #roots: Roots
+  readonly #probes: OwnProcesses = new Set()
+
+  constructor(spec: SystemSpec) {
+    this.#roots = new Roots(spec)
+  }
+
+  async install(ctx: Ctx, order: InstallOrder): Promise<{ readonly mark: Mark }> {
+    supported(order.strategy)
+    const verifier = await scramSha256Verifier(order.secret)
+    const rows = await this.#roots.run(ctx, (wire, signal) => wire.script(signal, setPassword(order.account, verifier)), 'install')
+    return { mark: markOf(rows) }
+  }
+
+  /**
+   * Of an alternating pair the old account loses its password. In place nothing is left to remove.
+   * Either way a login that began before the install may still end with the old value within authentication_timeout (a minute by
+   * default), because the server reads the verifier at the start: its session counts as opened before the mark.
+   */
+  async retire(ctx: Ctx, order: RetireOrder): Promise<{ readonly mark: Mark }> {
+    supported(order.strategy)
+    const script = order.strategy === 'in-place' ? TAKE_MARK : setPassword(order.account, null)
+    return { mark: markOf(await this.#roots.run(ctx, (wire, signal) => wire.script(signal, script))) }
+  }
+
+  probe(ctx: Ctx, account: string, secret: Secret): Promise<Probe> {
+    return probeLogin(ctx, this.#roots.spec, account, secret, this.#probes)
+  }
+
+  /**
+   * Ours are left out by their server process. Of sessions after a mark, which may count as proof of a consumer's move, also whatever
+   * calls itself like a Rekey: another process of ours could be probing. Before a mark, or without one, a name hides nobody.
+   */
+  async sessions(ctx: Ctx, account: string, where: { readonly before?: Mark; readonly after?: Mark } = {}): Promise<readonly Session[]> {
+    const params = [account, this.#own(), bound(where.before), bound(where.after)]
+    const rows = await this.#roots.run(ctx, (wire, signal) => wire.query<SessionRow>(signal, LIST_SESSIONS, params))
+    if (rows.some((row) => row.hidden)) throw hiddenSessions()
+    return rows
+      .filter((row) => where.after === undefined || !row.application_name.startsWith(APPLICATION_PREFIX))
+      .map((row) => ({ id: String(row.pid), application: row.application_name || null, from: row.address ?? 'local' }))
+  }
+
+  async endSessions(ctx: Ctx, account: string, before?: Mark): Promise<number> {
+    return this.#roots.run(ctx, async (wire, signal) => {
+      const until = ctx.clock.monotonicMs() + this.#roots.spec.timeoutMs * 0.9
+      const first = await this.#signalSessions(wire, signal, account, before)
+      let left = first
+      for (let wait = FIRST_LOOK_MS; left > 0; wait = Math.min(wait * 2, LATEST_LOOK_MS)) {
+        if (ctx.clock.monotonicMs() + wait > until) {
+          throw new RekeyError('target_conflict', 'Sessions of the account do not end.', { detail: `${left} of ${first} left` })
+        }
+        await sleep(wait, signal)
+        left = await this.#signalSessions(wire, signal, account, before)
+      }
+      return first
+    })
+  }
+
+  async #signalSessions(wire: Wire, signal: AbortSignal, account: string, before?: Mark): Promise<number> {
+    const [row] = await wire.query<{ found: number; hidden: number }>(signal, END_SESSIONS, [account, this.#own(), bound(before)])
+    if (row === undefined || row.hidden > 0) throw hiddenSessions()
+    return row.found
+  }
+
+  async discover(ctx: Ctx): Promise<readonly Account[]> {
+    return this.#roots.run(ctx, (wire, signal) => wire.query<Account & object>(signal, LIST_ACCOUNTS, []))
+  }
+
+  /** Rights in the database of the address; of other databases only that something is owned or granted there. */
+  async listGrants(ctx: Ctx, account: string): Promise<readonly string[]> {
+    return this.#roots.run(ctx, async (wire, signal) => {
+      const rows = await wire.query<{ text: string }>(signal, LIST_GRANTS, [account])
+      if (rows.length === 0 && (await wire.query(signal, ACCOUNT_EXISTS, [account])).length === 0) {
+        throw new RekeyError('target_conflict', 'The account does not exist on the system.')
+      }
+      return rows.map((row) => withoutName(row.text, account)).sort()
+    })
+  }
+
+  forgetRoot(spec: SystemSpec): Promise<void> {
+    return this.#roots.forget(spec)
+  }
+
+  close(): Promise<void> {
+    return this.#roots.close()
+  }
+
+  #own(): number[] {
+    return [...this.#roots.pids(), ...this.#probes]
+  }
+}
+
+interface SessionRow {
+  readonly pid: number
+  readonly application_name: string
+  readonly address: string | null
+  readonly hidden: boolean
+}
+
+function supported(strategy: InstallOrder['strategy']): void {
+  if (strategy === 'dual') throw new RekeyError('target_unsupported', 'A PostgreSQL role has one password: dual is not possible.')
+}
+
+function markOf(rows: readonly object[]): Mark {
+  const [row] = rows as readonly { readonly mark?: string }[]
+  if (row?.mark === undefined) throw new RekeyError('target_conflict', 'PostgreSQL did not tell its time.')
+  return row.mark
+}
+
+function bound(mark: Mark | undefined): string | null {
+  if (mark !== undefined && !MARK.test(mark)) throw new RekeyError('bad_input', 'Not a mark of PostgreSQL.')
+  return mark ?? null
+}
+
+/** Root sees that there are sessions and not when they began: calling none of them old would be a lie. */
+function hiddenSessions(): RekeyError {
+  return new RekeyError('target_not_authorised', 'Root may not see the sessions of the account.', {
+    hint: 'GRANT pg_read_all_stats, pg_signal_backend TO root, or let root inherit the account.',
+  })
+}
+
+/** The account's own name stands as `@` wherever it is a whole word, so that the two of an alternating pair can be compared. */
+function withoutName(text: string, account: string): string {
+  const literal = account.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')
+  return text.replace(new RegExp(`(?<![\\p{L}\\p{N}_$])${literal}(?![\\p{L}\\p{N}_$])`, 'gu'), '@')
+}

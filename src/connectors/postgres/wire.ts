@@ -1,0 +1,141 @@
+import { Socket } from 'node:net'
+import pg from 'pg'
+import { type Ctx, newId, RekeyError, type Secret } from '../../kernel/index.ts'
+import type { Address } from '../contract.ts'
+import type { Statement } from './sql.ts'
+
+/** How every connection of this process names itself to people who look at the target. Never trusted: anybody can call himself so. */
+export const APPLICATION_PREFIX = 'rekey:'
+const APPLICATION = `${APPLICATION_PREFIX}${newId().slice(-12)}`
+/** A server that does not close after our goodbye is left. */
+const GOODBYE_MS = 500
+
+/** Runs `use` with a signal that aborts when `ms` have passed or the context's own signal aborts. The timer never outlives the call. */
+export async function withDeadline<T>(ctx: Ctx, ms: number, use: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const deadline = new AbortController()
+  const end = () => deadline.abort()
+  if (ctx.signal.aborted) end()
+  const timer = setTimeout(end, ms)
+  ctx.signal.addEventListener('abort', end, { once: true })
+  try {
+    return await use(deadline.signal)
+  } finally {
+    clearTimeout(timer)
+    ctx.signal.removeEventListener('abort', end)
+  }
+}
+
+/** The error for a call that ran out of time or that nobody waits for any more. */
+export function gaveUp(): RekeyError {
+  return new RekeyError('target_unreachable', 'PostgreSQL did not answer in time.', { detail: 'timeout' })
+}
+
+/** One connection to a target. `call` gives up by destroying the socket: an answer that comes late can then never be taken for another's. */
+export class Wire {
+  readonly #client: pg.Client
+  readonly #socket: Socket
+  #asked = false
+  #dead = false
+
+  /** `statementTimeoutMs` makes the server itself give up too, so that nothing of ours runs on there after we left. */
+  constructor(address: Address, account: string, secret: Secret, statementTimeoutMs: number) {
+    this.#socket = new Socket()
+    this.#client = new pg.Client({
+      host: address.host,
+      port: address.port,
+      database: address.database ?? 'postgres',
+      user: account,
+      password: () => {
+        this.#asked = true
+        return secret.revealText((text) => text)
+      },
+      ssl: tlsOptions(address),
+      application_name: APPLICATION,
+      stream: () => this.#socket,
+      // The search path keeps objects that others made from standing in for the system's own. Stating options also keeps the
+      // library from taking them from this process's environment.
+      options: `-c search_path=pg_catalog -c statement_timeout=${Math.ceil(statementTimeoutMs)}`,
+    })
+    const died = () => {
+      this.#dead = true
+    }
+    this.#client.on('error', died).on('end', died)
+    this.#socket.on('error', died).on('close', died)
+  }
+
+  /** Whether the server asked for a password. If it let us in without, being let in says nothing of the value. */
+  get passwordAsked(): boolean {
+    return this.#asked
+  }
+
+  /** True once the connection cannot be used any more. */
+  get dead(): boolean {
+    return this.#dead
+  }
+
+  /** The server process that serves us; null before the login. */
+  get pid(): number | null {
+    const { processID } = this.#client as pg.Client & { readonly processID?: number | null }
+    return processID ?? null
+  }
+
+  /** Logs in. Rejects with the library's error, or `target_unreachable` when the signal aborts. */
+  async connect(signal: AbortSignal): Promise<void> {
+    await this.#bounded(signal, () => this.#client.connect())
+  }
+
+  /** Several statements in one simple query, one round trip; resolves with the rows of the last. */
+  async script<Row extends object>(signal: AbortSignal, text: string): Promise<Row[]> {
+    const results = await this.#bounded(signal, () => this.#client.query<Row>(text) as Promise<pg.QueryResult<Row> | pg.QueryResult<Row>[]>)
+    return (Array.isArray(results) ? results.at(-1)?.rows : results.rows) ?? []
+  }
+
+  /** One statement with parameters, one round trip; the server plans it once for the connection. `statement` is a constant of `sql.ts`. */
+  async query<Row extends object>(signal: AbortSignal, statement: Statement, params: readonly unknown[]): Promise<Row[]> {
+    return (await this.#bounded(signal, () => this.#client.query<Row>({ ...statement, values: [...params] }))).rows
+  }
+
+  /** Says goodbye and waits until the server has closed, so that it counts no connection of ours afterwards; then lets go anyway. */
+  async end(): Promise<void> {
+    if (!this.#socket.destroyed && !this.#socket.connecting && !this.#dead) {
+      let timer: NodeJS.Timeout | undefined
+      const late = new Promise<void>((resolve) => {
+        timer = setTimeout(resolve, GOODBYE_MS)
+      })
+      await Promise.race([this.#client.end().catch(() => {}), late])
+      clearTimeout(timer)
+    }
+    this.destroy()
+  }
+
+  /** Closes at once, without a word. */
+  destroy(): void {
+    this.#dead = true
+    this.#socket.destroy()
+  }
+
+  #bounded<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+    if (signal.aborted) {
+      this.destroy()
+      return Promise.reject(gaveUp())
+    }
+    return new Promise((resolve, reject) => {
+      const abort = () => {
+        this.destroy()
+        reject(gaveUp())
+      }
+      signal.addEventListener('abort', abort, { once: true })
+      work()
+        .then(resolve, reject)
+        .finally(() => signal.removeEventListener('abort', abort))
+    })
+  }
+}
+
+/** `require` encrypts and checks the authority if one is named, not the host's name; `verify-full` checks both (libpq's words). */
+function tlsOptions(address: Address): pg.ClientConfig['ssl'] {
+  if (address.tls === 'off') return false
+  const ca = address.ca === undefined ? {} : { ca: address.ca }
+  if (address.tls === 'verify-full') return { ...ca, rejectUnauthorized: true }
+  return { ...ca, rejectUnauthorized: address.ca !== undefined, checkServerIdentity: () => undefined }
+}

@@ -1,0 +1,112 @@
+import { type FileHandle, lstat, open, readFile, rename, rm } from 'node:fs/promises'
+import { basename, dirname, isAbsolute, join } from 'node:path'
+import { RekeyError, type Secret } from '../kernel/index.ts'
+
+/** Largest file of which one key is replaced. */
+const FILE_MAX_BYTES = 1024 * 1024
+
+/** Where a consumer reads its secret: a whole file, or one `KEY=value` line of an .env file. */
+export interface Place {
+  readonly path: string
+  readonly key: string | null
+}
+
+interface Present {
+  readonly text: string
+  readonly mode: number
+  readonly uid: number
+  readonly gid: number
+}
+
+/** Throws `bad_input` for a path that is relative, or not in its plainest form (`..`, `//`). */
+export function checkPath(path: string): void {
+  if (isAbsolute(path) && !path.includes('\0') && join(path) === path && !path.endsWith('/')) return
+  throw new RekeyError('bad_input', `Not an absolute, plain file path: ${JSON.stringify(path)}`)
+}
+
+/** The file as it is, or null. A symbolic link is refused: whoever may write the folder could aim it at any file. */
+async function present(path: string): Promise<Present | null> {
+  try {
+    const { mode, uid, gid, size } = await lstat(path)
+    if ((mode & 0o170000) !== 0o100000) throw new RekeyError('conflict', `Not a regular file: ${path}`, { hint: 'Name the file itself, not a link.' })
+    if (size > FILE_MAX_BYTES) throw new RekeyError('too_large', `The file is larger than ${FILE_MAX_BYTES} bytes: ${path}`)
+    return { text: await readFile(path, 'utf8'), mode: mode & 0o777, uid, gid }
+  } catch (error) {
+    if ((error as { code?: string }).code === 'ENOENT') return null
+    throw error
+  }
+}
+
+/** Characters that need no quotes in an .env file, whichever reader it has. */
+const PLAIN = /^[A-Za-z0-9_.:/@%+=,-]*$/
+
+function line(key: string, value: string): string {
+  return PLAIN.test(value) ? `${key}=${value}` : `${key}="${value.replace(/["\\$`]/g, '\\$&').replaceAll('\n', '\\n')}"`
+}
+
+/** The file's text with one key set: its line replaced in place (an `export` kept), or added at the end. */
+export function withKey(text: string, key: string, value: string): string {
+  const lines = text.split('\n')
+  const at = lines.findLastIndex((each) => each.replace(/^\s*(export\s+)?/, '').startsWith(`${key}=`))
+  if (at >= 0) {
+    const prefix = /^\s*(export\s+)?/.exec(lines[at] ?? '')?.[0] ?? ''
+    return lines.with(at, prefix + line(key, value)).join('\n')
+  }
+  const body = text === '' || text.endsWith('\n') ? text : `${text}\n`
+  return `${body}${line(key, value)}\n`
+}
+
+function contentOf(place: Place, before: Present | null, secret: Secret): string {
+  return secret.revealText((value) => (place.key === null ? `${value}\n` : withKey(before?.text ?? '', place.key, value)))
+}
+
+/** The file written beside its place: same folder, so that the rename is atomic and a full disk shows itself now. */
+function besideOf(path: string): string {
+  return join(dirname(path), `.${basename(path)}.rekey-new`)
+}
+
+/** Writes the new file beside the old one and syncs it. Called before an in-place install, so that only a rename is left for after. */
+export async function prepareFile(place: Place, secret: Secret): Promise<void> {
+  checkPath(place.path)
+  const before = await present(place.path)
+  const beside = besideOf(place.path)
+  await rm(beside, { force: true })
+  const file = await open(beside, 'wx', before?.mode ?? 0o600)
+  try {
+    await writeOwned(file, contentOf(place, before, secret), before)
+  } catch (error) {
+    await rm(beside, { force: true })
+    throw error
+  } finally {
+    await file.close()
+  }
+}
+
+async function writeOwned(file: FileHandle, text: string, before: Present | null): Promise<void> {
+  if (before !== null) {
+    await file.chmod(before.mode)
+    if (process.getuid?.() === 0) await file.chown(before.uid, before.gid)
+  }
+  await file.writeFile(text)
+  await file.sync()
+}
+
+/** Puts the value in its place for good: whole or not at all. The caller holds the lock on the path, since keys share files. */
+export async function placeFile(place: Place, secret: Secret): Promise<void> {
+  checkPath(place.path)
+  const before = await present(place.path)
+  if (before !== null && before.text === contentOf(place, before, secret)) return dropPrepared(place)
+  await prepareFile(place, secret)
+  await rename(besideOf(place.path), place.path)
+  const folder = await open(dirname(place.path), 'r')
+  try {
+    await folder.sync()
+  } finally {
+    await folder.close()
+  }
+}
+
+/** Removes what `prepareFile` left, when a rotation is undone. */
+export async function dropPrepared(place: Place): Promise<void> {
+  await rm(besideOf(place.path), { force: true })
+}

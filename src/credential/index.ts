@@ -1,0 +1,20 @@
+export { type Change, diffFleet, renderDiff } from './fleet.diff.ts'
+export { type Fleet, formatDuration, mapPaths, parseDuration, printable, type SecretSource } from './fleet.model.ts'
+export type { FleetOptions } from './fleet.check.ts'
+export { decodeFleet, parseFleet } from './fleet.parse.ts'
+export type { CredentialView, RotationView, SystemView, VersionView } from './model.ts'
+export {
+  type Resolution,
+  resolveRotation,
+  retryRotation,
+  type Selection,
+  type Started,
+  type StartOptions,
+  startRotations,
+  undoRotation,
+} from './rotation.actions.ts'
+export { countBatch, findRotation, finishedOfBatch, isFinished, listRotations, type RotationFilter } from './rotation.list.ts'
+export { ENDS, NEXT, STATES, type State } from './rotation.model.ts'
+export type { RotationParts } from './rotation.run.ts'
+export { Targets } from './targets.ts'
+export { makeMoves, Worker } from './worker.ts'

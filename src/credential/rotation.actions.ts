@@ -1,0 +1,170 @@
+import { append, type EvidenceEvent } from '../evidence/index.ts'
+import { type Ctx, newId, RekeyError, sleep } from '../kernel/index.ts'
+import type { Allowed } from '../policy/index.ts'
+import type { Store, Tx } from '../store/index.ts'
+import { accountAfter, NEXT, type State, UNDOABLE } from './rotation.model.ts'
+import { NUDGE } from './worker.channel.ts'
+import * as rows from './rotation.list.ts'
+
+interface Parts {
+  readonly store: Store
+}
+
+/** Which credentials to rotate: by name, all of a system, or all; never nothing, since empty must not mean all. */
+export type Selection = { readonly names: readonly string[] } | { readonly system: string } | { readonly all: true }
+
+export interface StartOptions {
+  readonly reason: string
+  /** True: the grace period is skipped, since the old value is known to be out. */
+  readonly urgent: boolean
+  /** Only the root credentials of systems; only then are they rotated. */
+  readonly root?: boolean
+}
+
+export interface Started {
+  readonly batch: string
+  readonly rotations: readonly { readonly rotation: string; readonly credential: string }[]
+}
+
+/**
+ * Starts one rotation for each selected credential, all or none. Throws `not_found` for an unknown name, `conflict` if one of them
+ * has a live rotation already, `bad_input` for an empty selection.
+ */
+export async function startRotations(parts: Parts, ctx: Ctx, _may: Allowed<'rotation:start'>, what: Selection, options: StartOptions): Promise<Started> {
+  if ('names' in what && what.names.length === 0) throw new RekeyError('bad_input', 'No credential is named.', { hint: 'Name credentials, or say --system or --all.' })
+  return parts.store.inTx(async (tx) => {
+    const found = await rows.selectForRotation(tx, what, options.root === true)
+    refuseMissing(what, found)
+    const live = found.filter((row) => row.live !== null)
+    if (live.length > 0 && !('names' in what)) return plan(tx, ctx, found.filter((row) => row.live === null), options)
+    if (live.length > 0) {
+      throw new RekeyError('conflict', `A rotation is under way for ${live.slice(0, 5).map((row) => row.name).join(', ')}.`, {
+        hint: `Look at it: rekey rotation show ${live[0]?.live}`,
+      })
+    }
+    return plan(tx, ctx, found, options)
+  })
+}
+
+function refuseMissing(what: Selection, found: readonly rows.Startable[]): void {
+  if ('names' in what) {
+    const missing = what.names.filter((name) => !found.some((row) => row.name === name))
+    if (missing.length > 0) throw new RekeyError('not_found', `No such credential: ${missing.slice(0, 10).join(', ')}.`, { hint: 'See rekey credential list.' })
+  } else if (found.length === 0) {
+    throw new RekeyError('not_found', 'system' in what ? `No credential on a system named ${what.system}.` : 'The inventory has no credential.')
+  }
+}
+
+async function plan(tx: Tx, ctx: Ctx, found: readonly rows.Startable[], options: StartOptions): Promise<Started> {
+  const batch = newId(ctx.clock.now().getTime())
+  const planned = found.map((row) => ({
+    id: newId(ctx.clock.now().getTime()),
+    credential: row.id,
+    system: row.system_id,
+    old: row.current_id,
+    old_account: row.current_account,
+    new_account: accountAfter(row.strategy, row.accounts, row.current_account),
+    grace: options.urgent ? 0 : row.grace_seconds,
+    name: row.name,
+  }))
+  await rows.insertRotations(tx, batch, options.reason, ctx.actor, planned)
+  await append(
+    tx,
+    ctx,
+    planned.map(
+      (row): EvidenceEvent => ({
+        log: 'credential',
+        type: 'rotation.planned',
+        subject: row.name,
+        links: { credential: row.credential, rotation: row.id, system: row.system, from: row.old },
+        data: { reason: options.reason, urgent: options.urgent, batch },
+      }),
+    ),
+  )
+  await tx.query('select pg_notify($1, $2)', [NUDGE, ''])
+  return { batch, rotations: planned.map((row) => ({ rotation: row.id, credential: row.name })) }
+}
+
+/** Starts what its schedule says is due. A credential with a live rotation waits for its end. */
+export async function startDue(parts: Parts, ctx: Ctx): Promise<number> {
+  return parts.store.inTx(async (tx) => {
+    const found = await rows.selectDue(tx, 200)
+    if (found.length > 0) await plan(tx, ctx, found, { reason: 'schedule', urgent: false })
+    return found.length
+  })
+}
+
+/** Lets a blocked rotation try again from where it stopped. Throws `wrong_state` if it is not blocked. */
+export async function retryRotation(parts: Parts, ctx: Ctx, _may: Allowed<'rotation:retry'>, id: string): Promise<void> {
+  await change(parts, ctx, id, async (tx, row) => {
+    if (row.state !== 'blocked' || row.blocked_from === null) throw wrongState(row.state, 'only a blocked rotation can be tried again')
+    await rows.setState(tx, id, row.blocked_from, { dueNow: true })
+    return { type: 'rotation.retried', data: { from: row.blocked_from } }
+  })
+}
+
+/** Takes a rotation back while the old value is not yet retired. Throws `wrong_state` after that. */
+export async function undoRotation(parts: Parts, ctx: Ctx, _may: Allowed<'rotation:undo'>, id: string, reason: string): Promise<void> {
+  await change(parts, ctx, id, async (tx, row) => {
+    const at = row.state === 'blocked' ? (row.blocked_from ?? 'blocked') : row.state
+    if (!UNDOABLE.includes(at)) throw wrongState(row.state, 'the old value is being retired or is gone')
+    const untouched = at === 'planned'
+    const to: State = untouched ? 'undone' : 'undoing'
+    if (row.state !== 'blocked' && !NEXT[row.state].includes(to)) throw wrongState(row.state, 'it cannot be undone')
+    await rows.setState(tx, id, to, { dueNow: !untouched, ended: untouched })
+    return { type: untouched ? 'rotation.undone' : 'rotation.undo_requested', data: { from: row.state, reason } }
+  })
+}
+
+export type Resolution =
+  | { readonly kind: 'override-activation'; readonly by: string; readonly reason: string }
+  | { readonly kind: 'irrevocable'; readonly by: string; readonly reason: string }
+
+/**
+ * A human's word where Rekey cannot know: consumers that cannot be seen are taken as activated, or an old value that nobody can
+ * revoke is given up as `irrevocable`. Name and reason go into evidence. Throws `wrong_state` where the word would not fit.
+ */
+export async function resolveRotation(parts: Parts, ctx: Ctx, _may: Allowed<'rotation:resolve'>, id: string, resolution: Resolution): Promise<void> {
+  if (resolution.by.trim() === '' || resolution.reason.trim() === '') {
+    throw new RekeyError('bad_input', 'A resolution needs a name and a reason.', { hint: 'Give --by NAME and --reason TEXT.' })
+  }
+  await change(parts, ctx, id, async (tx, row) => {
+    const at = row.state === 'blocked' ? row.blocked_from : row.state
+    if (resolution.kind === 'override-activation') {
+      if (at !== 'distributed') throw wrongState(row.state, 'it does not wait for consumers')
+      await rows.setState(tx, id, 'distributed', { dueNow: true, override: { by: resolution.by, reason: resolution.reason } })
+    } else {
+      if (row.state !== 'blocked' || (at !== 'retired' && at !== 'retiring')) throw wrongState(row.state, 'only a rotation blocked after its retirement began can end so')
+      await rows.setState(tx, id, 'irrevocable', { dueNow: false, ended: true })
+      await rows.markIrrevocable(tx, id)
+    }
+    return { type: 'override.recorded', data: { kind: resolution.kind, by: resolution.by, reason: resolution.reason, from: row.state } }
+  })
+}
+
+function wrongState(state: State, why: string): RekeyError {
+  return new RekeyError('wrong_state', `The rotation is ${state}: ${why}.`, { hint: 'See rekey rotation show ID.' })
+}
+
+/** How long a request waits for a worker to finish the step it is in. */
+const PATIENCE_MS = 15_000
+
+/** Changes a rotation that no worker holds at this moment; a held one is waited for. The epoch moves on, so a silent worker writes nothing. */
+async function change(parts: Parts, ctx: Ctx, id: string, act: (tx: Tx, row: rows.Held) => Promise<Pick<EvidenceEvent, 'type' | 'data'>>): Promise<void> {
+  const until = ctx.clock.monotonicMs() + PATIENCE_MS
+  for (;;) {
+    const done = await parts.store.inTx(async (tx) => {
+      const row = await rows.lockRotation(tx, id)
+      if (row === null) throw new RekeyError('not_found', `No such rotation: ${id}`)
+      if (row.held) return false
+      const event = await act(tx, row)
+      const links = { credential: row.credential_id, rotation: id, system: row.system_id }
+      await append(tx, ctx, [{ log: 'credential', subject: row.credential_name, links, ...event }])
+      await tx.query('select pg_notify($1, $2)', [NUDGE, ''])
+      return true
+    })
+    if (done) return
+    if (ctx.clock.monotonicMs() > until) throw new RekeyError('conflict', 'A worker is busy with this rotation.', { hint: 'Try again in a moment.' })
+    await sleep(100, ctx.signal)
+  }
+}

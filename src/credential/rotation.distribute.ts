@@ -1,0 +1,73 @@
+import { RekeyError } from '../kernel/index.ts'
+import { dropPrepared, type Place, placeFile, prepareFile } from './files.ts'
+import type { Run } from './rotation.run.ts'
+import type { StepResult } from './rotation.steps.ts'
+import type { WorkVersion } from './rotation.store.ts'
+
+const FILE_LOCK = 7_395
+
+function placesOf(run: Run): { readonly name: string; readonly place: Place }[] {
+  return run.work.consumers.flatMap(({ name, path, key }) => (path === null ? [] : [{ name, place: { path, key } }]))
+}
+
+/** File errors become ours: the path is told, the content never. */
+async function onFile<T>(name: string, place: Place, use: () => Promise<T>): Promise<T> {
+  try {
+    return await use()
+  } catch (error) {
+    if (error instanceof RekeyError) throw error
+    const code = (error as { code?: string }).code ?? 'unknown'
+    throw new RekeyError('unavailable', `The file of consumer ${name} cannot be written (${code}): ${place.path}`, {
+      hint: 'Make room or give Rekey the right to write there; the rotation goes on by itself, or run: rekey rotation retry',
+      detail: code,
+    })
+  }
+}
+
+/** Everything that can fail in distribution is done before an install that kills the old value: only renames are left for after. */
+export async function prepare(run: Run): Promise<void> {
+  const { secret } = run.fresh()
+  for (const { name, place } of placesOf(run)) {
+    await locked(run, place, () => onFile(name, place, () => prepareFile(place, secret)))
+  }
+}
+
+/** Two rotations may write different keys of one file, in different processes: the lock is the database's. */
+async function locked(run: Run, place: Place, use: () => Promise<void>): Promise<void> {
+  await run.parts.store.inTx(async (tx) => {
+    await tx.query('select pg_advisory_xact_lock($1, hashtext($2))', [FILE_LOCK, place.path])
+    await use()
+  })
+}
+
+/** Writes a version's value into every consumer's file. */
+export async function writeFiles(run: Run, version: WorkVersion): Promise<string[]> {
+  const secret = run.valueOf(version)
+  if (secret === null) return []
+  const places = placesOf(run)
+  for (const { name, place } of places) await locked(run, place, () => onFile(name, place, () => placeFile(place, secret)))
+  return places.map(({ name }) => name)
+}
+
+/** Removes prepared files of a rotation that is undone. */
+export async function dropFiles(run: Run): Promise<void> {
+  for (const { name, place } of placesOf(run)) await onFile(name, place, () => dropPrepared(place))
+}
+
+/** Hands the new value to the consumers' files and, in-place, measures how long they held only a dead one. */
+export async function distribute(run: Run): Promise<StepResult> {
+  const consumers = await writeFiles(run, run.fresh().version)
+  run.progress.distributed_at = run.now()
+  run.progress.tries = 0
+  run.progress.problem = null
+  if (run.progress.gap_ms === null) run.progress.gap_ms = gapMs(run)
+  run.move('distributed', { consumers, gapMs: run.progress.gap_ms })
+  return 'go'
+}
+
+/** From just before the install call to the last file written. After a crash the clock of the first process is gone: wall time then. */
+function gapMs(run: Run): number {
+  const since = run.installedMs
+  if (since !== null) return Math.round((run.ctx.clock.monotonicMs() - since) * 100) / 100
+  return Math.max(0, run.now().getTime() - (run.progress.installed_at ?? run.now()).getTime())
+}

@@ -1,0 +1,197 @@
+import type { Strategy } from '../connectors/contract.ts'
+import type { Sql, Tx } from '../store/index.ts'
+import type { RotationView } from './model.ts'
+import type { Selection } from './rotation.actions.ts'
+import { ENDS, type State } from './rotation.model.ts'
+
+/** A credential that a rotation can be started for. */
+export interface Startable {
+  readonly id: string
+  readonly name: string
+  readonly system_id: string
+  readonly strategy: Strategy
+  readonly accounts: readonly string[]
+  readonly grace_seconds: number
+  readonly current_id: string
+  readonly current_account: string
+  /** The rotation under way, if any. */
+  readonly live: string | null
+}
+
+const STARTABLE = `
+  select c.id, c.name, c.system_id, c.strategy, c.accounts, c.grace_seconds, v.id as current_id, v.account as current_account,
+         (select r.id from rotation r where r.credential_id = c.id and r.ended_at is null) as live
+    from credential c join version v on v.credential_id = c.id and v.state = 'current'`
+
+/** Rows are locked, so that two requests cannot both find a credential free. */
+export async function selectForRotation(tx: Tx, what: Selection, root: boolean): Promise<Startable[]> {
+  const lock = 'order by c.name for update of c'
+  if ('names' in what) return tx.query(`${STARTABLE} where c.name = any($1::text[]) and c.is_root = $2 ${lock}`, [what.names, root])
+  if ('system' in what) return tx.query(`${STARTABLE} join system s on s.id = c.system_id where s.name = $1 and c.is_root = $2 ${lock}`, [what.system, root])
+  return tx.query(`${STARTABLE} where c.is_root = $1 ${lock}`, [root])
+}
+
+/** Credentials whose schedule is due and that have no rotation under way. */
+export async function selectDue(tx: Tx, limit: number): Promise<Startable[]> {
+  return tx.query(
+    `${STARTABLE} where c.next_rotation_at <= now() and not exists (select 1 from rotation r where r.credential_id = c.id and r.ended_at is null)
+      order by c.next_rotation_at limit $1 for update of c skip locked`,
+    [limit],
+  )
+}
+
+/** A rotation to be inserted. */
+export interface Planned {
+  readonly id: string
+  readonly credential: string
+  readonly system: string
+  readonly old: string
+  readonly old_account: string
+  readonly new_account: string
+  readonly grace: number
+}
+
+export async function insertRotations(tx: Tx, batch: string, reason: string, by: string, planned: readonly Planned[]): Promise<void> {
+  await tx.query(
+    `insert into rotation (id, batch_id, credential_id, system_id, state, reason, started_by, old_version_id, old_account, new_account, grace_seconds)
+     select i.id, $2, i.credential, i.system, 'planned', $3, $4, i.old, i.old_account, i.new_account, i.grace
+       from jsonb_to_recordset($1::jsonb) as i(id uuid, credential uuid, system uuid, old uuid, old_account text, new_account text, grace bigint)`,
+    [JSON.stringify(planned), batch, reason, by],
+  )
+}
+
+/** A rotation's row, locked. */
+export interface Held {
+  readonly state: State
+  readonly blocked_from: State | null
+  readonly credential_id: string
+  readonly credential_name: string
+  readonly system_id: string
+  /** True while a worker has claimed it. */
+  readonly held: boolean
+}
+
+export async function lockRotation(tx: Tx, id: string): Promise<Held | null> {
+  const [row] = await tx.query<Held>(
+    `select r.state, r.blocked_from, r.credential_id, c.name as credential_name, r.system_id, coalesce(r.lease_until > now(), false) as held
+       from rotation r join credential c on c.id = r.credential_id where r.id = $1 for update of r`,
+    [id],
+  )
+  return row ?? null
+}
+
+export async function setState(
+  tx: Tx,
+  id: string,
+  state: State,
+  change: { readonly dueNow: boolean; readonly ended?: boolean; readonly override?: { readonly by: string; readonly reason: string } },
+): Promise<void> {
+  await tx.query(
+    `update rotation set state = $2, blocked_from = null, blocked_at = null, tries = 0, problem = null, lease_until = null, lease_epoch = lease_epoch + 1,
+            due_at = case when $3 then now() end, ended_at = case when $4 then now() end, activation_override = coalesce($5::jsonb, activation_override)
+      where id = $1`,
+    [id, state, change.dueNow, change.ended === true, change.override === undefined ? null : JSON.stringify(change.override)],
+  )
+}
+
+export async function markIrrevocable(tx: Tx, rotationId: string): Promise<void> {
+  await tx.query("update version set state = 'irrevocable' where id = (select old_version_id from rotation where id = $1)", [rotationId])
+}
+
+const VIEW = `
+  select r.id, r.state, r.blocked_from, r.reason, r.started_by, r.problem, r.tries, r.gap_ms, r.created_at, r.staged_at, r.installed_at, r.verified_at,
+         r.distributed_at, r.activated_at, r.retired_at, r.proved_dead_at, r.ended_at, r.blocked_at,
+         c.name as credential, s.name as system, ov.number as old_number, nv.number as new_number
+    from rotation r join credential c on c.id = r.credential_id join system s on s.id = r.system_id
+    left join version ov on ov.id = r.old_version_id left join version nv on nv.id = r.new_version_id`
+
+interface ViewRow {
+  id: string
+  state: State
+  blocked_from: State | null
+  reason: string
+  started_by: string
+  problem: { reason: string; hint?: string } | null
+  tries: number
+  gap_ms: number | null
+  credential: string
+  system: string
+  old_number: number | null
+  new_number: number | null
+  [at: `${string}_at`]: Date | null
+}
+
+function viewOf(row: ViewRow): RotationView {
+  const at = (name: `${string}_at`) => row[name]?.toISOString() ?? null
+  return {
+    rotation: row.id,
+    credential: row.credential,
+    system: row.system,
+    state: row.state,
+    blockedFrom: row.blocked_from,
+    oldVersion: row.old_number,
+    newVersion: row.new_number,
+    createdAt: at('created_at') ?? '',
+    stagedAt: at('staged_at'),
+    installedAt: at('installed_at'),
+    verifiedAt: at('verified_at'),
+    distributedAt: at('distributed_at'),
+    activatedAt: at('activated_at'),
+    retiredAt: at('retired_at'),
+    provedDeadAt: at('proved_dead_at'),
+    endedAt: at('ended_at'),
+    blockedAt: at('blocked_at'),
+    gapMs: row.gap_ms,
+    tries: row.tries,
+    reason: row.state === 'proven_dead' ? null : (row.problem?.reason ?? null),
+    hint: row.state === 'proven_dead' ? null : (row.problem?.hint ?? null),
+    startedBy: row.started_by,
+    startReason: row.reason,
+  }
+}
+
+export interface RotationFilter {
+  readonly batch?: string
+  readonly credential?: string
+  readonly state?: State
+  /** Cursor: the id of the last one seen; ids sort by time. */
+  readonly after?: string
+  readonly limit: number
+}
+
+/** Rotations, newest first. */
+export async function listRotations(sql: Sql, filter: RotationFilter): Promise<RotationView[]> {
+  const rows = await sql.query<ViewRow>(
+    `${VIEW} where ($1::uuid is null or r.batch_id = $1) and ($2::text is null or c.name = $2) and ($3::text is null or r.state = $3) and ($4::uuid is null or r.id < $4)
+      order by r.id desc limit $5`,
+    [filter.batch ?? null, filter.credential ?? null, filter.state ?? null, filter.after ?? null, filter.limit],
+  )
+  return rows.map(viewOf)
+}
+
+export async function findRotation(sql: Sql, id: string): Promise<RotationView | null> {
+  const [row] = await sql.query<ViewRow>(`${VIEW} where r.id = $1`, [id])
+  return row ? viewOf(row) : null
+}
+
+/** How many rotations of a batch are in which state, per system; for progress displays. */
+export async function countBatch(sql: Sql, batch: string): Promise<{ system: string; state: State; count: number }[]> {
+  return sql.query(
+    `select s.name as system, r.state, count(*)::int as count from rotation r join system s on s.id = r.system_id where r.batch_id = $1
+      group by 1, 2 order by 1, 2`,
+    [batch],
+  )
+}
+
+/** Rotations of a batch that need no more waiting: ended, or blocked. `known` are left out. */
+export async function finishedOfBatch(sql: Sql, batch: string, known: readonly string[]): Promise<RotationView[]> {
+  const rows = await sql.query<ViewRow>(
+    `${VIEW} where r.batch_id = $1 and (r.ended_at is not null or r.state = 'blocked') and not r.id = any($2::uuid[]) order by coalesce(r.ended_at, r.blocked_at), r.id`,
+    [batch, known],
+  )
+  return rows.map(viewOf)
+}
+
+export function isFinished(state: State): boolean {
+  return state === 'blocked' || ENDS.includes(state)
+}

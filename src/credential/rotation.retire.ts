@@ -1,0 +1,151 @@
+import { RekeyError } from '../kernel/index.ts'
+import { type Pair, probeData, probePair, type Run } from './rotation.run.ts'
+import type { StepResult } from './rotation.steps.ts'
+
+/** For how long old-refused and new-accepted, seen together, still count as the same moment as the end of the last session. */
+const SAME_MOMENT_MS = 5_000
+
+/** Takes the old value away and ends the sessions that were opened with it. */
+export async function retire(run: Run): Promise<StepResult> {
+  run.checkClaim()
+  const { work, progress, plan } = run
+  const { secret } = run.fresh()
+  const revocable = run.parts.targets.connectorFor(work.system.connector).describe().canRevoke
+  if (!revocable) return endIrrevocable(run)
+  await run.trap('before_retire')
+  const { mark } = await run.target.retire(run.ctx, {
+    strategy: work.credential.strategy,
+    account: work.old.account,
+    old: run.valueOf(work.old),
+    keep: plan.otherAccount ? null : secret,
+  })
+  await run.trap('after_retire')
+  // Rekey's own root connections were opened with the old root value: they go first, and the count below must find none.
+  await run.renewRoot('new')
+  const ended = await run.target.endSessions(run.ctx, work.old.account, before(run, mark))
+  run.retiredHere = true
+  progress.retire_mark = mark
+  progress.sessions_ended = (progress.sessions_ended ?? 0) + ended
+  progress.retired_at = run.now()
+  progress.attempt_step = null
+  progress.attempt_opened_at = null
+  progress.tries = 0
+  const revokedAt = plan.oldDiesAtInstall ? (progress.installed_at ?? progress.retired_at) : progress.retired_at
+  run.change({ id: work.old.id, state: 'previous', revoked_at: revokedAt })
+  run.move('retired', { sessionsEnded: progress.sessions_ended, revokedAt: revokedAt.toISOString() })
+  return 'go'
+}
+
+function before(run: Run, retireMark: string): string | undefined {
+  if (run.plan.endsSessions === 'all') return undefined
+  return run.plan.endsSessions === 'before_install' ? (run.progress.mark ?? retireMark) : retireMark
+}
+
+async function endIrrevocable(run: Run): Promise<StepResult> {
+  run.progress.problem = { reason: 'nobody can revoke this credential centrally' }
+  run.change({ id: run.work.old.id, state: 'irrevocable' })
+  run.rescheduleAtEnd()
+  run.move('irrevocable', { reason: run.progress.problem.reason })
+  await run.commit({ dueMs: null })
+  return 'end'
+}
+
+/** The proof of death: old refused, new accepted in the same moment, no session of the old left. */
+export async function prove(run: Run): Promise<StepResult> {
+  run.checkClaim()
+  const { work } = run
+  if (run.valueOf(work.old) === null) return endNotProvable(run)
+  const pair = freshPair(run) ?? (await probePair(run))
+  await run.trap('before_proof')
+  await refuseUnproven(run, pair)
+  const left = await sessionsLeft(run)
+  if (left > 0) {
+    await run.target.endSessions(run.ctx, work.old.account, before(run, run.progress.retire_mark ?? ''))
+    throw new RekeyError('target_conflict', `${left} sessions of the old value are still open.`)
+  }
+  await endProven(run, pair)
+  return 'end'
+}
+
+function freshPair(run: Run): Pair | null {
+  const { pair } = run
+  if (pair === null || run.ctx.clock.monotonicMs() - pair.atMs > SAME_MOMENT_MS) return null
+  return pair.old.outcome === 'refused' && pair.control.outcome === 'accepted' ? pair : null
+}
+
+async function refuseUnproven(run: Run, { old, control }: Pair): Promise<void> {
+  run.pair = null
+  if (control.outcome !== 'accepted') {
+    throw new RekeyError('target_unreachable', `The control login with the new value is ${control.outcome} (${control.code}), so nothing is proven.`, {
+      hint: 'The new value is stored and current. Look at the system; the proof is tried again by itself, or run: rekey rotation retry',
+    })
+  }
+  if (old.outcome === 'accepted') {
+    // Retired, yet alive: a delay of the system, or somebody put it back. Taking it away twice is harmless.
+    const keep = run.plan.otherAccount ? null : run.fresh().secret
+    if (!run.plan.oldDiesAtInstall) {
+      await run.target.retire(run.ctx, { strategy: run.work.credential.strategy, account: run.work.old.account, old: run.valueOf(run.work.old), keep })
+    }
+    throw new RekeyError('target_unreachable', 'The old value is still accepted.', { hint: 'It stays on record until it is refused.' })
+  }
+  if (old.outcome !== 'refused') {
+    throw new RekeyError('target_unreachable', `The login with the old value is ${old.outcome} (${old.code}), so its death is not proven.`)
+  }
+}
+
+/** Just ended and counted in this run: known to be none. In a later run they are counted again. */
+async function sessionsLeft(run: Run): Promise<number> {
+  if (run.retiredHere) return 0
+  const mark = before(run, run.progress.retire_mark ?? '')
+  return (await run.target.sessions(run.ctx, run.work.old.account, mark === undefined ? {} : { before: mark })).length
+}
+
+async function endProven(run: Run, pair: Pair): Promise<void> {
+  const { work, progress } = run
+  const provedAt = run.now()
+  const revokedAt = run.plan.oldDiesAtInstall ? progress.installed_at : progress.retired_at
+  progress.proved_dead_at = provedAt
+  progress.problem = null
+  progress.tries = 0
+  const probe = { outcome: pair.old.outcome, code: pair.old.code, at: pair.old.at.toISOString() }
+  run.change({
+    id: work.old.id,
+    state: 'dead',
+    // Dead for everybody once it is refused and no session is left, whichever was later.
+    effective_dead_at: later(pair.old.at, progress.retired_at ?? provedAt),
+    proved_dead_at: provedAt,
+    shred_after: new Date(provedAt.getTime() + run.parts.shredAfterSeconds * 1000),
+    last_probe: probe,
+  })
+  run.rescheduleAtEnd()
+  run.move('proven_dead', {
+    oldVersion: work.old.number,
+    newVersion: run.fresh().version.number,
+    old: probeData(pair.old),
+    control: probeData(pair.control),
+    sessionsLeft: 0,
+    sessionsEnded: progress.sessions_ended ?? 0,
+    revokedAt: (revokedAt ?? provedAt).toISOString(),
+    effectiveDeadAt: later(pair.old.at, progress.retired_at ?? provedAt).toISOString(),
+    provedDeadAt: provedAt.toISOString(),
+    gapMs: progress.gap_ms,
+  })
+  await run.commit({ dueMs: null })
+}
+
+function later(a: Date, b: Date): Date {
+  return a > b ? a : b
+}
+
+/** A takeover: the old value was never known, so nobody can try whether it still works. */
+async function endNotProvable(run: Run): Promise<StepResult> {
+  run.progress.problem = {
+    reason: 'not provable: value unknown',
+    hint: 'The account was taken over: the old value was replaced but never known. The next rotation can be proven.',
+  }
+  run.change({ id: run.work.old.id, state: 'unprovable' })
+  run.rescheduleAtEnd()
+  run.move('not_provable', { reason: run.progress.problem.reason })
+  await run.commit({ dueMs: null })
+  return 'end'
+}

@@ -1,0 +1,184 @@
+import type { Mark } from '../connectors/contract.ts'
+import { isCode, newId, RekeyError } from '../kernel/index.ts'
+import { fingerprint, generatePassword, seal } from '../seal/index.ts'
+import { distribute, prepare } from './rotation.distribute.ts'
+import { ACTIVATION_PATIENCE_SECONDS, activationPauseMs, MAX_REGENERATIONS, type State } from './rotation.model.ts'
+import { prove, retire } from './rotation.retire.ts'
+import { probeData, probePair, type Run } from './rotation.run.ts'
+import { undo } from './rotation.undo.ts'
+import { versionBound } from './targets.ts'
+
+/**
+ * What a step says when it is done: go on at once, come back after a pause, or stop here for good.
+ * A step that cannot do its work throws; the worker decides between another try and `blocked`.
+ */
+export type StepResult = 'go' | { readonly waitMs: number } | 'end'
+
+/** The step that moves a rotation on from each state. States without one are ends or wait for a human. */
+export const STEPS: Partial<Record<State, (run: Run) => Promise<StepResult>>> = {
+  planned: stage,
+  staged: install,
+  installed: verify,
+  verified: distribute,
+  distributed: activate,
+  activated: startRetiring,
+  retiring: retire,
+  retired: prove,
+  undoing: undo,
+}
+
+/** Makes the value and commits it, encrypted, together with the opened attempt: from here on it is never lost. */
+async function stage(run: Run): Promise<StepResult> {
+  await stageFresh(run)
+  run.progress.staged_at = run.now()
+  run.progress.attempt_step = 'install'
+  run.progress.attempt_opened_at = run.now()
+  run.move('staged', { fingerprint: run.work.fresh === null ? '' : fingerprint(run.parts.fingerprintKey, run.fresh().secret) })
+  await commitStage(run)
+  await run.trap('staged')
+  return 'go'
+}
+
+async function stageFresh(run: Run): Promise<void> {
+  const { work } = run
+  const secret = generatePassword()
+  const id = newId(run.now().getTime())
+  const sealed = seal(run.dataKey, secret, versionBound(work.credential.id, id))
+  work.fresh = { id, number: 0, account: work.newAccount, sealed }
+  run.progress.new_version_id = id
+  run.stage({ id, account: work.newAccount, sealed, fingerprint: fingerprint(run.parts.fingerprintKey, secret) })
+}
+
+async function commitStage(run: Run): Promise<void> {
+  const number = await run.commit({ goOn: true })
+  const { fresh } = run.work
+  if (number !== null && fresh !== null) run.work.fresh = { ...fresh, number }
+}
+
+/** Makes the staged value accepted on the target, and looks at once whether it is. */
+async function install(run: Run): Promise<StepResult> {
+  const observed = run.resumed ? await probePair(run) : null
+  run.resumed = false
+  if (run.plan.oldDiesAtInstall) await prepare(run)
+  await run.renewRoot('old')
+  const calledMs = run.ctx.clock.monotonicMs()
+  await run.trap('before_install')
+  const mark = await callInstall(run)
+  await run.trap('after_install')
+  const { version } = run.fresh()
+  run.progress.mark = mark
+  run.progress.installed_at = run.now()
+  run.progress.attempt_step = null
+  run.progress.attempt_opened_at = null
+  run.progress.gap_ms = run.plan.oldDiesAtInstall ? null : 0
+  run.installedMs = calledMs
+  run.change({ id: version.id, state: 'staged', installed_at: run.progress.installed_at })
+  run.move('installed', {
+    account: version.account,
+    version: version.number,
+    ...(observed ? { afterInterruption: { old: probeData(observed.old), new: probeData(observed.control) } } : {}),
+  })
+  return verify(run)
+}
+
+/** Installs; a value that the target's policy refuses is made anew, stored, and tried again. */
+async function callInstall(run: Run): Promise<Mark> {
+  for (;;) {
+    run.checkClaim()
+    const { version, secret } = run.fresh()
+    const { old, credential } = run.work
+    const current = old.account === version.account ? run.valueOf(old) : null
+    try {
+      const { mark } = await run.target.install(run.ctx, { account: version.account, strategy: credential.strategy, secret, current })
+      return mark
+    } catch (error) {
+      if (!isCode(error, 'target_refused_by_policy') || run.progress.regenerations >= MAX_REGENERATIONS) throw error
+      run.progress.regenerations++
+      run.change({ id: version.id, state: 'void' })
+      await stageFresh(run)
+      run.note('rotation.regenerated', { refused: version.number, reason: error.message, times: run.progress.regenerations })
+      await commitStage(run)
+    }
+  }
+}
+
+/** The new value logs in. In-place, the old one is probed in the same moment: it must be dead already. */
+async function verify(run: Run): Promise<StepResult> {
+  run.checkClaim()
+  const { version, secret } = run.fresh()
+  if (run.plan.oldDiesAtInstall && run.valueOf(run.work.old) !== null) run.pair = await probePair(run)
+  const probe = run.pair?.control ?? { ...(await run.target.probe(run.ctx, version.account, secret)), at: run.now() }
+  if (probe.outcome === 'unreachable') throw new RekeyError('target_unreachable', 'The system did not answer the login with the new value.')
+  if (probe.outcome !== 'accepted') {
+    throw new RekeyError('target_conflict', `The new value was installed but its login is ${probe.outcome} (${probe.code}).`, {
+      hint: 'The staged value is kept. Look at the account on the system, then run: rekey rotation retry',
+    })
+  }
+  run.progress.verified_at = run.now()
+  run.progress.tries = 0
+  // The old value stays current for never an instant more than the system itself says.
+  run.change({ id: run.work.old.id, state: 'previous', ...(run.plan.oldDiesAtInstall ? { revoked_at: run.progress.installed_at ?? run.now() } : {}) })
+  run.change({ id: version.id, state: 'current', last_probe: { outcome: probe.outcome, code: probe.code, at: probe.at.toISOString() } })
+  run.move('verified', { probe: probeData(probe) })
+  return 'go'
+}
+
+/** Waits until every required consumer was seen with the new value, by the rule that the consumer declares. */
+async function activate(run: Run): Promise<StepResult> {
+  const { work, progress } = run
+  const required = work.consumers.filter((consumer) => consumer.activation !== 'none')
+  const seen = work.override ? [] : await seenConsumers(run)
+  const missing = work.override ? [] : required.map((consumer) => consumer.name).filter((name) => !seen.some((one) => one.consumer === name))
+  if (missing.length > 0) return waitForConsumers(run, missing)
+  progress.activated_at = run.now()
+  progress.tries = 0
+  progress.problem = null
+  run.move('activated', { how: work.override ? [] : seen, ...(work.override ? { override: work.override } : {}) })
+  return 'go'
+}
+
+async function seenConsumers(run: Run): Promise<{ consumer: string; by: string }[]> {
+  const { work } = run
+  const seen = work.reported.map((consumer) => ({ consumer, by: 'report' }))
+  const bySession = work.consumers.filter((consumer) => consumer.activation === 'session')
+  if (bySession.length === 0) return seen
+  const where = run.progress.mark === null || run.plan.otherAccount ? {} : { after: run.progress.mark }
+  const sessions = await run.target.sessions(run.ctx, work.newAccount, where)
+  for (const { name } of bySession) {
+    // One consumer: any foreign session is its own. Several: each must name itself, or one could stand for all.
+    const found = bySession.length === 1 ? sessions[0] : sessions.find((session) => session.application === name)
+    if (found) seen.push({ consumer: name, by: `session ${found.id}` })
+  }
+  return seen
+}
+
+async function waitForConsumers(run: Run, missing: readonly string[]): Promise<StepResult> {
+  const { progress } = run
+  const waitedMs = run.now().getTime() - (progress.distributed_at ?? run.now()).getTime()
+  if (waitedMs > ACTIVATION_PATIENCE_SECONDS * 1000) {
+    throw new RekeyError('conflict', `Not seen with the new value: ${missing.join(', ')}.`, {
+      hint: 'Restart these consumers and run rekey rotation retry, or take the responsibility: rekey rotation resolve --override-activation.',
+      detail: 'activation_patience',
+    })
+  }
+  progress.problem = { reason: `waiting for ${missing.join(', ')} to be seen with the new value` }
+  return { waitMs: activationPauseMs(Math.max(0, waitedMs)) }
+}
+
+/** After the grace period, records that the old value is going before anything of it is touched. */
+async function startRetiring(run: Run): Promise<StepResult> {
+  const { progress, work } = run
+  const graceMs = run.plan.hasGrace ? work.graceSeconds * 1000 : 0
+  const leftMs = graceMs - (run.now().getTime() - (progress.activated_at ?? run.now()).getTime())
+  if (leftMs > 0) {
+    progress.problem = { reason: `grace period: the old value is retired ${Math.ceil(leftMs / 1000)} s from now` }
+    return { waitMs: leftMs }
+  }
+  progress.problem = null
+  progress.attempt_step = 'retire'
+  progress.attempt_opened_at = run.now()
+  run.move('retiring')
+  await run.commit({ goOn: true })
+  await run.trap('retiring')
+  return 'go'
+}

@@ -1,0 +1,99 @@
+import type { Connector, SystemSpec, Target } from '../connectors/contract.ts'
+import { type Ctx, LIMITS, RekeyError } from '../kernel/index.ts'
+import type { Keyring } from '../keys/index.ts'
+import { open } from '../seal/index.ts'
+import type { Sql } from '../store/index.ts'
+import type { Work } from './rotation.store.ts'
+
+/** What binds a credential's wrapped data key to its row. */
+export function dataKeyBound(credentialId: string): string {
+  return `credential ${credentialId} data key`
+}
+
+/** What binds a version's ciphertext to its row. */
+export function versionBound(credentialId: string, versionId: string): string {
+  return `credential ${credentialId} version ${versionId}`
+}
+
+interface Entry {
+  readonly target: Target
+  readonly connector: Connector
+  readonly where: string
+  roots: string
+}
+
+function rootsOf(root: Work['root']): string {
+  return root.versions.map((version) => version.id).join(' ')
+}
+
+/** Open ways to systems, kept between rotations: one per system, so that connections are few and none is left behind. */
+export class Targets {
+  readonly #entries = new Map<string, Entry>()
+  readonly #connectorFor: (name: string) => Connector
+  readonly #keyring: Keyring
+
+  constructor(connectorFor: (name: string) => Connector, keyring: Keyring) {
+    this.#connectorFor = connectorFor
+    this.#keyring = keyring
+  }
+
+  connectorFor(name: string): Connector {
+    return this.#connectorFor(name)
+  }
+
+  /** The target of a system, opened or brought up to date with its present address and root secret. */
+  async of(sql: Sql, system: Work['system'], root: Work['root']): Promise<Target> {
+    const where = JSON.stringify([system.connector, system.address, system.rootAccount, system.concurrent])
+    const roots = rootsOf(root)
+    const entry = this.#entries.get(system.id)
+    if (entry?.where === where && entry.roots === roots) return entry.target
+    const spec = await this.#spec(sql, system, root)
+    if (entry?.where === where) {
+      entry.roots = roots
+      await entry.target.forgetRoot(spec)
+      return entry.target
+    }
+    const connector = this.#connectorFor(system.connector)
+    const target = connector.open(spec)
+    this.#entries.set(system.id, { target, connector, where, roots })
+    if (entry) void entry.target.close()
+    return target
+  }
+
+  /** Makes the target log in anew with the root secret that works now. */
+  async renew(sql: Sql, system: Work['system'], root: Work['root']): Promise<void> {
+    const entry = this.#entries.get(system.id)
+    if (entry === undefined) return
+    entry.roots = rootsOf(root)
+    await entry.target.forgetRoot(await this.#spec(sql, system, root))
+  }
+
+  async #spec(sql: Sql, system: Work['system'], root: Work['root']): Promise<SystemSpec> {
+    if (root.versions.length === 0) throw new RekeyError('target_not_authorised', `No root secret is held for ${system.name}.`)
+    const key = await this.#keyring.unwrap(sql, root.kekId, root.wrappedKey, dataKeyBound(root.credentialId))
+    return {
+      name: system.name,
+      address: system.address,
+      rootAccount: system.rootAccount,
+      rootSecrets: root.versions.map(({ id, sealed }) => open(key, sealed, versionBound(root.credentialId, id))),
+      timeoutMs: LIMITS.targetCallMs,
+      concurrent: system.concurrent,
+    }
+  }
+
+  /** Opens a system for one call with a spec of the caller's, closed afterwards. */
+  async once<T>(connector: string, spec: SystemSpec, use: (target: Target) => Promise<T>): Promise<T> {
+    const target = this.#connectorFor(connector).open(spec)
+    try {
+      return await use(target)
+    } finally {
+      await target.close()
+    }
+  }
+
+  async close(_ctx: Ctx): Promise<void> {
+    const entries = [...this.#entries.values()]
+    this.#entries.clear()
+    await Promise.allSettled(entries.map((entry) => entry.target.close()))
+  }
+}

@@ -1,0 +1,96 @@
+import { type Json, RekeyError } from '../kernel/index.ts'
+import { canonicalJson } from './canonical.ts'
+import { type EventBody, LOGS, type LogName } from './event.ts'
+import { renderReport } from './report.ts'
+
+/**
+ * What a bundle carries. Everything but `filter`, `key` and `pending` is under a signature; those three are only what the
+ * exporter said, and the report words them so.
+ */
+export interface BundleContent {
+  /** Verifier key of the signer, for people to compare. Verification uses the key it is given, never this one. */
+  readonly key: string
+  /** Which events were asked for; all of them when both are `null`. */
+  readonly filter: BundleFilter
+  readonly logs: { readonly [log in LogName]: BundleLog }
+}
+
+export interface BundleFilter {
+  /** Only events of this credential (by name). */
+  readonly credential: string | null
+  /** Only events at or after this time, RFC 3339 UTC in milliseconds. */
+  readonly since: string | null
+}
+
+export interface BundleLog {
+  /** Events that were written but not yet in the tree when the bundle was made: left out. */
+  readonly pending: number
+  /** Oldest first. */
+  readonly checkpoints: readonly BundleCheckpoint[]
+  /** By index, proven to be in the tree of the last checkpoint. */
+  readonly events: readonly BundleEvent[]
+}
+
+export interface BundleCheckpoint {
+  /** The signed note. */
+  readonly note: string
+  /** Consistency with the checkpoint before it, base64 hashes; empty for the first. */
+  readonly proof: readonly string[]
+}
+
+export interface BundleEvent {
+  readonly index: number
+  readonly event: EventBody
+  /** Inclusion in the tree of the last checkpoint, base64 hashes. */
+  readonly proof: readonly string[]
+}
+
+/** Most bytes of a bundle. Past that an export must be narrowed by credential or time, and a verifier does not read on. */
+export const BUNDLE_MAX_BYTES = 256 * 1024 * 1024
+
+export const BUNDLE_FORMAT = 'rekey-evidence-bundle/1'
+
+/** How every bundle begins. The machine part comes first, behind bytes that never change, so that damage to its frame can be located. */
+export const BUNDLE_HEAD = `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>Rekey evidence</title>
+<script type="application/json" id="rekey-evidence">
+`
+
+/** What stands between the machine part and the page. */
+export const BUNDLE_MIDDLE = '\n</script>\n'
+
+/**
+ * The bundle, one file: an HTML page that carries its own evidence. The machine part is a JSON list with one record a line
+ * (the bundle, then for each log its checkpoints and its events), each record in canonical JSON with `<` written as `\u003c`; so
+ * any JSON reader takes the whole, and a damaged byte is located to its record. All of the page is derived from the machine part:
+ * the same content always gives the same bytes. Throws `too_large` past `BUNDLE_MAX_BYTES`.
+ */
+export function encodeBundle(content: BundleContent): string {
+  const lines = toRecords(content).map(encodeRecord)
+  const text = `${BUNDLE_HEAD}[\n${lines.join(',\n')}\n]${BUNDLE_MIDDLE}${renderReport(content)}`
+  if (Buffer.byteLength(text) > BUNDLE_MAX_BYTES) {
+    throw new RekeyError('too_large', 'The evidence bundle is larger than 256 MiB.', {
+      hint: 'Export one credential, or since a later time.',
+    })
+  }
+  return text
+}
+
+/** One record as a line of the machine part, without the comma. */
+export function encodeRecord(record: Json): string {
+  // In JSON `<` can only stand inside a text, where its escape means the same; so nothing in it can end the script block.
+  return canonicalJson(record).replaceAll('<', '\\u003c')
+}
+
+function toRecords({ key, filter, logs }: BundleContent): Json[] {
+  const pending = Object.fromEntries(LOGS.map((log) => [log, logs[log].pending]))
+  const first: Json = { record: 'bundle', format: BUNDLE_FORMAT, key, filter: { ...filter }, pending }
+  const ofLog = (log: LogName): Json[] => [
+    ...logs[log].checkpoints.map(({ note, proof }): Json => ({ record: 'checkpoint', log, note, proof })),
+    ...logs[log].events.map(({ index, event, proof }): Json => ({ record: 'event', log, index, event: { ...event }, proof })),
+  ]
+  return [first, ...LOGS.flatMap(ofLog)]
+}

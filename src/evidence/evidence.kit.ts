@@ -1,0 +1,117 @@
+import { type Json, makeCtx, Secret } from '../kernel/index.ts'
+import type { BundleContent, BundleLog } from './bundle.ts'
+import { originOf, signCheckpoint } from './checkpoint.ts'
+import { type EvidenceEvent, eventLeafHash, type LogName, sealEvent } from './event.ts'
+import { consistencyProof, grow, type Hash, inclusionProof, nodeKey, treeHead } from './merkle.ts'
+import { formatVerifierKey, type Signer, signerFromSeed } from './note.ts'
+
+/** For tests only: a fleet's evidence as the other areas write it, and bundles of it made without a database. */
+
+const START_MS = Date.UTC(2026, 10, 21, 9, 20, 32, 123)
+
+/** A signer that is always the same. */
+export function testSigner(name = 'rekey.example'): Signer {
+  return signerFromSeed(name, new Secret(new Uint8Array(32).fill(7)))
+}
+
+/** A context whose clock goes on by 37 ms at each reading. */
+export function tickingCtx(actor = 'worker:1') {
+  let ms = START_MS
+  const now = () => {
+    ms += 37
+    return new Date(ms)
+  }
+  return makeCtx(actor, 'test', { clock: { now, monotonicMs: () => ms } })
+}
+
+/** The events of one rotation from plan to proof. */
+export function rotationEvents(n: number, name = `orders-api-${n}@orders-db`): EvidenceEvent[] {
+  const at = (offsetMs: number) => new Date(START_MS + n * 1000 + offsetMs).toISOString()
+  const links = {
+    credential: `c-${n}`,
+    rotation: `0199f3a2-0000-7000-8000-${String(n).padStart(12, '0')}`,
+    system: 's-1',
+    from: `v-${n}-1`,
+    to: `v-${n}-2`,
+  }
+  const make = (type: string, data: { [key: string]: Json }): EvidenceEvent => ({ log: 'credential', type, subject: name, links, data })
+  return [
+    { ...make('rotation.planned', { reason: 'leak of ci-store', strategy: 'in-place', by: 'admin:ops' }), actor: 'admin:ops' },
+    make('rotation.staged', { version: 2, fingerprint: 'hmac-sha256:5f1e9a77' }),
+    make('rotation.installed', { mark: '2026-11-21 09:20:33.001+00' }),
+    make('rotation.verified', { probe: { outcome: 'accepted', code: '00000' } }),
+    make('rotation.distributed', { consumers: ['orders-api-1', 'orders-api-2'] }),
+    make('rotation.activated', { how: [{ consumer: 'orders-api-1', by: 'session' }] }),
+    make('rotation.retiring', {}),
+    make('rotation.retired', { sessionsEnded: 2, revokedAt: at(210) }),
+    make('rotation.proven_dead', {
+      old: { outcome: 'refused', code: '28P01', at: at(251) },
+      control: { outcome: 'accepted', code: '00000', at: at(254) },
+      sessionsLeft: 0,
+      revokedAt: at(210),
+      effectiveDeadAt: at(251),
+      provedDeadAt: at(254),
+      gapMs: 12.5 + n,
+    }),
+  ]
+}
+
+/** What comes before and beside rotations, in both logs; the last one is of a type nobody knows, with a hostile name. */
+export function fleetEvents(): EvidenceEvent[] {
+  return [
+    {
+      log: 'identity',
+      type: 'identity.added',
+      subject: 'orders-api',
+      actor: 'admin:ops',
+      data: { kind: 'workload', owner: 'team-orders' },
+    },
+    { log: 'identity', type: 'token.created', subject: 'ops', data: { role: 'admin' } },
+    { log: 'credential', type: 'fleet.applied', subject: 'fleet.yaml', actor: 'admin:ops', data: { added: 3, changed: 0 } },
+    { log: 'credential', type: 'system.added', subject: 'orders-db', links: { system: 's-1' }, data: { connector: 'postgres' } },
+    {
+      log: 'credential',
+      type: 'credential.added',
+      subject: 'orders-api-0@orders-db',
+      links: { credential: 'c-0' },
+      data: { account: 'orders_api' },
+    },
+    {
+      log: 'credential',
+      type: 'weather.changed',
+      subject: '</script><script>alert(1)</script>\u202e',
+      data: { __proto__x: '<!--', '"': "'&" },
+    },
+  ]
+}
+
+/** A bundle's content, with checkpoints of each log at the given sizes (the last being all of it). */
+export function sampleContent(
+  events: readonly EvidenceEvent[],
+  cuts: readonly number[] = [],
+  signer: Signer = testSigner(),
+): BundleContent {
+  return {
+    key: formatVerifierKey(signer),
+    filter: { credential: null, since: null },
+    logs: { credential: sampleLog('credential', events, cuts, signer), identity: sampleLog('identity', events, cuts, signer) },
+  }
+}
+
+function sampleLog(log: LogName, all: readonly EvidenceEvent[], cuts: readonly number[], signer: Signer): BundleLog {
+  const ctx = tickingCtx()
+  const sealed = all.filter((event) => event.log === log).map((event) => sealEvent(ctx, event))
+  const nodes = new Map<string, Hash>()
+  const read = (at: { level: number; index: number }): Hash => nodes.get(nodeKey(at)) ?? new Uint8Array()
+  const leaves = sealed.map(({ text }) => eventLeafHash(text))
+  for (const node of grow(0, leaves, read)) nodes.set(nodeKey(node), node.hash)
+  const base64 = (hash: Hash) => Buffer.from(hash).toString('base64')
+  const sizes = [...cuts.filter((cut) => cut > 0 && cut < leaves.length), leaves.length].filter((size) => size > 0)
+  const checkpoints = sizes.map((size, i) => {
+    const at = new Date(START_MS + 60_000 * (i + 1)).toISOString()
+    const note = signCheckpoint({ origin: originOf(signer.name, log), size, root: treeHead(size, read), at }, signer)
+    return { note, proof: i === 0 ? [] : consistencyProof(sizes[i - 1] ?? 0, size, read).map(base64) }
+  })
+  const events = sealed.map(({ body }, index) => ({ index, event: body, proof: inclusionProof(index, leaves.length, read).map(base64) }))
+  return { pending: 0, checkpoints, events }
+}

@@ -1,0 +1,111 @@
+import { type Ctx, type Json, RekeyError } from '../kernel/index.ts'
+import type { Sql, Store } from '../store/index.ts'
+import { type BundleCheckpoint, type BundleContent, type BundleEvent, type BundleLog, encodeBundle } from './bundle.ts'
+import { parseCanonicalJson } from './canonical.ts'
+import type { EventBody, LogName } from './event.ts'
+import { consistencyNodes, consistencyProof, type Hash, inclusionNodes, inclusionProof } from './merkle.ts'
+import { formatVerifierKey } from './note.ts'
+import { readerOf } from './sequence.ts'
+import * as rows from './store.ts'
+
+/** Which events a bundle is to hold; all of them by default. */
+export interface ExportOptions {
+  /** Only events at or after this time. */
+  readonly since?: Date
+  /** Only events of the credential with this name. The identity log then stays out but for its checkpoints. */
+  readonly credential?: string
+}
+
+/** Checkpoints of one log in a bundle: the first, and the latest so many. Skipped ones are bridged by the proof between their neighbours. */
+const CHECKPOINTS_LATEST = 499
+const EVENTS_AT_ONCE = 5000
+
+/** The proof that leaf `index` is in the published tree of `size` leaves. Throws `not_found` if that tree is not published or has no such leaf. */
+export async function inclusion(store: Sql, log: LogName, index: number, size: number): Promise<Hash[]> {
+  await mustReach(store, log, size)
+  if (index < 0 || index >= size) throw new RekeyError('not_found', `The ${log} log has no event ${index} at size ${size}.`)
+  return inclusionProof(index, size, readerOf(await rows.readNodes(store, log, inclusionNodes(index, size))))
+}
+
+/** The proof that the tree of `from` leaves begins the published tree of `to`. Throws `not_found` unless `0 < from <= to` and `to` is published. */
+export async function consistency(store: Sql, log: LogName, from: number, to: number): Promise<Hash[]> {
+  await mustReach(store, log, to)
+  if (from <= 0 || from > to) throw new RekeyError('not_found', `The ${log} log has nothing to prove from size ${from} to ${to}.`)
+  return consistencyProof(from, to, readerOf(await rows.readNodes(store, log, consistencyNodes(from, to))))
+}
+
+/** The verifier key of this database's evidence, in text; `null` before the first checkpoint. */
+export async function publishedKey(store: Sql): Promise<string | null> {
+  const key = await rows.readKey(store)
+  return key === null ? null : formatVerifierKey({ name: key.name, publicKey: key.public_key })
+}
+
+/**
+ * A bundle of what is published, one self-contained HTML file. Needs no private key: events not yet sequenced are left out, and
+ * counted in it. Throws `not_found` before the first checkpoint, `too_large` past the bound of a bundle, `evidence_damaged` if a
+ * stored event or node cannot be used.
+ */
+export async function exportBundle(store: Store, ctx: Ctx, options: ExportOptions = {}): Promise<string> {
+  const key = await publishedKey(store)
+  if (key === null)
+    throw new RekeyError('not_found', 'Nothing is published yet.', { hint: 'Evidence is signed a moment after it is written.' })
+  const filter = { credential: options.credential ?? null, since: options.since?.toISOString() ?? null }
+  const logs = {
+    credential: await exportLog(store, ctx, 'credential', filter),
+    identity: await exportLog(store, ctx, 'identity', filter),
+  }
+  return encodeBundle({ key, filter, logs })
+}
+
+async function exportLog(store: Store, ctx: Ctx, log: LogName, filter: BundleContent['filter']): Promise<BundleLog> {
+  const published = await rows.checkpoints(store, log, CHECKPOINTS_LATEST)
+  // Read first: everything below this size is final, whatever the sequencer does meanwhile.
+  const size = published.at(-1)?.size ?? 0
+  const chosen = log === 'identity' && filter.credential !== null ? [] : await chooseEvents(store, ctx, log, size, filter)
+  const steps = published.slice(1).map((checkpoint, i) => ({ from: published[i]?.size ?? 0, to: checkpoint.size }))
+  const read = readerOf(
+    await rows.readNodes(store, log, [
+      ...chosen.flatMap(({ index }) => inclusionNodes(index, size)),
+      ...steps.flatMap(({ from, to }) => consistencyNodes(from, to)),
+    ]),
+  )
+  const proofs = [[], ...steps.map(({ from, to }) => consistencyProof(from, to, read))]
+  const { pending } = await rows.countBeyond(store, log, size)
+  return {
+    pending,
+    checkpoints: published.map(({ note }, i): BundleCheckpoint => ({ note, proof: (proofs[i] ?? []).map(base64) })),
+    events: chosen.map((one): BundleEvent => ({ ...one, proof: inclusionProof(one.index, size, read).map(base64) })),
+  }
+}
+
+async function chooseEvents(store: Store, ctx: Ctx, log: LogName, size: number, filter: BundleContent['filter']) {
+  const chosen: { index: number; event: EventBody }[] = []
+  for (let from = 0; from < size; ) {
+    ctx.signal.throwIfAborted()
+    const range = { from, size, limit: EVENTS_AT_ONCE, subject: filter.credential, since: filter.since }
+    const found = await rows.events(store, log, range)
+    for (const row of found) chosen.push({ index: row.leaf_index, event: readBody(row, log) })
+    if (found.length < EVENTS_AT_ONCE) break
+    from = (found.at(-1)?.leaf_index ?? size) + 1
+  }
+  return chosen
+}
+
+function readBody({ body, leaf_index }: rows.EventRow, log: LogName): EventBody {
+  let value: Json
+  try {
+    value = parseCanonicalJson(body)
+  } catch (cause) {
+    throw new RekeyError('evidence_damaged', `Event ${leaf_index} of the ${log} log was changed.`, { cause, hint: 'Run `rekey fsck`.' })
+  }
+  return value as unknown as EventBody
+}
+
+async function mustReach(store: Sql, log: LogName, size: number): Promise<void> {
+  const last = await rows.lastCheckpoint(store, log)
+  if (!Number.isSafeInteger(size) || size > (last?.size ?? 0)) throw new RekeyError('not_found', `The ${log} log has no tree of ${size}.`)
+}
+
+function base64(hash: Hash): string {
+  return Buffer.from(hash).toString('base64')
+}

@@ -1,0 +1,33 @@
+import { type Clock, systemClock } from './clock.ts'
+
+/** Where log lines go. Fields must be free of secrets (a `Secret` prints as `[secret]`). */
+export interface Log {
+  info(fields: Record<string, unknown>, message: string): void
+  warn(fields: Record<string, unknown>, message: string): void
+  error(fields: Record<string, unknown>, message: string): void
+}
+
+export const silentLog: Log = { info() {}, warn() {}, error() {} }
+
+/** Who acts, on whose request, until when. First argument of everything that acts. */
+export interface Ctx {
+  /** `admin:<token id>`, `worker:<process id>`, `cli`, …: what evidence names as the actor. */
+  readonly actor: string
+  /** Joins log lines, problems and evidence of one request or one unit of work. */
+  readonly requestId: string
+  /** Aborts when nobody waits for the result any more, or the process stops. */
+  readonly signal: AbortSignal
+  readonly clock: Clock
+  readonly log: Log
+}
+
+/** A context for work that no request asked for: workers, start-up, offline commands. */
+export function makeCtx(actor: string, requestId: string, parts: Partial<Pick<Ctx, 'signal' | 'clock' | 'log'>> = {}): Ctx {
+  return {
+    actor,
+    requestId,
+    signal: parts.signal ?? new AbortController().signal,
+    clock: parts.clock ?? systemClock,
+    log: parts.log ?? silentLog,
+  }
+}

@@ -1,0 +1,7 @@
+export { type Clock, sleep, systemClock } from './clock.ts'
+export { type Ctx, type Log, makeCtx, silentLog } from './ctx.ts'
+export { type ErrorCode, type ErrorExtra, ERRORS, isCode, messageOf, RekeyError } from './errors.ts'
+export { isId, newId } from './ids.ts'
+export type { Json } from './json.ts'
+export { LIMITS } from './limits.ts'
+export { Secret } from './secret.ts'

@@ -1,0 +1,5 @@
+export { installationSecret, rotateKek, type Rewrap } from './actions.ts'
+export { type DataKey, fingerprintKey, Keyring } from './keyring.ts'
+export type { Kek, KekKind } from './model.ts'
+export { fileKeks, type KekSource, passphraseKeks } from './source.ts'
+export { isActiveForShare, list as listKeks } from './store.ts'

@@ -1,0 +1,114 @@
+import { newId, RekeyError, Secret } from '../kernel/index.ts'
+import { fingerprint, newKey, open, seal } from '../seal/index.ts'
+import type { Sql, Store, Tx } from '../store/index.ts'
+import type { Kek, KekKind } from './model.ts'
+import type { KekSource } from './source.ts'
+import * as rows from './store.ts'
+
+/** A data key, usable and wrapped. `wrapped` and `kekId` are what a row keeps. */
+export interface DataKey {
+  readonly key: Secret
+  readonly wrapped: Uint8Array
+  readonly kekId: string
+}
+
+/** Wraps and unwraps data keys with the installation's key-encryption keys. */
+export class Keyring {
+  readonly #sources: ReadonlyMap<KekKind, KekSource>
+  readonly #make: KekSource
+  readonly #known = new Map<string, Secret>()
+  #active = ''
+
+  /** `sources[0]` makes new keys; the others may still open what they wrapped. */
+  constructor(sources: readonly [KekSource, ...KekSource[]]) {
+    this.#make = sources[0]
+    this.#sources = new Map(sources.map((source) => [source.kind, source]))
+  }
+
+  /** Loads the active key, or makes the first. Throws `kek_unavailable`: without its keys Rekey does not start. */
+  async start(store: Store): Promise<void> {
+    const active = (await rows.active(store)) ?? (await this.#first(store))
+    await this.#load(active)
+    this.#active = active.id
+  }
+
+  /** Under a lock, so that two processes that start together make one key. */
+  #first(store: Store): Promise<Kek> {
+    return store.inTx(async (tx) => {
+      await rows.lockKeks(tx)
+      return (await rows.active(tx)) ?? this.add(tx)
+    })
+  }
+
+  /** Makes a new active key in `tx`; the one before becomes `retiring`. */
+  async add(tx: Tx): Promise<Kek> {
+    const id = newId()
+    const { key, params } = await this.#make.create(id)
+    const kek: Kek = { id, kind: this.#make.kind, params, state: 'active' }
+    await rows.retireActive(tx)
+    await rows.insert(tx, kek)
+    this.#known.set(id, key)
+    return kek
+  }
+
+  get activeId(): string {
+    return this.#active
+  }
+
+  /** Follows a rotation that another process made. */
+  async refresh(sql: Sql): Promise<string> {
+    const active = await rows.active(sql)
+    if (active === null) throw new RekeyError('kek_unavailable', 'There is no active key-encryption key.')
+    if (!this.#known.has(active.id)) await this.#load(active)
+    this.#active = active.id
+    return active.id
+  }
+
+  async #load(kek: Kek): Promise<Secret> {
+    const source = this.#sources.get(kek.kind)
+    if (source === undefined) {
+      throw new RekeyError('kek_unavailable', `The key-encryption key is of kind "${kek.kind}", which is not set up.`, {
+        hint: kek.kind === 'passphrase' ? 'Set REKEY_PASSPHRASE_FILE.' : 'Start with the data folder that holds its file.',
+      })
+    }
+    const key = await source.load(kek)
+    this.#known.set(kek.id, key)
+    return key
+  }
+
+  async #keyOf(sql: Sql, id: string): Promise<Secret> {
+    const known = this.#known.get(id)
+    if (known !== undefined) return known
+    const kek = await rows.find(sql, id)
+    if (kek === null) throw new RekeyError('kek_unavailable', `The key-encryption key ${id} is not known.`)
+    return this.#load(kek)
+  }
+
+  /** A new data key, wrapped by the active key and bound to `bound` (which row it belongs to). */
+  newDataKey(bound: string): DataKey {
+    return this.wrap(newKey(), bound)
+  }
+
+  /** Wraps a data key with the active key. */
+  wrap(key: Secret, bound: string): DataKey {
+    const kek = this.#known.get(this.#active)
+    if (kek === undefined) throw new RekeyError('kek_unavailable', 'The keyring has not been started.')
+    return { key, wrapped: seal(kek, key, `${bound}|${this.#active}`), kekId: this.#active }
+  }
+
+  /** Opens a wrapped data key. Throws `kek_unavailable` or `sealed_damaged`. */
+  async unwrap(sql: Sql, kekId: string, wrapped: Uint8Array, bound: string): Promise<Secret> {
+    return open(await this.#keyOf(sql, kekId), wrapped, `${bound}|${kekId}`)
+  }
+
+  /** Forgets and destroys a key that wraps nothing any more. */
+  async destroy(kek: Kek): Promise<void> {
+    this.#known.delete(kek.id)
+    await this.#sources.get(kek.kind)?.destroy(kek)
+  }
+}
+
+/** The key under which fingerprints are made: derived once from a stored data key, the same for the whole installation. */
+export function fingerprintKey(base: Secret): Secret {
+  return Secret.fromText(fingerprint(base, Secret.fromText('fingerprint key v1')))
+}

@@ -1,0 +1,63 @@
+import type { Sql, Tx } from '../store/index.ts'
+import type { Kek } from './model.ts'
+
+const LOCK = 7_395_003
+
+/** One process at a time makes or retires a key-encryption key. Held to the end of the transaction. */
+export async function lockKeks(tx: Tx): Promise<void> {
+  await tx.query('select pg_advisory_xact_lock($1)', [LOCK])
+}
+
+export async function active(sql: Sql): Promise<Kek | null> {
+  const [row] = await sql.query<Kek>("select id, kind, params, state from kek where state = 'active'")
+  return row ?? null
+}
+
+export async function find(sql: Sql, id: string): Promise<Kek | null> {
+  const [row] = await sql.query<Kek>('select id, kind, params, state from kek where id = $1', [id])
+  return row ?? null
+}
+
+export async function retiring(sql: Sql): Promise<Kek[]> {
+  return sql.query<Kek>("select id, kind, params, state from kek where state = 'retiring' order by created_at")
+}
+
+export async function list(sql: Sql): Promise<(Kek & { created_at: Date })[]> {
+  return sql.query("select id, kind, '{}'::jsonb as params, state, created_at from kek order by created_at")
+}
+
+export async function insert(tx: Tx, kek: Kek): Promise<void> {
+  await tx.query('insert into kek (id, kind, params, state) values ($1, $2, $3, $4)', [kek.id, kek.kind, JSON.stringify(kek.params), kek.state])
+}
+
+export async function retireActive(tx: Tx): Promise<void> {
+  await tx.query("update kek set state = 'retiring' where state = 'active'")
+}
+
+/** True if the row was still retiring. */
+export async function markRetired(tx: Tx, id: string): Promise<boolean> {
+  return (await tx.query("update kek set state = 'retired' where id = $1 and state = 'retiring' returning id", [id])).length === 1
+}
+
+/** Fails the transaction's reader if the key was retired meanwhile: nothing new may be wrapped by a key that is going. */
+export async function isActiveForShare(tx: Tx, id: string): Promise<boolean> {
+  return (await tx.query("select id from kek where id = $1 and state = 'active' for share", [id])).length === 1
+}
+
+/** A named key of the installation itself (evidence signing seed, fingerprint key), wrapped. */
+export async function installationKey(sql: Sql, name: string): Promise<{ kek_id: string; wrapped: Uint8Array } | null> {
+  const [row] = await sql.query<{ kek_id: string; wrapped: Uint8Array }>('select kek_id, wrapped from installation_key where name = $1', [name])
+  return row ?? null
+}
+
+export async function addInstallationKey(tx: Tx, name: string, kekId: string, wrapped: Uint8Array): Promise<void> {
+  await tx.query('insert into installation_key (name, kek_id, wrapped) values ($1, $2, $3)', [name, kekId, wrapped])
+}
+
+export async function installationKeysUnder(tx: Tx, kekId: string): Promise<{ name: string; wrapped: Uint8Array }[]> {
+  return tx.query('select name, wrapped from installation_key where kek_id = $1 for update', [kekId])
+}
+
+export async function rewrapInstallationKey(tx: Tx, name: string, kekId: string, wrapped: Uint8Array): Promise<void> {
+  await tx.query('update installation_key set kek_id = $2, wrapped = $3 where name = $1', [name, kekId, wrapped])
+}

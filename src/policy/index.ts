@@ -1,0 +1,1 @@
+export { ACTIONS, type Action, type Allowed, allow, type Principal } from './allow.ts'

@@ -1,0 +1,151 @@
+import pg from 'pg'
+import { isCode, type Log, messageOf, RekeyError, sleep } from '../kernel/index.ts'
+import type { Sql, Store, Tx } from './tx.ts'
+
+const { Client, Pool, types } = pg
+
+/** bigint columns hold counts and indexes far below 2^53. */
+const parsers = {
+  getTypeParser: ((oid: number, format?: 'text' | 'binary') => {
+    if (oid === types.builtins.INT8) return (text: string) => Number(text)
+    return types.getTypeParser(oid as never, format as never)
+  }) as typeof types.getTypeParser,
+}
+
+export interface StoreOptions {
+  /** How to reach the server; see `src/store/connection.ts`. */
+  readonly connection: pg.ClientConfig
+  /** Most connections at once. */
+  readonly max: number
+  readonly log: Log
+}
+
+/** Every statement is prepared once per connection under a name: parsing and planning leave the hot path. The texts are constants, so few. */
+const names = new Map<string, string>()
+function nameOf(text: string): string {
+  const known = names.get(text)
+  if (known !== undefined) return known
+  const name = `s${names.size + 1}`
+  names.set(text, name)
+  return name
+}
+
+/** Class 08 and 57P are a lost or stopping server; a caller that may try again finds `unavailable`. */
+function fromDatabase(error: unknown): RekeyError {
+  if (error instanceof RekeyError) return error
+  const { code, constraint } = error as { code?: string; constraint?: string }
+  const lost = code === undefined || code.startsWith('08') || code.startsWith('57P') || code.startsWith('E') || code.startsWith('53')
+  const detail = [code, constraint, messageOf(error)].filter(Boolean).join(' ')
+  if (lost) return new RekeyError('unavailable', 'The database does not answer.', { detail, cause: error, hint: 'Try again in a moment.' })
+  return new RekeyError('database_failed', 'The database refused a statement.', { detail, cause: error })
+}
+
+/** The name of the violated constraint, if that is what failed; for turning it into a clear error. */
+export function violatedConstraint(error: unknown): string | null {
+  if (!isCode(error, 'database_failed')) return null
+  return (error.cause as { constraint?: string } | undefined)?.constraint ?? null
+}
+
+async function run<Row extends object>(client: pg.ClientBase | pg.Pool, text: string, params?: readonly unknown[]): Promise<Row[]> {
+  try {
+    const result = params
+      ? await client.query<Row>({ name: nameOf(text), text, values: params as unknown[] })
+      : await client.query<Row>(text)
+    return result.rows
+  } catch (error) {
+    throw fromDatabase(error)
+  }
+}
+
+async function connect(pool: pg.Pool): Promise<pg.PoolClient> {
+  try {
+    return await pool.connect()
+  } catch (error) {
+    throw fromDatabase(error)
+  }
+}
+
+/** Opens the pool; no connection is made before the first statement. */
+export function openStore(options: StoreOptions): Store {
+  const config = { ...options.connection, types: parsers, application_name: 'rekey', keepAlive: true }
+  const pool = new Pool({ ...config, max: options.max, connectionTimeoutMillis: 10_000, idleTimeoutMillis: 30_000 })
+  pool.on('error', (error) => options.log.warn({ error: messageOf(error) }, 'an idle database connection was lost'))
+
+  async function onClient<T>(use: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+    const client = await connect(pool)
+    let broken = false
+    const onError = () => {
+      broken = true
+    }
+    client.on('error', onError)
+    try {
+      return await use(client)
+    } catch (error) {
+      if (isCode(error, 'unavailable')) broken = true
+      throw error
+    } finally {
+      client.off('error', onError)
+      client.release(broken)
+    }
+  }
+
+  return {
+    query: (text, params) => onClient((client) => run(client, text, params)),
+    inTx: (use) =>
+      onClient(async (client) => {
+        await run(client, 'begin')
+        const tx: Tx = { inTransaction: true, query: (text, params) => run(client, text, params) }
+        try {
+          const result = await use(tx)
+          await run(client, 'commit')
+          return result
+        } catch (error) {
+          await run(client, 'rollback').catch(() => undefined)
+          throw error
+        }
+      }),
+    onConnection: (use) => onClient((client) => use({ query: (text, params) => run(client, text, params) } satisfies Sql)),
+    listen: (channel, onNotice) => listen(config, channel, onNotice, options.log),
+    close: () => pool.end(),
+  }
+}
+
+/** One connection of its own that comes back after every loss; a notice may be lost meanwhile, hence the call with '' at each reconnect. */
+async function listen(config: pg.ClientConfig, channel: string, onNotice: (payload: string) => void, log: Log) {
+  const stopping = new AbortController()
+  let client: pg.Client | undefined
+  async function attach(): Promise<pg.Client> {
+    const next = new Client({ ...config, application_name: 'rekey-listen' })
+    next.on('notification', (notice) => onNotice(notice.payload ?? ''))
+    next.on('error', () => undefined)
+    next.on('end', () => {
+      if (!stopping.signal.aborted) void reattach()
+    })
+    try {
+      await next.connect()
+      await next.query(`listen ${pg.escapeIdentifier(channel)}`)
+    } catch (error) {
+      next.removeAllListeners('end')
+      await next.end().catch(() => undefined)
+      throw fromDatabase(error)
+    }
+    return next
+  }
+  async function reattach(): Promise<void> {
+    for (let waitMs = 100; !stopping.signal.aborted; waitMs = Math.min(waitMs * 2, 2_000)) {
+      await sleep(waitMs, stopping.signal)
+      if (stopping.signal.aborted) return
+      try {
+        client = await attach()
+        return onNotice('')
+      } catch (error) {
+        log.warn({ error: messageOf(error) }, 'the database connection for notices is lost, trying again')
+      }
+    }
+  }
+  client = await attach()
+  return async () => {
+    stopping.abort()
+    await client?.end().catch(() => undefined)
+  }
+}

@@ -1,0 +1,58 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { freshDatabase, SCHEMA_FOLDER, type TestDatabase } from '../../test/lab/database.ts'
+import { isCode } from '../kernel/index.ts'
+import { Batcher, migrate } from './index.ts'
+
+let db: TestDatabase
+beforeAll(async () => {
+  db = await freshDatabase()
+})
+afterAll(() => db.drop())
+
+test('migrating a migrated database does nothing', async () => {
+  expect(await migrate(db.store, SCHEMA_FOLDER)).toBe(0)
+})
+
+test('a database that is newer than the program is refused and left alone', async () => {
+  await db.store.query("insert into schema_migration (number, name, md5) values (9999, 'later', 'x')")
+  await expect(migrate(db.store, SCHEMA_FOLDER)).rejects.toSatisfy((error) => isCode(error, 'database_newer'))
+  await db.store.query('delete from schema_migration where number = 9999')
+})
+
+test('a migration that was edited after it was applied is refused', async () => {
+  await db.store.query("update schema_migration set md5 = 'other' where number = 1")
+  await expect(migrate(db.store, SCHEMA_FOLDER)).rejects.toSatisfy((error) => isCode(error, 'database_failed'))
+})
+
+test('a transaction that fails leaves nothing', async () => {
+  const failing = db.store.inTx(async (tx) => {
+    await tx.query('create table half (x int)')
+    throw new Error('stop')
+  })
+  await expect(failing).rejects.toThrow('stop')
+  expect(await db.store.query("select 1 as x from pg_class where relname = 'half'")).toEqual([])
+})
+
+test('a notice reaches a listener, also after its connection was killed', async () => {
+  const seen: string[] = []
+  const stop = await db.store.listen('nudge', (payload) => seen.push(payload))
+  await db.store.query("select pg_notify('nudge', 'one')")
+  await expect.poll(() => seen).toContain('one')
+  await db.store.query("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'rekey-listen' and datname = current_database()")
+  await expect.poll(() => seen).toContain('')
+  await db.store.query("select pg_notify('nudge', 'two')")
+  await expect.poll(() => seen).toContain('two')
+  await stop()
+})
+
+test('a batch commits many in one go, and one bad item does not fail its neighbours', async () => {
+  let commits = 0
+  const batcher = new Batcher<number, number>(async (items) => {
+    commits++
+    if (items.includes(3)) throw new Error('bad')
+    return items.map((item) => item * 2)
+  }, 100)
+  const results = await Promise.allSettled([1, 2, 3, 4].map((item) => batcher.submit(item)))
+  expect(results.map((result) => (result.status === 'fulfilled' ? result.value : 'bad'))).toEqual([2, 4, 'bad', 8])
+  expect(commits).toBeLessThanOrEqual(6)
+})

@@ -1,0 +1,71 @@
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type pg from 'pg'
+import { makeCtx, newId, silentLog } from '../../src/kernel/index.ts'
+import { type EmbeddedDatabase, migrate, openStore, type Store, startEmbedded } from '../../src/store/index.ts'
+
+export const SCHEMA_FOLDER = new URL('../../schema', import.meta.url).pathname
+
+export interface TestDatabase {
+  readonly store: Store
+  readonly connection: pg.ClientConfig
+  /** Closes the pool and drops the database. */
+  drop(): Promise<void>
+}
+
+/** One server per test process, started at first use, stopped with the process. */
+let server: Promise<{ database: EmbeddedDatabase; admin: Store; folder: string }> | undefined
+
+async function startServer() {
+  const folder = mkdtempSync(join(tmpdir(), 'rekey-test-'))
+  chmodSync(folder, 0o711)
+  const database = await startEmbedded(makeCtx('test', 'lab'), join(folder, 'data'))
+  // When a hook fails vitest may skip the others: the server must not outlive the process.
+  process.once('exit', () => {
+    try {
+      process.kill(database.pid, 'SIGINT')
+    } catch {
+      // It has ended already, as it should.
+    }
+  })
+  const template = openStore({ connection: database.connection, max: 1, log: silentLog })
+  try {
+    await migrate(template, SCHEMA_FOLDER)
+  } catch (error) {
+    await database.stop()
+    throw error
+  } finally {
+    await template.close()
+  }
+  const admin = openStore({ connection: { ...database.connection, database: 'postgres' }, max: 2, log: silentLog })
+  return { database, admin, folder }
+}
+
+/** A database of its own, cloned from the migrated template. */
+export async function freshDatabase(): Promise<TestDatabase> {
+  server ??= startServer()
+  const { database, admin } = await server
+  const name = `t_${newId().replaceAll('-', '')}`
+  await admin.query(`create database ${name} template rekey`)
+  const connection = { ...database.connection, database: name }
+  const store = openStore({ connection, max: 10, log: silentLog })
+  return {
+    store,
+    connection,
+    async drop() {
+      await store.close()
+      await admin.query(`drop database ${name} with (force)`)
+    },
+  }
+}
+
+/** Stops the server and removes its folder; called once per test file by test/setup.ts. */
+export async function stopServer(): Promise<void> {
+  if (server === undefined) return
+  const { database, admin, folder } = await server
+  server = undefined
+  await admin.close()
+  await database.stop()
+  rmSync(folder, { recursive: true, force: true })
+}
