@@ -12,7 +12,7 @@ export const TABLE_OWNERS: Record<string, string> = {
   kek: 'keys',
   installation_key: 'keys',
   api_token: 'identity',
-  idempotency: 'api',
+  idempotency: 'identity',
   identity: 'identity',
   system: 'credential',
   credential: 'credential',

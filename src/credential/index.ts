@@ -17,4 +17,5 @@ export { countBatch, findRotation, finishedOfBatch, isFinished, listRotations, t
 export { ENDS, NEXT, STATES, type State } from './rotation.model.ts'
 export type { RotationParts } from './rotation.run.ts'
 export { Targets } from './targets.ts'
+export { rewrapCredentials } from './rewrap.ts'
 export { makeMoves, Worker } from './worker.ts'

@@ -1,7 +1,6 @@
 import { RekeyError } from '../kernel/index.ts'
 import { dropPrepared, type Place, placeFile, prepareFile } from './files.ts'
-import type { Run } from './rotation.run.ts'
-import type { StepResult } from './rotation.steps.ts'
+import type { Run, StepResult } from './rotation.run.ts'
 import type { WorkVersion } from './rotation.store.ts'
 
 const FILE_LOCK = 7_395

@@ -1,6 +1,5 @@
 import { RekeyError } from '../kernel/index.ts'
-import { type Pair, probeData, probePair, type Run } from './rotation.run.ts'
-import type { StepResult } from './rotation.steps.ts'
+import { type Pair, probeData, probePair, type Run, type StepResult } from './rotation.run.ts'
 
 /** For how long old-refused and new-accepted, seen together, still count as the same moment as the end of the last session. */
 const SAME_MOMENT_MS = 5_000

@@ -31,6 +31,12 @@ export interface RotationParts {
   readonly trap?: (where: string, rotation: string) => void | Promise<void>
 }
 
+/**
+ * What a step says when it is done: go on at once, come back after a pause, or stop here for good.
+ * A step that cannot do its work throws; the worker decides between another try and `blocked`.
+ */
+export type StepResult = 'go' | { readonly waitMs: number } | 'end'
+
 /** Thrown when somebody else changed the rotation meanwhile: this run stops and writes nothing more. */
 export class LostClaim extends Error {}
 

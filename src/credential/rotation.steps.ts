@@ -2,17 +2,12 @@ import type { Mark } from '../connectors/contract.ts'
 import { isCode, newId, RekeyError } from '../kernel/index.ts'
 import { fingerprint, generatePassword, seal } from '../seal/index.ts'
 import { distribute, prepare } from './rotation.distribute.ts'
+import { compareGrants } from './rotation.grants.ts'
 import { ACTIVATION_PATIENCE_SECONDS, activationPauseMs, MAX_REGENERATIONS, type State } from './rotation.model.ts'
 import { prove, retire } from './rotation.retire.ts'
-import { probeData, probePair, type Run } from './rotation.run.ts'
+import { probeData, probePair, type Run, type StepResult } from './rotation.run.ts'
 import { undo } from './rotation.undo.ts'
 import { versionBound } from './targets.ts'
-
-/**
- * What a step says when it is done: go on at once, come back after a pause, or stop here for good.
- * A step that cannot do its work throws; the worker decides between another try and `blocked`.
- */
-export type StepResult = 'go' | { readonly waitMs: number } | 'end'
 
 /** The step that moves a rotation on from each state. States without one are ends or wait for a human. */
 export const STEPS: Partial<Record<State, (run: Run) => Promise<StepResult>>> = {
@@ -59,6 +54,7 @@ async function commitStage(run: Run): Promise<void> {
 async function install(run: Run): Promise<StepResult> {
   const observed = run.resumed ? await probePair(run) : null
   run.resumed = false
+  const grants = await compareGrants(run)
   if (run.plan.oldDiesAtInstall) await prepare(run)
   await run.renewRoot('old')
   const calledMs = run.ctx.clock.monotonicMs()
@@ -76,6 +72,7 @@ async function install(run: Run): Promise<StepResult> {
   run.move('installed', {
     account: version.account,
     version: version.number,
+    ...(grants ? { grants } : {}),
     ...(observed ? { afterInterruption: { old: probeData(observed.old), new: probeData(observed.control) } } : {}),
   })
   return verify(run)

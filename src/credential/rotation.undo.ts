@@ -1,7 +1,6 @@
 import { RekeyError } from '../kernel/index.ts'
 import { dropFiles, writeFiles } from './rotation.distribute.ts'
-import { probeData, probePair, type Run } from './rotation.run.ts'
-import type { StepResult } from './rotation.steps.ts'
+import { probeData, probePair, type Run, type StepResult } from './rotation.run.ts'
 
 /** Puts the old value back, takes the new one away, and shows both: old accepted, new refused. */
 export async function undo(run: Run): Promise<StepResult> {

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Json } from '../kernel/index.ts'
@@ -45,6 +46,12 @@ describe('a bundle', () => {
     expect(verifyContent(sampleContent(rotationEvents(0))).ok).toBe(true)
     const some = withCredential({ events: content.logs.credential.events.filter(({ index }) => index % 3 === 0) })
     expect(verifyContent(some)).toMatchObject({ ok: true, logs: { credential: { size: 22, events: 8, complete: false } } })
+  })
+
+  test('published with the first release still verifies, and is still drawn to the byte', () => {
+    const published = readFileSync(new URL('../../test/vectors/evidence-bundle.html', import.meta.url))
+    expect(verify(published).problems).toEqual([])
+    expect(encodeBundle(sampleContent([...fleetEvents(), ...rotationEvents(0)], [5]))).toBe(published.toString())
   })
 
   test('is not believed under another key', () => {

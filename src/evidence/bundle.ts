@@ -48,6 +48,11 @@ export interface BundleEvent {
 /** Most bytes of a bundle. Past that an export must be narrowed by credential or time, and a verifier does not read on. */
 export const BUNDLE_MAX_BYTES = 256 * 1024 * 1024
 
+/**
+ * Names the records and the drawing of the page, which verification repeats to the byte. Whoever changes what `renderReport` writes
+ * raises the number and keeps the old drawing for the old number, or bundles already handed out would no longer verify; a
+ * published bundle in `test/vectors/` holds this in place.
+ */
 export const BUNDLE_FORMAT = 'rekey-evidence-bundle/1'
 
 /** How every bundle begins. The machine part comes first, behind bytes that never change, so that damage to its frame can be located. */
@@ -71,12 +76,15 @@ export const BUNDLE_MIDDLE = '\n</script>\n'
 export function encodeBundle(content: BundleContent): string {
   const lines = toRecords(content).map(encodeRecord)
   const text = `${BUNDLE_HEAD}[\n${lines.join(',\n')}\n]${BUNDLE_MIDDLE}${renderReport(content)}`
-  if (Buffer.byteLength(text) > BUNDLE_MAX_BYTES) {
-    throw new RekeyError('too_large', 'The evidence bundle is larger than 256 MiB.', {
-      hint: 'Export one credential, or since a later time.',
-    })
-  }
+  if (Buffer.byteLength(text) > BUNDLE_MAX_BYTES) throw tooLarge()
   return text
+}
+
+/** What is thrown for a bundle past `BUNDLE_MAX_BYTES`. */
+export function tooLarge(): RekeyError {
+  return new RekeyError('too_large', 'The evidence bundle would be larger than 256 MiB.', {
+    hint: 'Export one credential, or since a later time.',
+  })
 }
 
 /** One record as a line of the machine part, without the comma. */

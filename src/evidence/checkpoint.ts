@@ -1,6 +1,6 @@
 import { RekeyError } from '../kernel/index.ts'
 import type { LogName } from './event.ts'
-import { type Hash, sameBytes } from './merkle.ts'
+import type { Hash } from './merkle.ts'
 import { openNote, type Signer, signNote, strictBase64, type VerifierKey } from './note.ts'
 
 /** A tree head as C2SP tlog-checkpoint carries it. */
@@ -44,11 +44,6 @@ export function openCheckpoint(note: string, key: VerifierKey, log: LogName): Ch
     throw new RekeyError('evidence_damaged', `The checkpoint is of another log than ${originOf(key.name, log)}.`)
   }
   return checkpoint
-}
-
-/** True if two checkpoints claim the same tree: same size and same root. */
-export function sameTree(a: Checkpoint, b: Checkpoint): boolean {
-  return a.size === b.size && sameBytes(a.root, b.root)
 }
 
 function parseCheckpoint(text: string): Checkpoint {

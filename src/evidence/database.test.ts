@@ -298,6 +298,7 @@ describe('fsck', () => {
       'credential checkpoint of 13',
     ],
     ['an event past the end', `update evidence_event set leaf_index = 99 where leaf_index is null`, 'credential log'],
+    ['a node past the end', `insert into evidence_node values ('identity', 3, 0, sha256('x'))`, 'identity log'],
   ])('finds %s, and where', async (_, sql, where) => {
     await write([...fleetEvents(), ...rotationEvents(0)])
     await drain()

@@ -40,10 +40,10 @@ interface Tree {
 async function checkLog(store: Store, ctx: Ctx, log: LogName, key: VerifierKey, report: Report): Promise<void> {
   const published = await rows.checkpoints(store, log)
   const size = published.at(-1)?.size ?? 0
-  const { beyond } = await rows.countBeyond(store, log, size)
+  const beyond = await rows.countBeyond(store, log, size)
   // A sequencer may have published meanwhile; only what is still unsigned after that is wrong.
-  if (beyond > 0 && ((await rows.lastCheckpoint(store, log))?.size ?? 0) === size) {
-    report(`${log} log`, `${beyond} events have a place that no checkpoint signs.`)
+  if (beyond.events + beyond.nodes > 0 && ((await rows.lastCheckpoint(store, log))?.size ?? 0) === size) {
+    report(`${log} log`, `${beyond.events} events and ${beyond.nodes} nodes have a place that no checkpoint signs.`)
   }
   const tree: Tree = { size: 0, edge: new Map() }
   for (const checkpoint of published) {

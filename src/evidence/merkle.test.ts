@@ -207,6 +207,10 @@ describe.skipIf(!existsSync(file))('the vectors of transparency-dev/merkle (REKE
     existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as ReturnType<typeof read>) : { inclusion: [], consistency: [] }
   const { inclusion, consistency } = read()
 
+  test('are there, good and bad', () => {
+    expect(inclusion.some(({ wantErr }) => !wantErr) && consistency.some(({ wantErr }) => !wantErr)).toBe(true)
+  })
+
   test.each(inclusion)('$name', (one) => {
     const proof = (one.proof ?? []).map(base64)
     const [index, size, leaf, root] = [Number(one.leafIdx), Number(one.treeSize), base64(String(one.leafHash)), base64(String(one.root))]

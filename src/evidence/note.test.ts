@@ -1,11 +1,14 @@
 import { describe, expect, test } from 'vitest'
 import vector from '../../test/vectors/evidence-note.json' with { type: 'json' }
 import { Secret } from '../kernel/index.ts'
-import { type Checkpoint, openCheckpoint, originOf, sameTree, signCheckpoint } from './checkpoint.ts'
+import { type Checkpoint, openCheckpoint, originOf, signCheckpoint } from './checkpoint.ts'
 import { formatVerifierKey, newSigningSeed, openNote, parseVerifierKey, signerFromSeed, signNote, strictBase64 } from './note.ts'
 
 const signer = signerFromSeed('rekey.example', new Secret(Buffer.from(vector.seed, 'hex')))
 const bad = (code: string) => expect.objectContaining({ code })
+
+/** The key id that a signature line carries. */
+const keyIdOf = (line: string) => Buffer.from(line.split(' ')[2] ?? '', 'base64').subarray(0, 4)
 
 describe('a signed note (C2SP signed-note, Ed25519)', () => {
   test('is byte for byte the one that Go’s sumdb/note makes from the same seed', () => {
@@ -47,6 +50,7 @@ describe('a signed note (C2SP signed-note, Ed25519)', () => {
     ['a hyphen for the dash', vector.note.replace('—', '-')],
     ['too many signatures', vector.note + line.repeat(20)],
     ['too much text', `${'x'.repeat(100_001)}\n${vector.note}`],
+    ['a short signature', `${vector.text}\n— rekey.example ${Buffer.concat([keyIdOf(line), Buffer.alloc(5)]).toString('base64')}\n`],
     ['a name with a plus', vector.note.replace('— rekey', '— re+key')],
   ])('is refused with %s', (_, note) => {
     expect(() => openNote(note, signer)).toThrow(bad('evidence_damaged'))
@@ -101,8 +105,6 @@ describe('a checkpoint (C2SP tlog-checkpoint)', () => {
   test('is the one of the vector, and reads back', () => {
     expect(signCheckpoint(checkpoint, signer)).toBe(vector.note)
     expect(openCheckpoint(vector.note, signer, 'credential')).toEqual(checkpoint)
-    expect(sameTree(checkpoint, { ...checkpoint, at: '' })).toBe(true)
-    expect(sameTree(checkpoint, { ...checkpoint, size: 22 })).toBe(false)
   })
 
   test('is not that of the other log, and carries no signatures that we cannot check', () => {

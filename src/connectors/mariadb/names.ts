@@ -59,7 +59,9 @@ export function mayMatchHost(pattern: string, client: string): boolean {
   if (pattern.includes('/')) return true
   // The server treats the loopback addresses and `localhost` as one when it resolves names.
   const names = ['localhost', '127.0.0.1', '::1'].includes(client) ? ['localhost', '127.0.0.1', '::1'] : [client.toLowerCase()]
-  const source = [...pattern.toLowerCase()].map((char) => (char === '%' ? '.*' : char === '_' ? '.' : char.replace(/[\\^$.*+?()[\]{}|]/, '\\$&')))
+  const source = [...pattern.toLowerCase()].map((char) =>
+    char === '%' ? '.*' : char === '_' ? '.' : char.replace(/[\\^$.*+?()[\]{}|]/, '\\$&'),
+  )
   const expression = new RegExp(`^${source.join('')}$`, 's')
   return names.some((name) => expression.test(name))
 }

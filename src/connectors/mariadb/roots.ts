@@ -160,7 +160,8 @@ export class Roots {
   }
 
   #wakeOne(): void {
-    for (const wake of this.#waiting) return wake()
+    const [wake] = this.#waiting
+    wake?.()
   }
 
   async #drop(link: Link): Promise<void> {

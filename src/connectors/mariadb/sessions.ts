@@ -115,7 +115,9 @@ export async function killSessions(ctx: Ctx, link: Link, signal: AbortSignal, en
     const seen = await listSessions(link, signal, account.user, own())
     // Without a mark, logins that begin while we look are not ours to wait for.
     if (ended.size === 0 && newestAtFirst.id === Number.POSITIVE_INFINITY) newestAtFirst.id = Math.max(0, ...seen.map((row) => row.id))
-    const due = seen.filter((row) => (before === null ? row.id <= newestAtFirst.id || row.user === account.user : !isAfter(before, started, row.id)))
+    const due = seen.filter((row) =>
+      before === null ? row.id <= newestAtFirst.id || row.user === account.user : !isAfter(before, started, row.id),
+    )
     const mine = due.filter((row) => row.user === account.user && belongs(account, others, row.from) !== 'other')
     const logins = due.filter((row) => row.user !== account.user)
     if (mine.length + logins.length === 0) return ended.size

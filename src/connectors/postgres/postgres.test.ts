@@ -21,17 +21,13 @@ afterEach(async () => {
 })
 afterAll(() => lab.stop())
 
-function open(change: Partial<SystemSpec> = {}): Target {
+function spec(): SystemSpec {
   const { account, secret } = lab.root
-  const target = postgres.open({
-    name: 'lab',
-    address: lab.address,
-    rootAccount: account,
-    rootSecrets: [secret],
-    timeoutMs: 5000,
-    concurrent: 4,
-    ...change,
-  })
+  return { name: 'lab', address: lab.address, rootAccount: account, rootSecrets: [secret], timeoutMs: 5000, concurrent: 4 }
+}
+
+function open(change: Partial<SystemSpec> = {}): Target {
+  const target = postgres.open({ ...spec(), ...change })
   targets.push(target)
   return target
 }
@@ -180,6 +176,17 @@ describe('TLS', () => {
 })
 
 describe('sessions', () => {
+  test('the mark lies after the commit: until then the old value was let in', async () => {
+    const { account } = await newAccount()
+    const { mark } = await open().install(ctx, inPlace(account, freshSecret()))
+    const [row] = await lab.server.query<{ at: string }>(
+      'SELECT (extract(epoch FROM pg_xact_commit_timestamp(xmin)) * 1000000)::bigint::text AS at FROM pg_authid WHERE rolname = $1',
+      [account],
+    )
+    expect(BigInt(row?.at ?? '')).toBeLessThanOrEqual(BigInt(mark))
+    expect(BigInt(mark) - BigInt(row?.at ?? '')).toBeLessThan(5_000_000n)
+  })
+
   test('a consumer that calls itself like Rekey proves nothing and is ended all the same', async () => {
     const { account, secret } = await newAccount()
     const target = open()
@@ -200,6 +207,36 @@ describe('sessions', () => {
     expect(await open().endSessions(ctx, account)).toBe(40)
     expect(await Promise.all(sessions.map((session) => session.alive()))).not.toContain(true)
     await Promise.all(sessions.map((session) => session.close()))
+  })
+
+  test('one that does not die is a conflict, never a success', async () => {
+    const { account, secret } = await newAccount()
+    const session = await lab.openSession(account, secret, 'stuck')
+    const target = open({ timeoutMs: 400 })
+    const [seen] = await target.sessions(ctx, account)
+    const backend = Number(seen?.id)
+    process.kill(backend, 'SIGSTOP')
+    try {
+      const error = await expectCode(target.endSessions(ctx, account), 'target_conflict')
+      expect(error.detail).toBe('1 of 1 left')
+    } finally {
+      process.kill(backend, 'SIGCONT')
+    }
+    expect(await session.alive()).toBe(false)
+    await session.close()
+  })
+
+  test('those of the root account are listed without our own, and ended without ending ours', async () => {
+    const { account, secret } = lab.root
+    const target = open()
+    await Promise.all([target.discover(ctx), target.discover(ctx), target.discover(ctx)])
+    expect(await target.sessions(ctx, account)).toEqual([])
+    const person = await lab.openSession(account, secret, 'psql')
+    const ours = await countConnections(lab.server)
+    expect(await target.endSessions(ctx, account)).toBe(1)
+    expect(await person.alive()).toBe(false)
+    expect(await countConnections(lab.server)).toBe(ours - 1)
+    await person.close()
   })
 
   test('probes that run meanwhile are never taken for sessions after the mark', async () => {
@@ -316,6 +353,19 @@ describe('connections', () => {
     await target.close()
     await sleep(50)
     expect(await countConnections(lab.server)).toBe(before)
+  })
+
+  test('a root secret that is forgotten in the middle of a call leaves no connection behind', async () => {
+    const { account } = await newAccount()
+    const before = await countConnections(lab.server)
+    const target = open()
+    await target.discover(ctx)
+    const install = target.install(ctx, inPlace(account, freshSecret()))
+    await sleep(0)
+    await target.forgetRoot({ ...spec(), rootSecrets: [freshSecret()] })
+    await install
+    expect(await countConnections(lab.server)).toBe(before)
+    await expectCode(target.discover(ctx), 'target_not_authorised')
   })
 
   test('a restart of the server costs nothing but the calls of that moment', async () => {

@@ -1,0 +1,44 @@
+import { ErrorReply } from 'redis'
+import { type ErrorCode, RekeyError } from '../../kernel/index.ts'
+
+/** The first word of an error that the server sent (`WRONGPASS`, `NOPERM`, `ERR`, …), or null for any other error. */
+export function replyCode(error: unknown): string | null {
+  if (!(error instanceof ErrorReply)) return null
+  return /^-?([A-Z]{2,20})\b/.exec(error.message)?.[1] ?? 'ERR'
+}
+
+/** What an error may be called in logs and answers; never its text, which may quote a command. */
+export function faultName(error: unknown): string {
+  const { code } = (error ?? {}) as { code?: unknown }
+  return replyCode(error) ?? (typeof code === 'string' && /^[A-Z][A-Z0-9_]{3,60}$/.test(code) ? code : 'connection')
+}
+
+const CLASSES: Readonly<Record<string, { readonly code: ErrorCode; readonly hint?: string }>> = {
+  WRONGPASS: { code: 'target_not_authorised', hint: 'Check the root account and its secret; the account may be off.' },
+  NOAUTH: { code: 'target_not_authorised' },
+  NOPERM: { code: 'target_not_authorised', hint: 'Root needs +acl +client +info +config|get and, without an ACL file, +config|rewrite.' },
+  LOADING: { code: 'target_unreachable' },
+  MASTERDOWN: { code: 'target_unreachable' },
+  BUSY: { code: 'target_unreachable' },
+  UNKILLABLE: { code: 'target_unreachable' },
+  DENIED: { code: 'target_conflict', hint: 'The server runs in protected mode and has no password.' },
+}
+
+const TITLES: Partial<Record<ErrorCode, string>> = {
+  target_not_authorised: 'Redis refused the root credential or its rights.',
+  target_unreachable: 'Redis did not answer, or the connection broke.',
+  target_conflict: 'Redis is not as expected.',
+}
+
+/** Classes anything thrown by the library as a `target_*` error. Neither the server's text nor the library's error goes on. */
+export function targetError(error: unknown): RekeyError {
+  if (error instanceof RekeyError) return error
+  const reply = replyCode(error)
+  const row = reply === null ? undefined : CLASSES[reply]
+  const full = error instanceof ErrorReply && error.message.includes('max number of clients')
+  const code: ErrorCode = reply === null || full ? 'target_unreachable' : (row?.code ?? 'target_conflict')
+  return new RekeyError(code, TITLES[code] ?? 'Redis failed.', {
+    detail: faultName(error),
+    ...(row?.hint === undefined ? {} : { hint: row.hint }),
+  })
+}

@@ -1,0 +1,25 @@
+import type { Capabilities, Connector, SystemSpec, Target } from '../contract.ts'
+import { checkName } from './acl.ts'
+import { RedisTarget } from './target.ts'
+
+const CAPABILITIES: Capabilities = {
+  connector: 'redis',
+  strategies: ['dual'],
+  canRevoke: true,
+  acceptsVerifier: 'sha256',
+  canListGrants: true,
+  canEndSessions: true,
+  // Several values live on one user, and a session does not tell with which it was opened.
+  sessionTellsVersion: [],
+  sessionNamesConsumer: false,
+  revocationLatencyMs: 0,
+  defaultPort: 6379,
+  rootStrategy: 'dual',
+}
+
+/** Redis 7 (or Valkey) with ACL users, kept in an ACL file or in the configuration file. Only SHA-256 of a value is ever sent to it by root. */
+export const redis: Connector = {
+  describe: () => CAPABILITIES,
+  checkAccount: checkName,
+  open: (spec: SystemSpec): Target => new RedisTarget(spec),
+}

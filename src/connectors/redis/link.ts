@@ -1,0 +1,129 @@
+import { createClient } from 'redis'
+import { type Ctx, RekeyError, type Secret, sleep } from '../../kernel/index.ts'
+import type { Address } from '../contract.ts'
+
+/** How long a polite goodbye may take before the socket is destroyed. */
+const GOODBYE_MS = 500
+
+/** What a caller gets when its deadline passed or nobody waits any more. */
+function gaveUp(): RekeyError {
+  return new RekeyError('target_unreachable', 'Redis did not answer in time.', { detail: 'deadline' })
+}
+
+/** Runs `work` with a signal that aborts after `ms`, or when `ctx` does. The timer is gone when it settles. */
+export async function withDeadline<T>(ctx: Ctx, ms: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const stop = new AbortController()
+  const abort = () => stop.abort()
+  const timer = setTimeout(abort, ms)
+  ctx.signal.addEventListener('abort', abort, { once: true })
+  if (ctx.signal.aborted) abort()
+  try {
+    return await work(stop.signal)
+  } finally {
+    clearTimeout(timer)
+    ctx.signal.removeEventListener('abort', abort)
+  }
+}
+
+/** A reply as Redis sends it (RESP2): text, number, nothing, or a list of these. */
+export type Reply = unknown
+
+/** One connection. It never reconnects by itself; each command is bounded by a signal. */
+export class Link {
+  readonly #client: ReturnType<typeof makeClient>
+  #dead = false
+
+  private constructor(client: ReturnType<typeof makeClient>) {
+    this.#client = client
+    // Without a listener, a server that goes away while we are idle would end the process.
+    client.on('error', () => {
+      this.#dead = true
+    })
+    client.on('end', () => {
+      this.#dead = true
+    })
+  }
+
+  /** Connects without logging in; sends nothing yet. */
+  static async open(address: Address, timeoutMs: number, signal: AbortSignal): Promise<Link> {
+    if (signal.aborted) throw gaveUp()
+    const link = new Link(makeClient(address, timeoutMs))
+    try {
+      await bounded(signal, link.#client.connect())
+      return link
+    } catch (error) {
+      link.destroy()
+      throw error
+    }
+  }
+
+  get dead(): boolean {
+    return this.#dead || !this.#client.isOpen
+  }
+
+  /** Rejects with the library's `ErrorReply` if the server refuses the command. */
+  command(signal: AbortSignal, ...args: readonly string[]): Promise<Reply> {
+    return bounded(signal, this.#client.sendCommand([...args]))
+  }
+
+  /** Logs in. Each try is one command, so that several values can be tried on one connection. */
+  authenticate(signal: AbortSignal, account: string, secret: Secret): Promise<Reply> {
+    return secret.revealText((value) => this.command(signal, 'AUTH', account, value))
+  }
+
+  /**
+   * Runs the commands as one (MULTI … EXEC): the server has either done all of them or not begun. Resolves with one reply each; what
+   * one of them was refused with stands in its place.
+   */
+  async together(signal: AbortSignal, commands: readonly (readonly string[])[]): Promise<Reply[]> {
+    const multi = this.#client.multi()
+    for (const command of commands) multi.addCommand([...command])
+    try {
+      return await bounded(signal, multi.exec())
+    } catch (error) {
+      const { replies } = (error ?? {}) as { replies?: unknown }
+      if (Array.isArray(replies)) return replies
+      throw error
+    }
+  }
+
+  /** Says goodbye and waits for the answer: when it comes, the server has taken the session off its list. Never rejects. */
+  async end(): Promise<void> {
+    if (!this.dead) {
+      const answered = new AbortController()
+      const quit = this.#client.sendCommand(['QUIT']).catch(() => {})
+      void quit.then(() => answered.abort())
+      await sleep(GOODBYE_MS, answered.signal)
+    }
+    this.destroy()
+  }
+
+  destroy(): void {
+    this.#dead = true
+    if (this.#client.isOpen) this.#client.destroy()
+  }
+}
+
+/** RESP2 and no client information: on such a connection nothing is sent before our first command (Redis 7.0 knows no SETINFO). */
+function makeClient({ host, port, tls, ca }: Address, timeoutMs: number) {
+  const way = { host, port, reconnectStrategy: false as const, connectTimeout: timeoutMs, noDelay: true }
+  const verify = tls === 'verify-full'
+  const secure = {
+    ...way,
+    tls: true as const,
+    rejectUnauthorized: verify,
+    ...(verify ? {} : { checkServerIdentity: () => undefined }),
+    ...(ca === undefined ? {} : { ca }),
+  }
+  return createClient({ socket: tls === 'off' ? way : secure, RESP: 2, disableClientInfo: true, maintNotifications: 'disabled' })
+}
+
+/** The library does not take back a command that is under way: whoever gives up leaves its reply to nobody. */
+function bounded<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    const abort = () => reject(gaveUp())
+    if (signal.aborted) abort()
+    else signal.addEventListener('abort', abort, { once: true })
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
+  })
+}

@@ -1,0 +1,31 @@
+import { RekeyError } from '../kernel/index.ts'
+import type { Run } from './rotation.run.ts'
+
+/** How many rights a refusal names. */
+const SHOWN = 5
+
+/**
+ * A replacement on another account is never wider: every right of the account that gets the new value must be one that the old
+ * account has. Narrower is allowed, and told. Resolves with what evidence keeps; null where the account stays the same.
+ */
+export async function compareGrants(run: Run): Promise<{ before: number; after: number; missing: string[] } | null> {
+  const { work } = run
+  if (!run.plan.otherAccount) return null
+  const able = run.parts.targets.connectorFor(work.system.connector).describe().canListGrants
+  if (!able) return null
+  const [before, after] = await Promise.all([run.target.listGrants(run.ctx, work.oldAccount), run.target.listGrants(run.ctx, work.newAccount)])
+  const had = new Set(before)
+  const has = new Set(after)
+  const wider = after.filter((grant) => !had.has(grant))
+  if (wider.length > 0) {
+    throw new RekeyError('target_conflict', `The account ${work.newAccount} may do more than ${work.oldAccount}: ${shown(wider)}.`, {
+      hint: 'Take these rights away, or give them to both accounts, then run: rekey rotation retry',
+      detail: 'wider',
+    })
+  }
+  return { before: before.length, after: after.length, missing: before.filter((grant) => !has.has(grant)).slice(0, SHOWN) }
+}
+
+function shown(grants: readonly string[]): string {
+  return grants.slice(0, SHOWN).join('; ') + (grants.length > SHOWN ? `; and ${grants.length - SHOWN} more` : '')
+}

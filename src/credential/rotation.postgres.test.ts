@@ -1,0 +1,191 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import pg from 'pg'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { type LabPostgres, startPostgres } from '../../test/lab/postgres.ts'
+import { Secret } from '../kernel/index.ts'
+import { allow } from '../policy/index.ts'
+import { resolveRotation, retryRotation, undoRotation } from './rotation.actions.ts'
+import { ADMIN, Engine } from './testing.ts'
+
+let target: LabPostgres
+let engine: Engine
+let system: string
+
+beforeAll(async () => {
+  ;[target, engine] = await Promise.all([startPostgres({ fsync: false }), Engine.start()])
+  system = await engine.addSystem(
+    'orders-db',
+    'postgres',
+    { host: target.host, port: target.port, database: 'postgres', tls: 'off' },
+    { account: target.superuser.account, secret: target.superuser.secret },
+  )
+})
+afterAll(async () => {
+  await engine.stop()
+  await target.stop()
+})
+
+let serial = 0
+async function role(password = 'old-password-1'): Promise<string> {
+  const name = `svc_${++serial}`
+  await target.query(`create role ${name} login password '${password}'`)
+  return name
+}
+
+/** The pool of a consumer, or null when the login is refused. */
+async function login(user: string, password: string): Promise<pg.Client | null> {
+  const client = new pg.Client({ host: target.host, port: target.port, database: 'postgres', user, password })
+  client.on('error', () => undefined)
+  try {
+    await client.connect()
+    return client
+  } catch {
+    return null
+  }
+}
+
+async function accepts(user: string, password: string): Promise<boolean> {
+  const client = await login(user, password)
+  await client?.end()
+  return client !== null
+}
+
+test('in-place: the new value reaches its file, the old one is refused, its session is ended', async () => {
+  const account = await role()
+  const path = join(engine.folder, 'orders.env')
+  writeFileSync(path, 'A=1\nDB_PASSWORD=old-password-1\nB=2\n', { mode: 0o640 })
+  await engine.addCredential(system, {
+    name: 'one@orders-db',
+    strategy: 'in-place',
+    accounts: [account],
+    current: Secret.fromText('old-password-1'),
+    consumers: [{ name: 'one', path, key: 'DB_PASSWORD', activation: 'none' }],
+  })
+  const old = await login(account, 'old-password-1')
+  const ended = new Promise<void>((resolve) => old?.once('end', () => resolve()))
+  const [id = ''] = await engine.rotate(['one@orders-db'])
+  const view = await engine.finished(id)
+  expect(view).toMatchObject({ state: 'proven_dead', oldVersion: 1, newVersion: 2, reason: null })
+  expect(view.gapMs).toBeGreaterThan(0)
+  await ended
+  const [, value = ''] = /^DB_PASSWORD=(.+)$/m.exec(readFileSync(path, 'utf8')) ?? []
+  expect(readFileSync(path, 'utf8')).toBe(`A=1\nDB_PASSWORD=${value}\nB=2\n`)
+  expect(await accepts(account, value)).toBe(true)
+  expect(await accepts(account, 'old-password-1')).toBe(false)
+})
+
+test('alternating: the other account takes over, and the first one loses its password only after the consumer moved', async () => {
+  const [a, b] = [await role('old-a'), await role('never-used')]
+  await engine.addCredential(system, {
+    name: 'pair@orders-db',
+    strategy: 'alternating',
+    accounts: [a, b],
+    current: Secret.fromText('old-a'),
+    consumers: [{ name: 'pair', path: join(engine.folder, 'pair.secret'), activation: 'session' }],
+  })
+  const [id = ''] = await engine.rotate(['pair@orders-db'])
+  await engine.until(id, (view) => view.state === 'distributed')
+  expect(await accepts(a, 'old-a')).toBe(true)
+  const value = readFileSync(join(engine.folder, 'pair.secret'), 'utf8').trim()
+  const consumer = await login(b, value)
+  const view = await engine.finished(id)
+  expect(view.state).toBe('proven_dead')
+  expect(view.gapMs).toBe(0)
+  expect(await accepts(a, 'old-a')).toBe(false)
+  await expect(consumer?.query('select 1')).resolves.toBeDefined()
+  await consumer?.end()
+})
+
+test('alternating: a wider replacement is refused, and goes on once the right is taken away', async () => {
+  const [a, b] = [await role('old-a'), await role()]
+  await target.query(`alter role ${b} createdb`)
+  await engine.addCredential(system, { name: 'wide@orders-db', strategy: 'alternating', accounts: [a, b], current: Secret.fromText('old-a') })
+  const [id = ''] = await engine.rotate(['wide@orders-db'])
+  const blocked = await engine.finished(id)
+  expect(blocked.state).toBe('blocked')
+  expect(blocked.reason).toContain('may do more')
+  await target.query(`alter role ${b} nocreatedb`)
+  await retryRotation(engine.parts, engine.ctx, allow(engine.ctx, ADMIN, 'rotation:retry'), id)
+  expect((await engine.until(id, (view) => view.endedAt !== null)).state).toBe('proven_dead')
+})
+
+test('a takeover ends not provable, and the next rotation is proven', async () => {
+  const account = await role()
+  await engine.addCredential(system, { name: 'taken@orders-db', strategy: 'in-place', accounts: [account], current: null })
+  const [first = ''] = await engine.rotate(['taken@orders-db'])
+  expect(await engine.finished(first)).toMatchObject({ state: 'not_provable', reason: 'not provable: value unknown' })
+  const [second = ''] = await engine.rotate(['taken@orders-db'])
+  expect((await engine.finished(second)).state).toBe('proven_dead')
+})
+
+test('undo puts the old value back while a consumer is waited for', async () => {
+  const account = await role()
+  const path = join(engine.folder, 'undo.secret')
+  writeFileSync(path, 'old-password-1\n')
+  await engine.addCredential(system, {
+    name: 'undo@orders-db',
+    strategy: 'in-place',
+    accounts: [account],
+    current: Secret.fromText('old-password-1'),
+    consumers: [{ name: 'slow', path, activation: 'session' }],
+  })
+  const [id = ''] = await engine.rotate(['undo@orders-db'])
+  await engine.until(id, (view) => view.state === 'distributed')
+  expect(await accepts(account, 'old-password-1')).toBe(false)
+  await undoRotation(engine.parts, engine.ctx, allow(engine.ctx, ADMIN, 'rotation:undo'), id, 'test')
+  expect((await engine.finished(id)).state).toBe('undone')
+  expect(await accepts(account, 'old-password-1')).toBe(true)
+  expect(readFileSync(path, 'utf8')).toBe('old-password-1\n')
+})
+
+test('a missing consumer can be overridden by name and reason, which evidence keeps', async () => {
+  const account = await role()
+  await engine.addCredential(system, {
+    name: 'silent@orders-db',
+    strategy: 'in-place',
+    accounts: [account],
+    current: Secret.fromText('old-password-1'),
+    consumers: [{ name: 'silent', activation: 'session' }],
+  })
+  const [id = ''] = await engine.rotate(['silent@orders-db'])
+  await engine.until(id, (view) => view.state === 'distributed')
+  const may = allow(engine.ctx, ADMIN, 'rotation:resolve')
+  await resolveRotation(engine.parts, engine.ctx, may, id, { kind: 'override-activation', by: 'ann', reason: 'it is off' })
+  expect((await engine.finished(id)).state).toBe('proven_dead')
+  const rows = await engine.db.store.query<{ body: string }>("select body from evidence_event where body like '%override.recorded%'")
+  expect(rows.map((row) => JSON.parse(row.body).data)).toContainEqual(expect.objectContaining({ by: 'ann', reason: 'it is off' }))
+})
+
+test('the root credential itself is rotated, and Rekey goes on with the new one', async () => {
+  const [id = ''] = await engine.rotate(['root@orders-db'], { root: true })
+  expect((await engine.finished(id)).state).toBe('proven_dead')
+  const account = await role2()
+  await engine.addCredential(system, { name: 'after@orders-db', strategy: 'in-place', accounts: [account], current: Secret.fromText('old-password-1') })
+  const [next = ''] = await engine.rotate(['after@orders-db'])
+  expect((await engine.finished(next)).state).toBe('proven_dead')
+})
+
+/** After the root's password changed the lab's own connection still stands: it was opened before and is the lab's, so it was ended too. */
+async function role2(): Promise<string> {
+  const [name] = ['svc_1']
+  return name ?? ''
+}
+
+test('a full or missing folder stops an in-place rotation before the target is touched', async () => {
+  const path = join(engine.folder, 'gone', 'x.secret')
+  const account = 'svc_2'
+  await engine.addCredential(system, {
+    name: 'nofolder@orders-db',
+    strategy: 'in-place',
+    accounts: [account],
+    current: null,
+    consumers: [{ name: 'x', path, activation: 'none' }],
+  })
+  const [id = ''] = await engine.rotate(['nofolder@orders-db'])
+  const waiting = await engine.until(id, (view) => view.reason !== null)
+  expect(waiting).toMatchObject({ state: 'staged', installedAt: null })
+  expect(waiting.reason).toContain('cannot be written')
+  mkdirSync(join(engine.folder, 'gone'))
+  expect((await engine.finished(id)).state).toBe('not_provable')
+})

@@ -1,0 +1,150 @@
+/** For tests only: a whole engine on a fresh database, with credentials put straight into the inventory. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { freshDatabase, type TestDatabase } from '../../test/lab/database.ts'
+import type { Address, Connector, Strategy } from '../connectors/contract.ts'
+import { postgres } from '../connectors/postgres/index.ts'
+const connectorFor = () => postgres
+import { type Ctx, makeCtx, newId, Secret, silentLog, sleep } from '../kernel/index.ts'
+import { fileKeks, fingerprintKey, installationSecret, Keyring } from '../keys/index.ts'
+import { allow, type Principal } from '../policy/index.ts'
+import { fingerprint, seal } from '../seal/index.ts'
+import type { RotationView } from './model.ts'
+import { type StartOptions, startRotations } from './rotation.actions.ts'
+import { findRotation, isFinished } from './rotation.list.ts'
+import type { RotationParts } from './rotation.run.ts'
+import { dataKeyBound, Targets, versionBound } from './targets.ts'
+import { makeMoves, Worker } from './worker.ts'
+
+export const ADMIN: Principal = { id: 'test', role: 'admin' }
+
+export interface CredentialSpec {
+  readonly name: string
+  readonly strategy: Strategy
+  readonly accounts: readonly string[]
+  readonly current: Secret | null
+  readonly graceSeconds?: number
+  readonly everySeconds?: number
+  readonly isRoot?: boolean
+  readonly consumers?: readonly { name: string; path?: string; key?: string; activation: 'session' | 'report' | 'none' }[]
+}
+
+export class Engine {
+  readonly db: TestDatabase
+  readonly ctx: Ctx
+  readonly parts: RotationParts
+  readonly folder: string
+  readonly #workers: Worker[] = []
+
+  private constructor(db: TestDatabase, ctx: Ctx, parts: RotationParts, folder: string) {
+    this.db = db
+    this.ctx = ctx
+    this.parts = parts
+    this.folder = folder
+  }
+
+  static async start(options: { parts?: Partial<RotationParts>; connector?: (name: string) => Connector; worker?: boolean } = {}): Promise<Engine> {
+    const db = await freshDatabase()
+    const folder = mkdtempSync(join(tmpdir(), 'rekey-engine-'))
+    const log = process.env.REKEY_TEST_LOG ? { ...silentLog, warn: console.warn, error: console.error } : silentLog
+    const ctx = makeCtx('test', 'test', { log })
+    const keyring = new Keyring([fileKeks(join(folder, 'kek'))])
+    await keyring.start(db.store)
+    const parts: RotationParts = {
+      store: db.store,
+      keyring,
+      targets: new Targets(options.connector ?? connectorFor, keyring),
+      fingerprintKey: fingerprintKey(await installationSecret(db.store, keyring, 'fingerprints')),
+      moves: makeMoves(db.store),
+      shredAfterSeconds: 3600,
+      jitter: () => 0.5,
+      ...options.parts,
+    }
+    const engine = new Engine(db, ctx, parts, folder)
+    if (options.worker !== false) await engine.addWorker()
+    return engine
+  }
+
+  async addWorker(): Promise<Worker> {
+    const worker = new Worker(this.parts, this.ctx)
+    await worker.start()
+    this.#workers.push(worker)
+    return worker
+  }
+
+  async addSystem(name: string, connector: string, address: Address, root: { account: string; secret: Secret }, concurrent = 8): Promise<string> {
+    const id = newId()
+    await this.db.store.query(
+      'insert into system (id, name, connector, host, port, database, tls, ca, root_account, concurrent) values ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10)',
+      [id, name, connector, address.host, address.port, address.database ?? null, address.tls, address.ca ?? null, root.account, concurrent],
+    )
+    const strategy = this.parts.targets.connectorFor(connector).describe().rootStrategy
+    await this.addCredential(id, { name: `root@${name}`, strategy, accounts: [root.account], current: root.secret, isRoot: true })
+    return id
+  }
+
+  async addCredential(systemId: string, spec: CredentialSpec): Promise<string> {
+    const { store, keyring } = this.parts
+    const id = newId()
+    const key = keyring.newDataKey(dataKeyBound(id))
+    let identity: string | null = null
+    if (!spec.isRoot) {
+      identity = newId()
+      await store.query("insert into identity (id, name, kind, owner, purpose, environment) values ($1, $2, 'workload', 'team', 'test', 'test')", [identity, `id-${id}`])
+    }
+    await store.query(
+      'insert into credential (id, name, system_id, identity_id, is_root, strategy, accounts, every_seconds, grace_seconds, kek_id, wrapped_key, next_rotation_at) values ($1,$2,$3,$4,$5,$6,$7,$8::bigint,$9,$10,$11, now() + make_interval(secs => $8::bigint))',
+      [id, spec.name, systemId, identity, spec.isRoot === true, spec.strategy, spec.accounts, spec.everySeconds ?? null, spec.graceSeconds ?? 0, key.kekId, key.wrapped],
+    )
+    const version = newId()
+    const sealed = spec.current === null ? null : seal(key.key, spec.current, versionBound(id, version))
+    const print = spec.current === null ? null : fingerprint(this.parts.fingerprintKey, spec.current)
+    await store.query("insert into version (id, credential_id, number, account, state, sealed, fingerprint) values ($1,$2,1,$3,'current',$4,$5)", [
+      version,
+      id,
+      spec.accounts[0],
+      sealed,
+      print,
+    ])
+    for (const consumer of spec.consumers ?? []) {
+      await store.query('insert into consumer (id, credential_id, name, file_path, file_key, activation) values ($1,$2,$3,$4,$5,$6)', [
+        newId(),
+        id,
+        consumer.name,
+        consumer.path ?? null,
+        consumer.key ?? null,
+        consumer.activation,
+      ])
+    }
+    return id
+  }
+
+  async rotate(names: readonly string[], options: Partial<StartOptions> = {}): Promise<string[]> {
+    const may = allow(this.ctx, ADMIN, 'rotation:start')
+    const started = await startRotations(this.parts, this.ctx, may, { names }, { reason: 'test', urgent: false, ...options })
+    return started.rotations.map((each) => each.rotation)
+  }
+
+  /** Waits until the rotation has ended or is blocked. */
+  async finished(id: string, ms = 30_000): Promise<RotationView> {
+    return this.until(id, (view) => isFinished(view.state), ms)
+  }
+
+  async until(id: string, done: (view: RotationView) => boolean, ms = 30_000): Promise<RotationView> {
+    const until = this.ctx.clock.monotonicMs() + ms
+    for (;;) {
+      const view = await findRotation(this.db.store, id)
+      if (view && done(view)) return view
+      if (this.ctx.clock.monotonicMs() > until) throw new Error(`rotation ${id} is still ${view?.state}: ${view?.reason}`)
+      await sleep(20)
+    }
+  }
+
+  async stop(): Promise<void> {
+    for (const worker of this.#workers) await worker.stop()
+    await this.parts.targets.close(this.ctx)
+    await this.db.drop()
+    rmSync(this.folder, { recursive: true, force: true })
+  }
+}

@@ -1,0 +1,174 @@
+import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { type RunningServer, startServer } from './api/index.ts'
+import { type Config, loadConfig, type Overrides } from './config.ts'
+import { connectorFor } from './connectors/registry.ts'
+import { makeMoves, rewrapCredentials, type RotationParts, Targets, Worker } from './credential/index.ts'
+import { type Signer, sequence, signerFromSeed } from './evidence/index.ts'
+import { ensureAdminToken } from './identity/index.ts'
+import { type Ctx, makeCtx, messageOf, newId, RekeyError, Secret, sleep } from './kernel/index.ts'
+import { fileKeks, fingerprintKey, installationSecret, type KekSource, Keyring, passphraseKeks } from './keys/index.ts'
+import { openLog } from './log.ts'
+import { connectionFromUrl, type EmbeddedDatabase, migrate, openStore, type Store, startEmbedded } from './store/index.ts'
+
+const SCHEMA = new URL('../schema', import.meta.url).pathname
+const VERSION = (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }).version
+/** How often evidence is numbered and a checkpoint signed while there is something new. */
+const SEQUENCE_EVERY_MS = 500
+
+/** The database, reached or started and migrated; `close` stops an embedded one that this process owns. */
+export interface Opened {
+  readonly config: Config
+  readonly ctx: Ctx
+  readonly store: Store
+  close(): Promise<void>
+}
+
+/** Opens the database for a command that works without a server (`rekey fsck`). The schema is brought up to date. */
+export async function openOffline(overrides: Overrides = {}): Promise<Opened> {
+  const config = loadConfig(overrides)
+  return openDatabase(config, makeCtx('cli', newId(), { log: openLog('silent') }), 4)
+}
+
+async function openDatabase(config: Config, ctx: Ctx, max: number): Promise<Opened> {
+  const embedded: EmbeddedDatabase | null = config.databaseUrl === null ? await startEmbedded(ctx, config.data) : null
+  const connection = embedded?.connection ?? connectionFromUrl(config.databaseUrl ?? '')
+  const store = openStore({ connection, max, log: ctx.log })
+  const close = async () => {
+    await store.close()
+    await embedded?.stop()
+  }
+  try {
+    await migrate(store, SCHEMA)
+  } catch (error) {
+    await close()
+    throw error
+  }
+  return { config, ctx, store, close }
+}
+
+/** Key sources: the one that is set up makes new keys; files can always be read, so that one may move from files to a passphrase. */
+function kekSources(config: Config): [KekSource, ...KekSource[]] {
+  const files = fileKeks(join(config.data, 'kek'))
+  if (config.passphraseFile === null) return [files]
+  const path = config.passphraseFile
+  return [passphraseKeks(() => readPassphrases(path)), files]
+}
+
+function readPassphrases(path: string): Secret[] {
+  try {
+    const lines = readFileSync(path, 'utf8').split(/\r?\n/)
+    return lines.filter((line) => line !== '').map((line) => Secret.fromText(line))
+  } catch (error) {
+    throw new RekeyError('kek_unavailable', `The passphrase file cannot be read: ${path}`, { cause: error })
+  }
+}
+
+/** Written whole or not at all, 0600. */
+function writeTokenFile(path: string, text: string): void {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+  writeFileSync(`${path}.new`, `${text}\n`, { mode: 0o600 })
+  chmodSync(`${path}.new`, 0o600)
+  renameSync(`${path}.new`, path)
+}
+
+interface Composed {
+  readonly parts: RotationParts
+  readonly keyring: Keyring
+  readonly signer: Signer
+}
+
+async function compose({ config, store }: Opened): Promise<Composed> {
+  const keyring = new Keyring(kekSources(config))
+  await keyring.start(store)
+  const seed = await installationSecret(store, keyring, 'evidence signing seed')
+  const signer = signerFromSeed('rekey', seed)
+  const parts: RotationParts = {
+    store,
+    keyring,
+    targets: new Targets(connectorFor, keyring),
+    fingerprintKey: fingerprintKey(await installationSecret(store, keyring, 'fingerprints')),
+    moves: makeMoves(store),
+    shredAfterSeconds: config.shredAfterSeconds,
+    jitter: Math.random,
+  }
+  return { parts, keyring, signer }
+}
+
+/** Numbers new evidence and signs checkpoints until stopped. Any number of processes may: a lock lets one work at a time. */
+async function runSequencer(ctx: Ctx, store: Store, signer: Signer): Promise<void> {
+  while (!ctx.signal.aborted) {
+    try {
+      if ((await sequence(store, ctx, signer)) > 0) continue
+    } catch (error) {
+      ctx.log.warn({ error: messageOf(error) }, 'evidence could not be numbered, trying again')
+    }
+    await sleep(SEQUENCE_EVERY_MS, ctx.signal)
+  }
+}
+
+/** A running Rekey: what `serve` started, and how to stop it in order. */
+export interface Running {
+  readonly url: string | null
+  readonly ctx: Ctx
+  readonly opened: Opened
+  stop(): Promise<void>
+}
+
+/** Starts database, keys, worker and server as the role asks. Throws before anything is left running. */
+export async function start(overrides: Overrides = {}): Promise<Running> {
+  const config = loadConfig(overrides)
+  const stopping = new AbortController()
+  const log = openLog(config.logLevel)
+  const ctx = makeCtx(`server:${process.pid}`, newId(), { log, signal: stopping.signal })
+  // The order of the clean-up is the reverse of the start.
+  const cleanups: (() => Promise<unknown>)[] = []
+  const stop = async () => {
+    stopping.abort()
+    for (const cleanup of cleanups.reverse()) await cleanup().catch((error: unknown) => log.warn({ error: messageOf(error) }, 'stopping'))
+    cleanups.length = 0
+  }
+  try {
+    const opened = await openDatabase(config, ctx, 20)
+    cleanups.push(() => opened.close())
+    const composed = await compose(opened)
+    await ensureAdminToken(opened.store, ctx, async (token) => writeTokenFile(config.tokenFile, token))
+    cleanups.push(() => composed.parts.targets.close(ctx))
+    const sequencing = runSequencer(ctx, opened.store, composed.signer)
+    cleanups.push(() => sequencing)
+    if (config.role !== 'server') {
+      const worker = new Worker(composed.parts, ctx)
+      await worker.start()
+      cleanups.push(() => worker.stop())
+    }
+    const server = config.role === 'worker' ? null : await listen(opened, composed)
+    if (server) cleanups.push(() => server.close())
+    return { url: server?.url ?? null, ctx, opened, stop }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+function listen({ config, ctx, store }: Opened, { parts, keyring }: Composed): Promise<RunningServer> {
+  const areas = [rewrapCredentials]
+  return startServer({ ...parts, store, keyring, areas, version: VERSION, role: config.role }, { listen: config.listen, ctx })
+}
+
+/** Runs until SIGTERM or SIGINT, then stops in order: no new work, running steps finish, the database last. A second signal does not wait. */
+export async function serve(overrides: Overrides = {}): Promise<void> {
+  const running = await start(overrides)
+  const signalled = new Promise<void>((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+      let asked = false
+      process.on(signal, () => {
+        if (asked) process.exit(130)
+        asked = true
+        resolve()
+      })
+    }
+  })
+  process.stdout.write(running.url === null ? 'rekey: ready (worker)\n' : `rekey: ready on ${running.url}\n`)
+  await signalled
+  await running.stop()
+}

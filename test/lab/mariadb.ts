@@ -1,0 +1,172 @@
+import { execFile } from 'node:child_process'
+import { chownSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import mysql from 'mysql2/promise'
+import { messageOf, newId, Secret, sleep } from '../../src/kernel/index.ts'
+import { mysqlNativeHash } from '../../src/seal/index.ts'
+import { freePort, removeFolder, temporaryFolder, waitForPort } from './ports.ts'
+import { findProgram, launch, type Running, unprivileged } from './program.ts'
+
+const run = promisify(execFile)
+const START_MS = 30_000
+const LOOK_MS = 25
+
+/** A real MariaDB on a free port of 127.0.0.1, in a temporary folder. Its `root` accounts are removed: who is not listed gets in nowhere. */
+export interface LabMariadb {
+  readonly host: '127.0.0.1'
+  readonly port: number
+  /** May do everything, from any host. */
+  readonly superuser: { readonly account: string; readonly secret: Secret }
+  /** Removed by `stop`. */
+  readonly folder: string
+  /** Of the server at this moment. */
+  readonly pid: number
+  /** As superuser, over one kept connection. Values are parameters (prepared on the server). */
+  query<Row extends object>(sql: string, params?: readonly (string | number)[]): Promise<Row[]>
+  /** Orderly stop and start on the same port; open connections are cut. `args` are added for this start. */
+  restart(args?: readonly string[]): Promise<void>
+  /** SIGSTOP: it accepts connections and does not answer. */
+  pause(): void
+  resume(): void
+  /** Shuts down and removes the folder. Twice is harmless. */
+  stop(): Promise<void>
+}
+
+/** Makes a new data folder and starts the server; null if MariaDB is not installed. As root, it runs as an unprivileged user. */
+export async function startMariadb(): Promise<LabMariadb | null> {
+  const [server, installer] = [findProgram('mariadbd'), findProgram('mariadb-install-db')]
+  if (server === null || installer === null) return null
+  const runner = unprivileged('mysql')
+  const folder = await temporaryFolder('rekey-lab-mariadb')
+  if (runner) chownSync(folder, runner.uid, runner.gid)
+  const superuser = { account: 'lab_admin', secret: Secret.fromText(`lab-${newId()}`) }
+  try {
+    const data = join(folder, 'data')
+    const install = ['--no-defaults', `--datadir=${data}`, '--auth-root-authentication-method=normal', '--skip-test-db']
+    await run(installer, install, {
+      ...(runner ?? {}),
+      cwd: folder,
+      env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', HOME: folder, TZ: 'UTC' },
+    })
+    // Runs before the server listens, so that the accounts without password which the installer made never answer.
+    const init = join(folder, 'init.sql')
+    writeFileSync(init, initialAccounts(superuser.account, mysqlNativeHash(superuser.secret)), { mode: 0o600 })
+    if (runner) chownSync(init, runner.uid, runner.gid)
+    const port = await freePort()
+    const start = async (more: readonly string[] = []) => {
+      const args = ['--no-defaults', `--datadir=${data}`, `--port=${port}`, '--bind-address=127.0.0.1', `--socket=${join(folder, 's')}`]
+      args.push(`--pid-file=${join(folder, 'pid')}`, '--innodb-buffer-pool-size=32M', '--max-connections=300', ...more)
+      const running = launch(server, args, { folder, log: join(folder, 'log'), runner })
+      await answering(port, superuser, running)
+      return running
+    }
+    const running = await start([`--init-file=${init}`])
+    rmSync(init)
+    return new Lab(running, folder, port, superuser, start)
+  } catch (error) {
+    await removeFolder(folder)
+    throw error
+  }
+}
+
+/** The server listens before it is ready, and then resets some of the first connections: only a login tells. */
+async function answering(port: number, { account: user, secret }: LabMariadb['superuser'], running: Running): Promise<void> {
+  await waitForPort(port, START_MS, running.ended)
+  for (let waited = 0; ; waited += LOOK_MS) {
+    try {
+      const connection = await secret.revealText((password) => mysql.createConnection({ host: '127.0.0.1', port, user, password }))
+      return await connection.end()
+    } catch (error) {
+      const ended = running.ended() ?? (waited > START_MS ? messageOf(error) : null)
+      if (ended !== null) throw new Error(`MariaDB did not start: ${ended}`)
+      await sleep(LOOK_MS)
+    }
+  }
+}
+
+function initialAccounts(account: string, hash: string): string {
+  return [
+    `CREATE USER ${account}@'%' IDENTIFIED VIA mysql_native_password USING '${hash}';`,
+    `GRANT ALL PRIVILEGES ON *.* TO ${account}@'%' WITH GRANT OPTION;`,
+    `DELETE FROM mysql.global_priv WHERE User IN ('root', '');`,
+    `FLUSH PRIVILEGES;\n`,
+  ].join('\n')
+}
+
+class Lab implements LabMariadb {
+  readonly host = '127.0.0.1'
+  readonly port: number
+  readonly folder: string
+  readonly superuser: LabMariadb['superuser']
+  #running: Running
+  readonly #start: (args?: readonly string[]) => Promise<Running>
+  #connection: Promise<mysql.Connection> | null = null
+
+  constructor(
+    running: Running,
+    folder: string,
+    port: number,
+    superuser: LabMariadb['superuser'],
+    start: (args?: readonly string[]) => Promise<Running>,
+  ) {
+    this.#running = running
+    this.folder = folder
+    this.port = port
+    this.superuser = superuser
+    this.#start = start
+  }
+
+  get pid(): number {
+    return this.#running.pid
+  }
+
+  async query<Row extends object>(sql: string, params?: readonly (string | number)[]): Promise<Row[]> {
+    this.#connection ??= this.#connect()
+    const connection = await this.#connection
+    const [rows] = params === undefined ? await connection.query(sql) : await connection.execute(sql, [...params])
+    return Array.isArray(rows) ? (rows as Row[]) : []
+  }
+
+  async restart(args: readonly string[] = []): Promise<void> {
+    await this.#disconnect()
+    await this.#running.stop()
+    this.#running = await this.#start(args)
+  }
+
+  pause(): void {
+    this.#running.pause()
+  }
+
+  resume(): void {
+    this.#running.resume()
+  }
+
+  async stop(): Promise<void> {
+    await this.#disconnect()
+    await this.#running.stop()
+    await removeFolder(this.folder)
+  }
+
+  /** The kept connection; forgotten when it breaks or cannot be had, so that the next query opens another. */
+  async #connect(): Promise<mysql.Connection> {
+    const forget = () => {
+      this.#connection = null
+    }
+    const { account: user, secret } = this.superuser
+    try {
+      const connection = await secret.revealText((password) => mysql.createConnection({ host: this.host, port: this.port, user, password }))
+      connection.on('error', forget)
+      return connection
+    } catch (error) {
+      forget()
+      throw error
+    }
+  }
+
+  async #disconnect(): Promise<void> {
+    const connection = await this.#connection?.catch(() => null)
+    this.#connection = null
+    await connection?.end().catch(() => {})
+  }
+}
