@@ -75,9 +75,10 @@ create table version (
   shred_after timestamptz,
   shredded_at timestamptz,
   last_probe jsonb,
-  unique (credential_id, number)
+  unique (credential_id, number),
+  -- At no committed moment two current versions; deferred, because old and new change in one statement.
+  constraint version_one_current exclude using btree (credential_id with =) where (state = 'current') deferrable initially deferred
 );
-create unique index version_one_current on version (credential_id) where state = 'current';
 create index version_shred on version (shred_after) where shred_after is not null and shredded_at is null;
 
 create table consumer (
@@ -134,17 +135,15 @@ create table rotation (
   -- Which process: host, boot, pid namespace, pid and its start, so that a dead one on this host is known at once.
   lease_by text,
   lease_epoch integer not null default 0
-);
+) with (fillfactor = 60);
+-- Moves within one claim touch no indexed column (heap-only updates): state stands in no index, not even in a condition.
 -- One live rotation per credential, and so per account or alternating pair.
 create unique index rotation_one_live on rotation (credential_id) where ended_at is null;
 create index rotation_due on rotation (system_id, due_at) where due_at is not null;
 create index rotation_batch on rotation (batch_id);
-create index rotation_blocked on rotation (blocked_at) where state = 'blocked';
+create index rotation_blocked on rotation (blocked_at) where blocked_at is not null;
 create index rotation_leased on rotation (lease_until) where lease_until is not null;
-create index rotation_credential on rotation (credential_id, created_at);
-create index rotation_created on rotation (created_at, id);
-create index rotation_old_version on rotation (old_version_id);
-create index rotation_new_version on rotation (new_version_id);
+create index rotation_credential on rotation (credential_id, id);
 
 create table activation (
   rotation_id uuid not null references rotation on delete cascade,
@@ -162,3 +161,32 @@ create table challenge (
   used_at timestamptz
 );
 create index challenge_expires on challenge (expires_at);
+
+-- Claims due rotations: at most `room`, and at most `concurrent` of each system, counting those that other processes hold. A function,
+-- because each of its statements sees what was committed before it (read committed), so the limit is counted after the lock is held,
+-- in one round trip. Systems with due rows are found by skipping through the index, not by reading the queue. A lost claim costs
+-- nothing but its lease, hence no wait for the disk.
+create function claim_rotations(room int, lease_ms float8, holder text) returns setof uuid language plpgsql as $$
+begin
+  perform set_config('synchronous_commit', 'off', true);
+  perform pg_advisory_xact_lock(7395004);
+  return query
+    with recursive due_system as (
+      (select system_id from rotation where due_at is not null order by system_id limit 1)
+      union all
+      select (select r.system_id from rotation r where r.due_at is not null and r.system_id > d.system_id order by r.system_id limit 1)
+        from due_system d where d.system_id is not null),
+    busy as (select system_id, count(*)::int as held from rotation where lease_until > now() group by system_id),
+    chosen as (
+      select picked.id from due_system d
+        join system s on s.id = d.system_id
+        left join busy b on b.system_id = d.system_id
+        cross join lateral (
+          select r.id, r.due_at from rotation r
+           where r.system_id = d.system_id and r.due_at <= now() and (r.lease_until is null or r.lease_until <= now())
+           order by r.due_at limit greatest(0, s.concurrent - coalesce(b.held, 0))) picked
+       order by picked.due_at limit room)
+    update rotation r set lease_until = clock_timestamp() + make_interval(secs => lease_ms / 1000), lease_epoch = lease_epoch + 1, lease_by = holder
+      from chosen where r.id = chosen.id returning r.id;
+end
+$$;

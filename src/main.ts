@@ -4,11 +4,12 @@ import { type RunningServer, startServer } from './api/index.ts'
 import { type Config, loadConfig, type Overrides } from './config.ts'
 import { connectorFor } from './connectors/registry.ts'
 import { makeMoves, rewrapCredentials, type RotationParts, Targets, Worker } from './credential/index.ts'
-import { type Signer, sequence, signerFromSeed } from './evidence/index.ts'
+import { SEQUENCE_BATCH, type Signer, sequence, signerFromSeed } from './evidence/index.ts'
 import { ensureAdminToken } from './identity/index.ts'
 import { type Ctx, makeCtx, messageOf, newId, RekeyError, Secret, sleep } from './kernel/index.ts'
 import { fileKeks, fingerprintKey, installationSecret, type KekSource, Keyring, passphraseKeks } from './keys/index.ts'
 import { openLog } from './log.ts'
+import { fingerprint } from './seal/index.ts'
 import { connectionFromUrl, type EmbeddedDatabase, migrate, openStore, type Store, startEmbedded } from './store/index.ts'
 
 const SCHEMA = new URL('../schema', import.meta.url).pathname
@@ -82,7 +83,8 @@ async function compose({ config, store }: Opened): Promise<Composed> {
   const keyring = new Keyring(kekSources(config))
   await keyring.start(store)
   const seed = await installationSecret(store, keyring, 'evidence signing seed')
-  const signer = signerFromSeed('rekey', seed)
+  // The log's origin is this installation's own: two installations must never look like one log.
+  const signer = signerFromSeed(`rekey-${fingerprint(seed, Secret.fromText('log origin')).replace(/[^A-Za-z0-9]/g, '').slice(0, 8)}`, seed)
   const parts: RotationParts = {
     store,
     keyring,
@@ -99,7 +101,7 @@ async function compose({ config, store }: Opened): Promise<Composed> {
 async function runSequencer(ctx: Ctx, store: Store, signer: Signer): Promise<void> {
   while (!ctx.signal.aborted) {
     try {
-      if ((await sequence(store, ctx, signer)) > 0) continue
+      if ((await sequence(store, ctx, signer)) >= SEQUENCE_BATCH) continue
     } catch (error) {
       ctx.log.warn({ error: messageOf(error) }, 'evidence could not be numbered, trying again')
     }

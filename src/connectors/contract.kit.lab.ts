@@ -32,6 +32,8 @@ export interface ContractLab {
   readonly installMarker: string
   /** Those of `HOSTILE_ACCOUNTS`, and any others, that this system cannot have and `checkAccount` must refuse. */
   readonly impossibleAccounts: readonly string[]
+  /** Those of `HOSTILE_ACCOUNTS` that are valid but may log in only from elsewhere (`at@host` means a host on MariaDB). */
+  readonly elsewhereAccounts?: readonly string[]
   /** Creates an account that may log in with this value, able to do a little. */
   createAccount(name: string, secret: Secret): Promise<void>
   /** Replaces the root account's value, so that only `secret` is accepted. */

@@ -1,7 +1,22 @@
+export { answerChallenge, type Challenge, makeChallenge } from './consumer.ts'
 export { type Change, diffFleet, renderDiff } from './fleet.diff.ts'
 export { type Fleet, formatDuration, mapPaths, parseDuration, printable, type SecretSource } from './fleet.model.ts'
 export type { FleetOptions } from './fleet.check.ts'
 export { decodeFleet, parseFleet } from './fleet.parse.ts'
+export { type Applied, type ApplyInput, applyInventory, diffInventory, type InventoryParts } from './inventory.actions.ts'
+export {
+  type ConsumerView,
+  countInventory,
+  type CredentialFilter,
+  discoverAccounts,
+  findCredential,
+  type InventoryCounts,
+  listConsumers,
+  listCredentials,
+  listSystems,
+  listVersions,
+} from './inventory.list.ts'
+export type { FleetText, InventoryDiff, NeededSecret } from './inventory.plan.ts'
 export type { CredentialView, RotationView, SystemView, VersionView } from './model.ts'
 export {
   type Resolution,

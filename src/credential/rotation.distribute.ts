@@ -24,8 +24,9 @@ async function onFile<T>(name: string, place: Place, use: () => Promise<T>): Pro
 }
 
 /** Everything that can fail in distribution is done before an install that kills the old value: only renames are left for after. */
-export async function prepare(run: Run): Promise<void> {
-  const { secret } = run.fresh()
+export async function prepare(run: Run, version: WorkVersion): Promise<void> {
+  const secret = run.valueOf(version)
+  if (secret === null) return
   for (const { name, place } of placesOf(run)) {
     await locked(run, place, () => onFile(name, place, () => prepareFile(place, secret)))
   }
@@ -56,6 +57,8 @@ export async function dropFiles(run: Run): Promise<void> {
 /** Hands the new value to the consumers' files and, in-place, measures how long they held only a dead one. */
 export async function distribute(run: Run): Promise<StepResult> {
   const consumers = await writeFiles(run, run.fresh().version)
+  await run.trap('after_files')
+  await endUntold(run)
   run.progress.distributed_at = run.now()
   run.progress.tries = 0
   run.progress.problem = null
@@ -64,8 +67,20 @@ export async function distribute(run: Run): Promise<StepResult> {
   return 'go'
 }
 
+/**
+ * An interrupted install was made again, with a later mark: sessions that consumers opened with the new value meanwhile would count as
+ * old for ever. In-place they cannot be told from old ones, which are to end anyway; with the file in place everybody comes back as new.
+ */
+async function endUntold(run: Run): Promise<void> {
+  const { progress, work } = run
+  if (run.interruptedAt === null || progress.mark === null || !work.consumers.some((consumer) => consumer.activation === 'session')) return
+  const ended = await run.target.endSessions(run.ctx, work.newAccount, progress.mark)
+  progress.sessions_ended = (progress.sessions_ended ?? 0) + ended
+}
+
 /** From just before the install call to the last file written. After a crash the clock of the first process is gone: wall time then. */
 function gapMs(run: Run): number {
+  if (run.interruptedAt !== null) return Math.max(0, run.now().getTime() - run.interruptedAt.getTime())
   const since = run.installedMs
   if (since !== null) return Math.round((run.ctx.clock.monotonicMs() - since) * 100) / 100
   return Math.max(0, run.now().getTime() - (run.progress.installed_at ?? run.now()).getTime())

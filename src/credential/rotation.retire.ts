@@ -8,16 +8,10 @@ const SAME_MOMENT_MS = 5_000
 export async function retire(run: Run): Promise<StepResult> {
   run.checkClaim()
   const { work, progress, plan } = run
-  const { secret } = run.fresh()
   const revocable = run.parts.targets.connectorFor(work.system.connector).describe().canRevoke
   if (!revocable) return endIrrevocable(run)
   await run.trap('before_retire')
-  const { mark } = await run.target.retire(run.ctx, {
-    strategy: work.credential.strategy,
-    account: work.old.account,
-    old: run.valueOf(work.old),
-    keep: plan.otherAccount ? null : secret,
-  })
+  const mark = await takeAway(run)
   await run.trap('after_retire')
   // Rekey's own root connections were opened with the old root value: they go first, and the count below must find none.
   await run.renewRoot('new')
@@ -33,6 +27,14 @@ export async function retire(run: Run): Promise<StepResult> {
   run.change({ id: work.old.id, state: 'previous', revoked_at: revokedAt })
   run.move('retired', { sessionsEnded: progress.sessions_ended, revokedAt: revokedAt.toISOString() })
   return 'go'
+}
+
+/** Takes the old value from the account. In place the install did that already, and its mark divides the sessions. */
+async function takeAway(run: Run): Promise<string> {
+  const { work, plan, progress } = run
+  if (plan.oldDiesAtInstall && progress.mark !== null) return progress.mark
+  const order = { strategy: work.credential.strategy, account: work.old.account, old: run.valueOf(work.old) }
+  return (await run.target.retire(run.ctx, { ...order, keep: plan.otherAccount ? null : run.fresh().secret })).mark
 }
 
 function before(run: Run, retireMark: string): string | undefined {

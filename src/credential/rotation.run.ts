@@ -63,6 +63,8 @@ export class Run {
   resumed: boolean
   /** The pair probed right after an in-place install, reused as proof if it is still the same moment. */
   pair: Pair | null = null
+  /** When the attempt began of which an earlier, interrupted in-place install is left: the old value may be dead since then. */
+  interruptedAt: Date | null = null
   /** When the install was called in this run (monotonic), for the gap. */
   installedMs: number | null = null
   /** True when this run itself ended the old sessions and saw none left. */
@@ -70,7 +72,7 @@ export class Run {
   readonly #startedMs: number
   #from: State
   #events: EvidenceEvent[] = []
-  #versions: VersionChange[] = []
+  readonly #versions = new Map<string, VersionChange>()
   #stage: Commit['stage'] = null
   #reschedule = false
   readonly #secrets = new Map<string, Secret>()
@@ -158,7 +160,7 @@ export class Run {
   }
 
   change(change: VersionChange): void {
-    this.#versions.push(change)
+    this.#versions.set(change.id, { ...this.#versions.get(change.id), ...change })
   }
 
   stage(stage: Commit['stage']): void {
@@ -184,7 +186,7 @@ export class Run {
       from: this.#from,
       progress: this.progress,
       stage: this.#stage,
-      versions: this.#versions,
+      versions: [...this.#versions.values()],
       dueMs: goOn ? 0 : next.dueMs,
       keepLease: goOn,
       reschedule: this.#reschedule,
@@ -193,7 +195,7 @@ export class Run {
     if (result === null) throw new LostClaim(this.work.id)
     this.#from = this.state
     this.#events = []
-    this.#versions = []
+    this.#versions.clear()
     this.#stage = null
     return result.version
   }

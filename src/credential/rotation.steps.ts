@@ -55,13 +55,14 @@ async function install(run: Run): Promise<StepResult> {
   const observed = run.resumed ? await probePair(run) : null
   run.resumed = false
   const grants = await compareGrants(run)
-  if (run.plan.oldDiesAtInstall) await prepare(run)
+  if (run.plan.oldDiesAtInstall) await prepare(run, run.fresh().version)
   await run.renewRoot('old')
   const calledMs = run.ctx.clock.monotonicMs()
   await run.trap('before_install')
   const mark = await callInstall(run)
   await run.trap('after_install')
   const { version } = run.fresh()
+  if (run.plan.oldDiesAtInstall && observed?.control.outcome === 'accepted') run.interruptedAt = run.progress.attempt_opened_at
   run.progress.mark = mark
   run.progress.installed_at = run.now()
   run.progress.attempt_step = null
@@ -172,10 +173,13 @@ async function startRetiring(run: Run): Promise<StepResult> {
     return { waitMs: leftMs }
   }
   progress.problem = null
-  progress.attempt_step = 'retire'
-  progress.attempt_opened_at = run.now()
   run.move('retiring')
-  await run.commit({ goOn: true })
+  // In place the target has nothing more to lose: what follows may be repeated from any earlier state, so it needs no record first.
+  if (!run.plan.oldDiesAtInstall) {
+    progress.attempt_step = 'retire'
+    progress.attempt_opened_at = run.now()
+    await run.commit({ goOn: true })
+  }
   await run.trap('retiring')
   return 'go'
 }

@@ -1,10 +1,9 @@
-import { RekeyError } from '../kernel/index.ts'
-import type { Sql, Tx } from '../store/index.ts'
 import type { Address, Strategy } from '../connectors/contract.ts'
+import { appendFrom } from '../evidence/index.ts'
+import { RekeyError } from '../kernel/index.ts'
+import type { Sql } from '../store/index.ts'
 import type { ActivationRule, VersionState } from './model.ts'
 import type { State } from './rotation.model.ts'
-
-const CLAIM_LOCK = 7_395_004
 
 /** A version as the engine needs it. `sealed` is null if the value is unknown or shredded. */
 export interface WorkVersion {
@@ -102,34 +101,9 @@ const PROGRESS_COLUMNS = `state text, blocked_from text, new_version_id uuid, at
   ended_at timestamptz, blocked_at timestamptz, gap_ms float8`
 const PROGRESS_NAMES = PROGRESS_COLUMNS.split(',').map((column) => column.trim().split(' ')[0] ?? '')
 
-/**
- * Claims due rotations, at most `room`, at most `concurrent` of each system counting those that other processes hold. Claims
- * follow one another by an advisory lock, so the limit holds over any number of processes; a lost claim costs one lease, hence no
- * fsync. Systems with due rows are found by skipping through the index, not by reading the queue.
- */
-export async function claim(tx: Tx, room: number, leaseMs: number, by: string): Promise<string[]> {
-  await tx.query('set local synchronous_commit = off')
-  await tx.query('select pg_advisory_xact_lock($1)', [CLAIM_LOCK])
-  const rows = await tx.query<{ id: string }>(
-    `with recursive due_system as (
-       (select system_id from rotation where due_at is not null order by system_id limit 1)
-       union all
-       select (select r.system_id from rotation r where r.due_at is not null and r.system_id > d.system_id order by r.system_id limit 1)
-         from due_system d where d.system_id is not null),
-     busy as (select system_id, count(*)::int as held from rotation where lease_until > now() group by system_id),
-     chosen as (
-       select picked.id from due_system d
-         join system s on s.id = d.system_id
-         left join busy b on b.system_id = d.system_id
-         cross join lateral (
-           select r.id, r.due_at from rotation r
-            where r.system_id = d.system_id and r.due_at <= now() and (r.lease_until is null or r.lease_until <= now())
-            order by r.due_at limit greatest(0, s.concurrent - coalesce(b.held, 0))) picked
-        order by picked.due_at limit $1)
-     update rotation r set lease_until = now() + make_interval(secs => $2::float8 / 1000), lease_epoch = lease_epoch + 1, lease_by = $3
-       from chosen where r.id = chosen.id returning r.id`,
-    [room, leaseMs, by],
-  )
+/** Claims due rotations for this process (see `claim_rotations` in schema/) and resolves with their ids. */
+export async function claim(sql: Sql, room: number, leaseMs: number, by: string): Promise<string[]> {
+  const rows = await sql.query<{ id: string }>('select claim_rotations($1, $2, $3) as id', [room, leaseMs, by])
   return rows.map((row) => row.id)
 }
 
@@ -255,77 +229,75 @@ export function addressOf(row: { host: string; port: number; database: string | 
 }
 
 /**
- * Writes many rotations' moves in the caller's transaction and resolves with the ids that moved, and the numbers of newly staged
- * versions. One that did not move was changed by somebody else meanwhile (its epoch or state is another): nothing of it is written.
+ * One statement, one transaction: rotations move if they are still where their worker left them (epoch and state), and only for
+ * those that moved versions are staged and changed, credentials rescheduled, and evidence appended.
  */
-export async function commitMoves(tx: Tx, commits: readonly Commit[], leaseMs: number): Promise<{ moved: Set<string>; numbers: Map<string, number> }> {
-  const moved = await lockMovable(tx, commits)
-  const going = commits.filter((commit) => moved.has(commit.id))
-  const numbers = await insertVersions(tx, going)
-  await updateRotations(tx, going, leaseMs)
-  const changes = going.flatMap((commit) => commit.versions)
-  // Two passes: at no moment may a credential have two current versions.
-  await updateVersions(tx, changes.filter((change) => change.state !== 'current'))
-  await updateVersions(tx, changes.filter((change) => change.state === 'current'))
-  await reschedule(tx, going.filter((commit) => commit.reschedule).map((commit) => commit.credentialId))
-  return { moved, numbers }
+const MOVE = `
+  with input as materialized (
+    select * from jsonb_to_recordset($1::jsonb) as i(id uuid, epoch int, "from" text, due_ms float8, keep_lease boolean, reschedule uuid, ${PROGRESS_COLUMNS})),
+  moved as (
+    update rotation r set ${PROGRESS_NAMES.map((name) => `${name} = i.${name}`).join(', ')},
+           due_at = case when i.keep_lease then r.due_at else now() + make_interval(secs => i.due_ms / 1000) end,
+           lease_until = case when i.keep_lease then r.lease_until end
+      from input i where r.id = i.id and r.lease_epoch = i.epoch and r.state = i."from"
+    returning r.id, r.new_version_id, i.reschedule),
+  staged as (
+    insert into version (id, credential_id, number, account, state, sealed, fingerprint)
+    select i.id, i.credential, 1 + coalesce((select max(number) from version v where v.credential_id = i.credential), 0), i.account, 'staged', i.sealed, i.fingerprint
+      from jsonb_to_recordset($2::jsonb) as i(id uuid, rotation uuid, credential uuid, account text, sealed bytea, fingerprint text)
+      join moved m on m.id = i.rotation
+    returning id, number),
+  changed as (
+    update version v set state = i.state, installed_at = coalesce(i.installed_at, v.installed_at), revoked_at = coalesce(i.revoked_at, v.revoked_at),
+           effective_dead_at = coalesce(i.effective_dead_at, v.effective_dead_at), proved_dead_at = coalesce(i.proved_dead_at, v.proved_dead_at),
+           shred_after = coalesce(i.shred_after, v.shred_after), last_probe = coalesce(i.last_probe, v.last_probe)
+      from jsonb_to_recordset($3::jsonb) as i(id uuid, rotation uuid, state text, installed_at timestamptz, revoked_at timestamptz,
+           effective_dead_at timestamptz, proved_dead_at timestamptz, shred_after timestamptz, last_probe jsonb)
+      join moved m on m.id = i.rotation
+     where v.id = i.id),
+  rescheduled as (
+    update credential c set next_rotation_at = now() + make_interval(secs => c.every_seconds)
+      from moved m where c.id = m.reschedule and c.every_seconds is not null),
+  events as (
+    select e.* from jsonb_to_recordset($4::jsonb) as e(rotation uuid, log text, subject text, at timestamptz, text text, n int) join moved m on m.id = e.rotation),
+  appended as (${appendFrom('events')})
+  select m.id, s.number from moved m left join staged s on s.id = m.new_version_id`
+
+/** A commit and its sealed evidence. */
+export interface SealedMove {
+  readonly commit: Commit
+  readonly events: readonly { readonly log: string; readonly subject: string; readonly at: string; readonly text: string }[]
 }
 
-async function lockMovable(tx: Tx, commits: readonly Commit[]): Promise<Set<string>> {
-  const rows = await tx.query<{ id: string }>(
-    `select r.id from rotation r join jsonb_to_recordset($1::jsonb) as i(id uuid, epoch int, "from" text)
-       on r.id = i.id and r.lease_epoch = i.epoch and r.state = i."from" for update of r`,
-    [JSON.stringify(commits.map(({ id, epoch, from }) => ({ id, epoch, from })))],
-  )
-  return new Set(rows.map((row) => row.id))
+/** A key that is missing reads as null in the statement: half the columns of a young rotation need not be sent or parsed. */
+function withoutNulls(_key: string, value: unknown): unknown {
+  return value === null ? undefined : value
 }
 
-async function insertVersions(tx: Tx, commits: readonly Commit[]): Promise<Map<string, number>> {
-  const staged = commits.flatMap((commit) =>
-    commit.stage === null ? [] : [{ ...commit.stage, credential: commit.credentialId, sealed: `\\x${Buffer.from(commit.stage.sealed).toString('hex')}` }],
+/**
+ * Writes many rotations' moves. Resolves with one entry per rotation that moved: the number of its newly staged version, if any.
+ * One that is not in the map was changed by somebody else meanwhile: nothing of it is written.
+ */
+export async function commitMoves(sql: Sql, moves: readonly SealedMove[]): Promise<Map<string, number | null>> {
+  const commits = moves.map((move) => move.commit)
+  const rotations = commits.map(({ id, epoch, from, dueMs, keepLease, reschedule, credentialId, progress }) => ({
+    id,
+    epoch,
+    from,
+    due_ms: dueMs,
+    keep_lease: keepLease,
+    reschedule: reschedule ? credentialId : null,
+    ...progress,
+  }))
+  const staged = commits.flatMap(({ id, credentialId, stage }) =>
+    stage === null ? [] : [{ ...stage, rotation: id, credential: credentialId, sealed: `\\x${Buffer.from(stage.sealed).toString('hex')}` }],
   )
-  if (staged.length === 0) return new Map()
-  const rows = await tx.query<{ id: string; number: number }>(
-    `insert into version (id, credential_id, number, account, state, sealed, fingerprint)
-     select i.id, i.credential, 1 + coalesce((select max(number) from version v where v.credential_id = i.credential), 0), i.account, 'staged', i.sealed, i.fingerprint
-       from jsonb_to_recordset($1::jsonb) as i(id uuid, credential uuid, account text, sealed bytea, fingerprint text)
-     returning id, number`,
-    [JSON.stringify(staged)],
-  )
+  const versions = commits.flatMap(({ id, versions }) => versions.map((version) => ({ ...version, rotation: id })))
+  let n = 0
+  const events = moves.flatMap(({ commit, events }) => events.map((event) => ({ rotation: commit.id, ...event, n: n++ })))
+  const params = [JSON.stringify(rotations, withoutNulls), JSON.stringify(staged), JSON.stringify(versions), JSON.stringify(events)]
+  const rows = await sql.query<{ id: string; number: number | null }>(MOVE, params)
   return new Map(rows.map((row) => [row.id, row.number]))
-}
-
-const UPDATE_ROTATIONS = `
-  update rotation r set ${PROGRESS_NAMES.map((name) => `${name} = i.${name}`).join(', ')},
-         due_at = case when i.due_ms is null then null else now() + make_interval(secs => i.due_ms / 1000) end,
-         lease_until = case when i.keep_lease then now() + make_interval(secs => $2::float8 / 1000) end
-    from jsonb_to_recordset($1::jsonb) as i(id uuid, due_ms float8, keep_lease boolean, ${PROGRESS_COLUMNS})
-   where r.id = i.id`
-
-async function updateRotations(tx: Tx, commits: readonly Commit[], leaseMs: number): Promise<void> {
-  if (commits.length === 0) return
-  const rows = commits.map(({ id, dueMs, keepLease, progress }) => ({ id, due_ms: dueMs, keep_lease: keepLease, ...progress }))
-  await tx.query(UPDATE_ROTATIONS, [JSON.stringify(rows), leaseMs])
-}
-
-async function updateVersions(tx: Tx, changes: readonly VersionChange[]): Promise<void> {
-  if (changes.length === 0) return
-  await tx.query(
-    `update version v set state = i.state, installed_at = coalesce(i.installed_at, v.installed_at), revoked_at = coalesce(i.revoked_at, v.revoked_at),
-            effective_dead_at = coalesce(i.effective_dead_at, v.effective_dead_at), proved_dead_at = coalesce(i.proved_dead_at, v.proved_dead_at),
-            shred_after = coalesce(i.shred_after, v.shred_after), last_probe = coalesce(i.last_probe, v.last_probe)
-       from jsonb_to_recordset($1::jsonb) as i(id uuid, state text, installed_at timestamptz, revoked_at timestamptz, effective_dead_at timestamptz,
-            proved_dead_at timestamptz, shred_after timestamptz, last_probe jsonb)
-      where v.id = i.id`,
-    [JSON.stringify(changes)],
-  )
-}
-
-async function reschedule(tx: Tx, credentialIds: readonly string[]): Promise<void> {
-  if (credentialIds.length === 0) return
-  await tx.query('update credential set next_rotation_at = now() + make_interval(secs => every_seconds) where id = any($1::uuid[]) and every_seconds is not null', [
-    credentialIds,
-  ])
 }
 
 /** Who holds claims now. */

@@ -1,15 +1,18 @@
 import { RekeyError } from '../kernel/index.ts'
-import { dropFiles, writeFiles } from './rotation.distribute.ts'
+import { dropFiles, prepare, writeFiles } from './rotation.distribute.ts'
 import { probeData, probePair, type Run, type StepResult } from './rotation.run.ts'
 
 /** Puts the old value back, takes the new one away, and shows both: old accepted, new refused. */
 export async function undo(run: Run): Promise<StepResult> {
   run.checkClaim()
   if (run.work.fresh === null) return endUndone(run, {})
+  await dropFiles(run)
+  // While both are accepted the consumers go back first, so that no file ever holds a refused value. In-place everything but the rename does.
+  if (run.plan.oldDiesAtInstall) await prepare(run, run.work.old)
+  else await writeFiles(run, run.work.old)
   await run.trap('before_undo')
   const mark = await takeBack(run)
   await run.trap('after_undo')
-  await dropFiles(run)
   await writeFiles(run, run.work.old)
   const { version } = run.fresh()
   const sessionsEnded = await run.target.endSessions(run.ctx, version.account, run.plan.otherAccount ? undefined : mark)

@@ -31,10 +31,13 @@ export class Targets {
   readonly #entries = new Map<string, Entry>()
   readonly #connectorFor: (name: string) => Connector
   readonly #keyring: Keyring
+  readonly #callMs: number
 
-  constructor(connectorFor: (name: string) => Connector, keyring: Keyring) {
+  /** `callMs`: deadline of one call to a target, milliseconds; fault tests make it short. */
+  constructor(connectorFor: (name: string) => Connector, keyring: Keyring, callMs: number = LIMITS.targetCallMs) {
     this.#connectorFor = connectorFor
     this.#keyring = keyring
+    this.#callMs = callMs
   }
 
   connectorFor(name: string): Connector {
@@ -76,7 +79,7 @@ export class Targets {
       address: system.address,
       rootAccount: system.rootAccount,
       rootSecrets: root.versions.map(({ id, sealed }) => open(key, sealed, versionBound(root.credentialId, id))),
-      timeoutMs: LIMITS.targetCallMs,
+      timeoutMs: this.#callMs,
       concurrent: system.concurrent,
     }
   }

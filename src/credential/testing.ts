@@ -4,9 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { freshDatabase, type TestDatabase } from '../../test/lab/database.ts'
 import type { Address, Connector, Strategy } from '../connectors/contract.ts'
-import { postgres } from '../connectors/postgres/index.ts'
-const connectorFor = () => postgres
-import { type Ctx, makeCtx, newId, Secret, silentLog, sleep } from '../kernel/index.ts'
+import { connectorFor } from '../connectors/registry.ts'
+import { type Clock, type Ctx, type Log, makeCtx, newId, Secret, silentLog, sleep } from '../kernel/index.ts'
 import { fileKeks, fingerprintKey, installationSecret, Keyring } from '../keys/index.ts'
 import { allow, type Principal } from '../policy/index.ts'
 import { fingerprint, seal } from '../seal/index.ts'
@@ -30,6 +29,19 @@ export interface CredentialSpec {
   readonly consumers?: readonly { name: string; path?: string; key?: string; activation: 'session' | 'report' | 'none' }[]
 }
 
+export interface EngineOptions {
+  readonly parts?: Partial<RotationParts>
+  readonly connector?: (name: string) => Connector
+  /** Default true. */
+  readonly worker?: boolean
+  /** Default: a fresh one on the shared test server. */
+  readonly db?: TestDatabase
+  readonly clock?: Clock
+  readonly log?: Log
+  /** Deadline of one call to a target, milliseconds. */
+  readonly callMs?: number
+}
+
 export class Engine {
   readonly db: TestDatabase
   readonly ctx: Ctx
@@ -44,17 +56,17 @@ export class Engine {
     this.folder = folder
   }
 
-  static async start(options: { parts?: Partial<RotationParts>; connector?: (name: string) => Connector; worker?: boolean } = {}): Promise<Engine> {
-    const db = await freshDatabase()
+  static async start(options: EngineOptions = {}): Promise<Engine> {
+    const db = options.db ?? (await freshDatabase())
     const folder = mkdtempSync(join(tmpdir(), 'rekey-engine-'))
-    const log = process.env.REKEY_TEST_LOG ? { ...silentLog, warn: console.warn, error: console.error } : silentLog
-    const ctx = makeCtx('test', 'test', { log })
+    const loud = process.env.REKEY_TEST_LOG ? { ...silentLog, warn: console.warn, error: console.error } : silentLog
+    const ctx = makeCtx('test', 'test', { log: options.log ?? loud, ...(options.clock ? { clock: options.clock } : {}) })
     const keyring = new Keyring([fileKeks(join(folder, 'kek'))])
     await keyring.start(db.store)
     const parts: RotationParts = {
       store: db.store,
       keyring,
-      targets: new Targets(options.connector ?? connectorFor, keyring),
+      targets: new Targets(options.connector ?? connectorFor, keyring, options.callMs),
       fingerprintKey: fingerprintKey(await installationSecret(db.store, keyring, 'fingerprints')),
       moves: makeMoves(db.store),
       shredAfterSeconds: 3600,
@@ -138,6 +150,19 @@ export class Engine {
       if (view && done(view)) return view
       if (this.ctx.clock.monotonicMs() > until) throw new Error(`rotation ${id} is still ${view?.state}: ${view?.reason}`)
       await sleep(20)
+    }
+  }
+
+  /** Waits until all have ended, looking in one statement; throws if one ended otherwise than proven dead. */
+  async finishedBatch(ids: readonly string[]): Promise<void> {
+    for (;;) {
+      const [row] = await this.db.store.query<{ open: number; other: number }>(
+        "select count(*) filter (where ended_at is null)::int as open, count(*) filter (where state not in ('proven_dead') and (ended_at is not null or state = 'blocked'))::int as other from rotation where id = any($1::uuid[])",
+        [ids],
+      )
+      if ((row?.other ?? 0) > 0) throw new Error('a rotation ended otherwise than proven dead')
+      if (row?.open === 0) return
+      await sleep(ids.length > 1 ? 100 : 1)
     }
   }
 

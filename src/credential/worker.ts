@@ -1,6 +1,6 @@
-import { append, type EvidenceEvent } from '../evidence/index.ts'
+import { sealEvents } from '../evidence/index.ts'
 import { type Ctx, isCode, LIMITS, makeCtx, messageOf, newId, RekeyError, sleep } from '../kernel/index.ts'
-import { Batcher, type Store, type Tx } from '../store/index.ts'
+import { Batcher, type Store } from '../store/index.ts'
 import { startDue } from './rotation.actions.ts'
 import { backoffMs, MAX_TRIES, type State } from './rotation.model.ts'
 import { LostClaim, type Move, Run, type RotationParts } from './rotation.run.ts'
@@ -19,26 +19,15 @@ const BATCH = 64
 /** Faults that another try cannot mend are tried a few times all the same: a root credential may be rotated at this moment. */
 const TRIES_IF_HOPELESS = 3
 
-/** Writes moves of many rotations and their evidence in one transaction. */
+/** Writes moves of many rotations and their evidence in one transaction, which is one statement. */
 export function makeMoves(store: Store): RotationParts['moves'] {
-  return new Batcher((moves: readonly Move[]) => store.inTx((tx) => writeMoves(tx, moves)), BATCH)
+  return new Batcher((moves: readonly Move[]) => writeMoves(store, moves), BATCH)
 }
 
-async function writeMoves(tx: Tx, moves: readonly Move[]) {
-  const { moved, numbers } = await commitMoves(
-    tx,
-    moves.map((move) => move.commit),
-    LIMITS.leaseMs,
-  )
-  const going = moves.filter((move) => moved.has(move.commit.id))
-  for (const [ctx, events] of byCtx(going)) await append(tx, ctx, events)
-  return moves.map(({ commit }) => (moved.has(commit.id) ? { version: commit.stage ? (numbers.get(commit.stage.id) ?? null) : null } : null))
-}
-
-function byCtx(moves: readonly Move[]): Map<Ctx, EvidenceEvent[]> {
-  const groups = new Map<Ctx, EvidenceEvent[]>()
-  for (const move of moves) groups.set(move.ctx, [...(groups.get(move.ctx) ?? []), ...move.events])
-  return groups
+async function writeMoves(store: Store, moves: readonly Move[]) {
+  const sealed = moves.map(({ commit, events, ctx }) => ({ commit, events: sealEvents(ctx, events) }))
+  const moved = await commitMoves(store, sealed)
+  return moves.map(({ commit }) => (moved.has(commit.id) ? { version: moved.get(commit.id) ?? null } : null))
 }
 
 /** Runs one claimed rotation until it ends, is blocked, or has to wait. Never rejects. */
@@ -153,8 +142,7 @@ export class Worker {
           nextChoresMs = this.#ctx.clock.monotonicMs() + LOOK_EVERY_MS
           await this.#chores()
         }
-        const found = await this.#claimAndRun()
-        if (found > 0) continue
+        await this.#claimAndRun()
       } catch (error) {
         this.#ctx.log.warn({ error: messageOf(error), detail: error instanceof RekeyError ? error.detail : undefined }, 'the worker cannot look for work, trying again')
       }
@@ -174,12 +162,12 @@ export class Worker {
     return sleep(LOOK_EVERY_MS, pause.signal)
   }
 
-  async #claimAndRun(): Promise<number> {
+  async #claimAndRun(): Promise<void> {
     const room = AT_ONCE - this.#running.size
-    if (room <= 0) return 0
+    if (room <= 0) return
     const { store } = this.#parts
-    const ids = await store.inTx((tx) => claim(tx, room, LIMITS.leaseMs, this.#self))
-    if (ids.length === 0) return 0
+    const ids = await claim(store, room, LIMITS.leaseMs, this.#self)
+    if (ids.length === 0) return
     const works = await loadWork(store, ids)
     for (const work of works) {
       const running = runRotation(this.#parts, this.#ctx, work).finally(() => {
@@ -188,6 +176,5 @@ export class Worker {
       })
       this.#running.add(running)
     }
-    return ids.length
   }
 }

@@ -1,13 +1,6 @@
 import type { Json } from '../kernel/index.ts'
-import {
-  BUNDLE_FORMAT,
-  BUNDLE_HEAD,
-  BUNDLE_MIDDLE,
-  type BundleCheckpoint,
-  type BundleContent,
-  type BundleEvent,
-  encodeRecord,
-} from './bundle.ts'
+import type { BundleCheckpoint, BundleContent, BundleEvent } from './bundle.model.ts'
+import { BUNDLE_FORMAT, BUNDLE_HEAD, BUNDLE_MIDDLE, encodeRecord } from './bundle.ts'
 import { firstDifference } from './canonical.ts'
 import { type EventBody, faultOfEvent, isObject, LOGS, type LogName } from './event.ts'
 import { strictBase64 } from './note.ts'

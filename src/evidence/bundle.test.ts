@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Json } from '../kernel/index.ts'
-import { BUNDLE_HEAD, BUNDLE_MIDDLE, type BundleContent, encodeBundle } from './bundle.ts'
+import type { BundleContent } from './bundle.model.ts'
+import { BUNDLE_HEAD, BUNDLE_MIDDLE, encodeBundle } from './bundle.ts'
 import { verifyBundle } from './bundle.verify.ts'
 import { fleetEvents, rotationEvents, sampleContent, testSigner } from './evidence.kit.ts'
 import { formatVerifierKey } from './note.ts'
@@ -130,7 +131,8 @@ describe('damage is found and located', () => {
     const { checkpoints } = content.logs.credential
     const without = withCredential({ checkpoints: checkpoints.filter((_, i) => i !== 1) })
     expect(verifyContent(without).problems[0]?.where).toBe('credential checkpoint 2 of 3')
-    const doubled = withCredential({ checkpoints: [...checkpoints, ...checkpoints.slice(-1)] })
+    const again = checkpoints.slice(-1).map(({ note }) => ({ note, proof: [] }))
+    const doubled = withCredential({ checkpoints: [...checkpoints, ...again] })
     expect(verifyContent(doubled).problems[0]?.where).toBe('credential checkpoint 5 of 5')
     const foreign = withCredential({ checkpoints: content.logs.identity.checkpoints })
     expect(verifyContent(foreign).problems[0]).toMatchObject({

@@ -1,6 +1,7 @@
 import { RekeyError } from '../kernel/index.ts'
+import type { BundleEvent, BundleLog } from './bundle.model.ts'
 import { decodeProof, type Finding, type Report, readBundle } from './bundle.read.ts'
-import { BUNDLE_MAX_BYTES, type BundleEvent, type BundleLog } from './bundle.ts'
+import { BUNDLE_MAX_BYTES } from './bundle.ts'
 import { canonicalJson, firstDifference } from './canonical.ts'
 import { type Checkpoint, openCheckpoint } from './checkpoint.ts'
 import { eventLeafHash, LOGS, type LogName } from './event.ts'
@@ -17,6 +18,7 @@ export interface BundleVerdict {
   readonly logs: { readonly [log in LogName]: LogVerdict }
 }
 
+/** What is known of one log from a bundle. */
 export interface LogVerdict {
   /** Leaves of the tree that the last good checkpoint signs; 0 if there is none. */
   readonly size: number

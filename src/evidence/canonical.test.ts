@@ -10,7 +10,8 @@ describe('canonical JSON (RFC 8785)', () => {
   test('writes the example of RFC 8785 section 3.2.4', () => {
     const input = sloppy(
       JSON.parse(
-        '{"numbers":[333333333.33333329,1E30,4.50,2e-3,0.000000000000000000000000001],"string":"\\u20ac$\\u000F\\u000aA\'\\u0042\\u0022\\u005c\\\\\\"\\/","literals":[null,true,false]}',
+        '{"numbers":[333333333.33333329,1E30,4.50,2e-3,0.000000000000000000000000001],' +
+          '"string":"\\u20ac$\\u000F\\u000aA\'\\u0042\\u0022\\u005c\\\\\\"\\/","literals":[null,true,false]}',
       ),
     )
     expect(canonicalJson(input)).toBe(

@@ -18,7 +18,8 @@ describe('an evidence event', () => {
     const { body, text } = sealEvent(ctx, event)
     expect(text).toBe(
       '{"actor":"worker:1","at":"2026-01-02T03:04:05.678Z","data":{"gapMs":12,"old":{"outcome":"refused"}},' +
-        '"links":{"credential":"c","rotation":"r"},"log":"credential","subject":"orders-api@orders-db","type":"rotation.proven_dead","v":1}',
+        '"links":{"credential":"c","rotation":"r"},"log":"credential",' +
+        '"subject":"orders-api@orders-db","type":"rotation.proven_dead","v":1}',
     )
     expect(parseCanonicalJson(text)).toEqual(body)
     expect(Buffer.from(eventLeafHash(text)).toString('hex')).toMatch(/^[0-9a-f]{64}$/)

@@ -4,6 +4,7 @@ import { type Hash, leafHash } from './merkle.ts'
 
 /** The two logs: what happened to identities, and what happened to credentials. */
 export const LOGS = ['credential', 'identity'] as const
+/** The name of a log. */
 export type LogName = (typeof LOGS)[number]
 
 /** What happened, as the area that did it tells it. Never a secret, only keyed fingerprints. */

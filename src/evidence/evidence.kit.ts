@@ -1,5 +1,5 @@
 import { type Json, makeCtx, Secret } from '../kernel/index.ts'
-import type { BundleContent, BundleLog } from './bundle.ts'
+import type { BundleContent, BundleLog } from './bundle.model.ts'
 import { originOf, signCheckpoint } from './checkpoint.ts'
 import { type EvidenceEvent, eventLeafHash, type LogName, sealEvent } from './event.ts'
 import { consistencyProof, grow, type Hash, inclusionProof, nodeKey, treeHead } from './merkle.ts'

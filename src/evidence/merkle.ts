@@ -81,7 +81,10 @@ export function inclusionNodes(index: number, size: number): NodeAt[] {
   return inclusionRanges(index, size).flatMap(perfectNodes)
 }
 
-/** The audit path of leaf `index` in the tree of `size` leaves, leaf end first (RFC 9162 section 2.1.3.1). Throws `bad_input` unless `index < size`. */
+/**
+ * The audit path of leaf `index` in the tree of `size` leaves, leaf end first (RFC 9162 section 2.1.3.1).
+ * Throws `bad_input` unless `index < size`.
+ */
 export function inclusionProof(index: number, size: number, read: NodeReader): Hash[] {
   return inclusionRanges(index, size).map((range) => rangeHash(range, read))
 }

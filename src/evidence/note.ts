@@ -52,7 +52,10 @@ export function formatVerifierKey(key: VerifierKey): string {
   return `${key.name}+${Buffer.from(keyId(key)).toString('hex')}+${Buffer.from([ED25519, ...key.publicKey]).toString('base64')}`
 }
 
-/** The inverse of `formatVerifierKey`; white space around it is passed over. Throws `bad_input` for anything else, a wrong key id included. */
+/**
+ * The inverse of `formatVerifierKey`; white space around it is passed over. Throws `bad_input` for anything else, a wrong key id
+ * included.
+ */
 export function parseVerifierKey(text: string): VerifierKey {
   const [, name = '', id = '', data = ''] = /^([^\s+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/]+=*)$/u.exec(text.trim()) ?? []
   const bytes = strictBase64(data)
@@ -65,7 +68,10 @@ export function parseVerifierKey(text: string): VerifierKey {
   return key
 }
 
-/** Signs a text, which must end with a newline (C2SP signed-note): the text, an empty line, one signature line. Throws `bad_input` for a text that no note can carry. */
+/**
+ * Signs a text, which must end with a newline (C2SP signed-note): the text, an empty line, one signature line.
+ * Throws `bad_input` for a text that no note can carry.
+ */
 export function signNote(text: string, signer: Signer): string {
   if (!isNoteText(text)) throw new RekeyError('bad_input', 'The text cannot be carried by a signed note.')
   const signature = Buffer.concat([keyId(signer), signer.sign(Buffer.from(text))])

@@ -1,14 +1,7 @@
 import { type Ctx, type Json, RekeyError } from '../kernel/index.ts'
 import type { Sql, Store } from '../store/index.ts'
-import {
-  BUNDLE_MAX_BYTES,
-  type BundleCheckpoint,
-  type BundleContent,
-  type BundleEvent,
-  type BundleLog,
-  encodeBundle,
-  tooLarge,
-} from './bundle.ts'
+import type { BundleCheckpoint, BundleContent, BundleEvent, BundleLog } from './bundle.model.ts'
+import { BUNDLE_MAX_BYTES, encodeBundle, tooLarge } from './bundle.ts'
 import { parseCanonicalJson } from './canonical.ts'
 import type { EventBody, LogName } from './event.ts'
 import { consistencyNodes, consistencyProof, type Hash, inclusionNodes, inclusionProof } from './merkle.ts'
@@ -24,18 +17,27 @@ export interface ExportOptions {
   readonly credential?: string
 }
 
-/** Checkpoints of one log in a bundle: the first, and the latest so many. Skipped ones are bridged by the proof between their neighbours. */
+/**
+ * Checkpoints of one log in a bundle: the first, and the latest so many. Skipped ones are bridged by the proof between their
+ * neighbours.
+ */
 const CHECKPOINTS_LATEST = 499
 const EVENTS_AT_ONCE = 5000
 
-/** The proof that leaf `index` is in the published tree of `size` leaves. Throws `not_found` if that tree is not published or has no such leaf. */
+/**
+ * The proof that leaf `index` is in the published tree of `size` leaves. Throws `not_found` if that tree is not published or has no
+ * such leaf.
+ */
 export async function inclusion(store: Sql, log: LogName, index: number, size: number): Promise<Hash[]> {
   await mustReach(store, log, size)
   if (index < 0 || index >= size) throw new RekeyError('not_found', `The ${log} log has no event ${index} at size ${size}.`)
   return inclusionProof(index, size, readerOf(await rows.readNodes(store, log, inclusionNodes(index, size))))
 }
 
-/** The proof that the tree of `from` leaves begins the published tree of `to`. Throws `not_found` unless `0 < from <= to` and `to` is published. */
+/**
+ * The proof that the tree of `from` leaves begins the published tree of `to`. Throws `not_found` unless `0 < from <= to` and `to` is
+ * published.
+ */
 export async function consistency(store: Sql, log: LogName, from: number, to: number): Promise<Hash[]> {
   await mustReach(store, log, to)
   if (from <= 0 || from > to) throw new RekeyError('not_found', `The ${log} log has nothing to prove from size ${from} to ${to}.`)

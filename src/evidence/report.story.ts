@@ -1,5 +1,5 @@
 import type { Json } from '../kernel/index.ts'
-import type { BundleContent, BundleEvent } from './bundle.ts'
+import type { BundleContent, BundleEvent } from './bundle.model.ts'
 import { canonicalJson } from './canonical.ts'
 import { type EventBody, isObject, LOGS, type LogName } from './event.ts'
 

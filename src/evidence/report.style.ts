@@ -1,8 +1,11 @@
 /** How the report looks: one style sheet, no fonts or pictures from elsewhere, light and dark, and fit for paper. */
-export const REPORT_STYLE = `:root{color-scheme:light dark;--ink:#1a1d21;--soft:#5d6670;--line:#dfe3e8;--ground:#fff;--tint:#f6f7f9;--good:#0b6b3a;--bad:#a8230f;--wait:#8a5a00}
-@media (prefers-color-scheme:dark){:root{--ink:#e6e8eb;--soft:#9aa4af;--line:#2f353c;--ground:#14171a;--tint:#1c2024;--good:#5fcf95;--bad:#ff8a75;--wait:#e9b754}}
+export const REPORT_STYLE = `:root{color-scheme:light dark;--ink:#1a1d21;--soft:#5d6670;--line:#dfe3e8;--ground:#fff;--tint:#f6f7f9;
+--good:#0b6b3a;--bad:#a8230f;--wait:#8a5a00}
+@media (prefers-color-scheme:dark){:root{--ink:#e6e8eb;--soft:#9aa4af;--line:#2f353c;--ground:#14171a;--tint:#1c2024;--good:#5fcf95;
+--bad:#ff8a75;--wait:#e9b754}}
 *{box-sizing:border-box}
-body{margin:0;background:var(--ground);color:var(--ink);font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Liberation Sans",Arial,sans-serif;font-variant-numeric:tabular-nums}
+body{margin:0;background:var(--ground);color:var(--ink);
+font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Liberation Sans",Arial,sans-serif;font-variant-numeric:tabular-nums}
 main{max-width:70rem;margin:0 auto;padding:3rem 2rem 5rem}
 h1{font-size:1.9rem;line-height:1.2;letter-spacing:-.015em;margin:0 0 .5rem}
 h2{font-size:1.25rem;margin:3.5rem 0 .75rem;letter-spacing:-.01em}
@@ -29,10 +32,14 @@ article header{display:flex;justify-content:space-between;gap:1rem;align-items:b
 dl{display:grid;grid-template-columns:minmax(8rem,max-content) 1fr;gap:.2rem 1.5rem;margin:.7rem 0 1rem;font-size:.9rem}
 dd{margin:0;overflow-wrap:anywhere}
 td.w{min-width:10rem}
-.steps{table-layout:fixed;min-width:44rem}
-.steps th:nth-child(1){width:3.2rem}.steps th:nth-child(2){width:12.2rem}.steps th:nth-child(3){width:13rem}.steps th:nth-last-child(2){width:8rem}.steps th:nth-child(4):nth-last-child(3){width:11rem}
+.wide table{min-width:44rem}
+.steps{table-layout:fixed}
+.steps th:nth-child(1){width:3.2rem}.steps th:nth-child(2){width:12.2rem}.steps th:nth-child(3){width:13rem}
+.steps th:nth-last-child(2){width:8rem}.steps th:nth-child(4):nth-last-child(3){width:11rem}
 ul{margin:.5rem 0;padding-left:1.1rem}
 footer{margin-top:3.5rem;padding-top:1rem;border-top:1px solid var(--line);font-size:.85rem;color:var(--soft)}
 @media (max-width:40rem){main{padding:1.5rem 1rem 3rem}dl{grid-template-columns:1fr}dd{margin-bottom:.4rem}}
-@media print{:root{--ink:#000;--soft:#444;--line:#bbb;--ground:#fff;--good:#000;--bad:#000;--wait:#000}body{font-size:9.5pt}main{max-width:none;padding:0}h2{margin-top:2rem;break-after:avoid}header,dl,tr{break-inside:avoid}thead{display:table-header-group}.wide{overflow:visible}.steps{min-width:0}a{text-decoration:none}@page{margin:16mm 14mm}}
+@media print{:root{--ink:#000;--soft:#444;--line:#bbb;--ground:#fff;--good:#000;--bad:#000;--wait:#000}body{font-size:9.5pt}
+main{max-width:none;padding:0}h2{margin-top:2rem;break-after:avoid}header,dl,tr{break-inside:avoid}thead{display:table-header-group}
+.wide{overflow:visible}.wide table{min-width:0}a{text-decoration:none}@page{margin:16mm 14mm}}
 `

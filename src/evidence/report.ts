@@ -1,5 +1,5 @@
 import type { Json } from '../kernel/index.ts'
-import type { BundleCheckpoint, BundleContent } from './bundle.ts'
+import type { BundleCheckpoint, BundleContent } from './bundle.model.ts'
 import { type EventBody, isObject, LOGS, type LogName } from './event.ts'
 import { type Html, html, raw } from './report.html.ts'
 import {
@@ -29,8 +29,8 @@ ${opening(content, rotations, story)}
 ${summary(rotations)}
 <section>
 <h2>Credentials</h2>
-${story.credentials.length === 0 ? html`<p class="soft">No credential is named in these events.</p>\n` : story.credentials.map(credentialPart)}</section>
-${story.others.length === 0 ? html`` : html`<section>\n<h2>Everything else</h2>\n${timeline(story.others, true)}</section>\n`}${checkpointPart(content)}
+${story.credentials.length === 0 ? NO_CREDENTIAL : story.credentials.map(credentialPart)}</section>
+${othersPart(story.others)}${checkpointPart(content)}
 ${controls(rotations)}
 <footer>
 <p>This page is drawn from the records at the head of this file, and only from them. Check records and page, offline, with
@@ -43,6 +43,8 @@ events and the number of events not yet in the tree are the exporter’s word; a
 `
   return page.html
 }
+
+const NO_CREDENTIAL = html`<p class="soft">No credential is named in these events.</p>\n`
 
 const TYPES = new Map([
   ['credential.added', 'Entered in the inventory'],
@@ -124,7 +126,10 @@ function credentialPart({ name, rotations, others }: CredentialStory): Html {
   return html`${rotations.map(rotationPart)}${
     others.length === 0
       ? html``
-      : html`<article>\n<header><h3>${name}</h3><span class="soft">outside of rotations</span></header>\n${timeline(others, false)}</article>\n`
+      : html`<article>
+<header><h3>${name}</h3><span class="soft">outside of rotations</span></header>
+${timeline(others, false)}</article>
+`
   }`
 }
 
@@ -168,12 +173,17 @@ function timeline(steps: readonly Step[], withSubject: boolean): Html {
     }${index}</td><td>${clock(event.at)}</td><td>${TYPES.get(event.type) ?? event.type}</td>${
       withSubject ? html`<td>${event.subject}</td>` : html``
     }<td>${event.actor}</td><td>${details(event)}</td></tr>\n`
+  const of = withSubject ? html`<th>Of</th>` : html``
   return html`<div class="wide"><table class="steps">
-<thead><tr><th class="n">#</th><th>Time (UTC)</th><th>What</th>${withSubject ? html`<th>Of</th>` : html``}<th>By</th><th>Details</th></tr></thead>
+<thead><tr><th class="n">#</th><th>Time (UTC)</th><th>What</th>${of}<th>By</th><th>Details</th></tr></thead>
 <tbody>
 ${steps.map(row)}</tbody>
 </table></div>
 `
+}
+
+function othersPart(steps: readonly Step[]): Html {
+  return steps.length === 0 ? html`` : html`<section>\n<h2>Everything else</h2>\n${timeline(steps, true)}</section>\n`
 }
 
 function checkpointPart({ logs }: BundleContent): Html {

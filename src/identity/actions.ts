@@ -12,7 +12,14 @@ const FIELDS = ['kind', 'owner', 'purpose', 'environment'] as const
  * given. Names must differ from one another.
  */
 export async function putIdentities(tx: Tx, ctx: Ctx, wanted: readonly IdentityFields[]): Promise<Map<string, string>> {
-  const present = new Map((await rows.lockIdentities(tx, wanted.map(({ name }) => name))).map((row) => [row.name, row]))
+  const present = new Map(
+    (
+      await rows.lockIdentities(
+        tx,
+        wanted.map(({ name }) => name),
+      )
+    ).map((row) => [row.name, row]),
+  )
   const added: Identity[] = []
   const changed: Identity[] = []
   const events: EvidenceEvent[] = []

@@ -24,7 +24,9 @@ export async function beginAnswer(sql: Sql, tokenId: string, key: string, reques
     const kept = await rows.keptAnswer(sql, tokenId, key)
     if (kept === null) continue
     if (kept.request !== request) {
-      throw new RekeyError('idempotency_reused', 'This Idempotency-Key came with another request before.', { hint: 'Use a new key for it.' })
+      throw new RekeyError('idempotency_reused', 'This Idempotency-Key came with another request before.', {
+        hint: 'Use a new key for it.',
+      })
     }
     if (kept.status !== null) return { kind: 'answered', status: kept.status, answer: kept.answer }
     break

@@ -19,7 +19,9 @@ export async function addToken(tx: Tx, id: string, name: string, role: Principal
 
 /** Found through the unique index on the hash: what is compared in time that may depend on content is a hash, never the token. */
 export async function principalOf(sql: Sql, hashHex: string): Promise<Principal | null> {
-  const [row] = await sql.query<Principal>("select id, role from api_token where hash = decode($1, 'hex') and revoked_at is null", [hashHex])
+  const [row] = await sql.query<Principal>("select id, role from api_token where hash = decode($1, 'hex') and revoked_at is null", [
+    hashHex,
+  ])
   return row ?? null
 }
 

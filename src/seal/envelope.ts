@@ -52,7 +52,9 @@ export function newKey(): Secret {
  */
 export function fingerprint(key: Secret, secret: Secret): string {
   return key.reveal((keyBytes) =>
-    secret.reveal((bytes) => createHmac('sha256', keyBytes).update('rekey fingerprint v1\0').update(bytes).digest().subarray(0, 16).toString('base64url')),
+    secret.reveal((bytes) =>
+      createHmac('sha256', keyBytes).update('rekey fingerprint v1\0').update(bytes).digest().subarray(0, 16).toString('base64url'),
+    ),
   )
 }
 

@@ -12,6 +12,8 @@ const parsers = {
   }) as typeof types.getTypeParser,
 }
 
+const PLANNER = '-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c enable_bitmapscan=off -c jit=off'
+
 export interface StoreOptions {
   /** How to reach the server; see `src/store/connection.ts`. */
   readonly connection: pg.ClientConfig
@@ -67,7 +69,10 @@ async function connect(pool: pg.Pool): Promise<pg.PoolClient> {
 
 /** Opens the pool; no connection is made before the first statement. */
 export function openStore(options: StoreOptions): Store {
-  const config = { ...options.connection, types: parsers, application_name: 'rekey', keepAlive: true }
+  // One plan per statement and connection: planning anew for each call cost more than running (3.2 ms against 0.6 ms for the widest).
+  // Every statement goes by a key; but over young tables, without statistics, the planner would rather read them whole, and a
+  // prepared plan stays. Measured: each rotation cost half again as much after 1,000 rotations.
+  const config = { ...options.connection, types: parsers, application_name: 'rekey', keepAlive: true, options: PLANNER }
   const pool = new Pool({ ...config, max: options.max, connectionTimeoutMillis: 10_000, idleTimeoutMillis: 30_000 })
   pool.on('error', (error) => options.log.warn({ error: messageOf(error) }, 'an idle database connection was lost'))
 

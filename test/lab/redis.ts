@@ -1,4 +1,4 @@
-import { chownSync, writeFileSync } from 'node:fs'
+import { chownSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createClient, type RedisClientType } from 'redis'
 import { newId, Secret } from '../../src/kernel/index.ts'
@@ -6,7 +6,7 @@ import { sha256Hex } from '../../src/seal/index.ts'
 import { freePort, removeFolder, temporaryFolder, waitForPort } from './ports.ts'
 import { findProgram, launch, type Running, unprivileged } from './program.ts'
 
-/** How the server keeps its accounts over a restart: in an ACL file, in its configuration file, or not at all. */
+/** How the server keeps its accounts over a restart: in an ACL file, in its configuration file, or not at all (it cannot be restarted then). */
 export type Persistence = 'aclfile' | 'config' | 'none'
 
 /** A real Redis on a free port of 127.0.0.1, in a temporary folder. Its `default` user is off. */
@@ -58,8 +58,11 @@ export async function startRedis(options: { readonly persistence?: Persistence }
       return running
     }
     const lab = new Lab(await start(), folder, port, superuser, start)
-    // With the file gone CONFIG REWRITE fails, as on a server whose configuration is read-only.
-    if (persistence === 'none') await removeFolder(conf)
+    // With a folder in its place CONFIG REWRITE fails, as on a server whose configuration is read-only.
+    if (persistence === 'none') {
+      await removeFolder(conf)
+      mkdirSync(conf)
+    }
     return lab
   } catch (error) {
     await removeFolder(folder)

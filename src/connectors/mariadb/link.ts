@@ -1,4 +1,4 @@
-import { connect, type Socket } from 'node:net'
+import { connect, isIP, type Socket } from 'node:net'
 import mysql from 'mysql2'
 import { type Ctx, RekeyError, type Secret, sleep } from '../../kernel/index.ts'
 import type { Address } from '../contract.ts'
@@ -47,6 +47,7 @@ export class Link {
   /** Connects and logs in, with no database chosen. Rejects with the library's error, or `target_unreachable` when given up. */
   static async open(address: Address, user: string, secret: Secret, signal: AbortSignal): Promise<Link> {
     if (signal.aborted) throw gaveUp()
+    const ssl = tlsOptions(address)
     const socket = connect({ host: address.host, port: address.port, noDelay: true })
     // The library's own listener comes a moment later.
     socket.on('error', () => {})
@@ -58,7 +59,7 @@ export class Link {
         stream: () => socket,
         charset: 'utf8mb4',
         connectAttributes: { program_name: 'rekey' },
-        ...tlsOptions(address),
+        ...ssl,
       }),
     )
     const link = new Link(connection, socket)
@@ -132,8 +133,14 @@ function lost(): RekeyError {
   return new RekeyError('target_unreachable', 'The connection to MariaDB broke.', { detail: 'connection lost' })
 }
 
-function tlsOptions({ tls, ca }: Address): Pick<mysql.ConnectionOptions, 'ssl'> {
+function tlsOptions({ host, tls, ca }: Address): Pick<mysql.ConnectionOptions, 'ssl'> {
   if (tls === 'off') return {}
   const verify = tls === 'verify-full'
+  // The library would compare the certificate with `localhost` instead of the address.
+  if (verify && isIP(host) !== 0) {
+    throw new RekeyError('target_unsupported', 'verify-full needs a host name for MariaDB, not an address.', {
+      hint: 'Use the name that the certificate carries.',
+    })
+  }
   return { ssl: { rejectUnauthorized: verify, verifyIdentity: verify, ...(ca === undefined ? {} : { ca }) } }
 }

@@ -10,6 +10,13 @@ const REMEMBER_MS = 5_000
 /** Numbers of our own probes' sessions, so that they are never taken for a consumer's. */
 export class OwnProbes {
   readonly #ids = new Set<number>()
+  #start: number | null = null
+
+  /** Forgets all when the server has started anew: its numbers have, too, and the next consumer's could be one of ours. */
+  onServer(start: number): void {
+    if (this.#start !== null && this.#start !== start) this.#ids.clear()
+    this.#start = start
+  }
 
   ids(): number[] {
     return [...this.#ids]

@@ -37,7 +37,7 @@ export class Roots {
 
   /** Sessions of ours on the target at this moment. */
   ids(): number[] {
-    return [...this.#busy, ...this.#idle.map((idle) => idle.link)].map((link) => link.id)
+    return [...this.#busy, ...this.#idle.map((idle) => idle.link)].filter((link) => !link.dead).map((link) => link.id)
   }
 
   /** Runs `use` on one connection within `timeoutMs`, waiting and login included. Rejects with the errors of `targetError`. */

@@ -45,13 +45,13 @@ export function parseMark(mark: Mark): Place {
 }
 
 /**
- * On which side of the mark a session lies, on a server that started at `start`. A server that started after the mark has no older
+ * On which side of the mark a session lies, on a server that started at `start`. A server that started after the mark (or in its second) has no older
  * sessions. One that started at another time before it is not the server of the mark: nothing is known, and `before` errs on the safe
  * side (such a session proves nothing and is ended). So does the moment between the change and the mark: who logs in then counts as before.
  */
 export function isAfter(place: Place, start: number, id: number): boolean {
   if (start === place.start) return id > place.id
-  return start > place.at
+  return start >= place.at
 }
 
 export interface Row {
@@ -96,6 +96,8 @@ export interface Ending {
   readonly account: AccountName
   /** Null: all of them. */
   readonly before: Place | null
+  /** When the server started, from `serverTimes`. */
+  readonly start: number
   readonly own: () => readonly number[]
   readonly withinMs: number
 }
@@ -105,9 +107,8 @@ export interface Ending {
  * counts too: it may have read the old value and be finished with it after our last look, so it is waited for, then cut.
  */
 export async function killSessions(ctx: Ctx, link: Link, signal: AbortSignal, ending: Ending): Promise<number> {
-  const { account, before, own, withinMs } = ending
+  const { account, before, start, own, withinMs } = ending
   const others = await otherHosts(link, signal, account)
-  const started = before === null ? 0 : (await serverTimes(link, signal)).start
   const began = ctx.clock.monotonicMs()
   const newestAtFirst = { id: Number.POSITIVE_INFINITY }
   const ended = new Set<number>()
@@ -116,7 +117,7 @@ export async function killSessions(ctx: Ctx, link: Link, signal: AbortSignal, en
     // Without a mark, logins that begin while we look are not ours to wait for.
     if (ended.size === 0 && newestAtFirst.id === Number.POSITIVE_INFINITY) newestAtFirst.id = Math.max(0, ...seen.map((row) => row.id))
     const due = seen.filter((row) =>
-      before === null ? row.id <= newestAtFirst.id || row.user === account.user : !isAfter(before, started, row.id),
+      before === null ? row.id <= newestAtFirst.id || row.user === account.user : !isAfter(before, start, row.id),
     )
     const mine = due.filter((row) => row.user === account.user && belongs(account, others, row.from) !== 'other')
     const logins = due.filter((row) => row.user !== account.user)

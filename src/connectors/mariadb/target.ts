@@ -60,9 +60,9 @@ export class MariadbTarget implements Target {
     const before = where.before === undefined ? null : parseMark(where.before)
     const after = where.after === undefined ? null : parseMark(where.after)
     return this.#roots.run(ctx, async (link, signal) => {
+      const { start } = await this.#times(link, signal)
       const rows = await listSessions(link, signal, name.user, this.#own())
       const others = await otherHosts(link, signal, name)
-      const { start } = await serverTimes(link, signal)
       return rows
         .filter((row) => row.user === name.user)
         .filter((row) => (after ? ['ours'] : ['ours', 'doubtful']).includes(belongs(name, others, row.from)))
@@ -75,9 +75,10 @@ export class MariadbTarget implements Target {
     const name = parseAccount(account)
     const place = before === undefined ? null : parseMark(before)
     const withinMs = this.#roots.spec.timeoutMs * 0.9
-    return this.#roots.run(ctx, (link, signal) =>
-      killSessions(ctx, link, signal, { account: name, before: place, own: () => this.#own(), withinMs }),
-    )
+    return this.#roots.run(ctx, async (link, signal) => {
+      const { start } = await this.#times(link, signal)
+      return killSessions(ctx, link, signal, { account: name, before: place, start, own: () => this.#own(), withinMs })
+    })
   }
 
   /** Roles are left out: nobody logs in as one. */
@@ -105,8 +106,14 @@ export class MariadbTarget implements Target {
     return [...this.#roots.ids(), ...this.#probes.ids()]
   }
 
-  async #takeMark(link: Link, signal: AbortSignal): Promise<{ mark: Mark }> {
+  async #times(link: Link, signal: AbortSignal): Promise<{ start: number; at: number }> {
     const times = await serverTimes(link, signal)
+    this.#probes.onServer(times.start)
+    return times
+  }
+
+  async #takeMark(link: Link, signal: AbortSignal): Promise<{ mark: Mark }> {
+    const times = await this.#times(link, signal)
     return { mark: formatMark({ ...times, id: await this.#roots.newestId(signal) }) }
   }
 }

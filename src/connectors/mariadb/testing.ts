@@ -28,6 +28,7 @@ export async function startLab(): Promise<MariadbLab> {
     root,
     installMarker: 'ALTER USER',
     impossibleAccounts: ['x'.repeat(129), 'Zoë-Ünïcode-Ж-漢-🔑', 'ends with space ', 'svc@', '@host', `svc@${'h'.repeat(256)}`],
+    elsewhereAccounts: ['at@host'],
     createAccount: (name, secret) => createAccount(server, name, secret),
     setRootSecret: (secret) => alter(server, root.account, identified(secret)),
     openSession: (account, secret) => openSession(server, account, secret),
@@ -38,7 +39,7 @@ export async function startLab(): Promise<MariadbLab> {
     disturbances: [
       { name: 'locked', begin: (account) => altered(server, account, 'ACCOUNT LOCK', 'ACCOUNT UNLOCK') },
       { name: 'expired', begin: (account) => altered(server, account, 'PASSWORD EXPIRE', 'PASSWORD EXPIRE NEVER') },
-      { name: 'too many logins', begin: (account) => exhausted(server, account) },
+      { name: 'too many connections', begin: () => full(server) },
     ],
     refusals: [],
     stop: () => server.stop(),
@@ -71,15 +72,21 @@ async function altered(server: LabMariadb, account: string, begin: string, end: 
   return () => alter(server, account, `IDENTIFIED VIA mysql_native_password USING '${row?.hash}' ${end}`)
 }
 
-/** One login an hour is allowed, and is used up. */
-async function exhausted(server: LabMariadb, account: string): Promise<() => Promise<void>> {
-  await alter(server, account, 'WITH MAX_CONNECTIONS_PER_HOUR 1')
-  await mysql
-    .createConnection({ host: server.host, port: server.port, user: account, password: 'wrong' })
-    .then((connection) => connection.end())
-    .catch(() => {})
-  const lifted = () => alter(server, account, 'WITH MAX_CONNECTIONS_PER_HOUR 0')
-  return lifted
+/** All the connections that the server allows are taken by others. */
+async function full(server: LabMariadb): Promise<() => Promise<void>> {
+  const filler = { account: `filler_${newId().slice(-12)}`, secret: Secret.fromText(newId()) }
+  await createAccount(server, filler.account, filler.secret)
+  const [before] = await server.query<{ most: number }>('SELECT @@max_connections AS most')
+  await server.query('SET GLOBAL max_connections = 10')
+  const open: LabSession[] = []
+  for (let session: LabSession | null = null, n = 0; n < 15; n++) {
+    session = await openSession(server, filler.account, filler.secret).catch(() => null)
+    if (session) open.push(session)
+  }
+  return async () => {
+    await server.query(`SET GLOBAL max_connections = ${Number(before?.most)}`)
+    await Promise.all(open.map((session) => session.close()))
+  }
 }
 
 /** Connections of clients, the laboratory's own left out. */

@@ -35,7 +35,10 @@ export function readUser(reply: unknown): User | null {
 
 function selectorText(selector: unknown): string {
   const fields = pairs(selector)
-  return [...fields.keys()].map((name) => rightText(name, fields.get(name))).join('; ')
+  return [...fields.keys()]
+    .map((name) => rightText(name, fields.get(name)))
+    .filter((right) => right !== '')
+    .join('; ')
 }
 
 /** Redis 7 gives text, Redis 6 a list of patterns. */
@@ -73,7 +76,8 @@ export interface ClientRow {
 export function readClients(text: string): ClientRow[] {
   return text.split('\n').flatMap((line) => {
     const fields = new Map(line.split(' ').map((field) => cut(field)))
-    const id = Number(fields.get('id') ?? Number.NaN)
+    const number = fields.get('id') ?? ''
+    const id = /^\d{1,16}$/.test(number) ? Number(number) : Number.NaN
     if (!Number.isSafeInteger(id)) return []
     return [{ id, user: fields.get('user') ?? '', address: fields.get('addr') ?? '', name: fields.get('name') ?? '' }]
   })

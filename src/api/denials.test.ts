@@ -1,0 +1,96 @@
+/** Made from the route table, so that no route can be forgotten. */
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { newId } from '../kernel/index.ts'
+import { BODY_BYTES } from './route.ts'
+import { ROUTES } from './routes/index.ts'
+import { TestServer } from './testing.ts'
+
+/** What may be asked without a token. This list may only shrink. */
+const OPEN = ['GET /healthz', 'GET /metrics', 'GET /readyz', 'GET /v1/openapi.json']
+
+let server: TestServer
+beforeAll(async () => {
+  server = await TestServer.start()
+})
+afterAll(() => server.stop())
+afterEach(() => expect(server.undeclared()).toEqual([]))
+
+const named = ROUTES.map((route) => ({ name: `${route.method} ${route.path}`, route }))
+const closed = named.filter(({ route }) => route.action !== null)
+/** Some value for every parameter. */
+const filled = (path: string) => path.replace(':id', newId()).replaceAll(/:\w+/g, 'some%20thing')
+
+test('every file under routes/ that declares a route is in the table, once', () => {
+  const folder = new URL('routes', import.meta.url).pathname
+  const files = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((path) => path.endsWith('.ts'))
+  const declaring = files.filter((path) => /= route\(/.test(readFileSync(join(folder, path), 'utf8')))
+  expect(declaring).toHaveLength(ROUTES.length)
+  expect(new Set(named.map(({ name }) => name)).size).toBe(ROUTES.length)
+})
+
+test('only these routes are open', () => {
+  expect(
+    named
+      .filter(({ route }) => route.action === null)
+      .map(({ name }) => name)
+      .sort(),
+  ).toEqual(OPEN)
+})
+
+test.each(closed)('$name refuses a stranger, in the same bytes whether without a token or with a wrong one', async ({ route }) => {
+  const path = filled(route.path)
+  // A body that would be too large: who has no token is refused before it is read.
+  const body = route.method === 'POST' ? { x: 'x'.repeat(BODY_BYTES) } : undefined
+  const none = await server.send(route.method, path, { token: null, body })
+  const wrong = await server.send(route.method, path, { token: `rekey_${'A'.repeat(43)}`, body })
+  const malformed = await server.send(route.method, path, { headers: { authorization: 'Basic YTpi' }, token: null, body })
+  expect([none.status, wrong.status, malformed.status]).toEqual([401, 401, 401])
+  expect(none.headers.get('www-authenticate')).toBe('Bearer')
+  expect(none.body.code).toBe('unauthenticated')
+  expect(wrong.text).toBe(none.text)
+  expect(malformed.text).toBe(none.text)
+})
+
+test.each(closed)('$name refuses a token that was revoked', async ({ route }) => {
+  const other = await revokedToken(server)
+  expect((await server.send(route.method, filled(route.path), { token: other })).status).toBe(401)
+})
+
+test.each(named.filter(({ route }) => route.method === 'POST'))('$name refuses unknown fields of a body', async ({ route }) => {
+  const canary = `canary-${newId()}`
+  const answer = await server.post(filled(route.path), { surprise: canary })
+  expect(answer.status).toBe(400)
+  expect(answer.body.code).toBe('bad_input')
+  expect(answer.text).toContain('surprise')
+  expect(answer.text).not.toContain(canary)
+})
+
+test.each(named)('$name refuses unknown fields of a query', async ({ route }) => {
+  const answer = await server.send(route.method, `${filled(route.path)}?surprise=1`)
+  expect(answer.status).toBe(400)
+})
+
+const missing = named.filter(({ route }) => route.method === 'GET' && /:/.test(route.path))
+
+test.each(missing)('$name answers for two things that are not there in the same words: nothing else shows', async ({ route }) => {
+  expect(missing.length).toBeGreaterThan(3)
+  const ask = async (name: string) => {
+    const answer = await server.get(route.path.replace(/:\w+/, name))
+    expect(answer.status).toBe(404)
+    expect(answer.body.code).toBe('not_found')
+    return answer.text.replaceAll(name, '*')
+  }
+  expect(await ask(newId())).toBe(await ask(newId()))
+})
+
+/** A token that was good once. */
+async function revokedToken({ db }: TestServer): Promise<string> {
+  const text = `rekey_${newId()}`
+  await db.store.query(
+    "insert into api_token (id, name, role, hash, revoked_at) values ($1, 'gone', 'admin', sha256(convert_to($2, 'UTF8')), now())",
+    [newId(), text],
+  )
+  return text
+}

@@ -1,0 +1,104 @@
+import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod'
+import { z } from 'zod'
+import { ERRORS, type ErrorCode, type Log, RekeyError } from '../kernel/index.ts'
+
+export const PROBLEM_TYPE = 'application/problem+json; charset=utf-8'
+
+/** What went wrong, as RFC 9457 section 3 shapes it, with our code, hint and faults as extension members. */
+export const Problem = z
+  .object({
+    type: z.string().describe('The page that explains the code.'),
+    title: z.string(),
+    status: z.int(),
+    code: z.enum(Object.keys(ERRORS) as [ErrorCode, ...ErrorCode[]]),
+    detail: z.string(),
+    hint: z.string().optional().describe('What to do next.'),
+    faults: z
+      .array(z.object({ message: z.string(), path: z.string().optional(), line: z.int().optional() }))
+      .optional()
+      .describe('Everything that is wrong with the input.'),
+    instance: z.string().describe('The path that was asked for.'),
+  })
+  .meta({ id: 'Problem' })
+export type Problem = z.output<typeof Problem>
+
+/** An error of ours that is answered with another status than its code's: there is one code for all malformed requests. */
+export class StatusError extends RekeyError {
+  readonly status: number
+  constructor(status: number, code: ErrorCode, message: string, extra: { readonly hint?: string } = {}) {
+    super(code, message, extra)
+    this.status = status
+  }
+}
+
+/**
+ * Any thrown thing as a problem. What is not ours, and not a fault of the request, becomes `internal` without detail: texts of
+ * foreign errors may carry values. `instance` is the path without its query.
+ */
+export function problemOf(error: unknown, instance: string): Problem {
+  const ours = asOurs(error)
+  const { title, status } = ERRORS[ours.code]
+  return {
+    type: `docs/errors/${ours.code}.md`,
+    title,
+    status: ours instanceof StatusError ? ours.status : status,
+    code: ours.code,
+    detail: ours.message,
+    ...(ours.hint === undefined ? {} : { hint: ours.hint }),
+    ...(ours.faults === undefined ? {} : { faults: [...ours.faults] }),
+    instance,
+  }
+}
+
+function asOurs(error: unknown): RekeyError {
+  if (error instanceof RekeyError) return error
+  if (hasZodFastifySchemaValidationErrors(error)) return invalid(error.validation, error.validationContext ?? 'request')
+  const { code, statusCode } = (typeof error === 'object' && error !== null ? error : {}) as { code?: unknown; statusCode?: unknown }
+  const known = typeof code === 'string' ? HTTP_FAULTS[code] : undefined
+  if (known) return known()
+  if (typeof code === 'string' && code.startsWith('FST_') && typeof statusCode === 'number' && statusCode < 500) {
+    return new RekeyError('bad_input', 'The request is malformed.')
+  }
+  return new RekeyError('internal', 'Rekey failed; the log says more under the request id.')
+}
+
+/** Faults that the HTTP layer finds. Its own texts quote the request, so none is passed on. */
+const HTTP_FAULTS: Readonly<Record<string, () => RekeyError>> = {
+  FST_ERR_CTP_BODY_TOO_LARGE: () => new RekeyError('too_large', 'The request body is too large.'),
+  FST_ERR_CTP_INVALID_JSON_BODY: () => new RekeyError('bad_input', 'The request body is not valid JSON.'),
+  FST_ERR_CTP_EMPTY_JSON_BODY: () => new RekeyError('bad_input', 'The request body is empty.', { hint: 'Send a JSON object.' }),
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: () =>
+    new StatusError(415, 'bad_input', 'The request body is not JSON.', { hint: 'Send Content-Type: application/json.' }),
+}
+
+/** The messages of zod name what was expected and never what was sent; a test holds it to that. */
+function invalid(issues: readonly { readonly instancePath: string; readonly message?: string }[], where: string): RekeyError {
+  const faults = issues.map((issue) => ({
+    message: issue.message ?? 'Invalid input',
+    path: [where === 'querystring' ? 'query' : where, ...issue.instancePath.split('/').slice(1)].join('.'),
+  }))
+  return new RekeyError('bad_input', 'The request is not valid.', { faults })
+}
+
+/** Writes what failed on our side to the log. Of a foreign error only its kind and its frames: its message may carry a value. */
+export function logFailure(log: Log, requestId: string, error: unknown): void {
+  const ours = asOurs(error)
+  if (ERRORS[ours.code].status < 500) return
+  const cause = error instanceof Error ? error : new Error('not an error')
+  log.error(
+    {
+      requestId,
+      code: ours.code,
+      ...(error instanceof RekeyError ? { message: error.message, detail: error.detail } : { name: cause.name, frames: framesOf(cause) }),
+    },
+    'a request failed',
+  )
+}
+
+function framesOf(error: Error): string[] {
+  return (error.stack ?? '')
+    .split('\n')
+    .filter((line) => /^ {4}at /.test(line))
+    .slice(0, 12)
+    .map((line) => line.trim())
+}

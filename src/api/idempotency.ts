@@ -1,0 +1,57 @@
+import { beginAnswer, finishAnswer, releaseAnswer } from '../identity/index.ts'
+import { type Ctx, isCode, type Json, RekeyError, sleep } from '../kernel/index.ts'
+import type { Store } from '../store/index.ts'
+import type { Answer } from './route.ts'
+
+/** How long the second of two equal requests waits for the first one's answer. */
+const PATIENCE_MS = 20_000
+const LOOK_AGAIN_MS = 50
+
+interface Request {
+  readonly tokenId: string
+  readonly key: string
+  /** Stands for the whole request; it is stored, so no secret is in it. */
+  readonly fingerprint: string
+}
+
+/**
+ * Does `work` at most once for one key. A repeat gets the first answer, also one that arrives while the first is at work. Throws
+ * `idempotency_reused` if the key came with another request, `conflict` if the first one does not end.
+ */
+export async function once(store: Store, ctx: Ctx, request: Request, work: () => Promise<Answer>): Promise<Answer> {
+  const { tokenId, key, fingerprint } = request
+  const begun = await begin(store, ctx, request)
+  if (begun.kind === 'answered') return { status: begun.status, body: begun.answer }
+  let answer: Answer
+  try {
+    answer = await work()
+  } catch (error) {
+    if (changedNothing(error)) await releaseAnswer(store, tokenId, key)
+    throw error
+  }
+  // The work is done and recorded. If only this fails, a repeat is told that the first was cut off; it never starts twice.
+  await finishAnswer(store, tokenId, key, answer.status, (answer.body ?? null) as Json).catch((error: unknown) =>
+    ctx.log.warn(
+      { requestId: ctx.requestId, request: fingerprint.slice(0, 100), lost: error instanceof RekeyError },
+      'an answer could not be kept',
+    ),
+  )
+  return answer
+}
+
+async function begin(store: Store, ctx: Ctx, { tokenId, key, fingerprint }: Request) {
+  const until = ctx.clock.monotonicMs() + PATIENCE_MS
+  for (;;) {
+    try {
+      return await beginAnswer(store, tokenId, key, fingerprint)
+    } catch (error) {
+      if (!isCode(error, 'conflict') || ctx.signal.aborted || ctx.clock.monotonicMs() > until) throw error
+    }
+    await sleep(LOOK_AGAIN_MS, ctx.signal)
+  }
+}
+
+/** Use cases are all or nothing, so a refusal changed nothing. After a lost database or a fault of ours nobody knows: the key stays taken. */
+function changedNothing(error: unknown): boolean {
+  return error instanceof RekeyError && error.code !== 'unavailable' && error.code !== 'internal'
+}

@@ -1,0 +1,3 @@
+/** The HTTP interface: `startServer` puts the declared routes on a socket. Nothing here decides; the areas do. */
+export type { ApiParts } from './parts.ts'
+export { type RunningServer, type ServerOptions, startServer } from './server.ts'

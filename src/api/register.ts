@@ -1,0 +1,155 @@
+/** Turns declared routes into fastify's: authentication before the body is read, then permission, idempotency, work, answer. */
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { z } from 'zod'
+import { authenticate } from '../identity/index.ts'
+import { type Clock, type Ctx, ERRORS, type ErrorCode, type Log, makeCtx, RekeyError, Secret } from '../kernel/index.ts'
+import { allow } from '../policy/index.ts'
+import { Problem } from './errors.ts'
+import { once } from './idempotency.ts'
+import type { ApiParts } from './parts.ts'
+import { type Answer, BODY_BYTES, type Caller, type Route } from './route.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Who asks; null before authentication and on open routes. */
+    caller: Caller | null
+    /** Aborts when nobody waits for the answer any more, or the server stops. */
+    gone: AbortController
+  }
+}
+
+/** What one server gives to every request. */
+export interface ServerParts {
+  readonly parts: ApiParts
+  readonly clock: Clock
+  readonly log: Log
+  readonly openapi: () => unknown
+  readonly metrics: () => Promise<string>
+}
+
+/** Problems that any route may answer, and any that needs a token. */
+const COMMON: readonly ErrorCode[] = ['bad_input', 'forbidden', 'too_many_requests', 'internal', 'unavailable', 'database_failed']
+const WITH_TOKEN: readonly ErrorCode[] = ['unauthenticated']
+const WITH_BODY: readonly ErrorCode[] = ['too_large']
+const WITH_KEY: readonly ErrorCode[] = ['idempotency_reused', 'conflict']
+/** A body that is not JSON. */
+const UNSUPPORTED_MEDIA = 415
+
+/** What a route without a query or a body takes of either: an unknown field is refused, never passed over. */
+const NOTHING = z.strictObject({})
+
+/** Every status that a route may answer with. */
+export function statusesOf(route: Route): ReadonlySet<number> {
+  const codes = problemsOf(route).map((code): number => ERRORS[code].status)
+  return new Set([...Object.keys(route.answers).map(Number), ...codes, ...(route.method === 'POST' ? [UNSUPPORTED_MEDIA] : [])])
+}
+
+function problemsOf(route: Route): readonly ErrorCode[] {
+  return [
+    ...COMMON,
+    ...(route.action === null ? [] : WITH_TOKEN),
+    ...(route.method === 'POST' ? WITH_BODY : []),
+    ...(route.startsWork ? WITH_KEY : []),
+    ...route.problems,
+  ]
+}
+
+export function register(app: FastifyInstance, route: Route, server: ServerParts): void {
+  const { parts } = server
+  app.route({
+    method: route.method,
+    url: route.path,
+    bodyLimit: route.bodyBytes ?? BODY_BYTES,
+    config: { statuses: statusesOf(route) },
+    schema: schemaOf(route),
+    // After the rate limit (onRequest) and before the body is read: a stranger cannot make us parse 32 MiB.
+    ...(route.action === null ? {} : { preParsing: (request: FastifyRequest) => admit(server, route, request) }),
+    preValidation: async (request) => {
+      // fastify says null where nothing was sent; schemas know that as undefined.
+      if (request.body === null) request.body = undefined
+    },
+    handler: async (request, reply) => {
+      const { caller, body } = request
+      const ctx = ctxOf(server, request)
+      const call = {
+        ctx,
+        parts,
+        may: caller?.may ?? null,
+        principal: caller?.principal ?? null,
+        params: request.params,
+        query: request.query,
+        body,
+        openapi: server.openapi,
+        metrics: server.metrics,
+      }
+      const key = request.headers['idempotency-key']
+      if (!route.startsWork || key === undefined || caller === null) return send(reply, route, await route.handle(call))
+      const fingerprint = fingerprintOf(route, request)
+      const answer = await once(parts.store, ctx, { tokenId: caller.principal.id, key: String(key), fingerprint }, () => route.handle(call))
+      return send(reply, route, answer)
+    },
+  })
+}
+
+function ctxOf({ clock, log }: ServerParts, request: FastifyRequest): Ctx {
+  const actor = request.caller === null ? 'anybody' : `${request.caller.principal.role}:${request.caller.principal.id}`
+  return makeCtx(actor, request.id, { clock, log, signal: request.gone.signal })
+}
+
+/** No token and a wrong one get the same answer. */
+async function admit(server: ServerParts, route: Route, request: FastifyRequest): Promise<undefined> {
+  const token = /^Bearer ([A-Za-z0-9._~+/-]{1,512}=*)$/i.exec(request.headers.authorization ?? '')?.[1]
+  const principal = token === undefined ? null : await authenticate(server.parts.store, Secret.fromText(token))
+  if (principal === null || route.action === null) {
+    throw new RekeyError('unauthenticated', 'No valid token was presented.', {
+      hint: 'Send Authorization: Bearer with the token of the token file.',
+    })
+  }
+  request.caller = { principal, may: allow(ctxOf(server, request), principal, route.action) }
+}
+
+/** What an Idempotency-Key is bound to. Secrets print as a mask, so equal requests with other secrets count as the same. */
+function fingerprintOf(route: Route, request: FastifyRequest): string {
+  const body = route.boundBy === undefined ? request.body : route.boundBy(request.body)
+  return JSON.stringify([route.method, request.url, body ?? null])
+}
+
+function send(reply: FastifyReply, route: Route, answer: Answer): FastifyReply {
+  reply.code(answer.status).headers(answer.headers ?? {})
+  const type = route.answers[answer.status]?.type
+  if (type !== undefined) reply.type(type)
+  return reply.send(answer.text ?? answer.body)
+}
+
+function schemaOf(route: Route) {
+  const { params, method, query = NOTHING } = route
+  const body = route.body ?? (method === 'POST' ? NOTHING.optional() : undefined)
+  const responses: Record<string, unknown> = {}
+  for (const [status, { what, schema, type }] of Object.entries(route.answers)) responses[status] = responseOf(what, schema, type)
+  for (const status of new Set(problemsOf(route).map((code) => ERRORS[code].status))) {
+    const codes = [...new Set(problemsOf(route).filter((code) => ERRORS[code].status === status))]
+    responses[status] = {
+      description: codes.map((code) => ERRORS[code].title).join('; '),
+      content: { 'application/problem+json': { schema: Problem } },
+    }
+  }
+  return {
+    summary: route.summary,
+    tags: [areaOf(route)],
+    ...(params ? { params } : {}),
+    querystring: query,
+    ...(body ? { body } : {}),
+    ...(route.action === null ? { security: [] } : {}),
+    response: responses,
+  }
+}
+
+function responseOf(description: string, schema: Route['answers'][number]['schema'], type?: string) {
+  if (schema !== null) return { description, content: { 'application/json': { schema } } }
+  return type === undefined ? z.undefined().describe(description) : { description, content: { [type]: { schema: z.string() } } }
+}
+
+function areaOf(route: Route): string {
+  const [, version, area] = route.path.split('/')
+  return version === 'v1' ? (area ?? '') : 'process'
+}

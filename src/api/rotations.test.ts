@@ -1,0 +1,134 @@
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { newId } from '../kernel/index.ts'
+import { TestServer } from './testing.ts'
+
+let server: TestServer
+beforeAll(async () => {
+  server = await TestServer.start()
+  await server.declare(12)
+})
+afterAll(() => server.stop())
+afterEach(() => expect(server.undeclared()).toEqual([]))
+
+const rowsOf = (batch: string) =>
+  server.db.store.query<{ id: string; state: string }>('select id, state from rotation where batch_id = $1', [batch])
+const countRows = async () => (await server.db.store.query('select id from rotation')).length
+
+describe('starting', () => {
+  test('"accepted" means that the rows exist', async () => {
+    const answer = await server.post('/v1/rotations', { names: ['app-0', 'app-1', 'app-0'], reason: 'leak' })
+    expect(answer.status).toBe(202)
+    expect(answer.body.rotations.map(({ credential }: { credential: string }) => credential)).toEqual(['app-0', 'app-1'])
+    const rows = await rowsOf(answer.body.batch)
+    expect(rows.map(({ id }) => id).sort()).toEqual(answer.body.rotations.map(({ rotation }: { rotation: string }) => rotation).sort())
+    const seen = await server.get(`/v1/rotations/${answer.body.rotations[0].rotation}`)
+    expect(seen.body).toMatchObject({ credential: 'app-0', state: 'planned', startReason: 'leak' })
+  })
+
+  test('what is under way already is a conflict, also for a system of which nothing is left to start', async () => {
+    const before = await countRows()
+    expect((await server.post('/v1/rotations', { names: ['app-0'] })).status).toBe(409)
+    const root = await server.post('/v1/systems/db/rotate-root')
+    expect(root.status).toBe(202)
+    expect(root.body.rotations).toHaveLength(1)
+    expect((await server.post('/v1/systems/db/rotate-root')).status).toBe(409)
+    expect(await countRows()).toBe(before + 1)
+  })
+
+  test('an unknown name starts nothing at all', async () => {
+    const before = await countRows()
+    expect((await server.post('/v1/rotations', { names: ['app-2', 'nobody'] })).status).toBe(404)
+    expect((await server.post('/v1/rotations', { system: 'nowhere' })).status).toBe(404)
+    expect((await server.post('/v1/systems/nowhere/rotate-root')).status).toBe(404)
+    expect(await countRows()).toBe(before)
+  })
+})
+
+describe('Idempotency-Key', () => {
+  test('two equal requests that arrive together start once and get the same answer; a later one too', async () => {
+    const key = { 'idempotency-key': newId() }
+    const ask = () => server.post('/v1/rotations', { names: ['app-2'] }, key)
+    const before = await countRows()
+    const answers = [...(await Promise.all([ask(), ask(), ask(), ask()])), await ask()]
+    expect(answers.map(({ status }) => status)).toEqual([202, 202, 202, 202, 202])
+    expect(new Set(answers.map(({ text }) => text)).size).toBe(1)
+    expect(await countRows()).toBe(before + 1)
+  })
+
+  test('the key with another request is refused', async () => {
+    const key = { 'idempotency-key': newId() }
+    expect((await server.post('/v1/rotations', { names: ['app-3'] }, key)).status).toBe(202)
+    for (const body of [{ names: ['app-4'] }, { names: ['app-3'], urgent: true }]) {
+      const other = await server.post('/v1/rotations', body, key)
+      expect(other.status).toBe(422)
+      expect(other.body.code).toBe('idempotency_reused')
+    }
+    expect((await server.post('/v1/systems/db/rotate-root', {}, key)).status).toBe(422)
+  })
+
+  test('a request that was refused may be sent again under its key', async () => {
+    const key = { 'idempotency-key': newId() }
+    expect((await server.post('/v1/rotations', { names: ['app-3'] }, key)).status).toBe(409)
+    const { body } = await server.get('/v1/rotations?credential=app-3')
+    expect((await server.post(`/v1/rotations/${body.items[0].rotation}/undo`)).body.state).toBe('undone')
+    expect((await server.post('/v1/rotations', { names: ['app-3'] }, key)).status).toBe(202)
+  })
+
+  test('a key of a wrong shape is refused', async () => {
+    expect((await server.post('/v1/rotations', { names: ['app-4'] }, { 'idempotency-key': 'x'.repeat(201) })).status).toBe(400)
+  })
+})
+
+describe('transitions', () => {
+  test('undo, retry and resolve answer with the rotation as it is then, or say why not', async () => {
+    const { body } = await server.post('/v1/rotations', { names: ['app-5'] })
+    const path = `/v1/rotations/${body.rotations[0].rotation}`
+    const retried = await server.post(`${path}/retry`)
+    expect(retried.status).toBe(409)
+    expect(retried.body.code).toBe('wrong_state')
+    expect((await server.post(`${path}/resolve`, { kind: 'irrevocable', by: 'a person', reason: 'no way' })).status).toBe(409)
+    expect((await server.post(`${path}/resolve`, { kind: 'irrevocable', by: '', reason: 'x' })).status).toBe(400)
+    const undone = await server.send('POST', `${path}/undo`)
+    expect(undone.status).toBe(202)
+    expect(undone.body).toMatchObject({ rotation: body.rotations[0].rotation, state: 'undone' })
+    expect((await server.post(`${path}/undo`)).status).toBe(409)
+  })
+})
+
+describe('lists', () => {
+  test('pages follow one another without a gap and end', async () => {
+    await server.post('/v1/rotations', { names: ['app-6', 'app-7', 'app-8', 'app-9', 'app-10'] })
+    const all = (await server.get('/v1/rotations?limit=500')).body
+    expect(all.next).toBeNull()
+    const seen: string[] = []
+    for (let after = ''; ; ) {
+      const { body } = await server.get(`/v1/rotations?limit=2${after}`)
+      seen.push(...body.items.map(({ rotation }: { rotation: string }) => rotation))
+      if (body.next === null) break
+      after = `&after=${body.next}`
+    }
+    expect(seen).toEqual(all.items.map(({ rotation }: { rotation: string }) => rotation))
+  })
+
+  test.each(['/v1/credentials', '/v1/identities', '/v1/systems', '/v1/keks'])('%s in pages of one is the same as whole', async (path) => {
+    const all = (await server.get(`${path}?limit=500`)).body
+    expect(all.items.length).toBeGreaterThan(0)
+    const seen: unknown[] = []
+    for (let after = ''; ; ) {
+      const { body } = await server.get(`${path}?limit=1${after}`)
+      expect(body.items).toHaveLength(1)
+      seen.push(...body.items)
+      if (body.next === null) break
+      after = `&after=${encodeURIComponent(body.next)}`
+    }
+    expect(seen).toEqual(all.items)
+  })
+
+  test('filters', async () => {
+    const { items } = (await server.get('/v1/rotations?state=undone')).body
+    expect(new Set(items.map(({ state }: { state: string }) => state))).toEqual(new Set(['undone']))
+    expect((await server.get('/v1/rotations?state=gone')).status).toBe(400)
+    expect((await server.get('/v1/credentials?system=nowhere')).body.items).toEqual([])
+    expect((await server.get('/v1/credentials?system=db&limit=500')).body.items).toHaveLength(13)
+  })
+})

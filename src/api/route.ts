@@ -1,0 +1,84 @@
+import type { Readable } from 'node:stream'
+import type { z } from 'zod'
+import type { Ctx, ErrorCode } from '../kernel/index.ts'
+import type { Action, Allowed, Principal } from '../policy/index.ts'
+import type { ApiParts } from './parts.ts'
+
+/** Request body of everything but fleet files, bytes. */
+export const BODY_BYTES = 64 * 1024
+
+/** One kind of answer of a route. */
+export interface AnswerSpec {
+  readonly what: string
+  /** Null: no body, or a body that is not JSON. */
+  readonly schema: z.ZodType | null
+  /** Content type, if it is not JSON. */
+  readonly type?: string
+}
+
+/** What a handler answers. */
+export interface Answer {
+  readonly status: number
+  readonly body?: unknown
+  /** A body that is not JSON. */
+  readonly text?: string | Readable
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+/** What a handler is given. Without an action there is no permission and nobody who asks. */
+export interface Call<A extends Action | null, P, Q, B> {
+  readonly parts: ApiParts
+  readonly ctx: Ctx
+  readonly may: A extends Action ? Allowed<A> : null
+  readonly principal: A extends Action ? Principal : null
+  readonly params: P
+  readonly query: Q
+  readonly body: B
+  /** The document of this server's own interface. */
+  readonly openapi: () => unknown
+  readonly metrics: () => Promise<string>
+}
+
+interface Spec {
+  readonly method: 'GET' | 'POST'
+  /** As fastify writes it: `/v1/rotations/:id`. */
+  readonly path: `/${string}`
+  /** One sentence for the document. */
+  readonly summary: string
+  /** Statuses of success. Any other than these and those of `problems` is logged as undeclared, which fails tests. */
+  readonly answers: Readonly<Record<number, AnswerSpec>>
+  /** Problems of this route's own; those that any route may have are added. */
+  readonly problems: readonly ErrorCode[]
+  /** True: an `Idempotency-Key` is honoured. */
+  readonly startsWork?: true
+  readonly bodyBytes?: number
+}
+
+interface Schemas<P, Q, B> {
+  readonly params?: z.ZodType<P>
+  readonly query?: z.ZodType<Q>
+  readonly body?: z.ZodType<B>
+  /** What of the body an `Idempotency-Key` is bound to, where all of it would be too much to keep. */
+  readonly boundBy?: (body: B) => unknown
+}
+
+/** A route as the server sees it: the types of its inputs are its own matter. */
+export interface Route extends Spec, Schemas<unknown, unknown, unknown> {
+  /** Null: open to everybody, without a token. */
+  readonly action: Action | null
+  readonly handle: (call: Call<Action | null, unknown, unknown, unknown>) => Promise<Answer>
+}
+
+/** Who asks, once a token has been accepted. */
+export interface Caller {
+  readonly principal: Principal
+  readonly may: Allowed
+}
+
+/** Declares a route. Authentication, permission, validation, idempotency and errors are the server's; `handle` only does its work. */
+export function route<A extends Action | null, P = undefined, Q = undefined, B = undefined>(
+  spec: Spec & Schemas<P, Q, B> & { readonly action: A; readonly handle: (call: Call<A, P, Q, B>) => Promise<Answer> },
+): Route {
+  // Sound: the server calls `handle` only with what these very schemas returned and with the permission for this very action.
+  return spec as unknown as Route
+}

@@ -1,0 +1,46 @@
+import { z } from 'zod'
+import { applyInventory } from '../../../credential/index.ts'
+import { LIMITS, Secret } from '../../../kernel/index.ts'
+import { route } from '../../route.ts'
+import { text } from '../../views.ts'
+import { Change, FleetInput } from './schemas.ts'
+
+const BASE64_CHARS = 4 * Math.ceil(LIMITS.secretBytes / 3)
+const PEM_CHARS = 1024 * 1024
+const KEY_CHARS = LIMITS.nameChars + 'credential:'.length
+
+/** A secret is a `Secret` from the moment it is parsed: what a log or an error could print of the body is a mask. */
+const SecretValue = z
+  .base64()
+  .min(4)
+  .max(BASE64_CHARS)
+  .transform((value) => new Secret(Buffer.from(value, 'base64')))
+
+const Body = z.strictObject({
+  ...FleetInput,
+  digest: text(200).describe('Of the diff that was shown.'),
+  prune: z.boolean().default(false).describe('Also removes what is missing from the file and not alive.'),
+  secrets: z.record(text(KEY_CHARS), SecretValue).default({}).describe('`system:<name>` or `credential:<name>` to the value in base64.'),
+  authorities: z.record(text(4096), z.string().max(PEM_CHARS)).default({}).describe('Path to PEM text.'),
+})
+
+const Applied = z.object({ changes: z.array(Change), applied: z.object({ add: z.int(), change: z.int(), removed: z.int() }) })
+
+export const applyFleetRoute = route({
+  method: 'POST',
+  path: '/v1/fleet/apply',
+  summary: 'Applies a fleet file in one transaction, if the difference is still the one that was shown.',
+  action: 'inventory:apply',
+  body: Body,
+  bodyBytes: LIMITS.bodyBytes,
+  answers: { 200: { what: 'What was applied', schema: Applied } },
+  problems: ['fleet_invalid', 'plan_changed', 'conflict', 'too_large', 'kek_unavailable'],
+  startsWork: true,
+  // The digest stands for the file; of the secrets only whose they are.
+  boundBy: ({ digest, folder, prune, secrets }: z.output<typeof Body>) => ({ digest, folder, prune, secrets: Object.keys(secrets).sort() }),
+  handle: async ({ parts, ctx, may, body }) => {
+    const { secrets, authorities, ...rest } = body
+    const input = { ...rest, secrets: new Map(Object.entries(secrets)), authorities: new Map(Object.entries(authorities)) }
+    return { status: 200, body: await applyInventory(parts, ctx, may, input) }
+  },
+})

@@ -1,0 +1,57 @@
+import type { Route } from '../route.ts'
+import { streamEvents } from './batches/stream-events.ts'
+import { answerChallengeRoute } from './consumers/answer-challenge.ts'
+import { makeChallengeRoute } from './consumers/make-challenge.ts'
+import { listCredentialsRoute } from './credentials/list-credentials.ts'
+import { showCredential } from './credentials/show-credential.ts'
+import { exportBundleRoute } from './evidence/export-bundle.ts'
+import { showKey } from './evidence/show-key.ts'
+import { applyFleetRoute } from './fleet/apply-fleet.ts'
+import { diffFleetRoute } from './fleet/diff-fleet.ts'
+import { listIdentitiesRoute } from './identities/list-identities.ts'
+import { listKeksRoute } from './keks/list-keks.ts'
+import { rotateKekRoute } from './keks/rotate-kek.ts'
+import { getHealthz } from './process/get-healthz.ts'
+import { getMetrics } from './process/get-metrics.ts'
+import { getOpenapi } from './process/get-openapi.ts'
+import { getReadyz } from './process/get-readyz.ts'
+import { listRotationsRoute } from './rotations/list-rotations.ts'
+import { resolveRotationRoute } from './rotations/resolve-rotation.ts'
+import { retryRotationRoute } from './rotations/retry-rotation.ts'
+import { showRotation } from './rotations/show-rotation.ts'
+import { startRotationsRoute } from './rotations/start-rotations.ts'
+import { undoRotationRoute } from './rotations/undo-rotation.ts'
+import { showStatus } from './status/show-status.ts'
+import { discoverAccountsRoute } from './systems/discover-accounts.ts'
+import { listSystemsRoute } from './systems/list-systems.ts'
+import { rotateRoot } from './systems/rotate-root.ts'
+
+/** Every route there is. A file under `routes/` that declares one and is missing here fails a test. */
+export const ROUTES: readonly Route[] = [
+  streamEvents,
+  answerChallengeRoute,
+  makeChallengeRoute,
+  listCredentialsRoute,
+  showCredential,
+  exportBundleRoute,
+  showKey,
+  applyFleetRoute,
+  diffFleetRoute,
+  listIdentitiesRoute,
+  listKeksRoute,
+  rotateKekRoute,
+  getHealthz,
+  getMetrics,
+  getOpenapi,
+  getReadyz,
+  listRotationsRoute,
+  resolveRotationRoute,
+  retryRotationRoute,
+  showRotation,
+  startRotationsRoute,
+  undoRotationRoute,
+  showStatus,
+  discoverAccountsRoute,
+  listSystemsRoute,
+  rotateRoot,
+]

@@ -1,0 +1,15 @@
+import { z } from 'zod'
+import { route } from '../../route.ts'
+import { Id, Rotation } from '../../views.ts'
+import { rotationById } from './find.ts'
+
+export const showRotation = route({
+  method: 'GET',
+  path: '/v1/rotations/:id',
+  summary: 'One rotation.',
+  action: 'rotation:read',
+  params: z.strictObject({ id: Id }),
+  answers: { 200: { what: 'The rotation', schema: Rotation } },
+  problems: ['not_found'],
+  handle: async ({ parts, params }) => ({ status: 200, body: await rotationById(parts, params.id) }),
+})

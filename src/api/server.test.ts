@@ -1,0 +1,204 @@
+import { connect } from 'node:net'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { makeCtx, newId } from '../kernel/index.ts'
+import { hostName, isLoopback } from './hosts.ts'
+import { BODY_BYTES } from './route.ts'
+import { startServer } from './server.ts'
+import { TestServer } from './testing.ts'
+
+let server: TestServer
+beforeAll(async () => {
+  server = await TestServer.start()
+})
+afterAll(() => server.stop())
+afterEach(() => expect(server.undeclared()).toEqual([]))
+
+describe('problems', () => {
+  test('an unknown path is a problem', async () => {
+    const answer = await server.get('/v1/nothing?canary=1')
+    expect(answer.status).toBe(404)
+    expect(answer.headers.get('content-type')).toMatch(/^application\/problem\+json/)
+    expect(answer.body).toMatchObject({ type: 'docs/errors/not_found.md', status: 404, code: 'not_found', instance: '/v1/nothing' })
+  })
+
+  test.each(['DELETE', 'PUT', 'PATCH', 'OPTIONS'])('%s where only others are taken is 405 with what is', async (method) => {
+    const answer = await server.send(method, '/v1/rotations')
+    expect(answer.status).toBe(405)
+    expect(answer.headers.get('allow')?.split(', ').sort()).toEqual(['GET', 'POST'])
+    expect(answer.body.code).toBe('bad_input')
+    // No page of another origin learns that it may send more.
+    expect(answer.headers.get('access-control-allow-origin')).toBeNull()
+  })
+
+  test.each([
+    ['not JSON', '{"names": [canary-7731', 400],
+    ['no object', '"canary-7731"', 400],
+    ['a wrong type', '{"names": "canary-7731"}', 400],
+    ['a wrong value', '{"all": "canary-7731"}', 400],
+    ['a wrong item', '{"names": [{"x": "canary-7731"}]}', 400],
+    ['a NUL', '{"names": ["canary-7731\\u0000"]}', 400],
+    ['half a surrogate pair', '{"names": ["canary-7731\\ud800"]}', 400],
+    ['two selections', '{"names": ["canary-7731"], "all": true}', 400],
+    ['no selection', '{}', 400],
+    ['an empty selection', '{"names": []}', 400],
+    ['prototype poisoning', '{"all": true, "__proto__": {"x": "canary-7731"}}', 400],
+    ['too much', `{"names": ["${'canary-7731'.repeat(BODY_BYTES / 10)}"]}`, 413],
+  ])('a body with %s is refused and not quoted', async (_what, body, status) => {
+    const answer = await server.post('/v1/rotations', body)
+    expect(answer.status).toBe(status)
+    expect(answer.text).not.toContain('canary-7731')
+    expect(JSON.stringify(server.lines)).not.toContain('canary-7731')
+  })
+
+  test('a body of another type is refused before it is read', async () => {
+    const answer = await server.send('POST', '/v1/rotations', { body: 'all=true', headers: { 'content-type': 'text/plain' } })
+    expect(answer.status).toBe(415)
+  })
+
+  test.each([
+    '/v1/rotations/%zz',
+    '/v1/rotations/not-an-id',
+    '/v1/credentials/%00',
+    `/v1/credentials/${'x'.repeat(500)}`,
+    '/v1/rotations?limit=0',
+  ])('%s is malformed, which is the fault of who asks', async (path) => {
+    const answer = await server.get(path)
+    expect(answer.status).toBe(400)
+    expect(answer.body.code).toBe('bad_input')
+  })
+
+  test('what is not HTTP gets a problem and an end', async () => {
+    const text = await new Promise<string>((resolve, reject) => {
+      const socket = connect(Number(new URL(server.url).port), '127.0.0.1', () => socket.write('hello\r\n\r\n'))
+      let seen = ''
+      socket.setEncoding('utf8').on('data', (chunk: string) => {
+        seen += chunk
+      })
+      socket.on('end', () => resolve(seen)).on('error', reject)
+    })
+    expect(text).toMatch(/^HTTP\/1.1 400 /)
+    expect(text).toContain('"code":"bad_input"')
+  })
+
+  test('a failure of ours says nothing but a code; the log has where, under the request id, and not what', async () => {
+    const broken = await startServer(
+      { ...server.parts, figures: { ...server.parts.figures, evidence: () => Promise.reject(new Error('canary-5512')) } },
+      { listen: { host: '127.0.0.1', port: 0 }, ctx: makeCtx('test', 'test', { log: logOf(server) }) },
+    )
+    const answer = await fetch(`${broken.url}/v1/status`, { headers: { authorization: `Bearer ${server.token}` } })
+    const text = await answer.text()
+    await broken.close()
+    expect(answer.status).toBe(500)
+    expect(JSON.parse(text).code).toBe('internal')
+    const line = server.lines.find(
+      ({ message, fields }) => message === 'a request failed' && fields.requestId === answer.headers.get('x-request-id'),
+    )
+    expect(line?.fields.frames).not.toEqual([])
+    expect(text + JSON.stringify(server.lines)).not.toContain('canary-5512')
+  })
+})
+
+const logOf = ({ lines }: TestServer) => ({
+  info: () => undefined,
+  warn: () => undefined,
+  error: (fields: Record<string, unknown>, message: string) => void lines.push({ level: 'error', fields, message }),
+})
+
+describe('strangers', () => {
+  test.each(['localhost', 'localhost:80', '127.0.0.1', '127.0.0.1:1', '[::1]:7395', 'LOCALHOST'])('Host %s is ours', async (host) => {
+    expect((await server.raw('/healthz', { host })).status).toBe(200)
+  })
+
+  test.each([
+    'evil.example',
+    'evil.example:7395',
+    '127.0.0.1.evil.example',
+    'localhost.evil.example',
+    '127.0.0.1@evil.example',
+    '169.254.1.1',
+    '',
+  ])('Host "%s" is refused: a page may have had its name pointed at us', async (host) => {
+    const answer = await server.raw('/healthz', { host })
+    expect(answer.status).toBe(403)
+    expect(JSON.parse(answer.text).code).toBe('forbidden')
+  })
+
+  test.each(['https://evil.example', 'null', 'http://localhost.evil.example:1'])('Origin %s is refused', async (origin) => {
+    expect((await server.raw('/healthz', { host: 'localhost', origin })).status).toBe(403)
+  })
+
+  test('Origin of our own is taken', async () => {
+    expect((await server.raw('/healthz', { host: '127.0.0.1', origin: server.url })).status).toBe(200)
+  })
+
+  test('loopback is told from the rest, and a host header from other text', () => {
+    expect(['127.0.0.1', '127.8.8.8', '::1', 'localhost'].map(isLoopback)).toEqual([true, true, true, true])
+    expect(['0.0.0.0', '::', '10.0.0.1', '127.0.0.1.example', '128.0.0.1'].map(isLoopback)).toEqual([false, false, false, false, false])
+    expect(['[::1]:80', 'A.b:1', 'a b', 'a:b:c', ':80'].map(hostName)).toEqual(['[::1]', 'a.b', null, null, null])
+  })
+
+  test('a rate limit is not evaded by a changing X-Forwarded-For', async () => {
+    const limited = await TestServer.start({ requestsPerMinute: 20 })
+    const statuses: number[] = []
+    for (let n = 0; n < 30; n++) {
+      const headers = { 'x-forwarded-for': `10.0.0.${n}`, 'x-real-ip': `10.0.1.${n}`, forwarded: `for=10.0.2.${n}` }
+      statuses.push((await limited.send('GET', n % 2 ? '/v1/rotations' : '/v1/nothing', { headers })).status)
+    }
+    const last = await limited.get('/v1/rotations')
+    await limited.stop()
+    expect(statuses.slice(0, 20)).not.toContain(429)
+    expect(statuses.slice(20)).toEqual(Array.from({ length: 10 }, () => 429))
+    expect(last.body.code).toBe('too_many_requests')
+    expect(Number(last.headers.get('retry-after'))).toBeGreaterThan(0)
+  })
+
+  test('nobody may frame an answer, sniff its type or keep it', async () => {
+    const { headers } = await server.get('/v1/systems')
+    expect(headers.get('cache-control')).toBe('no-store')
+    expect(headers.get('x-content-type-options')).toBe('nosniff')
+    expect(headers.get('content-security-policy')).toContain("default-src 'none'")
+    expect(headers.get('x-powered-by')).toBeNull()
+  })
+})
+
+describe('the process', () => {
+  test('health, readiness and figures need no token', async () => {
+    for (const path of ['/healthz', '/readyz', '/metrics', '/v1/openapi.json'])
+      expect((await server.send('GET', path, { token: null })).status).toBe(200)
+  })
+
+  test('without its database it lives, is not ready, says so in its figures, and refuses with 503', async () => {
+    const lonely = await TestServer.start()
+    const { database } = lonely.db.connection
+    expect((await lonely.get('/readyz')).status).toBe(200)
+    await server.db.store.query(`alter database ${database} allow_connections false`)
+    await server.db.store.query('select pg_terminate_backend(pid) from pg_stat_activity where datname = $1', [database])
+    await expect.poll(async () => (await lonely.get('/readyz')).status, { timeout: 10_000 }).toBe(503)
+    expect((await lonely.get('/healthz')).status).toBe(200)
+    const metrics = await lonely.get('/metrics')
+    expect(metrics.status).toBe(200)
+    expect(metrics.text).toMatch(/^rekey_database_up 0$/m)
+    expect(metrics.text).not.toMatch(/^rekey_rotations\{/m)
+    const refused = await lonely.get('/v1/status')
+    expect(refused.status).toBe(503)
+    expect(refused.body.code).toBe('unavailable')
+    await server.db.store.query(`alter database ${database} allow_connections true`)
+    await expect.poll(async () => (await lonely.get('/readyz')).status, { timeout: 10_000 }).toBe(200)
+    await lonely.stop()
+  })
+
+  test('a port that is taken is said so', async () => {
+    const port = Number(new URL(server.url).port)
+    const started = startServer(server.parts, { listen: { host: '127.0.0.1', port }, ctx: makeCtx('test', newId()) })
+    await expect(started).rejects.toMatchObject({ code: 'config_invalid' })
+  })
+
+  test('the log has a line for each request, with neither token nor URL', async () => {
+    const { headers } = await server.get('/v1/credentials/canary-8841')
+    const line = server.lines.find(({ fields }) => fields.requestId === headers.get('x-request-id'))
+    expect(line?.fields).toMatchObject({ method: 'GET', route: '/v1/credentials/:name', status: 404 })
+    const log = JSON.stringify(server.lines)
+    expect(log).not.toContain('canary-8841')
+    expect(log).not.toContain(server.token)
+  })
+})

@@ -1,0 +1,190 @@
+import helmet from '@fastify/helmet'
+import rateLimit from '@fastify/rate-limit'
+import swagger from '@fastify/swagger'
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod'
+import { type Ctx, newId, RekeyError } from '../kernel/index.ts'
+import { logFailure, PROBLEM_TYPE, problemOf, StatusError } from './errors.ts'
+import { hostGuard } from './hosts.ts'
+import { makeMetrics } from './metrics.ts'
+import { documentOptions } from './openapi.ts'
+import type { ApiParts } from './parts.ts'
+import { register, type ServerParts } from './register.ts'
+import type { Route } from './route.ts'
+import { ROUTES } from './routes/index.ts'
+
+export interface ServerOptions {
+  /** Port 0: any free one. */
+  readonly listen: { readonly host: string; readonly port: number }
+  readonly ctx: Ctx
+  /** Requests of one address (IPv6: of one /64) in a minute before it is refused for the rest of it. */
+  readonly requestsPerMinute?: number
+}
+
+export interface RunningServer {
+  /** Where it listens, with the port it got. */
+  readonly url: string
+  /** Ends event streams, lets other requests finish, stops listening. */
+  close(): Promise<void>
+}
+
+const REQUESTS_PER_MINUTE = 6_000
+/** A whole request must arrive in this time: the largest body takes 4 s at 70 Mbit/s. */
+const REQUEST_MS = 60_000
+const HEADERS_MS = 10_000
+/** URL-encoded names are up to nine times as long as their characters. */
+const PARAM_CHARS = 2_000
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    statuses?: ReadonlySet<number>
+  }
+}
+
+/** Starts the HTTP server. Rejects with `config_invalid` if it cannot listen there. */
+export async function startServer(parts: ApiParts, options: ServerOptions): Promise<RunningServer> {
+  const { app, endStreams } = await buildApp(parts, options)
+  const { host, port } = options.listen
+  try {
+    await app.listen({ host, port })
+  } catch (error) {
+    await app.close()
+    const code = (error as { code?: string }).code ?? 'unknown'
+    throw new RekeyError('config_invalid', `Rekey cannot listen on ${host}:${port} (${code}).`, {
+      cause: error,
+      hint: 'Choose another REKEY_LISTEN.',
+    })
+  }
+  const bound = app.server.address()
+  const name = host.includes(':') ? `[${host}]` : host
+  return {
+    url: `http://${name}:${typeof bound === 'object' && bound !== null ? bound.port : port}`,
+    async close() {
+      endStreams()
+      await app.close()
+    },
+  }
+}
+
+/** The server without its socket: for `startServer`, and for producing the document of its interface. */
+export async function buildApp(parts: ApiParts, options: ServerOptions, routes: readonly Route[] = ROUTES) {
+  const { ctx } = options
+  const app = fastify({
+    logger: false,
+    trustProxy: false,
+    exposeHeadRoutes: false,
+    requestTimeout: REQUEST_MS,
+    http: { headersTimeout: HEADERS_MS },
+    routerOptions: { maxParamLength: PARAM_CHARS },
+    genReqId: () => newId(ctx.clock.now().getTime()),
+    frameworkErrors: (error, request, reply) => sendProblem(ctx, request, reply, error),
+    clientErrorHandler: refuseMalformed,
+  })
+  const endStreams = watchClients(app)
+  app.setValidatorCompiler(validatorCompiler)
+  app.setSerializerCompiler(serializerCompiler)
+  app.setErrorHandler((error, request, reply) => sendProblem(ctx, request, reply, error))
+  app.addHook('onRequest', hostHook(options.listen.host))
+  logRequests(app, ctx)
+  await app.register(helmet, {
+    contentSecurityPolicy: {
+      useDefaults: false,
+      directives: { defaultSrc: ["'none'"], styleSrc: ["'unsafe-inline'"], frameAncestors: ["'none'"] },
+    },
+    // What terminates TLS decides this.
+    strictTransportSecurity: false,
+    crossOriginResourcePolicy: { policy: 'same-origin' },
+  })
+  await app.register(rateLimit, {
+    max: options.requestsPerMinute ?? REQUESTS_PER_MINUTE,
+    timeWindow: 60_000,
+    // The socket's own address, never a header: a client can write any X-Forwarded-For.
+    keyGenerator: (request) => rateLimit.normalizeIP(request.socket.remoteAddress ?? ''),
+    errorResponseBuilder: () =>
+      new RekeyError('too_many_requests', 'Too many requests from this address.', { hint: 'Wait for what Retry-After says.' }),
+  })
+  await app.register(swagger, documentOptions(parts.version))
+  app.setNotFoundHandler({ preHandler: app.rateLimit() }, notFound(routes))
+  const metrics = makeMetrics(parts)
+  const server: ServerParts = { parts, clock: ctx.clock, log: ctx.log, openapi: () => app.swagger(), metrics: metrics.text }
+  for (const route of routes) register(app, route, server)
+  app.addHook('onClose', async () => metrics.close())
+  await app.ready()
+  return { app, endStreams }
+}
+
+/** Each request's `gone` aborts when its connection closes before the answer is out; all of them when the returned function is called. */
+function watchClients(app: FastifyInstance): () => void {
+  const open = new Set<AbortController>()
+  app.decorateRequest('caller', null)
+  // Set for each request by the hook below, before anything reads it.
+  app.decorateRequest('gone', null as unknown as AbortController)
+  app.addHook('onRequest', async (request, reply) => {
+    const gone = new AbortController()
+    request.gone = gone
+    open.add(gone)
+    reply.raw.once('close', () => {
+      open.delete(gone)
+      if (!reply.raw.writableFinished) gone.abort()
+    })
+  })
+  return () => {
+    for (const gone of open) gone.abort()
+  }
+}
+
+function hostHook(listenHost: string) {
+  const guard = hostGuard(listenHost)
+  return async (request: FastifyRequest) => guard(request)
+}
+
+/** One line a request: the route as declared, never the URL, headers or body. */
+function logRequests(app: FastifyInstance, { log }: Ctx): void {
+  app.addHook('onSend', async (request, reply, payload) => {
+    reply.header('x-request-id', request.id).header('cache-control', 'no-store')
+    return payload
+  })
+  app.addHook('onResponse', async (request, reply) => {
+    const { url, config } = request.routeOptions
+    const status = reply.statusCode
+    const fields = { requestId: request.id, method: request.method, route: url ?? null, status, ms: Math.round(reply.elapsedTime) }
+    if (config.statuses !== undefined && !config.statuses.has(status)) log.error(fields, 'undeclared status')
+    if (url?.startsWith('/v1')) log.info({ ...fields, actor: request.caller?.principal.id ?? null }, 'request')
+  })
+}
+
+function sendProblem(ctx: Ctx, request: FastifyRequest, reply: FastifyReply, error: unknown): FastifyReply {
+  logFailure(ctx.log, request.id, error)
+  const problem = problemOf(error, pathOf(request.url))
+  if (problem.status === 401) reply.header('www-authenticate', 'Bearer')
+  // As text: the bytes are ours, whatever the route's schemas say.
+  return reply.code(problem.status).type(PROBLEM_TYPE).send(JSON.stringify(problem))
+}
+
+function pathOf(url: string): string {
+  return url.split('?', 1)[0] ?? url
+}
+
+/** 405 where the path exists under another method. */
+function notFound(routes: readonly Route[]) {
+  const shapes = routes.map(({ path, method }) => ({
+    method,
+    pattern: new RegExp(`^${path.replaceAll('.', '\\.').replaceAll(/:\w+/g, '[^/]+')}$`),
+  }))
+  return async (request: FastifyRequest, reply: FastifyReply): Promise<never> => {
+    const path = pathOf(request.url)
+    const methods = [...new Set(shapes.filter(({ pattern }) => pattern.test(path)).map(({ method }) => method))]
+    if (methods.length === 0) throw new RekeyError('not_found', 'There is no such path.', { hint: 'See /v1/openapi.json.' })
+    reply.header('allow', methods.join(', '))
+    throw new StatusError(405, 'bad_input', `This path does not take ${request.method}.`, { hint: `It takes ${methods.join(', ')}.` })
+  }
+}
+
+/** What does not even parse as HTTP never becomes a request. */
+function refuseMalformed(error: Error & { code?: string }, socket: import('node:net').Socket): void {
+  if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) return void socket.destroy()
+  const body = JSON.stringify(problemOf(new RekeyError('bad_input', 'The request is not valid HTTP.'), '/'))
+  socket.end(
+    `HTTP/1.1 400 Bad Request\r\nContent-Type: ${PROBLEM_TYPE}\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  )
+}

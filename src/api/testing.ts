@@ -1,0 +1,202 @@
+/** For tests only: a real server on a loopback port with a database of its own, a token, and what it logged. No worker runs. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { request } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { freshDatabase, type TestDatabase } from '../../test/lab/database.ts'
+import { connectorFor } from '../connectors/registry.ts'
+import { rewrapCredentials, Targets } from '../credential/index.ts'
+import { ensureAdminToken } from '../identity/index.ts'
+import { type Log, makeCtx, newId } from '../kernel/index.ts'
+import { fileKeks, fingerprintKey, installationSecret, Keyring } from '../keys/index.ts'
+import type { Store } from '../store/index.ts'
+import type { ApiParts, EvidenceFigures, Figures } from './parts.ts'
+import { type RunningServer, type ServerOptions, startServer } from './server.ts'
+
+export interface Line {
+  readonly level: string
+  readonly fields: Record<string, unknown>
+  readonly message: string
+}
+
+export interface Answered {
+  readonly status: number
+  readonly headers: Headers
+  readonly text: string
+  // biome-ignore lint/suspicious/noExplicitAny: tests look into answers of every shape.
+  readonly body: any
+}
+
+interface Sending {
+  readonly body?: unknown
+  readonly headers?: Record<string, string>
+  readonly token?: string | null
+}
+
+export class TestServer {
+  readonly db: TestDatabase
+  readonly parts: ApiParts
+  readonly token: string
+  readonly lines: Line[]
+  readonly folder: string
+  readonly #server: RunningServer
+
+  private constructor(db: TestDatabase, parts: ApiParts, token: string, lines: Line[], folder: string, server: RunningServer) {
+    this.db = db
+    this.parts = parts
+    this.token = token
+    this.lines = lines
+    this.folder = folder
+    this.#server = server
+  }
+
+  static async start(options: Partial<ServerOptions> = {}): Promise<TestServer> {
+    const db = await freshDatabase()
+    const folder = mkdtempSync(join(tmpdir(), 'rekey-api-'))
+    const lines: Line[] = []
+    const write = (level: string) => (fields: Record<string, unknown>, message: string) => void lines.push({ level, fields, message })
+    const log: Log = { info: write('info'), warn: write('warn'), error: write('error') }
+    const ctx = makeCtx('test', 'test', { log })
+    const parts = await partsOf(db.store, folder)
+    let token = ''
+    await ensureAdminToken(db.store, ctx, async (text) => {
+      token = text
+    })
+    const server = await startServer(parts, { listen: { host: '127.0.0.1', port: 0 }, ctx, ...options })
+    return new TestServer(db, parts, token, lines, folder, server)
+  }
+
+  get url(): string {
+    return this.#server.url
+  }
+
+  async send(method: string, path: string, { body, headers = {}, token = this.token }: Sending = {}): Promise<Answered> {
+    const answer = await fetch(`${this.url}${path}`, {
+      method,
+      headers: {
+        ...(token === null ? {} : { authorization: `Bearer ${token}` }),
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...headers,
+      },
+      ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+    })
+    const text = await answer.text()
+    const json = /json/.test(answer.headers.get('content-type') ?? '') && text !== ''
+    return { status: answer.status, headers: answer.headers, text, body: json ? JSON.parse(text) : null }
+  }
+
+  get(path: string): Promise<Answered> {
+    return this.send('GET', path)
+  }
+
+  post(path: string, body: unknown = {}, headers: Record<string, string> = {}): Promise<Answered> {
+    return this.send('POST', path, { body, headers })
+  }
+
+  /** With any headers, Host and Origin included, which `fetch` does not let one choose. */
+  raw(path: string, headers: Record<string, string>, method = 'GET'): Promise<{ status: number; text: string }> {
+    return new Promise((resolve, reject) => {
+      const sent = request(`${this.url}${path}`, { method, headers }, (answer) => {
+        let text = ''
+        answer.setEncoding('utf8').on('data', (chunk: string) => {
+          text += chunk
+        })
+        answer.on('end', () => resolve({ status: answer.statusCode ?? 0, text }))
+      })
+      sent.on('error', reject).end()
+    })
+  }
+
+  /** Declares a fleet through the API itself: `count` credentials `app-<n>` on one system. No server is there: nothing is contacted. */
+  async declare(count: number, secret = newId()): Promise<void> {
+    const input = { text: fleetText(count), folder: this.folder }
+    const { digest } = (await this.post('/v1/fleet/diff', input)).body
+    const value = Buffer.from(secret).toString('base64')
+    const secrets = Object.fromEntries(['system:db', ...range(count).map((n) => `credential:app-${n}`)].map((name) => [name, value]))
+    const applied = await this.post('/v1/fleet/apply', { ...input, digest, prune: false, secrets, authorities: {} })
+    if (applied.status !== 200) throw new Error(`the fleet was not applied: ${applied.text}`)
+  }
+
+  /** What every test must leave behind: no answer with a status that its route does not declare. */
+  undeclared(): readonly Line[] {
+    return this.lines.filter(({ message }) => message === 'undeclared status')
+  }
+
+  async stop(): Promise<void> {
+    await this.#server.close()
+    await this.parts.targets.close(makeCtx('test', 'test'))
+    await this.db.drop()
+    rmSync(this.folder, { recursive: true, force: true })
+  }
+}
+
+/** The parts of a whole API on a migrated database. */
+export async function partsOf(store: Store, folder: string): Promise<ApiParts> {
+  const keyring = new Keyring([fileKeks(join(folder, 'kek'))])
+  await keyring.start(store)
+  return {
+    store,
+    keyring,
+    targets: new Targets(connectorFor, keyring),
+    fingerprintKey: fingerprintKey(await installationSecret(store, keyring, 'fingerprints')),
+    areas: [rewrapCredentials],
+    version: '0.1.0',
+    role: 'server',
+    figures: figuresOf(store),
+  }
+}
+
+export function figuresOf(store: Store): Figures {
+  return {
+    async rotations() {
+      const rows = await store.query<{ state: string; count: number; ended: number; seconds: number }>(
+        `select state, count(*)::int as count, count(ended_at)::int as ended,
+                coalesce(sum(extract(epoch from ended_at - created_at)), 0)::float8 as seconds from rotation group by state`,
+      )
+      const sum = (of: (row: (typeof rows)[number]) => number) => rows.reduce((total, row) => total + of(row), 0)
+      return {
+        byState: Object.fromEntries(rows.map((row) => [row.state, row.count])),
+        ended: sum((row) => row.ended),
+        seconds: sum((row) => row.seconds),
+      }
+    },
+    async evidence() {
+      const rows = await store.query<{ log: EvidenceFigures['log']; unsequenced: number; size: number | null; at: Date | null }>(
+        `select l.log, (select count(*)::int from evidence_event e where e.log = l.log and e.leaf_index is null) as unsequenced, c.size, c.at
+           from unnest(array['credential', 'identity']) as l(log)
+           left join lateral (select size, at from evidence_checkpoint where log = l.log order by size desc limit 1) c on true`,
+      )
+      return rows.map(({ log, unsequenced, size, at }) => ({
+        log,
+        unsequenced,
+        checkpoint: size === null || at === null ? null : { size, at: at.toISOString() },
+      }))
+    },
+  }
+}
+
+export const range = (count: number) => Array.from({ length: count }, (_, n) => n)
+
+export function fleetText(count: number): string {
+  const credentials = range(count).map(
+    (n) => `  - name: app-${n}
+    identity: app
+    system: db
+    account: app_${n}
+    strategy: in-place
+    current: { file: ./secret }
+    consumers:
+      - { name: app, activation: report }`,
+  )
+  return `version: 1
+systems:
+  - name: db
+    connector: postgres
+    address: { host: 127.0.0.1, port: 1, database: app, tls: off }
+    root: { account: rekey_root, secret: { file: ./root } }
+identities:
+  - { name: app, kind: workload, owner: team, purpose: tests, environment: test }
+credentials:
+${credentials.join('\n')}
+`
+}

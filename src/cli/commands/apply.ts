@@ -1,0 +1,132 @@
+import { readFile, stat } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
+import { type Change, decodeFleet, renderDiff, type SecretSource } from '../../credential/index.ts'
+import { isCode, LIMITS, RekeyError } from '../../kernel/index.ts'
+import type { Cli } from '../cli.ts'
+import { EXIT } from '../exit.ts'
+import { askYesNo, canAsk } from '../prompt.ts'
+import { readSource } from '../secrets.ts'
+
+/** Options of `rekey apply`. */
+export interface ApplyOptions {
+  readonly file: string
+  readonly dryRun?: boolean
+  readonly yes?: boolean
+  readonly prune?: boolean
+}
+
+interface Diff {
+  readonly changes: readonly Change[]
+  readonly summary: unknown
+  readonly digest: string
+  readonly needed: readonly { readonly for: string; readonly source: SecretSource }[]
+  /** Paths of files with certificate authorities. */
+  readonly authorities: readonly string[]
+}
+
+interface Applied {
+  readonly changes: readonly Change[]
+  readonly applied: { readonly add: number; readonly change: number; readonly removed: number }
+}
+
+/** Shows what a fleet file would change, asks, and applies it in one transaction. */
+export async function apply(cli: Cli, options: ApplyOptions): Promise<number> {
+  const text = await readFleet(options.file)
+  const folder = options.file === '-' ? process.cwd() : dirname(resolve(options.file))
+  const client = await cli.client()
+  const diff = await namingFile(options.file, client.post<Diff>('/v1/fleet/diff', { text, folder }, { startsWork: false }))
+  show(cli, diff, options)
+  if (options.dryRun) return EXIT.ok
+  refuseDangerous(diff.changes)
+  const prune = options.prune === true
+  const changing = diff.changes.filter(({ kind }) => prune || kind !== 'missing-from-file')
+  if (changing.length === 0) return nothing(cli, diff)
+  if (!(await confirmed(options, changing))) return refusedByUser(cli)
+  const inputs = { secrets: await readSecrets(cli, diff.needed), authorities: await readAuthorities(diff.authorities) }
+  const request = client.post<Applied>('/v1/fleet/apply', { text, folder, digest: diff.digest, prune, ...inputs }, { startsWork: true })
+  const { changes, applied } = await namingFile(options.file, request)
+  if (cli.out.json) cli.out.object({ changes, applied })
+  else cli.out.line(`Applied: ${applied.add} added, ${applied.change} changed, ${applied.removed} removed`)
+  return EXIT.ok
+}
+
+async function readFleet(path: string): Promise<string> {
+  const bytes = await readBytes(path === '-' ? '/dev/stdin' : path, path)
+  if (bytes.length > LIMITS.fleetBytes) throw new RekeyError('too_large', `${path} is larger than a fleet file can be.`)
+  return decodeFleet(bytes)
+}
+
+async function readBytes(path: string, name: string): Promise<Uint8Array> {
+  try {
+    const { size } = await stat(path)
+    if (size > LIMITS.fleetBytes) throw new RekeyError('too_large', `${name} is too large.`)
+    return await readFile(path)
+  } catch (error) {
+    if (error instanceof RekeyError) throw error
+    const code = error instanceof Error && 'code' in error ? error.code : 'unknown'
+    throw new RekeyError('bad_input', `${name} cannot be read (${code}).`)
+  }
+}
+
+/** The server knows lines, the user also wants the file. */
+async function namingFile<T>(file: string, request: Promise<T>): Promise<T> {
+  try {
+    return await request
+  } catch (error) {
+    if (!isCode(error, 'fleet_invalid')) throw error
+    const faults = error.faults?.map(({ message, line }) => ({ path: file, line, message }))
+    throw new RekeyError('fleet_invalid', error.message, { hint: error.hint, faults })
+  }
+}
+
+function show({ out }: Cli, { changes, summary }: Diff, { dryRun, yes }: ApplyOptions): void {
+  if (out.json && dryRun) out.object({ changes, summary })
+  else if (!out.json) for (const line of renderDiff(changes, { color: out.colors('stdout') })) out.line(line)
+  // Who is asked must see what about, and the result alone is JSON.
+  else if (!yes && canAsk()) for (const line of renderDiff(changes, { color: out.colors('stderr') })) out.note(line)
+}
+
+function refuseDangerous(changes: readonly Change[]): void {
+  const refused = changes.filter(({ dangerous }) => dangerous)
+  if (refused.length === 0) return
+  const faults = refused.map(({ of, name, reason }) => ({ message: `${of} ${name}: ${reason}` }))
+  throw new RekeyError('conflict', 'Nothing was applied: changes of the file cannot be made.', { faults })
+}
+
+function nothing({ out }: Cli, { changes }: Diff): number {
+  if (out.json) out.object({ changes, applied: { add: 0, change: 0, removed: 0 } })
+  else out.note('Nothing to apply.')
+  return EXIT.ok
+}
+
+async function confirmed({ yes }: ApplyOptions, changing: readonly Change[]): Promise<boolean> {
+  if (yes) return true
+  if (!canAsk()) {
+    throw new RekeyError('bad_input', 'Nothing was applied: there is no terminal to ask on.', {
+      hint: 'Say --yes to apply, or --dry-run to look.',
+    })
+  }
+  const removed = changing.filter(({ kind }) => kind === 'missing-from-file').length
+  const question =
+    removed > 0 ? `Apply ${changing.length} changes, of which ${removed} remove an item?` : `Apply ${changing.length} changes?`
+  return askYesNo(question)
+}
+
+function refusedByUser({ out }: Cli): number {
+  out.note('Nothing was applied.')
+  return EXIT.failed
+}
+
+async function readSecrets({ out }: Cli, needed: Diff['needed']): Promise<Record<string, string>> {
+  const secrets: Record<string, string> = {}
+  for (const { for: whose, source } of needed) {
+    const secret = await readSource(source, whose.replace(':', ' '), out)
+    secrets[whose] = secret.reveal((bytes) => Buffer.from(bytes).toString('base64'))
+  }
+  return secrets
+}
+
+async function readAuthorities(paths: readonly string[]): Promise<Record<string, string>> {
+  const read = paths.map(async (path) => [path, Buffer.from(await readBytes(path, path)).toString('utf8')] as const)
+  return Object.fromEntries(await Promise.all(read))
+}

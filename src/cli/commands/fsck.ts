@@ -1,0 +1,23 @@
+import type { Cli, CommonOptions } from '../cli.ts'
+import { EXIT } from '../exit.ts'
+import { printable } from '../text.ts'
+
+/** Recomputes the stored evidence and names what does not agree. Opens the database itself: no server is needed, one may run. */
+export async function fsck(cli: Cli, { data }: CommonOptions): Promise<number> {
+  const [main, evidence] = await Promise.all([import('../../main.ts'), import('../../evidence/index.ts')])
+  const opened = await main.openOffline({ data })
+  try {
+    const key = await evidence.publishedKey(opened.store)
+    if (key === null) {
+      cli.out.note('Nothing is published yet: there is nothing to check.')
+      return EXIT.ok
+    }
+    const findings = await evidence.fsck(opened.store, opened.ctx, key)
+    if (cli.out.json) for (const finding of findings) cli.out.object(finding)
+    else for (const { where, what } of findings) cli.out.line(`${printable(where)}: ${printable(what)}`)
+    cli.out.note(findings.length === 0 ? 'The evidence is sound.' : `${findings.length} findings.`)
+    return findings.length === 0 ? EXIT.ok : EXIT.failed
+  } finally {
+    await opened.close()
+  }
+}

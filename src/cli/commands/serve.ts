@@ -1,0 +1,15 @@
+import { EXIT } from '../exit.ts'
+
+/** Options of `rekey serve`. */
+export interface ServeOptions {
+  readonly data?: string
+  readonly role?: string
+  readonly listen?: string
+}
+
+/** Runs server and worker until SIGTERM or SIGINT. */
+export async function serve({ data, role, listen }: ServeOptions): Promise<number> {
+  const main = await import('../../main.ts')
+  await main.serve({ data, role, listen })
+  return EXIT.ok
+}

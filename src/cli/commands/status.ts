@@ -1,0 +1,34 @@
+import type { RotationView } from '../../credential/index.ts'
+import type { Cli } from '../cli.ts'
+import { EXIT } from '../exit.ts'
+import { rotationLines } from '../views.ts'
+
+interface Status {
+  readonly version: string
+  readonly role: string
+  readonly counts: Readonly<Record<string, number>>
+  readonly blocked: readonly RotationView[]
+  readonly evidence: {
+    readonly unsequenced: number
+    readonly checkpoints: readonly { readonly log: string; readonly size: number; readonly at: string }[]
+  }
+}
+
+/** Shows what the server has, what is under way and what waits for a human. */
+export async function status(cli: Cli): Promise<number> {
+  const found = await (await cli.client()).get<Status>('/v1/status')
+  cli.out.fields(found, [
+    ['server', cli.config.url],
+    ['version', `${found.version}, role ${found.role}`],
+    ...Object.entries(found.counts).map(([name, count]) => [wordsOf(name), count] as const),
+    ...found.evidence.checkpoints.map(({ log, size, at }) => [`${log} log`, `${size} events, signed ${at}`] as const),
+    ['not yet signed', found.evidence.unsequenced],
+  ])
+  if (!cli.out.json && found.blocked.length > 0) {
+    for (const line of found.blocked.flatMap((view) => rotationLines(view, cli.out.colors('stdout')))) cli.out.line(line)
+  }
+  return EXIT.ok
+}
+
+/** `liveRotations` as `live rotations`. */
+const wordsOf = (name: string) => name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`)

@@ -1,0 +1,260 @@
+import { append, type EvidenceEvent } from '../evidence/index.ts'
+import { putIdentities } from '../identity/index.ts'
+import { type Ctx, newId, RekeyError, type Secret } from '../kernel/index.ts'
+import type { Allowed } from '../policy/index.ts'
+import type { Tx } from '../store/index.ts'
+import type { Change } from './fleet.diff.ts'
+import type { Fleet } from './fleet.model.ts'
+import { declare, declareNext, pinKek, type Wanted } from './inventory.declare.ts'
+import { eventsOf } from './inventory.events.ts'
+import {
+  collisions,
+  type FleetText,
+  type InventoryDiff,
+  isRootMoved,
+  loadPresent,
+  type Present,
+  planOf,
+  readFleet,
+  throwFaults,
+} from './inventory.plan.ts'
+import { keptBeside, type Looks, lookAtMissing, removeMissing } from './inventory.remove.ts'
+import { checkSecrets, type SystemToWrite, systemsToWrite } from './inventory.secrets.ts'
+import * as rows from './inventory.store.ts'
+import type { RotationParts } from './rotation.run.ts'
+import { NUDGE } from './worker.channel.ts'
+
+/** What the inventory needs of the process; `RotationParts` has all of it. */
+export type InventoryParts = Pick<RotationParts, 'store' | 'keyring' | 'targets' | 'fingerprintKey'>
+
+/** A fleet file to apply, with the diff that was agreed to and the secrets that it asked for. */
+export interface ApplyInput extends FleetText {
+  /** Of the diff that was shown. */
+  readonly digest: string
+  /** Remove what is stored and not in the file. */
+  readonly prune: boolean
+  /** By `system:<name>` and `credential:<name>`. Those that are not asked for are not looked at. */
+  readonly secrets: ReadonlyMap<string, Secret>
+  /** PEM text by the absolute path that the diff named. */
+  readonly authorities: ReadonlyMap<string, string>
+}
+
+/** What was done. `removed` counts every item that went, consumers of a removed credential included. */
+export interface Applied {
+  readonly changes: readonly Change[]
+  readonly applied: { readonly add: number; readonly change: number; readonly removed: number }
+}
+
+/**
+ * What applying a fleet file would do. Nothing is changed and no system is contacted. Throws `fleet_invalid` with every fault,
+ * `bad_input` for a folder that is not absolute.
+ */
+export async function diffInventory(
+  parts: Pick<InventoryParts, 'store' | 'targets'>,
+  _ctx: Ctx,
+  _may: Allowed<'inventory:read'>,
+  input: FleetText,
+): Promise<InventoryDiff> {
+  const fleet = readFleet(parts.targets, input)
+  return planOf(await loadPresent(parts.store), fleet)
+}
+
+/**
+ * Applies a fleet file in one transaction, all of it or nothing. Applying it again changes and writes nothing.
+ *
+ * The secrets are taken as declared: no system is contacted to try them, so that a fleet can be applied while systems are down. The
+ * first rotation (or `discoverAccounts`, for a root secret) shows whether they are right. Only removing asks systems, see
+ * `lookAtMissing`.
+ *
+ * Throws `fleet_invalid`; `plan_changed` if the inventory or the file is not the one of the digest; `conflict`, with a fault for each,
+ * for changes that would cut off a living value, for accounts and files that another item has, and for removals that are refused;
+ * `bad_input` naming the secret or the authority that is missing or unusable.
+ */
+export async function applyInventory(
+  parts: InventoryParts,
+  ctx: Ctx,
+  _may: Allowed<'inventory:apply'>,
+  input: ApplyInput,
+): Promise<Applied> {
+  const fleet = readFleet(parts.targets, input)
+  const looks: Looks = input.prune ? await lookAtMissing(parts, ctx, await loadPresent(parts.store), fleet) : new Map()
+  return parts.store.inTx(async (tx) => {
+    await rows.lockInventory(tx)
+    const present = await loadPresent(tx)
+    const plan = planOf(present, fleet)
+    if (plan.digest !== input.digest) {
+      throw new RekeyError('plan_changed', 'The inventory or the file is not what the diff was made from.', {
+        hint: 'Look at the diff again.',
+      })
+    }
+    refuse(present, plan, fleet, input.prune)
+    checkSecrets(plan.needed, input.secrets)
+    const systems = systemsToWrite(ctx, present, plan.changes, fleet, input.authorities)
+    const applied = { add: plan.summary.add, change: plan.summary.change, removed: input.prune ? plan.summary.missing : 0 }
+    if (applied.add + applied.change + applied.removed + systems.length > 0) {
+      await write({ parts, tx, ctx, present, fleet, changes: plan.changes, systems, secrets: input.secrets }, input.prune ? looks : null)
+      await append(tx, ctx, [{ log: 'credential', type: 'fleet.applied', subject: 'fleet', data: { ...applied, digest: plan.digest } }])
+    }
+    return { changes: plan.changes, applied }
+  })
+}
+
+const BINDING: readonly string[] = ['accounts', 'system', 'strategy']
+
+function refuse(present: Present, { changes }: InventoryDiff, fleet: Fleet, prune: boolean): void {
+  const faults = changes.flatMap((change) => {
+    const binding = change.kind === 'change' && change.of === 'credential' && change.fields.some(({ field }) => BINDING.includes(field))
+    const reason =
+      change.reason ?? (binding ? 'account, system and strategy of a stored credential cannot change: give it another name' : null)
+    return change.dangerous || binding ? [{ path: change.name, message: `${change.of} ${change.name}: ${reason}.` }] : []
+  })
+  throwFaults('conflict', 'The file asks for changes that are refused; nothing was applied.', faults)
+  const clashes = collisions(keptBeside(present, fleet, prune), fleet)
+  throwFaults('conflict', 'The file asks for what stored items hold; nothing was applied.', clashes)
+}
+
+interface Job {
+  readonly parts: InventoryParts
+  readonly tx: Tx
+  readonly ctx: Ctx
+  readonly present: Present
+  readonly fleet: Fleet
+  readonly changes: readonly Change[]
+  readonly systems: readonly SystemToWrite[]
+  readonly secrets: ReadonlyMap<string, Secret>
+}
+
+/** Removals first, so that what they free can be taken; then what others refer to before what refers. Events in that order too. */
+async function write(job: Job, looks: Looks | null): Promise<void> {
+  const { parts, tx, ctx, present, fleet, changes, systems } = job
+  await pinKek(tx, parts.keyring)
+  if (looks !== null) await removeMissing(tx, ctx, present, changes, looks)
+  const identities = await putIdentities(tx, ctx, fleet.identities)
+  await rows.insertSystems(
+    tx,
+    systems.flatMap(({ row, isNew }) => (isNew ? [row] : [])),
+  )
+  await rows.updateSystems(
+    tx,
+    systems.flatMap(({ row, isNew }) => (isNew ? [] : [row])),
+  )
+  const moved = await moveRoots(job)
+  const systemIds = new Map([...present.systems.values(), ...systems.map(({ row }) => row)].map(({ name, id }) => [name, id]))
+  const added = newCredentials(job, systemIds, identities)
+  const declared = declare(parts, ctx, added)
+  await rows.insertCredentials(tx, declared.credentials)
+  await rows.insertDeclared(tx, declared.versions)
+  await updateCredentials(job, identities)
+  const ids = new Map([...present.credentials.values(), ...declared.credentials].map(({ name, id }) => [name, id]))
+  await putConsumers(job, ids)
+  const idOf = (map: ReadonlyMap<string, string>) => (name: string) => map.get(name) ?? ''
+  await append(tx, ctx, [
+    ...eventsOf(changes, { system: idOf(systemIds), credential: idOf(ids) }),
+    ...renewals(systems),
+    ...moved,
+    ...declared.events,
+  ])
+  await tx.query('select pg_notify($1, $2)', [NUDGE, ''])
+}
+
+function renewals(systems: readonly SystemToWrite[]): EvidenceEvent[] {
+  return systems.flatMap(({ row, renewed }): EvidenceEvent[] =>
+    renewed
+      ? [
+          {
+            log: 'credential',
+            type: 'system.changed',
+            subject: row.name,
+            links: { system: row.id },
+            data: { authority: 'renewed', caFile: row.ca_file },
+          },
+        ]
+      : [],
+  )
+}
+
+/** New systems bring their root credential; new credentials their value in use, if the file says where it is. */
+function newCredentials(job: Job, systemIds: ReadonlyMap<string, string>, identities: ReadonlyMap<string, string>): Wanted[] {
+  const { fleet, changes, systems, secrets, parts } = job
+  const added = new Set(changes.filter(({ kind, of }) => kind === 'add' && of === 'credential').map(({ name }) => name))
+  const roots = systems.flatMap(({ row, isNew }): Wanted[] => {
+    if (!isNew) return []
+    const { rootStrategy: strategy } = parts.targets.connectorFor(row.connector).describe()
+    const common = { name: `root@${row.name}`, system: row.id, identity: null, root: true, strategy, accounts: [row.root_account] }
+    return [{ ...common, every: null, grace: 0, value: secrets.get(`system:${row.name}`) ?? null }]
+  })
+  const credentials = fleet.credentials.flatMap(({ name, system, identity, strategy, accounts, rotate, current }): Wanted[] => {
+    if (!added.has(name)) return []
+    const refers = { system: systemIds.get(system) ?? '', identity: identities.get(identity) ?? '' }
+    const value = current === null ? null : (secrets.get(`credential:${name}`) ?? null)
+    return [{ name, ...refers, root: false, strategy, accounts, every: rotate.everySeconds, grace: rotate.graceSeconds, value }]
+  })
+  return [...roots, ...credentials]
+}
+
+/** Systems whose root account changes: the new account's secret becomes the next version of the root credential. */
+async function moveRoots({ parts, tx, ctx, present, changes, fleet, secrets }: Job): Promise<EvidenceEvent[]> {
+  const moved = changes.filter(isRootMoved).flatMap(({ name }) => {
+    const wanted = fleet.systems.find((system) => system.name === name)
+    const id = present.systems.get(name)?.id
+    return wanted && id ? [{ ...wanted, id }] : []
+  })
+  if (moved.length === 0) return []
+  const roots = await rows.lockRoots(
+    tx,
+    moved.map(({ id }) => id),
+  )
+  throwFaults(
+    'conflict',
+    'A root credential is being rotated; nothing was applied.',
+    roots
+      .filter(({ rotating }) => rotating)
+      .map(({ system_id }) => ({ message: `System ${moved.find(({ id }) => id === system_id)?.name}` })),
+  )
+  const events: EvidenceEvent[] = []
+  const versions: rows.NewVersion[] = []
+  const moves = []
+  for (const system of moved) {
+    const root = roots.find(({ system_id }) => system_id === system.id)
+    const value = secrets.get(`system:${system.name}`)
+    if (root === undefined || value === undefined) throw new RekeyError('internal', `The root credential of ${system.name} went missing.`)
+    const account = system.root.account
+    moves.push({ id: root.id, account, strategy: parts.targets.connectorFor(system.connector).describe().rootStrategy })
+    const next = { name: `root@${system.name}`, credential: root.id, number: root.last_number + 1, account, value }
+    const made = await declareNext(parts, ctx, tx, root, next)
+    versions.push(made.version)
+    events.push(made.event)
+  }
+  await rows.moveRoots(tx, moves)
+  await rows.insertDeclared(tx, versions)
+  return events
+}
+
+async function updateCredentials({ tx, present, changes, fleet }: Job, identities: ReadonlyMap<string, string>): Promise<void> {
+  const changed = new Set(changes.filter(({ kind, of }) => kind === 'change' && of === 'credential').map(({ name }) => name))
+  await rows.updateCredentials(
+    tx,
+    fleet.credentials.flatMap(({ name, identity, rotate }) => {
+      const id = changed.has(name) ? present.credentials.get(name)?.id : undefined
+      return id ? [{ id, identity: identities.get(identity) ?? '', every: rotate.everySeconds, grace: rotate.graceSeconds }] : []
+    }),
+  )
+}
+
+async function putConsumers({ ctx, tx, changes, fleet }: Job, ids: ReadonlyMap<string, string>): Promise<void> {
+  const touched = new Set(
+    changes.flatMap(({ kind, of, name, credential }) => (of === 'consumer' && kind !== 'missing-from-file' ? [key(credential, name)] : [])),
+  )
+  await rows.putConsumers(
+    tx,
+    fleet.credentials.flatMap((credential) =>
+      credential.consumers.flatMap(({ name, file, activation }) => {
+        if (!touched.has(key(credential.name, name))) return []
+        const places = { file_path: file?.path ?? null, file_key: file?.key ?? null }
+        return [{ id: newId(ctx.clock.now().getTime()), credential_id: ids.get(credential.name) ?? '', name, ...places, activation }]
+      }),
+    ),
+  )
+}
+
+const key = (credential: string | null, consumer: string) => JSON.stringify([credential, consumer])

@@ -1,0 +1,243 @@
+import type { Account, Address, Strategy } from '../connectors/contract.ts'
+import { countIdentities, identitiesById } from '../identity/index.ts'
+import { type Ctx, LIMITS, RekeyError } from '../kernel/index.ts'
+import type { Allowed } from '../policy/index.ts'
+import type { Sql } from '../store/index.ts'
+import { ALIVE, type ConsumerRow } from './inventory.store.ts'
+import type { CredentialView, SystemView, VersionView } from './model.ts'
+import type { State } from './rotation.model.ts'
+import type { RotationParts } from './rotation.run.ts'
+import { addressOf, type Work } from './rotation.store.ts'
+
+/** A consumer as it is listed. */
+export interface ConsumerView {
+  readonly name: string
+  readonly file: { readonly path: string; readonly key: string | null } | null
+  readonly activation: ConsumerRow['activation']
+}
+
+/** How much there is, for the status page. Rotations that are blocked count as live too. */
+export interface InventoryCounts {
+  readonly systems: number
+  readonly identities: number
+  /** Without the root credentials of systems. */
+  readonly credentials: number
+  readonly liveRotations: number
+  readonly blocked: number
+}
+
+const SYSTEM = 's.id, s.name, s.connector, s.host, s.port, s.database, s.tls, s.ca, s.root_account, s.concurrent'
+
+interface SystemColumns {
+  id: string
+  name: string
+  connector: string
+  host: string
+  port: number
+  database: string | null
+  tls: Address['tls']
+  ca: string | null
+  root_account: string
+  concurrent: number
+}
+
+/** Every system, by name. */
+export async function listSystems(sql: Sql): Promise<SystemView[]> {
+  const rows = await sql.query<SystemColumns & { credentials: number }>(
+    `select ${SYSTEM}, (select count(*)::int from credential c where c.system_id = s.id and not c.is_root) as credentials
+       from system s order by s.name collate "C"`,
+  )
+  return rows.map((row) => ({
+    name: row.name,
+    connector: row.connector,
+    address: { ...addressOf(row), ca: row.ca !== null },
+    rootAccount: row.root_account,
+    concurrent: row.concurrent,
+    credentials: row.credentials,
+  }))
+}
+
+const CREDENTIAL = `
+  select c.id, c.name, s.name as system, c.identity_id, c.is_root, c.strategy, c.accounts, c.every_seconds, c.grace_seconds, c.next_rotation_at,
+         v.number as current_number, v.sealed is not null as current_known,
+         (select count(*)::int from version a where a.credential_id = c.id and a.state in ${ALIVE}) as alive,
+         r.id as rotation_id, r.state as rotation_state, r.problem ->> 'reason' as rotation_reason
+    from credential c
+    join system s on s.id = c.system_id
+    left join version v on v.credential_id = c.id and v.state = 'current'
+    left join rotation r on r.credential_id = c.id and r.ended_at is null`
+
+interface CredentialColumns {
+  id: string
+  name: string
+  system: string
+  identity_id: string | null
+  is_root: boolean
+  strategy: Strategy
+  accounts: string[]
+  every_seconds: number | null
+  grace_seconds: number
+  next_rotation_at: Date | null
+  current_number: number | null
+  current_known: boolean
+  alive: number
+  rotation_id: string | null
+  rotation_state: State | null
+  rotation_reason: string | null
+}
+
+/** Names of owners come from the identity area, by id, not by a join into its table. */
+async function credentialViews(sql: Sql, rows: readonly CredentialColumns[]): Promise<CredentialView[]> {
+  const identities = await identitiesById(sql, [...new Set(rows.flatMap((row) => row.identity_id ?? []))])
+  return rows.map((row) => {
+    const identity = row.identity_id === null ? undefined : identities.get(row.identity_id)
+    return {
+      id: row.id,
+      name: row.name,
+      system: row.system,
+      identity: identity?.name ?? null,
+      owner: identity?.owner ?? null,
+      purpose: identity?.purpose ?? null,
+      root: row.is_root,
+      strategy: row.strategy,
+      accounts: row.accounts,
+      everySeconds: row.every_seconds,
+      graceSeconds: row.grace_seconds,
+      currentVersion: row.current_number,
+      currentKnown: row.current_known,
+      alive: row.alive,
+      nextRotationAt: row.next_rotation_at?.toISOString() ?? null,
+      rotation: rotationOf(row),
+    }
+  })
+}
+
+function rotationOf({ rotation_id: id, rotation_state: state, rotation_reason: reason }: CredentialColumns): CredentialView['rotation'] {
+  return id === null || state === null ? null : { id, state, reason }
+}
+
+export interface CredentialFilter {
+  readonly system?: string
+  /** Cursor: the name of the last one seen. */
+  readonly after?: string
+  /** At most `LIMITS.pageMax`. */
+  readonly limit: number
+}
+
+/** A page of credentials, roots included, by name in the database's order. Empty for a system that does not exist. */
+export async function listCredentials(sql: Sql, filter: CredentialFilter): Promise<CredentialView[]> {
+  const limit = Math.max(1, Math.min(filter.limit, LIMITS.pageMax))
+  const rows = await sql.query<CredentialColumns>(
+    `${CREDENTIAL} where ($1::text is null or s.name = $1) and ($2::text is null or c.name > $2) order by c.name limit $3`,
+    [filter.system ?? null, filter.after ?? null, limit],
+  )
+  return credentialViews(sql, rows)
+}
+
+/** One credential by name; null if there is none. */
+export async function findCredential(sql: Sql, name: string): Promise<CredentialView | null> {
+  const [view] = await credentialViews(sql, await sql.query<CredentialColumns>(`${CREDENTIAL} where c.name = $1`, [name]))
+  return view ?? null
+}
+
+interface VersionColumns {
+  number: number
+  account: string
+  state: VersionView['state']
+  held: boolean
+  installed_at: Date | null
+  revoked_at: Date | null
+  effective_dead_at: Date | null
+  proved_dead_at: Date | null
+  shredded_at: Date | null
+  last_probe: VersionView['lastProbe']
+}
+
+/** The versions of a credential, newest first. */
+export async function listVersions(sql: Sql, credentialId: string): Promise<VersionView[]> {
+  const rows = await sql.query<VersionColumns>(
+    `select number, account, state, sealed is not null as held, installed_at, revoked_at, effective_dead_at, proved_dead_at, shredded_at,
+            last_probe
+       from version where credential_id = $1 order by number desc`,
+    [credentialId],
+  )
+  const at = (date: Date | null) => date?.toISOString() ?? null
+  return rows.map((row) => ({
+    number: row.number,
+    account: row.account,
+    state: row.state,
+    valueHeld: row.held,
+    installedAt: at(row.installed_at),
+    revokedAt: at(row.revoked_at),
+    effectiveDeadAt: at(row.effective_dead_at),
+    provedDeadAt: at(row.proved_dead_at),
+    shreddedAt: at(row.shredded_at),
+    lastProbe: row.last_probe && { outcome: row.last_probe.outcome, at: row.last_probe.at },
+  }))
+}
+
+/** The consumers of a credential, by name. */
+export async function listConsumers(sql: Sql, credentialId: string): Promise<ConsumerView[]> {
+  const rows = await sql.query<Omit<ConsumerRow, 'credential_id'>>(
+    'select name, file_path, file_key, activation from consumer where credential_id = $1 order by name collate "C"',
+    [credentialId],
+  )
+  return rows.map(({ name, file_path, file_key, activation }) => ({
+    name,
+    file: file_path === null ? null : { path: file_path, key: file_key },
+    activation,
+  }))
+}
+
+/** What a target of a system is opened with, outside of any rotation. Throws `not_found`. */
+export async function systemForDiscovery(sql: Sql, name: string): Promise<Pick<Work, 'system' | 'root'>> {
+  type Row = SystemColumns & { root_id: string; kek_id: string; wrapped_key: Uint8Array; versions: { id: string; sealed: string }[] | null }
+  const [row] = await sql.query<Row>(
+    `select ${SYSTEM}, rc.id as root_id, rc.kek_id, rc.wrapped_key,
+            (select jsonb_agg(jsonb_build_object('id', v.id, 'sealed', encode(v.sealed, 'hex')) order by v.state = 'current' desc, v.number desc)
+               from version v where v.credential_id = rc.id and v.state in ('current', 'staged', 'previous') and v.sealed is not null) as versions
+       from system s join credential rc on rc.system_id = s.id and rc.is_root where s.name = $1`,
+    [name],
+  )
+  if (row === undefined) throw new RekeyError('not_found', `No such system: ${name}`, { hint: 'See rekey system list.' })
+  const { id, connector, root_account: rootAccount, concurrent } = row
+  return {
+    system: { id, name, connector, address: addressOf(row), rootAccount, concurrent },
+    root: {
+      credentialId: row.root_id,
+      kekId: row.kek_id,
+      wrappedKey: row.wrapped_key,
+      versions: (row.versions ?? []).map((version) => ({ id: version.id, sealed: Buffer.from(version.sealed, 'hex') })),
+    },
+  }
+}
+
+/**
+ * The accounts that exist on a system and are not in the inventory, by name. Throws `not_found`, or a `target_*` error if the system
+ * does not answer or does not accept the root credential.
+ */
+export async function discoverAccounts(
+  parts: Pick<RotationParts, 'store' | 'targets'>,
+  ctx: Ctx,
+  _may: Allowed<'system:discover'>,
+  name: string,
+): Promise<Account[]> {
+  const { system, root } = await systemForDiscovery(parts.store, name)
+  const target = await parts.targets.of(parts.store, system, root)
+  const accounts = await target.discover(ctx)
+  const known = await parts.store.query<{ name: string }>('select name from account where system_id = $1', [system.id])
+  const names = new Set(known.map((row) => row.name))
+  return accounts.filter((account) => !names.has(account.name)).sort((a, b) => (a.name < b.name ? -1 : 1))
+}
+
+/** Counts for the status page. */
+export async function countInventory(sql: Sql): Promise<InventoryCounts> {
+  const [row] = await sql.query<Omit<InventoryCounts, 'identities'>>(
+    `select (select count(*)::int from system) as systems,
+            (select count(*)::int from credential where not is_root) as credentials,
+            (select count(*)::int from rotation where ended_at is null) as "liveRotations",
+            (select count(*)::int from rotation where state = 'blocked') as blocked`,
+  )
+  const identities = await countIdentities(sql)
+  return { systems: 0, credentials: 0, liveRotations: 0, blocked: 0, ...row, identities }
+}
