@@ -34,7 +34,7 @@ export function makeMetrics({ figures }: Pick<ApiParts, 'figures'>): { text(): P
       try {
         await read()
       } catch (error) {
-        if (!isCode(error, 'unavailable')) throw error
+        if (!isCode(error, 'unavailable') && !isCode(error, 'database_failed')) throw error
         // Old figures must not pass for new ones.
         for (const each of [rotations, ended, seconds, unsequenced, published]) each.reset()
         for (const each of [ended, seconds]) each.remove()

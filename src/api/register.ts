@@ -64,10 +64,6 @@ export function register(app: FastifyInstance, route: Route, server: ServerParts
     schema: schemaOf(route),
     // After the rate limit (onRequest) and before the body is read: a stranger cannot make us parse 32 MiB.
     ...(route.action === null ? {} : { preParsing: (request: FastifyRequest) => admit(server, route, request) }),
-    preValidation: async (request) => {
-      // fastify says null where nothing was sent; schemas know that as undefined.
-      if (request.body === null) request.body = undefined
-    },
     handler: async (request, reply) => {
       const { caller, body } = request
       const ctx = ctxOf(server, request)

@@ -80,8 +80,14 @@ export async function buildApp(parts: ApiParts, options: ServerOptions, routes: 
     frameworkErrors: (error, request, reply) => sendProblem(ctx, request, reply, error),
     clientErrorHandler: refuseMalformed,
   })
+  // Only JSON is left: a page can send text/plain to another origin without asking first.
+  app.removeContentTypeParser('text/plain')
   const endStreams = watchClients(app)
-  app.setValidatorCompiler(validatorCompiler)
+  // fastify says null where nothing was sent; schemas know that as undefined.
+  app.setValidatorCompiler((of) => {
+    const validate = validatorCompiler(of as Parameters<typeof validatorCompiler>[0])
+    return (data: unknown) => validate(data ?? undefined)
+  })
   app.setSerializerCompiler(serializerCompiler)
   app.setErrorHandler((error, request, reply) => sendProblem(ctx, request, reply, error))
   app.addHook('onRequest', hostHook(options.listen.host))
@@ -113,9 +119,13 @@ export async function buildApp(parts: ApiParts, options: ServerOptions, routes: 
   return { app, endStreams }
 }
 
-/** Each request's `gone` aborts when its connection closes before the answer is out; all of them when the returned function is called. */
+/**
+ * Each request's `gone` aborts when its connection closes before the answer is out; all of them when the returned function is
+ * called. From then on a connection ends with its answer: one kept alive would hold up the stop for as long as its client likes.
+ */
 function watchClients(app: FastifyInstance): () => void {
   const open = new Set<AbortController>()
+  let stopping = false
   app.decorateRequest('caller', null)
   // Set for each request by the hook below, before anything reads it.
   app.decorateRequest('gone', null as unknown as AbortController)
@@ -126,9 +136,11 @@ function watchClients(app: FastifyInstance): () => void {
     reply.raw.once('close', () => {
       open.delete(gone)
       if (!reply.raw.writableFinished) gone.abort()
+      if (stopping) request.raw.socket.end()
     })
   })
   return () => {
+    stopping = true
     for (const gone of open) gone.abort()
   }
 }

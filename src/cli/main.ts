@@ -22,10 +22,10 @@ async function run(args: readonly string[]): Promise<number> {
 }
 
 /** Commander has said its piece itself, but not as JSON. Help and version are no errors. */
-function usageStatus({ exitCode, message }: CommanderError, json: boolean): number {
+function usageStatus({ exitCode, code, message }: CommanderError, json: boolean): number {
   if (exitCode === 0) return EXIT.ok
-  if (json)
-    for (const line of errorLines(new RekeyError('bad_input', message.replace(/^error: /, '')), true)) process.stderr.write(`${line}\n`)
+  const what = code === 'commander.help' ? 'A command is missing.' : message.replace(/^error: /, '')
+  if (json) for (const line of errorLines(new RekeyError('bad_input', what), true)) process.stderr.write(`${line}\n`)
   return EXIT.usage
 }
 

@@ -14,7 +14,10 @@ export function makeProgram(onStatus: (status: number) => void, quiet: boolean):
     .description('Replaces credentials under pressure, and proves that the old ones are dead.')
     .version(manifest.version)
     .exitOverride()
-    .configureOutput({ outputError: (text, write) => (quiet ? undefined : write(text.replace(/^error: /, 'rekey: '))) })
+    .configureOutput({
+      outputError: (text, write) => write(text.replace(/^error: /, 'rekey: ')),
+      ...(quiet ? { writeErr: () => undefined } : {}),
+    })
     .showHelpAfterError('hint: add --help to see how it is used')
     .addHelpText('after', ENVIRONMENT)
   const add = adder(onStatus)
@@ -57,7 +60,7 @@ function adder(onStatus: (status: number) => void): Add {
 }
 
 function group(program: Command, name: string, does: string): Command {
-  return program.command(name).description(does).showHelpAfterError('hint: add --help to see how it is used')
+  return program.command(name).description(does)
 }
 
 const DATA = ['--data <folder>', 'folder of the database, keys and token (REKEY_DATA, .rekey)'] as const

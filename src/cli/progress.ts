@@ -127,7 +127,8 @@ class LiveDisplay implements Display {
   }
 
   #draw(): void {
-    const { columns = 80, rows = 24 } = process.stderr
+    // A terminal that does not know its size says 0.
+    const [columns, rows] = [process.stderr.columns || 80, process.stderr.rows || 24]
     const lines = progressLines(this.#counts, this.#total, this.#clock.monotonicMs() - this.#startedMs, rows - SPARE_ROWS)
     if (this.#note !== '') lines.push(this.#note)
     this.#erase()

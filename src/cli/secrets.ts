@@ -1,11 +1,13 @@
-import { open } from 'node:fs/promises'
 import { secretFromEnv } from '../config.ts'
 import type { SecretSource } from '../credential/index.ts'
 import { LIMITS, RekeyError, Secret } from '../kernel/index.ts'
+import { readInput } from './files.ts'
 import type { Output } from './output.ts'
 import { askSecret, canAsk } from './prompt.ts'
 
 const READABLE_BY_OTHERS = 0o044
+/** More than this is no secret with a line break. */
+const ENOUGH = LIMITS.secretBytes + 2
 
 /**
  * Reads a secret from where the fleet file says. `what` is whose it is, for prompts and errors. Throws `bad_input` if it is not there,
@@ -28,44 +30,17 @@ export async function readSource(source: SecretSource, what: string, out: Output
 
 /** Reads a secret from a file, or from standard input for `-`. One line break at its end is not part of it. Throws as `readSource`. */
 export async function readSecretFile(path: string, what: string, out: Output): Promise<Secret> {
-  const bytes = path === '-' ? await readStdin(what) : await readBounded(path, what, out)
+  if (path === '-' && canAsk()) {
+    throw new RekeyError('bad_input', `The secret of ${what} is to come through a pipe, not to be typed where it is seen.`)
+  }
+  const { bytes, mode } = await readInput(path, ENOUGH, `The secret of ${what}`)
+  if ((mode ?? 0) & READABLE_BY_OTHERS) out.warn(`the secret file ${path} can be read by others: chmod 600 it`)
   const value = withoutBreak(bytes)
   if (value.length === 0) throw new RekeyError('bad_input', `The secret of ${what} is empty: ${path}.`)
   if (value.length > LIMITS.secretBytes) {
     throw new RekeyError('bad_input', `The secret of ${what} is longer than ${LIMITS.secretBytes} bytes: ${path}.`)
   }
   return new Secret(value)
-}
-
-/** More than this is no secret with a line break. */
-const ENOUGH = LIMITS.secretBytes + 3
-
-async function readBounded(path: string, what: string, out: Output): Promise<Uint8Array> {
-  try {
-    await using file = await open(path, 'r')
-    const { mode } = await file.stat()
-    if (mode & READABLE_BY_OTHERS) out.warn(`the secret file ${path} can be read by others: chmod 600 it`)
-    return await collect(file.createReadStream({ end: ENOUGH - 1, autoClose: false }))
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : 'unknown'
-    throw new RekeyError('bad_input', `The secret of ${what} cannot be read: ${path} (${code}).`)
-  }
-}
-
-async function readStdin(what: string): Promise<Uint8Array> {
-  if (canAsk()) throw new RekeyError('bad_input', `The secret of ${what} is to come through a pipe, not to be typed where it is seen.`)
-  return collect(process.stdin)
-}
-
-async function collect(stream: AsyncIterable<Buffer>): Promise<Uint8Array> {
-  const pieces: Buffer[] = []
-  let length = 0
-  for await (const piece of stream) {
-    pieces.push(piece)
-    length += piece.length
-    if (length >= ENOUGH) break
-  }
-  return Buffer.concat(pieces)
 }
 
 function withoutBreak(bytes: Uint8Array): Uint8Array {

@@ -10,7 +10,8 @@ export async function findConsumer(
   consumer: string,
 ): Promise<{ id: string; credential_id: string; activation: ActivationRule } | null> {
   const [row] = await sql.query<{ id: string; credential_id: string; activation: ActivationRule }>(
-    'select k.id, k.credential_id, k.activation from consumer k join credential c on c.id = k.credential_id where c.name = $1 and k.name = $2',
+    `select k.id, k.credential_id, k.activation from consumer k join credential c on c.id = k.credential_id
+      where c.name = $1 and k.name = $2`,
     [credential, consumer],
   )
   return row ?? null

@@ -68,7 +68,9 @@ const activations = (rotation: string) =>
 test('a rotation goes on when every consumer has shown the new value, and not before', async () => {
   const rotation = await waiting()
   await answer(await challenge('one'), newValue())
-  expect((await engine.until(rotation, ({ reason }) => reason === 'waiting for two to be seen with the new value')).state).toBe('distributed')
+  expect((await engine.until(rotation, ({ reason }) => reason === 'waiting for two to be seen with the new value')).state).toBe(
+    'distributed',
+  )
   await answer(await challenge('two'), newValue())
   expect((await engine.finished(rotation)).state).toBe('proven_dead')
   expect(await activations(rotation)).toEqual([
@@ -76,10 +78,23 @@ test('a rotation goes on when every consumer has shown the new value, and not be
     { consumer_name: 'two', how: 'report' },
   ])
   const events = await engine.db.store.query<{ consumer: string }>(
-    "select body::jsonb -> 'data' ->> 'consumer' as consumer from evidence_event where subject = $1 and body::jsonb ->> 'type' = 'consumer.reported' order by id",
+    `select body::jsonb -> 'data' ->> 'consumer' as consumer from evidence_event
+      where subject = $1 and body::jsonb ->> 'type' = 'consumer.reported' order by id`,
     [name],
   )
   expect(events).toEqual([{ consumer: 'one' }, { consumer: 'two' }])
+})
+
+test('the last report wakes a rotation that sleeps', async () => {
+  const rotation = await waiting()
+  await answer(await challenge('one'), newValue())
+  const lulled = () =>
+    engine.db.store.query("update rotation set due_at = now() + interval '1 hour' where id = $1 and lease_until is null returning id", [
+      rotation,
+    ])
+  await expect.poll(lulled).toHaveLength(1)
+  await answer(await challenge('two'), newValue())
+  expect((await engine.finished(rotation)).state).toBe('proven_dead')
 })
 
 test.each<[string, (made: Challenge) => Uint8Array]>([
@@ -139,11 +154,14 @@ test('a challenge that outlives its rotation reports nothing', async () => {
 test('a consumer that is late for a blocked rotation may still report', async () => {
   const rotation = await waiting()
   await engine.db.store.query(
-    "update rotation set state = 'blocked', blocked_from = 'distributed', blocked_at = now(), due_at = null, lease_until = null, lease_epoch = lease_epoch + 1 where id = $1",
+    `update rotation set state = 'blocked', blocked_from = 'distributed', blocked_at = now(), due_at = null, lease_until = null,
+            lease_epoch = lease_epoch + 1 where id = $1`,
     [rotation],
   )
   await answer(await challenge('one'), newValue())
-  const [row] = await engine.db.store.query<{ state: string; due_at: Date | null }>('select state, due_at from rotation where id = $1', [rotation])
+  const [row] = await engine.db.store.query<{ state: string; due_at: Date | null }>('select state, due_at from rotation where id = $1', [
+    rotation,
+  ])
   expect(row).toEqual({ state: 'blocked', due_at: null })
   expect(await activations(rotation)).toHaveLength(1)
 })

@@ -58,7 +58,8 @@ export async function listSystems(sql: Sql): Promise<SystemView[]> {
 }
 
 const CREDENTIAL = `
-  select c.id, c.name, s.name as system, c.identity_id, c.is_root, c.strategy, c.accounts, c.every_seconds, c.grace_seconds, c.next_rotation_at,
+  select c.id, c.name, s.name as system, c.identity_id, c.is_root, c.strategy, c.accounts, c.every_seconds, c.grace_seconds,
+         c.next_rotation_at,
          v.number as current_number, v.sealed is not null as current_known,
          (select count(*)::int from version a where a.credential_id = c.id and a.state in ${ALIVE}) as alive,
          r.id as rotation_id, r.state as rotation_state, r.problem ->> 'reason' as rotation_reason
@@ -116,6 +117,7 @@ function rotationOf({ rotation_id: id, rotation_state: state, rotation_reason: r
   return id === null || state === null ? null : { id, state, reason }
 }
 
+/** Which credentials a page shows. */
 export interface CredentialFilter {
   readonly system?: string
   /** Cursor: the name of the last one seen. */
@@ -194,8 +196,10 @@ export async function systemForDiscovery(sql: Sql, name: string): Promise<Pick<W
   type Row = SystemColumns & { root_id: string; kek_id: string; wrapped_key: Uint8Array; versions: { id: string; sealed: string }[] | null }
   const [row] = await sql.query<Row>(
     `select ${SYSTEM}, rc.id as root_id, rc.kek_id, rc.wrapped_key,
-            (select jsonb_agg(jsonb_build_object('id', v.id, 'sealed', encode(v.sealed, 'hex')) order by v.state = 'current' desc, v.number desc)
-               from version v where v.credential_id = rc.id and v.state in ('current', 'staged', 'previous') and v.sealed is not null) as versions
+            (select jsonb_agg(jsonb_build_object('id', v.id, 'sealed', encode(v.sealed, 'hex'))
+                              order by v.state = 'current' desc, v.number desc)
+               from version v
+              where v.credential_id = rc.id and v.state in ('current', 'staged', 'previous') and v.sealed is not null) as versions
        from system s join credential rc on rc.system_id = s.id and rc.is_root where s.name = $1`,
     [name],
   )

@@ -40,7 +40,7 @@ async function apply(accounts: readonly string[], options: { prune?: boolean; kn
   return applyInventory(engine.parts, ctx, allow(ctx, ADMIN, 'inventory:apply'), input)
 }
 
-const makeRole = (name: string, login = 'login') => target.query(`create role ${name} ${login} password 'in use'`)
+const makeRole = (name: string) => target.query(`create role ${name} login password 'in use'`)
 const refusal = (doing: Promise<unknown>): Promise<RekeyError> =>
   doing.then(
     () => expect.unreachable('it was not refused'),
@@ -59,26 +59,29 @@ test('accounts that exist and are not in the inventory are found', async () => {
   expect(missing.code).toBe('not_found')
 })
 
-test('a credential whose account can log in is never pruned, and nothing else is then', async () => {
+test('a credential whose account exists is never pruned, and nothing else is then', async () => {
   await makeRole('gone_2')
   await makeRole('alive_2')
   await apply(['gone_2', 'alive_2'])
   await target.query('drop role gone_2')
   const error = await refusal(apply(['known_1'], { prune: true }))
   expect(error.code).toBe('conflict')
-  expect(error.faults).toEqual([{ path: 'alive_2@lab', message: 'alive_2@lab cannot be removed: the account alive_2 can log in.' }])
+  expect(error.faults).toEqual([{ path: 'alive_2@lab', message: 'alive_2@lab cannot be removed: the account alive_2 is still there.' }])
   expect(await findCredential(engine.db.store, 'gone_2@lab')).not.toBeNull()
   await target.query('alter role alive_2 nologin')
+  expect((await refusal(apply(['known_1'], { prune: true }))).code).toBe('conflict')
+  await target.query('drop role alive_2')
   const { applied } = await apply(['known_1'], { prune: true })
   // Two credentials with a consumer each, two identities.
   expect(applied).toEqual({ add: 0, change: 0, removed: 6 })
   expect(await findCredential(engine.db.store, 'gone_2@lab')).toBeNull()
   const proofs = await engine.db.store.query<{ proof: unknown }>(
-    `select body::jsonb -> 'data' -> 'proof' as proof from evidence_event where body::jsonb ->> 'type' = 'credential.removed' order by subject`,
+    `select body::jsonb -> 'data' -> 'proof' as proof from evidence_event
+      where body::jsonb ->> 'type' = 'credential.removed' order by subject`,
   )
   expect(proofs).toMatchObject([
-    { proof: { accountsThatCannotLogIn: ['alive_2'], probes: [{ version: 1, outcome: 'refused' }] } },
-    { proof: { accountsThatCannotLogIn: ['gone_2'], probes: [{ version: 1, outcome: 'refused' }] } },
+    { proof: { accountsGone: ['alive_2'], probes: [{ version: 1, outcome: 'refused' }] } },
+    { proof: { accountsGone: ['gone_2'], probes: [{ version: 1, outcome: 'refused' }] } },
   ])
 })
 
@@ -91,14 +94,14 @@ test('a value that nobody told Rekey does not stand in the way when its account 
 
 test('a removed consumer goes alone', async () => {
   await engine.db.store.query(
-    "insert into consumer (id, credential_id, name, activation) select gen_random_uuid(), id, 'late', 'none' from credential where name = 'known_1@lab'",
+    `insert into consumer (id, credential_id, name, activation)
+     select gen_random_uuid(), id, 'late', 'none' from credential where name = 'known_1@lab'`,
   )
   expect((await apply(['known_1'], { prune: true })).applied.removed).toBe(1)
   expect(await engine.db.store.query("select name from consumer where name = 'late'")).toEqual([])
 })
 
 test('a rotation that has begun keeps its credential', async () => {
-  await target.query('drop role if exists busy_4')
   await makeRole('busy_4')
   await apply(['known_1', 'busy_4'])
   const [rotation] = await engine.rotate(['busy_4@lab'])
@@ -119,9 +122,13 @@ test('a system that does not answer proves nothing', async () => {
 })
 
 test('a system goes with its declared root value, but not when only Rekey knows the value', async () => {
-  await engine.db.store.query("update version v set installed_at = now() from credential c where c.id = v.credential_id and c.name = 'root@lab'")
+  await engine.db.store.query(
+    "update version v set installed_at = now() from credential c where c.id = v.credential_id and c.name = 'root@lab'",
+  )
   const error = await refusal(apply([], { prune: true, empty: true }))
-  expect(error.faults).toEqual([{ path: 'lab', message: 'The system lab cannot be removed: Rekey holds the only copy of its root secret.' }])
+  expect(error.faults).toEqual([
+    { path: 'lab', message: 'The system lab cannot be removed: Rekey holds the only copy of its root secret.' },
+  ])
   expect(await findCredential(engine.db.store, 'known_1@lab')).not.toBeNull()
   await engine.db.store.query('update version set installed_at = null')
   await apply([], { prune: true, empty: true })

@@ -30,8 +30,9 @@ type Parts = Pick<RotationParts, 'store' | 'keyring' | 'targets'>
 
 /**
  * Asks the systems about every stored credential that the file no longer has. A credential is not alive if no version of it could
- * authenticate (all dead, void or unprovable), or if its system shows so: each of its accounts is gone or may not log in, and every
- * value that Rekey holds is refused, while the root credential is answered. A system that does not answer proves nothing.
+ * authenticate (all dead, void or unprovable), or if its system shows so: each of its accounts is gone, and every value that Rekey
+ * holds is refused, while the root credential is answered. An account that only may not log in at present still has its value, and a
+ * system that does not answer proves nothing.
  */
 export async function lookAtMissing(parts: Parts, ctx: Ctx, present: Present, fleet: Fleet): Promise<Looks> {
   const declared = new Set(fleet.credentials.map(({ name }) => name))
@@ -63,8 +64,7 @@ async function lookAtSystem(parts: Parts, ctx: Ctx, system: string, credentials:
 
 interface Seen {
   readonly target: Target
-  /** Accounts that may log in. */
-  readonly canLogin: ReadonlySet<string>
+  readonly accounts: ReadonlySet<string>
   readonly at: Date
 }
 
@@ -73,33 +73,33 @@ async function accountsOn(parts: Parts, ctx: Ctx, name: string): Promise<Seen | 
     const { system, root } = await systemForDiscovery(parts.store, name)
     const target = await parts.targets.of(parts.store, system, root)
     const accounts = await target.discover(ctx)
-    return { target, at: ctx.clock.now(), canLogin: new Set(accounts.filter((account) => account.canLogin).map((account) => account.name)) }
+    return { target, at: ctx.clock.now(), accounts: new Set(accounts.map((account) => account.name)) }
   } catch (error) {
     const asked = error instanceof RekeyError && error.code.startsWith('target_')
     if (!asked && !isCode(error, 'bad_input')) throw error
-    return { problem: `${name} could not be asked: ${error.message}` }
+    return { problem: `${name} could not be asked: ${error.message.replace(/\.$/, '')}` }
   }
 }
 
 async function probeAll(
   parts: Parts,
   ctx: Ctx,
-  { target, canLogin, at }: Seen,
+  seen: Seen,
   accounts: readonly string[],
   versions: readonly rows.AliveVersion[],
   key: { id: string; kek_id: string; wrapped_key: Uint8Array } | undefined,
 ): Promise<Pick<Look, 'alive' | 'proof'>> {
-  const able = [...new Set([...accounts, ...versions.map(({ account }) => account)])].filter((account) => canLogin.has(account))
-  if (able.length > 0) return { alive: `the account ${able.join(', ')} can log in`, proof: {} }
+  const there = [...new Set([...accounts, ...versions.map(({ account }) => account)])].filter((account) => seen.accounts.has(account))
+  if (there.length > 0) return { alive: `the account ${there.join(', ')} is still there`, proof: {} }
   const probes: Json[] = []
   for (const { number, account, sealed, id } of versions) {
     if (sealed === null || key === undefined) continue
     const dataKey = await parts.keyring.unwrap(parts.store, key.kek_id, key.wrapped_key, dataKeyBound(key.id))
-    const { outcome, code } = await target.probe(ctx, account, open(dataKey, sealed, versionBound(key.id, id)))
+    const { outcome, code } = await seen.target.probe(ctx, account, open(dataKey, sealed, versionBound(key.id, id)))
     if (outcome !== 'refused') return { alive: `the login with version ${number} is ${outcome} (${code})`, proof: {} }
     probes.push({ version: number, account, outcome, code })
   }
-  return { alive: null, proof: { at: at.toISOString(), accountsThatCannotLogIn: [...accounts], probes } }
+  return { alive: null, proof: { at: seen.at.toISOString(), accountsGone: [...accounts], probes } }
 }
 
 /**
@@ -114,6 +114,7 @@ export async function removeMissing(tx: Tx, ctx: Ctx, present: Present, changes:
   const named = (of: Change['of']) => missing.filter((change) => change.of === of).map(({ name }) => name)
   const credentials = named('credential').flatMap((name) => present.credentials.get(name) ?? [])
   const systems = named('system').flatMap((name) => present.systems.get(name) ?? [])
+  const going = new Set(credentials)
   await refuseAlive(tx, credentials, looks)
   await rows.deleteCredentials(
     tx,
@@ -121,7 +122,7 @@ export async function removeMissing(tx: Tx, ctx: Ctx, present: Present, changes:
   )
   const consumers = missing.flatMap(({ of, name, credential }) => {
     const owner = of === 'consumer' && credential !== null ? present.credentials.get(credential) : undefined
-    return owner && !credentials.includes(owner) ? [{ name, credential: owner.name, credential_id: owner.id }] : []
+    return owner && !going.has(owner) ? [{ name, credential: owner.name, credential_id: owner.id }] : []
   })
   await rows.deleteConsumers(tx, consumers)
   const events: EvidenceEvent[] = [
@@ -150,7 +151,7 @@ async function refuseAlive(tx: Tx, credentials: readonly CredentialRow[], looks:
     return why === null ? [] : [{ path: name, message: `${name} cannot be removed: ${why}.` }]
   })
   const one = faults.length === 1 ? 'One credential is' : `${faults.length} credentials are`
-  throwFaults('conflict', `${one} alive; nothing was applied. Take away the account or its right to log in on the system first.`, faults)
+  throwFaults('conflict', `${one} alive; nothing was applied. Drop the account on the system first.`, faults)
 }
 
 function stillAlive(look: Look | undefined, versions: readonly rows.AliveVersion[]): string | null {

@@ -152,8 +152,8 @@ const hex = (bytes: Uint8Array | null) => bytes && `\\x${Buffer.from(bytes).toSt
 export async function insertCredentials(tx: Tx, credentials: readonly NewCredential[]): Promise<void> {
   if (credentials.length === 0) return
   await tx.query(
-    `insert into credential (id, name, system_id, identity_id, is_root, strategy, accounts, every_seconds, grace_seconds, kek_id, wrapped_key,
-                             next_rotation_at)
+    `insert into credential (id, name, system_id, identity_id, is_root, strategy, accounts, every_seconds, grace_seconds, kek_id,
+                             wrapped_key, next_rotation_at)
      select id, name, system, identity, root, strategy, accounts, every, grace, kek, wrapped, now() + make_interval(secs => every)
        from jsonb_to_recordset($1::jsonb) as i(id uuid, name text, system uuid, identity uuid, root boolean, strategy text, accounts text[],
             every bigint, grace bigint, kek uuid, wrapped bytea)`,

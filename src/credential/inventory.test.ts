@@ -1,12 +1,15 @@
+import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { isCode, LIMITS, makeCtx, type RekeyError, Secret } from '../kernel/index.ts'
+import { fileKeks, Keyring, rotateKek } from '../keys/index.ts'
 import { allow } from '../policy/index.ts'
 import { open } from '../seal/index.ts'
 import { FLEET_DEFAULTS, type Fleet } from './fleet.model.ts'
 import { type Applied, type ApplyInput, applyInventory, diffInventory } from './inventory.actions.ts'
 import { countInventory, findCredential, listConsumers, listCredentials, listSystems, listVersions } from './inventory.list.ts'
 import { loadPresent } from './inventory.plan.ts'
+import { rewrapCredentials } from './rewrap.ts'
 import { dataKeyBound, versionBound } from './targets.ts'
 import { ADMIN, Engine } from './testing.ts'
 
@@ -76,8 +79,10 @@ async function refusal(doing: Promise<unknown>): Promise<RekeyError> {
 
 const everything = () =>
   engine.db.store.query(
-    `select (select jsonb_agg(to_jsonb(t) order by t.id) from system t) as systems, (select jsonb_agg(to_jsonb(t) order by t.id) from credential t) as credentials,
-            (select jsonb_agg(to_jsonb(t) order by t.id) from version t) as versions, (select jsonb_agg(to_jsonb(t) order by t.id) from consumer t) as consumers,
+    `select (select jsonb_agg(to_jsonb(t) order by t.id) from system t) as systems,
+            (select jsonb_agg(to_jsonb(t) order by t.id) from credential t) as credentials,
+            (select jsonb_agg(to_jsonb(t) order by t.id) from version t) as versions,
+            (select jsonb_agg(to_jsonb(t) order by t.id) from consumer t) as consumers,
             (select jsonb_agg(to_jsonb(t) order by t.id) from identity t) as identities, (select count(*) from evidence_event) as events`,
   )
 const events = async () =>
@@ -140,7 +145,8 @@ async function storedValue(name: string): Promise<string | null> {
     wrapped_key: Uint8Array
     sealed: Uint8Array | null
   }>(
-    "select c.id, v.id as version, c.kek_id, c.wrapped_key, v.sealed from credential c join version v on v.credential_id = c.id and v.state = 'current' where c.name = $1",
+    `select c.id, v.id as version, c.kek_id, c.wrapped_key, v.sealed
+       from credential c join version v on v.credential_id = c.id and v.state = 'current' where c.name = $1`,
     [name],
   )
   if (!row?.sealed) return null
@@ -291,6 +297,16 @@ test('the text of an authority is stored, renewed without a diff, and never a pr
   expect((await refusal(apply(wanted, { authorities: new Map([['/srv/fleet/ca.pem', pem('x') + key]]) }))).code).toBe('bad_input')
 })
 
+test('what is applied after another process made a new key-encryption key is wrapped by that one', async () => {
+  const other = new Keyring([fileKeks(join(engine.folder, 'kek'))])
+  await other.start(engine.db.store)
+  await rotateKek({ store: engine.db.store, keyring: other, areas: [rewrapCredentials] }, ctx, { fresh: true })
+  expect(engine.parts.keyring.activeId).not.toBe(other.activeId)
+  await apply(draft())
+  const used = await engine.db.store.query('select distinct kek_id from credential')
+  expect(used).toEqual([{ kek_id: other.activeId }])
+})
+
 test('two that apply at once: one does it, the other finds it done', async () => {
   const { digest } = await diff(draft())
   const both = await Promise.allSettled([apply(draft(), { digest }), apply(draft(), { digest })])
@@ -387,7 +403,7 @@ test('after a and then b are applied, the inventory is b, beside what b does not
         engine = outer
       }
     }),
-    { numRuns: 15 },
+    { numRuns: 10 },
   )
 })
 

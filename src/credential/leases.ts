@@ -33,12 +33,13 @@ function nameOf(pid: number): string | null {
   }
 }
 
-/** Frees what dead processes of this machine still hold. */
+/** Frees what dead processes of this machine still hold. After `#` a holder's name says which of its workers. */
 export async function freeDead(store: Store): Promise<void> {
   const here = place()
   const dead = (await leaseHolders(store)).filter((holder) => {
     if (!holder.startsWith(`${here}/`) || holder.includes('unknown')) return false
-    return nameOf(Number(holder.split('/').at(-2))) !== holder
+    const [name = ''] = holder.split('#')
+    return nameOf(Number(name.split('/').at(-2))) !== name
   })
   if (dead.length > 0) await freeLeases(store, dead)
 }

@@ -310,3 +310,14 @@ export async function leaseHolders(sql: Sql): Promise<string[]> {
 export async function freeLeases(sql: Sql, holders: readonly string[]): Promise<void> {
   await sql.query('update rotation set lease_until = null, lease_epoch = lease_epoch + 1 where lease_by = any($1::text[]) and lease_until > now()', [holders])
 }
+
+/**
+ * Frees claims that stand under a worker's name and that it does not run: the answer to the claim was lost, or that to a commit, after
+ * which it stopped. The worker itself calls it, between two claims.
+ */
+export async function freeStrays(sql: Sql, by: string, running: readonly string[]): Promise<void> {
+  await sql.query(
+    'update rotation set lease_until = null, lease_epoch = lease_epoch + 1 where lease_by = $1 and lease_until > now() and not id = any($2::uuid[])',
+    [by, running],
+  )
+}

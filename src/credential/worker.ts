@@ -2,11 +2,11 @@ import { sealEvents } from '../evidence/index.ts'
 import { type Ctx, isCode, LIMITS, makeCtx, messageOf, newId, RekeyError, sleep } from '../kernel/index.ts'
 import { Batcher, type Store } from '../store/index.ts'
 import { startDue } from './rotation.actions.ts'
-import { backoffMs, MAX_TRIES, type State } from './rotation.model.ts'
+import { backoffMs, ENDS, MAX_TRIES, type State } from './rotation.model.ts'
 import { LostClaim, type Move, Run, type RotationParts } from './rotation.run.ts'
 import { STEPS } from './rotation.steps.ts'
 import { freeDead, thisProcess } from './leases.ts'
-import { claim, commitMoves, loadWork, type Work } from './rotation.store.ts'
+import { claim, commitMoves, freeStrays, loadWork, type Work } from './rotation.store.ts'
 import { shredDue } from './shred.ts'
 import { NUDGE } from './worker.channel.ts'
 
@@ -37,7 +37,7 @@ export async function runRotation(parts: RotationParts, ctx: Ctx, work: Work): P
     run = await Run.begin(parts, ctx, work)
     for (;;) {
       const step = STEPS[run.state]
-      if (step === undefined) return
+      if (step === undefined) return void (await run.commit({ dueMs: null }))
       const result = await step(run)
       if (result === 'end') return
       if (result !== 'go') return void (await run.commit({ dueMs: result.waitMs }))
@@ -53,6 +53,7 @@ async function recordPatiently(parts: RotationParts, ctx: Ctx, run: Run | undefi
     try {
       return await recordFault(parts, ctx, run, work, error)
     } catch (fault) {
+      // Somebody else's now, or moved by a commit of ours of which no answer came: whoever claims it next finds what was written.
       if (fault instanceof LostClaim) return
       if (!isCode(fault, 'unavailable') || pauseMs > 10_000 || ctx.signal.aborted) {
         return ctx.log.warn({ rotation: work.id, error: messageOf(fault) }, 'a rotation goes on when its claim ends')
@@ -64,12 +65,13 @@ async function recordPatiently(parts: RotationParts, ctx: Ctx, run: Run | undefi
 
 /** Another try after a pause, or `blocked` with the reason and what to do. What was observed before the fault is kept. */
 async function recordFault(parts: RotationParts, ctx: Ctx, run: Run | undefined, work: Work, error: unknown): Promise<void> {
-  if (error instanceof LostClaim) return
+  if (error instanceof LostClaim) throw error
   const fault = error instanceof RekeyError ? error : new RekeyError('internal', 'Rekey failed in a step of this rotation.', { cause: error })
   ctx.log.warn({ rotation: work.id, credential: work.credential.name, code: fault.code, error: fault.message, detail: fault.detail ?? stackOf(fault) }, 'a step failed')
   if (run === undefined) return
   const { progress } = run
-  if (run.state === 'blocked') return void (await run.commit({ dueMs: null }))
+  // It had ended, or was blocked, and only the commit failed: once more, and not another try of a step that is done.
+  if (run.state === 'blocked' || ENDS.includes(run.state)) return void (await run.commit({ dueMs: null }))
   progress.tries++
   progress.problem = { reason: fault.message, code: fault.code, ...(fault.hint ? { hint: fault.hint } : {}) }
   const most = isHopeless(fault) ? TRIES_IF_HOPELESS : MAX_TRIES
@@ -93,6 +95,9 @@ function stackOf(fault: RekeyError): string | undefined {
   return fault.code === 'internal' && fault.cause instanceof Error ? fault.cause.stack : undefined
 }
 
+/** Workers of this process so far; each claims under a name of its own. */
+let workers = 0
+
 /**
  * The reconciler. It takes no input: it looks at the rows, claims what is due, and runs it; a nudge only makes it look sooner.
  * Any number may run on one database. `stop` lets running steps finish and leaves the rest to whoever comes next.
@@ -101,12 +106,13 @@ export class Worker {
   readonly #parts: RotationParts
   readonly #ctx: Ctx
   readonly #stopping = new AbortController()
-  readonly #running = new Set<Promise<void>>()
+  /** By rotation. */
+  readonly #running = new Map<string, Promise<void>>()
   #wake: () => void = () => undefined
   #woken = false
   #loop: Promise<void> = Promise.resolve()
   #unlisten: () => Promise<void> = async () => undefined
-  readonly #self = thisProcess()
+  readonly #self = `${thisProcess()}#${++workers}`
 
   constructor(parts: RotationParts, ctx: Ctx) {
     this.#parts = parts
@@ -128,7 +134,7 @@ export class Worker {
     this.#stopping.abort()
     this.nudge()
     await this.#loop
-    await Promise.allSettled(this.#running)
+    await Promise.allSettled(this.#running.values())
     await this.#unlisten()
   }
 
@@ -152,6 +158,7 @@ export class Worker {
 
   async #chores(): Promise<void> {
     await freeDead(this.#parts.store)
+    await freeStrays(this.#parts.store, this.#self, [...this.#running.keys()])
     await startDue(this.#parts, this.#ctx)
     await shredDue(this.#parts, this.#ctx)
   }
@@ -171,10 +178,10 @@ export class Worker {
     const works = await loadWork(store, ids)
     for (const work of works) {
       const running = runRotation(this.#parts, this.#ctx, work).finally(() => {
-        this.#running.delete(running)
+        this.#running.delete(work.id)
         this.nudge()
       })
-      this.#running.add(running)
+      this.#running.set(work.id, running)
     }
   }
 }

@@ -55,7 +55,8 @@ function eventOf(type: string, { id, name }: Identity, data: Record<string, Json
 export async function removeIdentities(tx: Tx, ctx: Ctx, names: readonly string[]): Promise<void> {
   if (names.length === 0) return
   const removed = await rows.deleteIdentities(tx, names)
-  const missing = names.filter((name) => !removed.some((row) => row.name === name))
+  const found = new Set(removed.map(({ name }) => name))
+  const missing = names.filter((name) => !found.has(name))
   if (missing.length > 0) throw new RekeyError('not_found', `No such identity: ${missing.slice(0, 10).join(', ')}.`)
   await append(
     tx,

@@ -113,6 +113,16 @@ function serverPid(places: Places): number | null {
   }
 }
 
+/** False also for a process that has ended and only waits for its parent to notice. */
+function isAlive(pid: number): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    return !stat.slice(stat.lastIndexOf(')') + 2).startsWith('Z')
+  } catch {
+    return false
+  }
+}
+
 async function answers(connection: pg.ClientConfig): Promise<boolean> {
   const client = new pg.Client({ ...connection, database: 'postgres', connectionTimeoutMillis: 2_000 })
   client.on('error', () => undefined)
@@ -227,7 +237,7 @@ async function endServer(ctx: Ctx | null, places: Places, pid: number): Promise<
       return
     }
     for (let waited = 0; waited < patienceMs; waited += 20) {
-      if (serverPid(places) !== pid) return
+      if (!isAlive(pid)) return
       await sleep(20)
     }
     ctx?.log.warn({ pid, signal }, 'the embedded database does not stop')

@@ -18,7 +18,14 @@ test.each(scripts)(
   '%s',
   async (name) => {
     const work = mkdtempSync(join(tmpdir(), 'rekey-cli-'))
-    const environment = { PATH: `${join(ROOT, 'bin')}:${process.env.PATH}`, LANG: 'C.UTF-8', REKEY_DATA: join(work, 'data') }
+    const environment = {
+      PATH: `${join(ROOT, 'bin')}:${process.env.PATH}`,
+      LANG: 'C.UTF-8',
+      REKEY_DATA: join(work, 'data'),
+      // For scripts that run programs of the repository: the same Node as this one.
+      ROOT,
+      NODE: process.execPath,
+    }
     try {
       await runScript(name, readFileSync(join(import.meta.dirname, name), 'utf8'), work, environment)
     } catch (error) {

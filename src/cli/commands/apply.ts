@@ -1,11 +1,15 @@
-import { readFile, stat } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { type Change, decodeFleet, renderDiff, type SecretSource } from '../../credential/index.ts'
 import { isCode, LIMITS, RekeyError } from '../../kernel/index.ts'
 import type { Cli } from '../cli.ts'
 import { EXIT } from '../exit.ts'
+import { readInput } from '../files.ts'
 import { askYesNo, canAsk } from '../prompt.ts'
 import { readSource } from '../secrets.ts'
+import { checkDeclared, declaredSources } from '../sources.ts'
+
+/** What the server takes of one. */
+const AUTHORITY_BYTES = 1024 * 1024
 
 /** Options of `rekey apply`. */
 export interface ApplyOptions {
@@ -42,6 +46,11 @@ export async function apply(cli: Cli, options: ApplyOptions): Promise<number> {
   const changing = diff.changes.filter(({ kind }) => prune || kind !== 'missing-from-file')
   if (changing.length === 0) return nothing(cli, diff)
   if (!(await confirmed(options, changing))) return refusedByUser(cli)
+  checkDeclared(
+    declaredSources(text, folder),
+    diff.needed.map(({ source }) => source),
+    diff.authorities,
+  )
   const inputs = { secrets: await readSecrets(cli, diff.needed), authorities: await readAuthorities(diff.authorities) }
   const request = client.post<Applied>('/v1/fleet/apply', { text, folder, digest: diff.digest, prune, ...inputs }, { startsWork: true })
   const { changes, applied } = await namingFile(options.file, request)
@@ -51,21 +60,9 @@ export async function apply(cli: Cli, options: ApplyOptions): Promise<number> {
 }
 
 async function readFleet(path: string): Promise<string> {
-  const bytes = await readBytes(path === '-' ? '/dev/stdin' : path, path)
+  const { bytes } = await readInput(path, LIMITS.fleetBytes)
   if (bytes.length > LIMITS.fleetBytes) throw new RekeyError('too_large', `${path} is larger than a fleet file can be.`)
   return decodeFleet(bytes)
-}
-
-async function readBytes(path: string, name: string): Promise<Uint8Array> {
-  try {
-    const { size } = await stat(path)
-    if (size > LIMITS.fleetBytes) throw new RekeyError('too_large', `${name} is too large.`)
-    return await readFile(path)
-  } catch (error) {
-    if (error instanceof RekeyError) throw error
-    const code = error instanceof Error && 'code' in error ? error.code : 'unknown'
-    throw new RekeyError('bad_input', `${name} cannot be read (${code}).`)
-  }
 }
 
 /** The server knows lines, the user also wants the file. */
@@ -107,9 +104,8 @@ async function confirmed({ yes }: ApplyOptions, changing: readonly Change[]): Pr
     })
   }
   const removed = changing.filter(({ kind }) => kind === 'missing-from-file').length
-  const question =
-    removed > 0 ? `Apply ${changing.length} changes, of which ${removed} remove an item?` : `Apply ${changing.length} changes?`
-  return askYesNo(question)
+  const some = changing.length === 1 ? 'this change' : `these ${changing.length} changes`
+  return askYesNo(removed > 0 ? `Apply ${some}, of which ${removed} remove an item?` : `Apply ${some}?`)
 }
 
 function refusedByUser({ out }: Cli): number {
@@ -127,6 +123,12 @@ async function readSecrets({ out }: Cli, needed: Diff['needed']): Promise<Record
 }
 
 async function readAuthorities(paths: readonly string[]): Promise<Record<string, string>> {
-  const read = paths.map(async (path) => [path, Buffer.from(await readBytes(path, path)).toString('utf8')] as const)
-  return Object.fromEntries(await Promise.all(read))
+  const authorities: Record<string, string> = {}
+  for (const path of paths) {
+    const { bytes } = await readInput(path, AUTHORITY_BYTES)
+    if (bytes.length > AUTHORITY_BYTES)
+      throw new RekeyError('too_large', `${path} is larger than a file of certificate authorities can be.`)
+    authorities[path] = Buffer.from(bytes).toString('utf8')
+  }
+  return authorities
 }

@@ -3,6 +3,7 @@ import { RekeyError, sleep } from '../../kernel/index.ts'
 import type { Cli } from '../cli.ts'
 import type { Client } from '../client.ts'
 import { EXIT } from '../exit.ts'
+import { codeOf } from '../files.ts'
 
 /** Evidence is signed a moment after it is written; an export right after a rotation is to hold that rotation. */
 const PUBLISH_PATIENCE_MS = 5_000
@@ -44,20 +45,22 @@ async function writeWhole(path: string, bytes: AsyncIterable<Uint8Array>): Promi
   const partial = `${path}.${process.pid}.part`
   let size = 0
   try {
-    await using file = await open(partial, 'wx', 0o600).catch((cause: NodeJS.ErrnoException) => {
-      throw new RekeyError('bad_input', `${path} cannot be written (${cause.code ?? 'unknown'}).`)
-    })
+    await using file = await open(partial, 'wx', 0o600).catch(notWritten(path))
     for await (const piece of bytes) {
       await file.writeFile(piece)
       size += piece.length
     }
     await file.sync()
-    await rename(partial, path).catch((cause: NodeJS.ErrnoException) => {
-      throw new RekeyError('bad_input', `${path} cannot be written (${cause.code ?? 'unknown'}).`)
-    })
+    await rename(partial, path).catch(notWritten(path))
     return size
   } catch (error) {
     await rm(partial, { force: true })
     throw error
+  }
+}
+
+function notWritten(path: string): (cause: unknown) => never {
+  return (cause) => {
+    throw new RekeyError('bad_input', `${path} cannot be written (${codeOf(cause)}).`)
   }
 }

@@ -8,8 +8,6 @@ export const FleetInput = {
   folder: text(4096).describe('Absolute path of the folder that relative paths in the file start from.'),
 }
 
-const Value = z.json()
-
 /** One difference between file and inventory. */
 export const Change = z
   .object({
@@ -17,7 +15,7 @@ export const Change = z
     of: z.enum(['system', 'identity', 'credential', 'consumer']),
     name: z.string(),
     credential: z.string().nullable(),
-    fields: z.array(z.object({ field: z.string(), before: Value.optional(), after: Value.optional() })),
+    fields: z.array(z.object({ field: z.string(), before: z.unknown().optional(), after: z.unknown().optional() })),
     dangerous: z.boolean(),
     reason: z.string().nullable(),
   })

@@ -1,0 +1,58 @@
+#!/bin/sh
+# Runs a task with the Node that this project pins, whatever Node the machine has. Installs what is missing first.
+# usage: sh scripts/run.sh test|drill|bench|check|fix [arguments]
+set -eu
+cd "$(dirname "$0")/.."
+task=$1
+shift
+
+case "$(uname -m)" in
+  x86_64 | amd64) arch=x64 ;;
+  aarch64 | arm64) arch=arm64 ;;
+  *) echo "rekey: no pinned Node for this machine ($(uname -m))" >&2; exit 1 ;;
+esac
+node=node_modules/node-linux-$arch/bin/node
+
+# Installed is what the lock file says: a stamp with its checksum, written last, so that a broken install is done again.
+stamp=node_modules/.rekey-installed
+want=$(cksum package-lock.json)
+if [ ! -x "$node" ] || [ "$(cat "$stamp" 2>/dev/null || true)" != "$want" ]; then
+  echo "rekey: installing packages (once)" >&2
+  npm ci --no-audit --no-fund --loglevel=error >&2
+  printf '%s\n' "$want" >"$stamp"
+fi
+PATH="$PWD/node_modules/node-linux-$arch/bin:$PWD/node_modules/.bin:$PATH"
+export PATH
+
+# MariaDB and Redis, real ones, for the tests: from Debian, when we may.
+install_lab() {
+  missing=
+  command -v mariadbd >/dev/null 2>&1 || [ -x /usr/sbin/mariadbd ] || missing="$missing mariadb-server"
+  command -v redis-server >/dev/null 2>&1 || missing="$missing redis-server"
+  [ -n "$missing" ] || return 0
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+    echo "rekey: installing$missing for the tests" >&2
+    # Installed for their programs only: nothing of them is started as a service.
+    policy=/usr/sbin/policy-rc.d
+    made=
+    if [ ! -e "$policy" ]; then printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod +x "$policy" && made=1; fi
+    apt-get update -qq >&2 || true
+    # shellcheck disable=SC2086
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null 2>&1 || echo "rekey: could not install$missing" >&2
+    [ -z "$made" ] || rm -f "$policy"
+  else
+    echo "rekey: not found:$missing. Their tests are named as skipped (REKEY_LAB=all makes that a failure)." >&2
+  fi
+}
+
+case "$task" in
+  test)
+    install_lab
+    exec vitest run "$@"
+    ;;
+  drill) exec node drill/main.ts "$@" ;;
+  bench) exec node bench/main.ts "$@" ;;
+  check) biome check && tsc --noEmit -p . && knip "$@" ;;
+  fix) exec biome check --write "$@" ;;
+  *) echo "rekey: no task named $task" >&2; exit 2 ;;
+esac

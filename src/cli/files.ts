@@ -1,0 +1,41 @@
+import { open } from 'node:fs/promises'
+import { RekeyError } from '../kernel/index.ts'
+
+/** Bytes of a file or of standard input, and what the file system says about who may read it. */
+export interface Input {
+  readonly bytes: Uint8Array
+  /** Permission bits; null for standard input. */
+  readonly mode: number | null
+}
+
+/**
+ * Reads a file, or standard input for `-`, at most `most` bytes and one more, by which the caller sees that it is too long. Throws
+ * `bad_input` with `name` (the path unless given) if it cannot be read.
+ */
+export async function readInput(path: string, most: number, name = path): Promise<Input> {
+  // Not /dev/stdin: where standard input is a socket, it cannot be opened again.
+  if (path === '-') return { bytes: await collect(process.stdin, most), mode: null }
+  try {
+    await using file = await open(path, 'r')
+    const { mode } = await file.stat()
+    return { bytes: await collect(file.createReadStream({ autoClose: false }), most), mode }
+  } catch (error) {
+    throw new RekeyError('bad_input', `${name} cannot be read${name === path ? '' : `: ${path}`} (${codeOf(error)}).`)
+  }
+}
+
+/** The system's name for what went wrong (`ENOENT`), which is free of content. */
+export function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : 'unknown'
+}
+
+async function collect(stream: AsyncIterable<Buffer>, most: number): Promise<Uint8Array> {
+  const pieces: Buffer[] = []
+  let length = 0
+  for await (const piece of stream) {
+    pieces.push(piece)
+    length += piece.length
+    if (length > most) break
+  }
+  return Buffer.concat(pieces).subarray(0, most + 1)
+}

@@ -1,0 +1,119 @@
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeEach, expect, test } from 'vitest'
+import { freshDatabase, type TestDatabase } from '../../test/lab/database.ts'
+import { rewrapCredentials } from '../credential/index.ts'
+import { type CredentialSpec, Engine } from '../credential/testing.ts'
+import { isCode, makeCtx, newId, Secret } from '../kernel/index.ts'
+import { fileKeks, installationSecret, Keyring, listKeks, passphraseKeks, rotateKek } from './index.ts'
+
+const ctx = makeCtx('test', 'test')
+const folder = mkdtempSync(join(tmpdir(), 'rekey-keys-'))
+const databases: TestDatabase[] = []
+afterAll(async () => {
+  for (const db of databases) await db.drop()
+  rmSync(folder, { recursive: true, force: true })
+})
+
+let db: TestDatabase
+let files: string
+beforeEach(async () => {
+  db = await freshDatabase()
+  databases.push(db)
+  files = join(folder, newId())
+})
+
+async function keyring(): Promise<Keyring> {
+  const ring = new Keyring([fileKeks(files)])
+  await ring.start(db.store)
+  return ring
+}
+
+test('the key file is made once, 0600 in a 0700 folder, and found again', async () => {
+  const first = await keyring()
+  const second = await keyring()
+  expect(second.activeId).toBe(first.activeId)
+  const [file = ''] = readdirSync(files)
+  expect(statSync(join(files, file)).mode & 0o777).toBe(0o600)
+  expect(statSync(files).mode & 0o777).toBe(0o700)
+})
+
+test('two processes that start together make one key', async () => {
+  const rings = await Promise.all([keyring(), keyring(), keyring()])
+  expect(new Set(rings.map((ring) => ring.activeId)).size).toBe(1)
+  expect(readdirSync(files)).toHaveLength(1)
+})
+
+test('a missing, damaged, exchanged or readable key file is refused, and says what to do', async () => {
+  await keyring()
+  const file = join(files, readdirSync(files)[0] ?? '')
+  const right = readFileSync(file, 'utf8')
+  const refused = (error: unknown) => isCode(error, 'kek_unavailable')
+  chmodSync(file, 0o644)
+  await expect(keyring()).rejects.toSatisfy((error) => refused(error) && /chmod 600/.test((error as { hint: string }).hint))
+  chmodSync(file, 0o600)
+  for (const wrong of ['', 'zz', right.replace(/^../, right.startsWith('00') ? '11' : '00')]) {
+    writeFileSync(file, wrong)
+    await expect(keyring()).rejects.toSatisfy(refused)
+  }
+  rmSync(file)
+  await expect(keyring()).rejects.toSatisfy(refused)
+})
+
+test('a wrapped key opens only for the row it belongs to', async () => {
+  const ring = await keyring()
+  const { key, wrapped, kekId } = ring.newDataKey('row 1')
+  expect((await ring.unwrap(db.store, kekId, wrapped, 'row 1')).equals(key)).toBe(true)
+  await expect(ring.unwrap(db.store, kekId, wrapped, 'row 2')).rejects.toSatisfy((error) => isCode(error, 'sealed_damaged'))
+})
+
+test('a passphrase makes the key again; another one is refused; a second line still opens older keys', async () => {
+  let lines = [Secret.fromText('correct horse battery')]
+  const start = async () => {
+    const ring = new Keyring([passphraseKeks(() => lines), fileKeks(files)])
+    await ring.start(db.store)
+    return ring
+  }
+  const first = await start()
+  const made = first.newDataKey('r')
+  expect((await (await start()).unwrap(db.store, made.kekId, made.wrapped, 'r')).equals(made.key)).toBe(true)
+  lines = [Secret.fromText('wrong')]
+  await expect(start()).rejects.toSatisfy((error) => isCode(error, 'kek_unavailable'))
+  lines = [Secret.fromText('new one'), Secret.fromText('correct horse battery')]
+  await rotateKek({ store: db.store, keyring: await start(), areas: [] }, ctx, { fresh: true })
+  lines = [Secret.fromText('new one')]
+  await expect(start()).resolves.toBeDefined()
+})
+
+test('rotating the key-encryption key re-wraps everything, destroys the old file, and goes on after a crash in the middle', async () => {
+  const engine = await Engine.start({ worker: false })
+  try {
+    const { store, keyring: ring } = engine.parts
+    const secret = Secret.fromText('root')
+    const system = await engine.addSystem('s', 'postgres', { host: '127.0.0.1', port: 1, tls: 'off' }, { account: 'root', secret })
+    const spec = (name: string): CredentialSpec => ({ name, strategy: 'in-place', accounts: [name], current: Secret.fromText(`value of ${name}`) })
+    for (let i = 0; i < 30; i++) await engine.addCredential(system, spec(`c${i}`))
+    const before = ring.activeId
+    const seed = await installationSecret(store, ring, 'some seed')
+    let batches = 0
+    const crash: typeof rewrapCredentials = (tx, kek, _limit, again) => {
+      if (++batches === 2) throw new Error('killed here')
+      return rewrapCredentials(tx, kek, 10, again).then((count) => (count === 10 ? 200 : count))
+    }
+    await expect(rotateKek({ store, keyring: ring, areas: [crash] }, ctx, { fresh: true })).rejects.toThrow('killed here')
+    expect((await listKeks(store)).map((kek) => kek.state)).toEqual(['retiring', 'active'])
+    const again = new Keyring([fileKeks(join(engine.folder, 'kek'))])
+    await again.start(store)
+    await rotateKek({ store, keyring: again, areas: [rewrapCredentials] }, ctx, { fresh: false })
+    expect((await listKeks(store)).map((kek) => kek.state)).toEqual(['retired', 'active'])
+    expect(readdirSync(join(engine.folder, 'kek'))).toEqual([`${again.activeId}.key`])
+    expect(again.activeId).not.toBe(before)
+    const rows = await store.query<{ id: string; kek_id: string; wrapped_key: Uint8Array }>('select id, kek_id, wrapped_key from credential')
+    expect(new Set(rows.map((row) => row.kek_id))).toEqual(new Set([again.activeId]))
+    for (const row of rows) await again.unwrap(store, row.kek_id, row.wrapped_key, `credential ${row.id} data key`)
+    expect((await installationSecret(store, again, 'some seed')).equals(seed)).toBe(true)
+  } finally {
+    await engine.stop()
+  }
+})

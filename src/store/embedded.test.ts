@@ -1,0 +1,148 @@
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { makeCtx, silentLog } from '../kernel/index.ts'
+import { type EmbeddedDatabase, openStore, startEmbedded } from './index.ts'
+
+const ctx = makeCtx('test', 'test')
+const CHILD = new URL('./embedded.child.ts', import.meta.url).pathname
+const isRoot = process.getuid?.() === 0
+
+let folder: string
+let running: EmbeddedDatabase[]
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'rekey-embedded-'))
+  chmodSync(folder, 0o711)
+  running = []
+})
+afterEach(async () => {
+  for (const database of running) await database.stop()
+  rmSync(folder, { recursive: true, force: true })
+})
+
+async function start(data = join(folder, 'data')): Promise<EmbeddedDatabase> {
+  const database = await startEmbedded(ctx, data)
+  running.push(database)
+  return database
+}
+
+async function ask(database: EmbeddedDatabase, sql: string): Promise<unknown> {
+  const store = openStore({ connection: database.connection, max: 1, log: silentLog })
+  try {
+    const [row] = await store.query<{ v: unknown }>(sql)
+    return row?.v
+  } finally {
+    await store.close()
+  }
+}
+
+/** Runs a child that starts the database in `data` and then does as told. Resolves with the pid of the server. */
+async function child(data: string, then: 'die' | 'stop', user?: { uid: number; gid: number }): Promise<number> {
+  const running = spawn(process.execPath, [CHILD, data, then], { ...user, stdio: ['ignore', 'pipe', 'inherit'] })
+  let out = ''
+  running.stdout.on('data', (chunk: Buffer) => {
+    out += chunk.toString()
+  })
+  await once(running, 'exit')
+  return Number(out)
+}
+
+/** A zombie, which a container's first process may never collect, does not live. */
+function lives(pid: number): boolean {
+  if (!existsSync(`/proc/${pid}/stat`)) return false
+  return !/\) Z /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'))
+}
+
+test('it listens on a Unix socket in a 0700 folder and on no TCP port, as an unprivileged user when we are root', async () => {
+  const database = await start()
+  const socket = String(database.connection.host)
+  expect(statSync(socket).mode & 0o777).toBe(0o700)
+  expect(await ask(database, "select current_setting('listen_addresses') as v")).toBe('')
+  expect(await ask(database, "select current_setting('fsync') as v")).toBe('on')
+  const sockets = execFileSync('sh', ['-c', `ls -l /proc/${database.pid}/fd 2>/dev/null | grep -o 'socket:\\[[0-9]*\\]' | tr -dc '0-9\\n'`], { encoding: 'utf8' })
+  const tcp = readFileSync('/proc/net/tcp', 'utf8') + readFileSync('/proc/net/tcp6', 'utf8')
+  for (const inode of sockets.split('\n').filter(Boolean)) expect(tcp).not.toContain(` ${inode} `)
+  const owner = statSync(`/proc/${database.pid}`).uid
+  expect(owner).not.toBe(0)
+  if (!isRoot) expect(owner).toBe(process.getuid?.())
+})
+
+test('a second process attaches, and only the owner stops the server', async () => {
+  const first = await start()
+  const second = await start()
+  expect([first.pid === second.pid, first.owner, second.owner]).toEqual([true, true, false])
+  await second.stop()
+  expect(lives(first.pid)).toBe(true)
+  await first.stop()
+  expect(lives(first.pid)).toBe(false)
+})
+
+test('a server left by a killed process is attached to, keeps what was committed, and is stopped by its new owner', async () => {
+  const data = join(folder, 'data')
+  const pid = await child(data, 'die')
+  expect(lives(pid)).toBe(true)
+  const database = await start(data)
+  expect([database.pid, database.owner]).toEqual([pid, true])
+  expect(await ask(database, 'select count(*)::int as v from kept')).toBe(1)
+  await database.stop()
+  expect(lives(pid)).toBe(false)
+})
+
+test('a server that hangs is replaced, and what was committed is there', async () => {
+  const data = join(folder, 'data')
+  const pid = await child(data, 'die')
+  process.kill(pid, 'SIGSTOP')
+  const continued = setTimeout(() => process.kill(pid, 'SIGCONT'), 11_000)
+  const database = await start(data)
+  clearTimeout(continued)
+  expect(database.pid).not.toBe(pid)
+  expect(await ask(database, 'select count(*)::int as v from kept')).toBe(1)
+})
+
+test('a server that was killed outright recovers at the next start, and a stale pid file does not matter', async () => {
+  const data = join(folder, 'data')
+  const pid = await child(data, 'die')
+  process.kill(pid, 'SIGKILL')
+  await expect.poll(() => lives(pid), { timeout: 10_000 }).toBe(false)
+  const database = await start(data)
+  expect(await ask(database, 'select count(*)::int as v from kept')).toBe(1)
+})
+
+test('a cluster that was half made is made anew', async () => {
+  const data = join(folder, 'data')
+  mkdirSync(join(data, 'postgres', 'base'), { recursive: true })
+  const database = await start(data)
+  expect(await ask(database, 'select 1 as v')).toBe(1)
+})
+
+test('a data folder deeper than a socket path may be works', async () => {
+  const data = join(folder, 'a'.repeat(60), 'b'.repeat(60))
+  mkdirSync(join(folder, 'a'.repeat(60)), { mode: 0o711 })
+  const database = await start(data)
+  expect(await ask(database, 'select 1 as v')).toBe(1)
+  expect(Buffer.byteLength(String(database.connection.host))).toBeLessThan(80)
+})
+
+test.runIf(isRoot)('root with a data folder that nobody else may enter: the cluster goes where its user can reach it', async () => {
+  const closed = join(folder, 'closed')
+  mkdirSync(closed, { mode: 0o700 })
+  const database = await start(join(closed, 'data'))
+  expect(await ask(database, 'select 1 as v')).toBe(1)
+  const place = readFileSync(join(closed, 'data', 'database-is-in.txt'), 'utf8').trim()
+  expect(place).toMatch(/^\/var\/lib\/rekey\//)
+  await database.stop()
+  rmSync(place, { recursive: true, force: true })
+})
+
+test.runIf(isRoot)('an ordinary user runs it as himself', async () => {
+  const home = join(folder, 'home')
+  mkdirSync(home)
+  chownSync(home, 65534, 65534)
+  const pid = await child(join(home, 'data'), 'stop', { uid: 65534, gid: 65534 })
+  expect(pid).toBeGreaterThan(0)
+  expect(lives(pid)).toBe(false)
+  expect(statSync(join(home, 'data', 'postgres')).uid).toBe(65534)
+})
