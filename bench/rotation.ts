@@ -22,7 +22,8 @@ class Floor {
     this.#target = target
     this.#values = values
     this.#root = target.superuser.secret.revealText(
-      (password) => new pg.Pool({ host: target.host, port: target.port, user: target.superuser.account, password, database: 'postgres', max: AT_ONCE }),
+      (password) =>
+        new pg.Pool({ host: target.host, port: target.port, user: target.superuser.account, password, database: 'postgres', max: AT_ONCE }),
     )
   }
 
@@ -89,7 +90,13 @@ async function main(): Promise<void> {
   for (const account of [...accounts, ...floorAccounts]) await target.query(`create role ${account} login password '${verifier}'`)
   for (const account of floorAccounts) values.set(account, start)
   const root = { account: target.superuser.account, secret: target.superuser.secret }
-  const system = await engine.addSystem('bench', 'postgres', { host: target.host, port: target.port, database: 'postgres', tls: 'off' }, root, AT_ONCE)
+  const system = await engine.addSystem(
+    'bench',
+    'postgres',
+    { host: target.host, port: target.port, database: 'postgres', tls: 'off' },
+    root,
+    AT_ONCE,
+  )
   for (const account of accounts) {
     await engine.addCredential(system, { name: account, strategy: 'in-place', accounts: [account], current: Secret.fromText(start) })
   }

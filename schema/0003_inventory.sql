@@ -8,6 +8,8 @@ create table system (
   port integer not null,
   database text,
   tls text not null check (tls in ('off', 'require', 'verify-full')),
+  -- The path that fleet.yaml names, which a diff compares, and the PEM text, which connectors use.
+  ca_file text,
   ca text,
   root_account text not null,
   concurrent integer not null check (concurrent between 1 and 64),

@@ -7,5 +7,8 @@ const REDACT = ['secret', 'password', 'token', 'authorization', 'proof', 'sealed
 /** JSON lines on standard error, so that standard output stays for results. */
 export function openLog(level: string): Log {
   const paths = REDACT.flatMap((name) => [name, `*.${name}`])
-  return pino({ level, base: null, redact: { paths, censor: '[redacted]' }, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination({ dest: 2, sync: true }))
+  return pino(
+    { level, base: null, redact: { paths, censor: '[redacted]' }, timestamp: pino.stdTimeFunctions.isoTime },
+    pino.destination({ dest: 2, sync: true }),
+  )
 }

@@ -3,8 +3,8 @@ import { dirname, join } from 'node:path'
 import { type RunningServer, startServer } from './api/index.ts'
 import { type Config, loadConfig, type Overrides } from './config.ts'
 import { connectorFor } from './connectors/registry.ts'
-import { makeMoves, rewrapCredentials, type RotationParts, Targets, Worker } from './credential/index.ts'
-import { SEQUENCE_BATCH, type Signer, sequence, signerFromSeed } from './evidence/index.ts'
+import { makeMoves, type RotationParts, rewrapCredentials, rotationFigures, Targets, Worker } from './credential/index.ts'
+import { logFigures, SEQUENCE_BATCH, type Signer, sequence, signerFromSeed } from './evidence/index.ts'
 import { ensureAdminToken } from './identity/index.ts'
 import { type Ctx, makeCtx, messageOf, newId, RekeyError, Secret, sleep } from './kernel/index.ts'
 import { fileKeks, fingerprintKey, installationSecret, type KekSource, Keyring, passphraseKeks } from './keys/index.ts'
@@ -68,7 +68,7 @@ function readPassphrases(path: string): Secret[] {
 /** Written whole or not at all, 0600. */
 function writeTokenFile(path: string, text: string): void {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-  writeFileSync(`${path}.new`, `${text}\n`, { mode: 0o600 })
+  writeFileSync(`${path}.new`, `${text}\n`, { mode: 0o600, flush: true })
   chmodSync(`${path}.new`, 0o600)
   renameSync(`${path}.new`, path)
 }
@@ -84,7 +84,12 @@ async function compose({ config, store }: Opened): Promise<Composed> {
   await keyring.start(store)
   const seed = await installationSecret(store, keyring, 'evidence signing seed')
   // The log's origin is this installation's own: two installations must never look like one log.
-  const signer = signerFromSeed(`rekey-${fingerprint(seed, Secret.fromText('log origin')).replace(/[^A-Za-z0-9]/g, '').slice(0, 8)}`, seed)
+  const signer = signerFromSeed(
+    `rekey-${fingerprint(seed, Secret.fromText('log origin'))
+      .replace(/[^A-Za-z0-9]/g, '')
+      .slice(0, 8)}`,
+    seed,
+  )
   const parts: RotationParts = {
     store,
     keyring,
@@ -154,7 +159,8 @@ export async function start(overrides: Overrides = {}): Promise<Running> {
 
 function listen({ config, ctx, store }: Opened, { parts, keyring }: Composed): Promise<RunningServer> {
   const areas = [rewrapCredentials]
-  return startServer({ ...parts, store, keyring, areas, version: VERSION, role: config.role }, { listen: config.listen, ctx })
+  const figures = { rotations: () => rotationFigures(store), evidence: () => logFigures(store) }
+  return startServer({ ...parts, store, keyring, areas, figures, version: VERSION, role: config.role }, { listen: config.listen, ctx })
 }
 
 /** Runs until SIGTERM or SIGINT, then stops in order: no new work, running steps finish, the database last. A second signal does not wait. */

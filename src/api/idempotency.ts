@@ -51,7 +51,10 @@ async function begin(store: Store, ctx: Ctx, { tokenId, key, fingerprint }: Requ
   }
 }
 
-/** Use cases are all or nothing, so a refusal changed nothing. After a lost database or a fault of ours nobody knows: the key stays taken. */
+/**
+ * Use cases are all or nothing, so a refusal changed nothing. After a lost database or a fault of ours nobody knows: the key stays
+ * taken.
+ */
 function changedNothing(error: unknown): boolean {
   return error instanceof RekeyError && error.code !== 'unavailable' && error.code !== 'internal'
 }

@@ -1,9 +1,10 @@
 import { connect } from 'node:net'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { z } from 'zod'
 import { makeCtx, newId } from '../kernel/index.ts'
 import { hostName, isLoopback } from './hosts.ts'
-import { BODY_BYTES } from './route.ts'
-import { startServer } from './server.ts'
+import { type Answer, BODY_BYTES, route } from './route.ts'
+import { buildApp, startServer } from './server.ts'
 import { TestServer } from './testing.ts'
 
 let server: TestServer
@@ -102,6 +103,36 @@ const logOf = ({ lines }: TestServer) => ({
   info: () => undefined,
   warn: () => undefined,
   error: (fields: Record<string, unknown>, message: string) => void lines.push({ level: 'error', fields, message }),
+})
+
+describe('declarations hold', () => {
+  const built = async (answer: Answer) => {
+    const lines: string[] = []
+    const ctx = makeCtx('test', 'test', { log: { ...logOf(server), error: (_fields, message) => void lines.push(message) } })
+    const one = route({
+      method: 'GET',
+      path: '/v1/one',
+      summary: 'One.',
+      action: null,
+      answers: { 200: { what: 'It', schema: z.object({ number: z.int() }) } },
+      problems: [],
+      handle: async () => answer,
+    })
+    const { app } = await buildApp(server.parts, { listen: { host: '127.0.0.1', port: 0 }, ctx }, [one])
+    const { statusCode, body } = await app.inject({ url: '/v1/one', headers: { host: 'localhost' } })
+    await app.close()
+    return { statusCode, body, lines }
+  }
+
+  test('a status that a route does not declare is logged as such, which fails every test here', async () => {
+    expect((await built({ status: 202, body: { number: 1 } })).lines).toContain('undeclared status')
+    expect((await built({ status: 200, body: { number: 1 } })).lines).toEqual([])
+  })
+
+  test('an answer that is not what the route declares is a failure of ours; fields that are not declared stay here', async () => {
+    expect((await built({ status: 200, body: { number: 'canary-3321' } })).statusCode).toBe(500)
+    expect((await built({ status: 200, body: { number: 1, secret: 'canary-3321' } })).body).toBe('{"number":1}')
+  })
 })
 
 describe('strangers', () => {

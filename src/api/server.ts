@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net'
 import helmet from '@fastify/helmet'
 import rateLimit from '@fastify/rate-limit'
 import swagger from '@fastify/swagger'
@@ -13,6 +14,7 @@ import { register, type ServerParts } from './register.ts'
 import type { Route } from './route.ts'
 import { ROUTES } from './routes/index.ts'
 
+/** Where the server listens, and what bounds it. */
 export interface ServerOptions {
   /** Port 0: any free one. */
   readonly listen: { readonly host: string; readonly port: number }
@@ -21,6 +23,7 @@ export interface ServerOptions {
   readonly requestsPerMinute?: number
 }
 
+/** A server that listens. */
 export interface RunningServer {
   /** Where it listens, with the port it got. */
   readonly url: string
@@ -193,10 +196,14 @@ function notFound(routes: readonly Route[]) {
 }
 
 /** What does not even parse as HTTP never becomes a request. */
-function refuseMalformed(error: Error & { code?: string }, socket: import('node:net').Socket): void {
+function refuseMalformed(error: Error & { code?: string }, socket: Socket): void {
   if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) return void socket.destroy()
   const body = JSON.stringify(problemOf(new RekeyError('bad_input', 'The request is not valid HTTP.'), '/'))
-  socket.end(
-    `HTTP/1.1 400 Bad Request\r\nContent-Type: ${PROBLEM_TYPE}\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
-  )
+  const head = [
+    'HTTP/1.1 400 Bad Request',
+    `Content-Type: ${PROBLEM_TYPE}`,
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    'Connection: close',
+  ]
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
 }

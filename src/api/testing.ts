@@ -5,12 +5,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { freshDatabase, type TestDatabase } from '../../test/lab/database.ts'
 import { connectorFor } from '../connectors/registry.ts'
-import { rewrapCredentials, Targets } from '../credential/index.ts'
+import { rewrapCredentials, rotationFigures, Targets } from '../credential/index.ts'
+import { logFigures } from '../evidence/index.ts'
 import { ensureAdminToken } from '../identity/index.ts'
 import { type Log, makeCtx, newId } from '../kernel/index.ts'
 import { fileKeks, fingerprintKey, installationSecret, Keyring } from '../keys/index.ts'
 import type { Store } from '../store/index.ts'
-import type { ApiParts, EvidenceFigures, Figures } from './parts.ts'
+import type { ApiParts, Figures } from './parts.ts'
 import { type RunningServer, type ServerOptions, startServer } from './server.ts'
 
 export interface Line {
@@ -23,8 +24,8 @@ export interface Answered {
   readonly status: number
   readonly headers: Headers
   readonly text: string
-  // biome-ignore lint/suspicious/noExplicitAny: tests look into answers of every shape.
-  readonly body: any
+  /** Parsed, of any shape; null if it is not JSON. */
+  readonly body: ReturnType<typeof JSON.parse>
 }
 
 interface Sending {
@@ -147,32 +148,7 @@ export async function partsOf(store: Store, folder: string): Promise<ApiParts> {
 }
 
 export function figuresOf(store: Store): Figures {
-  return {
-    async rotations() {
-      const rows = await store.query<{ state: string; count: number; ended: number; seconds: number }>(
-        `select state, count(*)::int as count, count(ended_at)::int as ended,
-                coalesce(sum(extract(epoch from ended_at - created_at)), 0)::float8 as seconds from rotation group by state`,
-      )
-      const sum = (of: (row: (typeof rows)[number]) => number) => rows.reduce((total, row) => total + of(row), 0)
-      return {
-        byState: Object.fromEntries(rows.map((row) => [row.state, row.count])),
-        ended: sum((row) => row.ended),
-        seconds: sum((row) => row.seconds),
-      }
-    },
-    async evidence() {
-      const rows = await store.query<{ log: EvidenceFigures['log']; unsequenced: number; size: number | null; at: Date | null }>(
-        `select l.log, (select count(*)::int from evidence_event e where e.log = l.log and e.leaf_index is null) as unsequenced, c.size, c.at
-           from unnest(array['credential', 'identity']) as l(log)
-           left join lateral (select size, at from evidence_checkpoint where log = l.log order by size desc limit 1) c on true`,
-      )
-      return rows.map(({ log, unsequenced, size, at }) => ({
-        log,
-        unsequenced,
-        checkpoint: size === null || at === null ? null : { size, at: at.toISOString() },
-      }))
-    },
-  }
+  return { rotations: () => rotationFigures(store), evidence: () => logFigures(store) }
 }
 
 export const range = (count: number) => Array.from({ length: count }, (_, n) => n)

@@ -11,7 +11,8 @@ const EVENT_CHARS = 4 * 1024 * 1024
 
 /**
  * Reads server-sent events (HTML Living Standard, section 9.2.6) from bytes cut anywhere. Comments, `id` and `retry` are passed over;
- * an event that the end of the stream cuts off is dropped, as the standard says. Throws `too_large` if one event is longer than 4 Mi characters.
+ * an event that the end of the stream cuts off is dropped, as the standard says. Throws `too_large` if one event is longer than
+ * 4 Mi characters.
  */
 export async function* readEvents(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<ServerEvent> {
   let event = ''

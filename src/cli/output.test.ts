@@ -87,6 +87,12 @@ test('errors for programs are one object', () => {
   expect(JSON.parse(line ?? '')).toEqual({ error: 'fleet_invalid', message: FAULTY.message, hint: FAULTY.hint, faults: FAULTY.faults })
 })
 
+test('of a foreign error only its kind and place are shown', () => {
+  const [line] = errorLines(new SyntaxError('Unexpected token: hunter2'), false)
+  expect(line).toMatch(/^rekey: Rekey failed: SyntaxError at .*output\.test\.ts/)
+  expect(line).not.toContain('hunter2')
+})
+
 test('tables are aligned and end in no blanks', () => {
   const columns = [
     { head: 'NAME', of: ({ name }: { name: string; n: number | null }) => name },

@@ -1,4 +1,4 @@
-import { type ErrorExtra, messageOf, RekeyError } from '../kernel/index.ts'
+import { type ErrorExtra, RekeyError } from '../kernel/index.ts'
 import { printable, printableLines } from './text.ts'
 
 /** A column of a table: its head and how an item fills it. Null and undefined show as `-`. */
@@ -96,9 +96,12 @@ function faultLine({ path, line, message }: Fault): string {
   return place === '' ? message : `${place}: ${message}`
 }
 
-/** What is shown of an error: for programs one JSON object, for people its message, faults and hint. Only our own errors are shown in words. */
+/**
+ * What is shown of an error: for programs one JSON object, for people its message, faults and hint. Of an error that is not ours only
+ * its kind and where it arose: the text of a library may quote what it was given, and that may have been a secret.
+ */
 export function errorLines(error: unknown, json: boolean): string[] {
-  const known = error instanceof RekeyError ? error : new RekeyError('internal', `Rekey failed: ${messageOf(error)}`)
+  const known = error instanceof RekeyError ? error : foreign(error)
   const { code, message, hint, faults } = known
   if (json) return [JSON.stringify({ error: code, message, hint, faults })]
   const unsaid = (faults ?? []).filter((fault) => !message.includes(fault.message))
@@ -107,4 +110,12 @@ export function errorLines(error: unknown, json: boolean): string[] {
     ...unsaid.map((fault) => `  ${printable(faultLine(fault))}`),
     ...(hint === undefined ? [] : printableLines(`hint: ${hint}`)),
   ]
+}
+
+function foreign(error: unknown): RekeyError {
+  const { name, stack = '' } = error instanceof Error ? error : new Error('not an error')
+  const frame = stack.split('\n').find((line) => /^ {4}at /.test(line))
+  return new RekeyError('internal', `Rekey failed: ${name}${frame === undefined ? '' : ` ${frame.trim()}`}.`, {
+    hint: 'This is a fault of Rekey.',
+  })
 }

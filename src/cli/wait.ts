@@ -7,7 +7,7 @@ import { type Count, type Display, openDisplay } from './progress.ts'
 import { exitOfStates, finishedObject } from './views.ts'
 
 const FIRST_PAUSE_MS = 200
-const LONGEST_PAUSE_MS = 10_000
+const LONGEST_PAUSE_MS = 5_000
 /** How long a server may be away before waiting for it is given up. */
 const PATIENCE_MS = 15 * 60_000
 /** States that need no more waiting. */

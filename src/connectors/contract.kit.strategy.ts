@@ -56,7 +56,9 @@ export function describeMove(when: InStrategy): void {
       const secret = freshSecret()
       const bystander = { account: await b.account(secret, strategy === 'in-place' ? 'x' : `x_${newId().slice(-8)}`), secret }
       const target = b.open()
-      for (const base of HOSTILE_ACCOUNTS.filter((each) => !b.lab.impossibleAccounts.includes(each) && !b.lab.elsewhereAccounts?.includes(each))) {
+      for (const base of HOSTILE_ACCOUNTS.filter(
+        (each) => !b.lab.impossibleAccounts.includes(each) && !b.lab.elsewhereAccounts?.includes(each),
+      )) {
         b.lab.connector.checkAccount(base)
         // Each strategy has its own spelling of the name, since the accounts of all live on one system.
         const name = Buffer.byteLength(base) > 60 ? base.slice(0, -1) + strategy.slice(0, 1) : `${strategy.slice(0, 1)}${base}`

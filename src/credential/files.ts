@@ -28,7 +28,8 @@ export function checkPath(path: string): void {
 async function present(path: string): Promise<Present | null> {
   try {
     const { mode, uid, gid, size } = await lstat(path)
-    if ((mode & 0o170000) !== 0o100000) throw new RekeyError('conflict', `Not a regular file: ${path}`, { hint: 'Name the file itself, not a link.' })
+    if ((mode & 0o170000) !== 0o100000)
+      throw new RekeyError('conflict', `Not a regular file: ${path}`, { hint: 'Name the file itself, not a link.' })
     if (size > FILE_MAX_BYTES) throw new RekeyError('too_large', `The file is larger than ${FILE_MAX_BYTES} bytes: ${path}`)
     return { text: await readFile(path, 'utf8'), mode: mode & 0o777, uid, gid }
   } catch (error) {

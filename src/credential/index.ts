@@ -1,13 +1,13 @@
 export { answerChallenge, type Challenge, makeChallenge } from './consumer.ts'
+export type { FleetOptions } from './fleet.check.ts'
 export { type Change, diffFleet, renderDiff } from './fleet.diff.ts'
 export { type Fleet, formatDuration, mapPaths, parseDuration, printable, type SecretSource } from './fleet.model.ts'
-export type { FleetOptions } from './fleet.check.ts'
 export { decodeFleet, parseFleet } from './fleet.parse.ts'
 export { type Applied, type ApplyInput, applyInventory, diffInventory, type InventoryParts } from './inventory.actions.ts'
 export {
   type ConsumerView,
-  countInventory,
   type CredentialFilter,
+  countInventory,
   discoverAccounts,
   findCredential,
   type InventoryCounts,
@@ -18,19 +18,28 @@ export {
 } from './inventory.list.ts'
 export type { FleetText, InventoryDiff, NeededSecret } from './inventory.plan.ts'
 export type { CredentialView, RotationView, SystemView, VersionView } from './model.ts'
+export { rewrapCredentials } from './rewrap.ts'
 export {
   type Resolution,
   resolveRotation,
   retryRotation,
-  type Selection,
   type Started,
   type StartOptions,
   startRotations,
   undoRotation,
 } from './rotation.actions.ts'
-export { countBatch, findRotation, finishedOfBatch, isFinished, listRotations, type RotationFilter } from './rotation.list.ts'
+export {
+  countBatch,
+  findRotation,
+  finishedOfBatch,
+  isFinished,
+  listRotations,
+  type RotationFigures,
+  type RotationFilter,
+  rotationFigures,
+  type Selection,
+} from './rotation.list.ts'
 export { ENDS, NEXT, STATES, type State } from './rotation.model.ts'
 export type { RotationParts } from './rotation.run.ts'
 export { Targets } from './targets.ts'
-export { rewrapCredentials } from './rewrap.ts'
 export { makeMoves, Worker } from './worker.ts'

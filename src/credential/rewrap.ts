@@ -3,10 +3,10 @@ import { dataKeyBound } from './targets.ts'
 
 /** Wraps credentials' data keys with the active key-encryption key, some at a time; locked rows are waited for by the next batch. */
 export const rewrapCredentials: Rewrap = async (tx, kekId, limit, again) => {
-  const rows = await tx.query<{ id: string; wrapped_key: Uint8Array }>('select id, wrapped_key from credential where kek_id = $1 order by id limit $2 for update', [
-    kekId,
-    limit,
-  ])
+  const rows = await tx.query<{ id: string; wrapped_key: Uint8Array }>(
+    'select id, wrapped_key from credential where kek_id = $1 order by id limit $2 for update',
+    [kekId, limit],
+  )
   const made = []
   for (const { id, wrapped_key } of rows) {
     const { kekId: to, wrapped } = await again(wrapped_key, dataKeyBound(id))

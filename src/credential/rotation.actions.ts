@@ -2,16 +2,13 @@ import { append, type EvidenceEvent } from '../evidence/index.ts'
 import { type Ctx, newId, RekeyError, sleep } from '../kernel/index.ts'
 import type { Allowed } from '../policy/index.ts'
 import type { Store, Tx } from '../store/index.ts'
+import * as rows from './rotation.list.ts'
 import { accountAfter, NEXT, type State, UNDOABLE } from './rotation.model.ts'
 import { NUDGE } from './worker.channel.ts'
-import * as rows from './rotation.list.ts'
 
 interface Parts {
   readonly store: Store
 }
-
-/** Which credentials to rotate: by name, all of a system, or all; never nothing, since empty must not mean all. */
-export type Selection = { readonly names: readonly string[] } | { readonly system: string } | { readonly all: true }
 
 export interface StartOptions {
   readonly reason: string
@@ -30,28 +27,48 @@ export interface Started {
  * Starts one rotation for each selected credential, all or none. Throws `not_found` for an unknown name, `conflict` if one of them
  * has a live rotation already, `bad_input` for an empty selection.
  */
-export async function startRotations(parts: Parts, ctx: Ctx, _may: Allowed<'rotation:start'>, what: Selection, options: StartOptions): Promise<Started> {
-  if ('names' in what && what.names.length === 0) throw new RekeyError('bad_input', 'No credential is named.', { hint: 'Name credentials, or say --system or --all.' })
+export async function startRotations(
+  parts: Parts,
+  ctx: Ctx,
+  _may: Allowed<'rotation:start'>,
+  what: rows.Selection,
+  options: StartOptions,
+): Promise<Started> {
+  if ('names' in what && what.names.length === 0)
+    throw new RekeyError('bad_input', 'No credential is named.', { hint: 'Name credentials, or say --system or --all.' })
   return parts.store.inTx(async (tx) => {
     const found = await rows.selectForRotation(tx, what, options.root === true)
     refuseMissing(what, found)
     const live = found.filter((row) => row.live !== null)
-    if (live.length > 0 && !('names' in what)) return plan(tx, ctx, found.filter((row) => row.live === null), options)
+    // By name, each one was meant; of a system or of all, what moves already is on its way.
+    const free = found.filter((row) => row.live === null)
+    if (live.length > 0 && !('names' in what) && free.length > 0) return plan(tx, ctx, free, options)
     if (live.length > 0) {
-      throw new RekeyError('conflict', `A rotation is under way for ${live.slice(0, 5).map((row) => row.name).join(', ')}.`, {
-        hint: `Look at it: rekey rotation show ${live[0]?.live}`,
-      })
+      throw new RekeyError(
+        'conflict',
+        `A rotation is under way for ${live
+          .slice(0, 5)
+          .map((row) => row.name)
+          .join(', ')}.`,
+        {
+          hint: `Look at it: rekey rotation show ${live[0]?.live}`,
+        },
+      )
     }
     return plan(tx, ctx, found, options)
   })
 }
 
-function refuseMissing(what: Selection, found: readonly rows.Startable[]): void {
+function refuseMissing(what: rows.Selection, found: readonly rows.Startable[]): void {
   if ('names' in what) {
     const missing = what.names.filter((name) => !found.some((row) => row.name === name))
-    if (missing.length > 0) throw new RekeyError('not_found', `No such credential: ${missing.slice(0, 10).join(', ')}.`, { hint: 'See rekey credential list.' })
+    if (missing.length > 0)
+      throw new RekeyError('not_found', `No such credential: ${missing.slice(0, 10).join(', ')}.`, { hint: 'See rekey credential list.' })
   } else if (found.length === 0) {
-    throw new RekeyError('not_found', 'system' in what ? `No credential on a system named ${what.system}.` : 'The inventory has no credential.')
+    throw new RekeyError(
+      'not_found',
+      'system' in what ? `No credential on a system named ${what.system}.` : 'The inventory has no credential.',
+    )
   }
 }
 
@@ -124,7 +141,13 @@ export type Resolution =
  * A human's word where Rekey cannot know: consumers that cannot be seen are taken as activated, or an old value that nobody can
  * revoke is given up as `irrevocable`. Name and reason go into evidence. Throws `wrong_state` where the word would not fit.
  */
-export async function resolveRotation(parts: Parts, ctx: Ctx, _may: Allowed<'rotation:resolve'>, id: string, resolution: Resolution): Promise<void> {
+export async function resolveRotation(
+  parts: Parts,
+  ctx: Ctx,
+  _may: Allowed<'rotation:resolve'>,
+  id: string,
+  resolution: Resolution,
+): Promise<void> {
   if (resolution.by.trim() === '' || resolution.reason.trim() === '') {
     throw new RekeyError('bad_input', 'A resolution needs a name and a reason.', { hint: 'Give --by NAME and --reason TEXT.' })
   }
@@ -134,7 +157,8 @@ export async function resolveRotation(parts: Parts, ctx: Ctx, _may: Allowed<'rot
       if (at !== 'distributed') throw wrongState(row.state, 'it does not wait for consumers')
       await rows.setState(tx, id, 'distributed', { dueNow: true, override: { by: resolution.by, reason: resolution.reason } })
     } else {
-      if (row.state !== 'blocked' || (at !== 'retired' && at !== 'retiring')) throw wrongState(row.state, 'only a rotation blocked after its retirement began can end so')
+      if (row.state !== 'blocked' || (at !== 'retired' && at !== 'retiring'))
+        throw wrongState(row.state, 'only a rotation blocked after its retirement began can end so')
       await rows.setState(tx, id, 'irrevocable', { dueNow: false, ended: true })
       await rows.markIrrevocable(tx, id)
     }
@@ -150,7 +174,12 @@ function wrongState(state: State, why: string): RekeyError {
 const PATIENCE_MS = 15_000
 
 /** Changes a rotation that no worker holds at this moment; a held one is waited for. The epoch moves on, so a silent worker writes nothing. */
-async function change(parts: Parts, ctx: Ctx, id: string, act: (tx: Tx, row: rows.Held) => Promise<Pick<EvidenceEvent, 'type' | 'data'>>): Promise<void> {
+async function change(
+  parts: Parts,
+  ctx: Ctx,
+  id: string,
+  act: (tx: Tx, row: rows.Held) => Promise<Pick<EvidenceEvent, 'type' | 'data'>>,
+): Promise<void> {
   const until = ctx.clock.monotonicMs() + PATIENCE_MS
   for (;;) {
     const done = await parts.store.inTx(async (tx) => {
@@ -164,7 +193,8 @@ async function change(parts: Parts, ctx: Ctx, id: string, act: (tx: Tx, row: row
       return true
     })
     if (done) return
-    if (ctx.clock.monotonicMs() > until) throw new RekeyError('conflict', 'A worker is busy with this rotation.', { hint: 'Try again in a moment.' })
+    if (ctx.clock.monotonicMs() > until || ctx.signal.aborted)
+      throw new RekeyError('conflict', 'A worker is busy with this rotation.', { hint: 'Try again in a moment.' })
     await sleep(100, ctx.signal)
   }
 }

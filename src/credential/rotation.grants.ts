@@ -13,7 +13,10 @@ export async function compareGrants(run: Run): Promise<{ before: number; after: 
   if (!run.plan.otherAccount) return null
   const able = run.parts.targets.connectorFor(work.system.connector).describe().canListGrants
   if (!able) return null
-  const [before, after] = await Promise.all([run.target.listGrants(run.ctx, work.oldAccount), run.target.listGrants(run.ctx, work.newAccount)])
+  const [before, after] = await Promise.all([
+    run.target.listGrants(run.ctx, work.oldAccount),
+    run.target.listGrants(run.ctx, work.newAccount),
+  ])
   const had = new Set(before)
   const has = new Set(after)
   const wider = after.filter((grant) => !had.has(grant))

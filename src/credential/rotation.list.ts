@@ -1,8 +1,10 @@
 import type { Strategy } from '../connectors/contract.ts'
 import type { Sql, Tx } from '../store/index.ts'
 import type { RotationView } from './model.ts'
-import type { Selection } from './rotation.actions.ts'
 import { ENDS, type State } from './rotation.model.ts'
+
+/** Which credentials to rotate: by name, all of a system, or all; never nothing, since empty must not mean all. */
+export type Selection = { readonly names: readonly string[] } | { readonly system: string } | { readonly all: true }
 
 /** A credential that a rotation can be started for. */
 export interface Startable {
@@ -27,7 +29,8 @@ const STARTABLE = `
 export async function selectForRotation(tx: Tx, what: Selection, root: boolean): Promise<Startable[]> {
   const lock = 'order by c.name for update of c'
   if ('names' in what) return tx.query(`${STARTABLE} where c.name = any($1::text[]) and c.is_root = $2 ${lock}`, [what.names, root])
-  if ('system' in what) return tx.query(`${STARTABLE} join system s on s.id = c.system_id where s.name = $1 and c.is_root = $2 ${lock}`, [what.system, root])
+  if ('system' in what)
+    return tx.query(`${STARTABLE} join system s on s.id = c.system_id where s.name = $1 and c.is_root = $2 ${lock}`, [what.system, root])
   return tx.query(`${STARTABLE} where c.is_root = $1 ${lock}`, [root])
 }
 
@@ -194,4 +197,26 @@ export async function finishedOfBatch(sql: Sql, batch: string, known: readonly s
 
 export function isFinished(state: State): boolean {
   return state === 'blocked' || ENDS.includes(state)
+}
+
+/** Counts over all rotations, for status and metrics. */
+export interface RotationFigures {
+  /** Rotations there are in each state; a state without any is missing. */
+  readonly byState: Readonly<Partial<Record<State, number>>>
+  /** How many have ended, and the seconds from their start to their end added up. */
+  readonly ended: number
+  readonly seconds: number
+}
+
+/** Reads the whole table: for a scrape every few seconds, not for a request of a user. */
+export async function rotationFigures(sql: Sql): Promise<RotationFigures> {
+  const rows = await sql.query<{ state: State; count: number; ended: number; seconds: number }>(
+    `select state, count(*)::int as count, count(ended_at)::int as ended,
+            coalesce(sum(extract(epoch from ended_at - created_at)), 0)::float8 as seconds from rotation group by state`,
+  )
+  return {
+    byState: Object.fromEntries(rows.map((row) => [row.state, row.count])),
+    ended: rows.reduce((total, row) => total + row.ended, 0),
+    seconds: rows.reduce((total, row) => total + row.seconds, 0),
+  }
 }

@@ -100,7 +100,12 @@ test('alternating: the other account takes over, and the first one loses its pas
 test('alternating: a wider replacement is refused, and goes on once the right is taken away', async () => {
   const [a, b] = [await role('old-a'), await role()]
   await target.query(`alter role ${b} createdb`)
-  await engine.addCredential(system, { name: 'wide@orders-db', strategy: 'alternating', accounts: [a, b], current: Secret.fromText('old-a') })
+  await engine.addCredential(system, {
+    name: 'wide@orders-db',
+    strategy: 'alternating',
+    accounts: [a, b],
+    current: Secret.fromText('old-a'),
+  })
   const [id = ''] = await engine.rotate(['wide@orders-db'])
   const blocked = await engine.finished(id)
   expect(blocked.state).toBe('blocked')
@@ -161,7 +166,12 @@ test('the root credential itself is rotated, and Rekey goes on with the new one'
   const [id = ''] = await engine.rotate(['root@orders-db'], { root: true })
   expect((await engine.finished(id)).state).toBe('proven_dead')
   const account = await role2()
-  await engine.addCredential(system, { name: 'after@orders-db', strategy: 'in-place', accounts: [account], current: Secret.fromText('old-password-1') })
+  await engine.addCredential(system, {
+    name: 'after@orders-db',
+    strategy: 'in-place',
+    accounts: [account],
+    current: Secret.fromText('old-password-1'),
+  })
   const [next = ''] = await engine.rotate(['after@orders-db'])
   expect((await engine.finished(next)).state).toBe('proven_dead')
 })

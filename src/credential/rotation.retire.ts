@@ -77,15 +77,24 @@ function freshPair(run: Run): Pair | null {
 async function refuseUnproven(run: Run, { old, control }: Pair): Promise<void> {
   run.pair = null
   if (control.outcome !== 'accepted') {
-    throw new RekeyError('target_unreachable', `The control login with the new value is ${control.outcome} (${control.code}), so nothing is proven.`, {
-      hint: 'The new value is stored and current. Look at the system; the proof is tried again by itself, or run: rekey rotation retry',
-    })
+    throw new RekeyError(
+      'target_unreachable',
+      `The control login with the new value is ${control.outcome} (${control.code}), so nothing is proven.`,
+      {
+        hint: 'The new value is stored and current. Look at the system; the proof is tried again by itself, or run: rekey rotation retry',
+      },
+    )
   }
   if (old.outcome === 'accepted') {
     // Retired, yet alive: a delay of the system, or somebody put it back. Taking it away twice is harmless.
     const keep = run.plan.otherAccount ? null : run.fresh().secret
     if (!run.plan.oldDiesAtInstall) {
-      await run.target.retire(run.ctx, { strategy: run.work.credential.strategy, account: run.work.old.account, old: run.valueOf(run.work.old), keep })
+      await run.target.retire(run.ctx, {
+        strategy: run.work.credential.strategy,
+        account: run.work.old.account,
+        old: run.valueOf(run.work.old),
+        keep,
+      })
     }
     throw new RekeyError('target_unreachable', 'The old value is still accepted.', { hint: 'It stays on record until it is refused.' })
   }

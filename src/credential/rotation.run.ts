@@ -4,7 +4,7 @@ import { type Ctx, type Json, LIMITS, RekeyError, type Secret } from '../kernel/
 import type { Keyring } from '../keys/index.ts'
 import { open } from '../seal/index.ts'
 import type { Batcher, Store } from '../store/index.ts'
-import { ENDS, isPath, type State, STRATEGIES, type StrategyPlan } from './rotation.model.ts'
+import { ENDS, isPath, STRATEGIES, type State, type StrategyPlan } from './rotation.model.ts'
 import type { Commit, Progress, VersionChange, Work, WorkVersion } from './rotation.store.ts'
 import { dataKeyBound, type Targets, versionBound } from './targets.ts'
 
@@ -77,7 +77,7 @@ export class Run {
   #reschedule = false
   readonly #secrets = new Map<string, Secret>()
 
-  private constructor(parts: RotationParts, ctx: Ctx, work: Work, target: Target, dataKey: Secret) {
+  private constructor(parts: RotationParts, ctx: Ctx, work: Work, target: Target, dataKey: Secret, startedMs: number) {
     this.parts = parts
     this.ctx = ctx
     this.work = work
@@ -86,13 +86,14 @@ export class Run {
     this.dataKey = dataKey
     this.resumed = work.progress.attempt_step !== null
     this.#from = work.progress.state
-    this.#startedMs = ctx.clock.monotonicMs()
+    this.#startedMs = startedMs
   }
 
   static async begin(parts: RotationParts, ctx: Ctx, work: Work): Promise<Run> {
+    const startedMs = ctx.clock.monotonicMs()
     const { id, kekId, wrappedKey } = work.credential
     const dataKey = await parts.keyring.unwrap(parts.store, kekId, wrappedKey, dataKeyBound(id))
-    return new Run(parts, ctx, work, await parts.targets.of(parts.store, work.system, work.root), dataKey)
+    return new Run(parts, ctx, work, await parts.targets.of(parts.store, work.system, work.root), dataKey, startedMs)
   }
 
   get progress(): Progress {
@@ -103,8 +104,12 @@ export class Run {
     return this.work.progress.state
   }
 
+  /**
+   * The database's time. Every process that works on a rotation reads and writes it, so waiting (grace, patience with consumers) is
+   * measured by one clock, and a jump of this machine's wall clock moves nothing.
+   */
   now(): Date {
-    return this.ctx.clock.now()
+    return new Date(this.work.loadedAt.getTime() + this.ctx.clock.monotonicMs() - this.#startedMs)
   }
 
   /**
@@ -116,7 +121,10 @@ export class Run {
     if (!work.credential.isRoot || work.fresh?.sealed == null) return
     const fresh = { id: work.fresh.id, sealed: work.fresh.sealed }
     const others = work.root.versions.filter((version) => version.id !== fresh.id)
-    await this.parts.targets.renew(this.parts.store, work.system, { ...work.root, versions: first === 'new' ? [fresh, ...others] : [...others, fresh] })
+    await this.parts.targets.renew(this.parts.store, work.system, {
+      ...work.root,
+      versions: first === 'new' ? [fresh, ...others] : [...others, fresh],
+    })
   }
 
   /** The value of a version, or null if it is unknown or shredded. */

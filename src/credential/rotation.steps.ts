@@ -115,7 +115,11 @@ async function verify(run: Run): Promise<StepResult> {
   run.progress.verified_at = run.now()
   run.progress.tries = 0
   // The old value stays current for never an instant more than the system itself says.
-  run.change({ id: run.work.old.id, state: 'previous', ...(run.plan.oldDiesAtInstall ? { revoked_at: run.progress.installed_at ?? run.now() } : {}) })
+  run.change({
+    id: run.work.old.id,
+    state: 'previous',
+    ...(run.plan.oldDiesAtInstall ? { revoked_at: run.progress.installed_at ?? run.now() } : {}),
+  })
   run.change({ id: version.id, state: 'current', last_probe: { outcome: probe.outcome, code: probe.code, at: probe.at.toISOString() } })
   run.move('verified', { probe: probeData(probe) })
   return 'go'
@@ -126,7 +130,9 @@ async function activate(run: Run): Promise<StepResult> {
   const { work, progress } = run
   const required = work.consumers.filter((consumer) => consumer.activation !== 'none')
   const seen = work.override ? [] : await seenConsumers(run)
-  const missing = work.override ? [] : required.map((consumer) => consumer.name).filter((name) => !seen.some((one) => one.consumer === name))
+  const missing = work.override
+    ? []
+    : required.map((consumer) => consumer.name).filter((name) => !seen.some((one) => one.consumer === name))
   if (missing.length > 0) return waitForConsumers(run, missing)
   progress.activated_at = run.now()
   progress.tries = 0

@@ -48,6 +48,8 @@ export interface Progress {
 /** One claimed rotation with everything its steps need. */
 export interface Work {
   readonly id: string
+  /** Of the database's clock. */
+  readonly loadedAt: Date
   readonly epoch: number
   readonly batch: string
   readonly reason: string
@@ -108,7 +110,7 @@ export async function claim(sql: Sql, room: number, leaseMs: number, by: string)
 }
 
 const WORK = `
-  select r.id, r.lease_epoch as epoch, r.batch_id as batch, r.reason, r.old_account, r.new_account, r.grace_seconds, r.activation_override,
+  select r.id, statement_timestamp() as loaded_at, r.lease_epoch as epoch, r.batch_id as batch, r.reason, r.old_account, r.new_account, r.grace_seconds, r.activation_override,
          ${PROGRESS_NAMES.map((name) => `r.${name}`).join(', ')},
          c.id as credential_id, c.name as credential_name, c.is_root, c.strategy, c.kek_id, c.wrapped_key,
          s.id as system_id, s.name as system_name, s.connector, s.host, s.port, s.database, s.tls, s.ca, s.root_account, s.concurrent,
@@ -136,6 +138,7 @@ export async function loadWork(sql: Sql, ids: readonly string[]): Promise<Work[]
 
 interface WorkRow extends Progress {
   id: string
+  loaded_at: Date
   epoch: number
   batch: string
   reason: string
@@ -180,6 +183,7 @@ function workOf(row: WorkRow): Work {
   const progress = Object.fromEntries(PROGRESS_NAMES.map((name) => [name, row[name as keyof Progress]])) as unknown as Progress
   return {
     id: row.id,
+    loadedAt: row.loaded_at,
     epoch: row.epoch,
     batch: row.batch,
     reason: row.reason,
@@ -302,13 +306,18 @@ export async function commitMoves(sql: Sql, moves: readonly SealedMove[]): Promi
 
 /** Who holds claims now. */
 export async function leaseHolders(sql: Sql): Promise<string[]> {
-  const rows = await sql.query<{ lease_by: string }>('select distinct lease_by from rotation where lease_until > now() and lease_by is not null')
+  const rows = await sql.query<{ lease_by: string }>(
+    'select distinct lease_by from rotation where lease_until > now() and lease_by is not null',
+  )
   return rows.map((row) => row.lease_by)
 }
 
 /** Frees the claims of processes that are known to be dead. */
 export async function freeLeases(sql: Sql, holders: readonly string[]): Promise<void> {
-  await sql.query('update rotation set lease_until = null, lease_epoch = lease_epoch + 1 where lease_by = any($1::text[]) and lease_until > now()', [holders])
+  await sql.query(
+    'update rotation set lease_until = null, lease_epoch = lease_epoch + 1 where lease_by = any($1::text[]) and lease_until > now()',
+    [holders],
+  )
 }
 
 /**

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { freshDatabase, type TestDatabase } from '../../test/lab/database.ts'
 import type { Address, Connector, Strategy } from '../connectors/contract.ts'
 import { connectorFor } from '../connectors/registry.ts'
-import { type Clock, type Ctx, type Log, makeCtx, newId, Secret, silentLog, sleep } from '../kernel/index.ts'
+import { type Clock, type Ctx, type Log, makeCtx, newId, type Secret, silentLog, sleep } from '../kernel/index.ts'
 import { fileKeks, fingerprintKey, installationSecret, Keyring } from '../keys/index.ts'
 import { allow, type Principal } from '../policy/index.ts'
 import { fingerprint, seal } from '../seal/index.ts'
@@ -85,11 +85,28 @@ export class Engine {
     return worker
   }
 
-  async addSystem(name: string, connector: string, address: Address, root: { account: string; secret: Secret }, concurrent = 8): Promise<string> {
+  async addSystem(
+    name: string,
+    connector: string,
+    address: Address,
+    root: { account: string; secret: Secret },
+    concurrent = 8,
+  ): Promise<string> {
     const id = newId()
     await this.db.store.query(
       'insert into system (id, name, connector, host, port, database, tls, ca, root_account, concurrent) values ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10)',
-      [id, name, connector, address.host, address.port, address.database ?? null, address.tls, address.ca ?? null, root.account, concurrent],
+      [
+        id,
+        name,
+        connector,
+        address.host,
+        address.port,
+        address.database ?? null,
+        address.tls,
+        address.ca ?? null,
+        root.account,
+        concurrent,
+      ],
     )
     const strategy = this.parts.targets.connectorFor(connector).describe().rootStrategy
     await this.addCredential(id, { name: `root@${name}`, strategy, accounts: [root.account], current: root.secret, isRoot: true })
@@ -103,22 +120,34 @@ export class Engine {
     let identity: string | null = null
     if (!spec.isRoot) {
       identity = newId()
-      await store.query("insert into identity (id, name, kind, owner, purpose, environment) values ($1, $2, 'workload', 'team', 'test', 'test')", [identity, `id-${id}`])
+      await store.query(
+        "insert into identity (id, name, kind, owner, purpose, environment) values ($1, $2, 'workload', 'team', 'test', 'test')",
+        [identity, `id-${id}`],
+      )
     }
     await store.query(
       'insert into credential (id, name, system_id, identity_id, is_root, strategy, accounts, every_seconds, grace_seconds, kek_id, wrapped_key, next_rotation_at) values ($1,$2,$3,$4,$5,$6,$7,$8::bigint,$9,$10,$11, now() + make_interval(secs => $8::bigint))',
-      [id, spec.name, systemId, identity, spec.isRoot === true, spec.strategy, spec.accounts, spec.everySeconds ?? null, spec.graceSeconds ?? 0, key.kekId, key.wrapped],
+      [
+        id,
+        spec.name,
+        systemId,
+        identity,
+        spec.isRoot === true,
+        spec.strategy,
+        spec.accounts,
+        spec.everySeconds ?? null,
+        spec.graceSeconds ?? 0,
+        key.kekId,
+        key.wrapped,
+      ],
     )
     const version = newId()
     const sealed = spec.current === null ? null : seal(key.key, spec.current, versionBound(id, version))
     const print = spec.current === null ? null : fingerprint(this.parts.fingerprintKey, spec.current)
-    await store.query("insert into version (id, credential_id, number, account, state, sealed, fingerprint) values ($1,$2,1,$3,'current',$4,$5)", [
-      version,
-      id,
-      spec.accounts[0],
-      sealed,
-      print,
-    ])
+    await store.query(
+      "insert into version (id, credential_id, number, account, state, sealed, fingerprint) values ($1,$2,1,$3,'current',$4,$5)",
+      [version, id, spec.accounts[0], sealed, print],
+    )
     for (const consumer of spec.consumers ?? []) {
       await store.query('insert into consumer (id, credential_id, name, file_path, file_key, activation) values ($1,$2,$3,$4,$5,$6)', [
         newId(),

@@ -1,11 +1,11 @@
 import { sealEvents } from '../evidence/index.ts'
 import { type Ctx, isCode, LIMITS, makeCtx, messageOf, newId, RekeyError, sleep } from '../kernel/index.ts'
 import { Batcher, type Store } from '../store/index.ts'
+import { freeDead, thisProcess } from './leases.ts'
 import { startDue } from './rotation.actions.ts'
 import { backoffMs, ENDS, MAX_TRIES, type State } from './rotation.model.ts'
-import { LostClaim, type Move, Run, type RotationParts } from './rotation.run.ts'
+import { LostClaim, type Move, type RotationParts, Run } from './rotation.run.ts'
 import { STEPS } from './rotation.steps.ts'
-import { freeDead, thisProcess } from './leases.ts'
 import { claim, commitMoves, freeStrays, loadWork, type Work } from './rotation.store.ts'
 import { shredDue } from './shred.ts'
 import { NUDGE } from './worker.channel.ts'
@@ -66,8 +66,12 @@ async function recordPatiently(parts: RotationParts, ctx: Ctx, run: Run | undefi
 /** Another try after a pause, or `blocked` with the reason and what to do. What was observed before the fault is kept. */
 async function recordFault(parts: RotationParts, ctx: Ctx, run: Run | undefined, work: Work, error: unknown): Promise<void> {
   if (error instanceof LostClaim) throw error
-  const fault = error instanceof RekeyError ? error : new RekeyError('internal', 'Rekey failed in a step of this rotation.', { cause: error })
-  ctx.log.warn({ rotation: work.id, credential: work.credential.name, code: fault.code, error: fault.message, detail: fault.detail ?? stackOf(fault) }, 'a step failed')
+  const fault =
+    error instanceof RekeyError ? error : new RekeyError('internal', 'Rekey failed in a step of this rotation.', { cause: error })
+  ctx.log.warn(
+    { rotation: work.id, credential: work.credential.name, code: fault.code, error: fault.message, detail: fault.detail ?? stackOf(fault) },
+    'a step failed',
+  )
   if (run === undefined) return
   const { progress } = run
   // It had ended, or was blocked, and only the commit failed: once more, and not another try of a step that is done.
@@ -81,14 +85,20 @@ async function recordFault(parts: RotationParts, ctx: Ctx, run: Run | undefined,
   }
   progress.blocked_from = run.state as State
   progress.blocked_at = run.now()
-  run.move('blocked', { from: progress.blocked_from, reason: fault.message, code: fault.code, tries: progress.tries, hint: fault.hint ?? null })
+  run.move('blocked', {
+    from: progress.blocked_from,
+    reason: fault.message,
+    code: fault.code,
+    tries: progress.tries,
+    hint: fault.hint ?? null,
+  })
   await run.commit({ dueMs: null })
 }
 
 function isHopeless(fault: RekeyError): boolean {
-  return (['target_not_authorised', 'target_conflict', 'target_unsupported', 'target_refused_by_policy', 'conflict', 'internal'] as const).some((code) =>
-    isCode(fault, code),
-  )
+  return (
+    ['target_not_authorised', 'target_conflict', 'target_unsupported', 'target_refused_by_policy', 'conflict', 'internal'] as const
+  ).some((code) => isCode(fault, code))
 }
 
 function stackOf(fault: RekeyError): string | undefined {
@@ -150,7 +160,10 @@ export class Worker {
         }
         await this.#claimAndRun()
       } catch (error) {
-        this.#ctx.log.warn({ error: messageOf(error), detail: error instanceof RekeyError ? error.detail : undefined }, 'the worker cannot look for work, trying again')
+        this.#ctx.log.warn(
+          { error: messageOf(error), detail: error instanceof RekeyError ? error.detail : undefined },
+          'the worker cannot look for work, trying again',
+        )
       }
       if (!this.#woken) await this.#pause()
     }

@@ -9,6 +9,7 @@ export { type BundleVerdict, type LogVerdict, verifyBundle } from './bundle.veri
 export { canonicalJson, parseCanonicalJson } from './canonical.ts'
 export { type Checkpoint, openCheckpoint } from './checkpoint.ts'
 export { EVENT_MAX_BYTES, type EventBody, type EvidenceEvent, LOGS, type LogName } from './event.ts'
+export { type LogFigures, logFigures } from './figures.ts'
 export { fsck } from './fsck.ts'
 export { type Hash, verifyConsistency, verifyInclusion } from './merkle.ts'
 export { formatVerifierKey, newSigningSeed, parseVerifierKey, type Signer, signerFromSeed, type VerifierKey } from './note.ts'

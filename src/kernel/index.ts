@@ -1,6 +1,6 @@
 export { type Clock, sleep, systemClock } from './clock.ts'
 export { type Ctx, type Log, makeCtx, silentLog } from './ctx.ts'
-export { type ErrorCode, type ErrorExtra, ERRORS, isCode, messageOf, RekeyError } from './errors.ts'
+export { ERRORS, type ErrorCode, type ErrorExtra, isCode, messageOf, RekeyError } from './errors.ts'
 export { isId, newId } from './ids.ts'
 export type { Json } from './json.ts'
 export { LIMITS } from './limits.ts'

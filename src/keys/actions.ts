@@ -10,7 +10,12 @@ import * as rows from './store.ts'
 const BATCH = 200
 
 /** How another area re-wraps its own rows: takes up to `limit` that `kekId` wraps, writes them back, resolves with how many. */
-export type Rewrap = (tx: Tx, kekId: string, limit: number, again: (wrapped: Uint8Array, bound: string) => Promise<DataKey>) => Promise<number>
+export type Rewrap = (
+  tx: Tx,
+  kekId: string,
+  limit: number,
+  again: (wrapped: Uint8Array, bound: string) => Promise<DataKey>,
+) => Promise<number>
 
 function installationBound(name: string): string {
   return `installation ${name}`
@@ -78,10 +83,17 @@ async function rewrapped(tx: Tx, keyring: Keyring, kek: Kek, wrapped: Uint8Array
 }
 
 /** Only when nothing is wrapped by it any more; rows written meanwhile by a process that had not noticed are caught by the foreign key. */
-async function finish(parts: { readonly store: Store; readonly keyring: Keyring }, ctx: Ctx, kek: Kek, rewrappedKeys: number): Promise<void> {
+async function finish(
+  parts: { readonly store: Store; readonly keyring: Keyring },
+  ctx: Ctx,
+  kek: Kek,
+  rewrappedKeys: number,
+): Promise<void> {
   const retired = await parts.store.inTx(async (tx) => {
     if (!(await rows.markRetired(tx, kek.id))) return false
-    await append(tx, ctx, [{ log: 'credential', type: 'kek.rotated', subject: kek.id, data: { rewrappedKeys, to: parts.keyring.activeId } }])
+    await append(tx, ctx, [
+      { log: 'credential', type: 'kek.rotated', subject: kek.id, data: { rewrappedKeys, to: parts.keyring.activeId } },
+    ])
     return true
   })
   if (retired) await parts.keyring.destroy(kek)

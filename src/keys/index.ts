@@ -1,4 +1,4 @@
-export { installationSecret, rotateKek, type Rewrap } from './actions.ts'
+export { installationSecret, type Rewrap, rotateKek } from './actions.ts'
 export { type DataKey, fingerprintKey, Keyring } from './keyring.ts'
 export type { Kek, KekKind } from './model.ts'
 export { fileKeks, type KekSource, passphraseKeks } from './source.ts'

@@ -92,7 +92,12 @@ test('rotating the key-encryption key re-wraps everything, destroys the old file
     const { store, keyring: ring } = engine.parts
     const secret = Secret.fromText('root')
     const system = await engine.addSystem('s', 'postgres', { host: '127.0.0.1', port: 1, tls: 'off' }, { account: 'root', secret })
-    const spec = (name: string): CredentialSpec => ({ name, strategy: 'in-place', accounts: [name], current: Secret.fromText(`value of ${name}`) })
+    const spec = (name: string): CredentialSpec => ({
+      name,
+      strategy: 'in-place',
+      accounts: [name],
+      current: Secret.fromText(`value of ${name}`),
+    })
     for (let i = 0; i < 30; i++) await engine.addCredential(system, spec(`c${i}`))
     const before = ring.activeId
     const seed = await installationSecret(store, ring, 'some seed')
@@ -109,7 +114,9 @@ test('rotating the key-encryption key re-wraps everything, destroys the old file
     expect((await listKeks(store)).map((kek) => kek.state)).toEqual(['retired', 'active'])
     expect(readdirSync(join(engine.folder, 'kek'))).toEqual([`${again.activeId}.key`])
     expect(again.activeId).not.toBe(before)
-    const rows = await store.query<{ id: string; kek_id: string; wrapped_key: Uint8Array }>('select id, kek_id, wrapped_key from credential')
+    const rows = await store.query<{ id: string; kek_id: string; wrapped_key: Uint8Array }>(
+      'select id, kek_id, wrapped_key from credential',
+    )
     expect(new Set(rows.map((row) => row.kek_id))).toEqual(new Set([again.activeId]))
     for (const row of rows) await again.unwrap(store, row.kek_id, row.wrapped_key, `credential ${row.id} data key`)
     expect((await installationSecret(store, again, 'some seed')).equals(seed)).toBe(true)

@@ -1,4 +1,16 @@
-import { chmodSync, closeSync, existsSync, fsyncSync, linkSync, mkdirSync, openSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs'
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  fsyncSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { RekeyError, Secret } from '../kernel/index.ts'
 import { fingerprint, keyFromPassphrase, newKey, newPassphraseCost } from '../seal/index.ts'
@@ -62,9 +74,12 @@ function writeWhole(path: string, text: string): void {
 }
 
 function readKey(path: string): Secret {
-  if (!existsSync(path)) throw new RekeyError('kek_unavailable', `The key file is missing: ${path}`, { hint: 'Put it back from your backup.' })
+  if (!existsSync(path))
+    throw new RekeyError('kek_unavailable', `The key file is missing: ${path}`, { hint: 'Put it back from your backup.' })
   if ((statSync(path).mode & 0o077) !== 0) {
-    throw new RekeyError('kek_unavailable', `The key file can be read by others: ${path}`, { hint: `Run chmod 600 ${path}, and think about who read it.` })
+    throw new RekeyError('kek_unavailable', `The key file can be read by others: ${path}`, {
+      hint: `Run chmod 600 ${path}, and think about who read it.`,
+    })
   }
   const text = readFileSync(path, 'utf8').trim()
   if (!/^[0-9a-f]{64}$/.test(text)) throw new RekeyError('kek_unavailable', `The key file is damaged: ${path}`)
@@ -92,7 +107,9 @@ export function passphraseKeks(read: () => readonly Secret[]): KekSource {
         const key = await keyFromPassphrase(passphrase, cost)
         if (checkOf(key, kek.id) === kek.params.check) return key
       }
-      throw new RekeyError('kek_unavailable', 'The passphrase is not the right one.', { hint: 'Check the file that REKEY_PASSPHRASE_FILE names.' })
+      throw new RekeyError('kek_unavailable', 'The passphrase is not the right one.', {
+        hint: 'Check the file that REKEY_PASSPHRASE_FILE names.',
+      })
     },
     async destroy() {},
   }

@@ -27,7 +27,12 @@ export async function list(sql: Sql): Promise<(Kek & { created_at: Date })[]> {
 }
 
 export async function insert(tx: Tx, kek: Kek): Promise<void> {
-  await tx.query('insert into kek (id, kind, params, state) values ($1, $2, $3, $4)', [kek.id, kek.kind, JSON.stringify(kek.params), kek.state])
+  await tx.query('insert into kek (id, kind, params, state) values ($1, $2, $3, $4)', [
+    kek.id,
+    kek.kind,
+    JSON.stringify(kek.params),
+    kek.state,
+  ])
 }
 
 export async function retireActive(tx: Tx): Promise<void> {
@@ -46,7 +51,9 @@ export async function isActiveForShare(tx: Tx, id: string): Promise<boolean> {
 
 /** A named key of the installation itself (evidence signing seed, fingerprint key), wrapped. */
 export async function installationKey(sql: Sql, name: string): Promise<{ kek_id: string; wrapped: Uint8Array } | null> {
-  const [row] = await sql.query<{ kek_id: string; wrapped: Uint8Array }>('select kek_id, wrapped from installation_key where name = $1', [name])
+  const [row] = await sql.query<{ kek_id: string; wrapped: Uint8Array }>('select kek_id, wrapped from installation_key where name = $1', [
+    name,
+  ])
   return row ?? null
 }
 

@@ -1,4 +1,16 @@
-import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, realpathSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { createRequire } from 'node:module'
 import { userInfo } from 'node:os'
 import { basename, dirname, join, resolve } from 'node:path'
@@ -37,6 +49,13 @@ export function ownName(path?: string): string {
   return hash.toString(36)
 }
 
+/** Makes a folder that the account may pass through, whatever the umask; one that exists keeps the mode that its owner gave it. */
+export function passableFolder(path: string, account: Account | null): void {
+  const made = mkdirSync(path, { recursive: true, mode: 0o700 })
+  if (made === undefined || account === null) return
+  for (let folder = resolve(path); folder.length >= made.length; folder = dirname(folder)) chmodSync(folder, 0o711)
+}
+
 /** True if `account` may pass through every folder above `path`. */
 function canReach(path: string, account: Account): boolean {
   for (let folder = resolve(path); ; folder = dirname(folder)) {
@@ -51,7 +70,12 @@ function canReach(path: string, account: Account): boolean {
 export function reachablePlace(dataFolder: string, account: Account | null): string {
   const data = realpathSync(dataFolder)
   if (account === null || canReach(data, account)) return data
-  const home = join(SYSTEM_HOME, `${basename(data).replace(/[^A-Za-z0-9.-]/g, '_').replace(/^\./, '')}-${ownName(data)}`)
+  const home = join(
+    SYSTEM_HOME,
+    `${basename(data)
+      .replace(/[^A-Za-z0-9.-]/g, '_')
+      .replace(/^\./, '')}-${ownName(data)}`,
+  )
   makeSystemHome()
   writeFileSync(join(data, 'database-is-in.txt'), `${home}\n`, { mode: 0o600 })
   return home

@@ -62,7 +62,11 @@ test('it listens on a Unix socket in a 0700 folder and on no TCP port, as an unp
   expect(statSync(socket).mode & 0o777).toBe(0o700)
   expect(await ask(database, "select current_setting('listen_addresses') as v")).toBe('')
   expect(await ask(database, "select current_setting('fsync') as v")).toBe('on')
-  const sockets = execFileSync('sh', ['-c', `ls -l /proc/${database.pid}/fd 2>/dev/null | grep -o 'socket:\\[[0-9]*\\]' | tr -dc '0-9\\n'`], { encoding: 'utf8' })
+  const sockets = execFileSync(
+    'sh',
+    ['-c', `ls -l /proc/${database.pid}/fd 2>/dev/null | grep -o 'socket:\\[[0-9]*\\]' | tr -dc '0-9\\n'`],
+    { encoding: 'utf8' },
+  )
   const tcp = readFileSync('/proc/net/tcp', 'utf8') + readFileSync('/proc/net/tcp6', 'utf8')
   for (const inode of sockets.split('\n').filter(Boolean)) expect(tcp).not.toContain(` ${inode} `)
   const owner = statSync(`/proc/${database.pid}`).uid

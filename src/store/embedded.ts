@@ -1,9 +1,21 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { chmodSync, chownSync, closeSync, existsSync, mkdirSync, openSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import pg from 'pg'
 import { type Ctx, messageOf, RekeyError, sleep } from '../kernel/index.ts'
-import { type Account, databaseAccount, ownName, reachablePlace, reachablePrograms } from './embedded.places.ts'
+import { type Account, databaseAccount, ownName, passableFolder, reachablePlace, reachablePrograms } from './embedded.places.ts'
 
 const OWNER_LOCK = 7_395_002
 const START_TIMEOUT_MS = 30_000
@@ -39,14 +51,14 @@ export async function startEmbedded(ctx: Ctx, dataFolder: string): Promise<Embed
   const running = await attach(ctx, places, connection)
   const pid = running ?? (await startServer(ctx, places, connection))
   await makeDatabase(connection)
-  return hold(places, connection, pid)
+  return hold(connection, pid)
 }
 
 async function findPlaces(dataFolder: string): Promise<Places> {
   const account = databaseAccount()
-  mkdirSync(dataFolder, { recursive: true, mode: account ? 0o711 : 0o700 })
+  passableFolder(dataFolder, account)
   const home = reachablePlace(dataFolder, account)
-  mkdirSync(home, { recursive: true, mode: account ? 0o711 : 0o700 })
+  passableFolder(home, account)
   const socket = ownFolder(socketFolder(home), account)
   return { cluster: join(home, 'postgres'), socket, log: join(home, 'postgres.log'), programs: await reachablePrograms(account), account }
 }
@@ -93,12 +105,19 @@ async function makeCluster(places: Places): Promise<void> {
 function runProgram(places: Places, program: string, args: string[]): Promise<void> {
   return new Promise((resolve, reject) => {
     const identity = places.account ? { uid: places.account.uid, gid: places.account.gid } : {}
-    const child = spawn(join(places.programs, 'bin', program), args, { ...identity, cwd: places.cluster, env: {}, stdio: ['ignore', 'ignore', 'pipe'] })
+    const child = spawn(join(places.programs, 'bin', program), args, {
+      ...identity,
+      cwd: places.cluster,
+      env: {},
+      stdio: ['ignore', 'ignore', 'pipe'],
+    })
     let errors = ''
     child.stderr.on('data', (chunk: Buffer) => {
       errors = (errors + chunk.toString()).slice(-2000)
     })
-    child.on('error', (error) => reject(new RekeyError('unavailable', `${program} cannot be run.`, { detail: messageOf(error), cause: error })))
+    child.on('error', (error) =>
+      reject(new RekeyError('unavailable', `${program} cannot be run.`, { detail: messageOf(error), cause: error })),
+    )
     child.on('close', (code) => (code === 0 ? resolve() : reject(new RekeyError('unavailable', `${program} failed.`, { detail: errors }))))
   })
 }
@@ -148,11 +167,37 @@ async function attach(ctx: Ctx, places: Places, connection: pg.ClientConfig): Pr
     }
     await sleep(100, ctx.signal)
   }
-  await endServer(ctx, places, pid)
+  await endServer(ctx, pid)
   return null
 }
 
+/**
+ * A killed server leaves children that need a moment to notice, and, where nobody collects dead processes (a container's first
+ * process may not), a pid that still seems taken: PostgreSQL then refuses to start for good. So: wait until no process works in the
+ * cluster any more, and only then take away the lock files of a server that is dead.
+ */
 async function startServer(ctx: Ctx, places: Places, connection: pg.ClientConfig): Promise<number> {
+  const until = ctx.clock.monotonicMs() + 10_000
+  while (worksIn(places.cluster) && ctx.clock.monotonicMs() < until) await sleep(20, ctx.signal)
+  if (!worksIn(places.cluster)) {
+    const left = [join(places.cluster, 'postmaster.pid'), join(places.socket, '.s.PGSQL.5432.lock'), join(places.socket, '.s.PGSQL.5432')]
+    for (const file of left) rmSync(file, { force: true })
+  }
+  return startOnce(ctx, places, connection)
+}
+
+/** True if any living process has the cluster as its working folder, as every process of a PostgreSQL server has. */
+function worksIn(cluster: string): boolean {
+  return readdirSync('/proc').some((pid) => {
+    try {
+      return /^\d+$/.test(pid) && readlinkSync(`/proc/${pid}/cwd`) === cluster && isAlive(Number(pid))
+    } catch {
+      return false
+    }
+  })
+}
+
+async function startOnce(ctx: Ctx, places: Places, connection: pg.ClientConfig): Promise<number> {
   const log = openSync(places.log, 'a', 0o600)
   const identity = places.account ? { uid: places.account.uid, gid: places.account.gid } : {}
   // Its own process group: Ctrl-C reaches Rekey, which finishes its work and then stops the database.
@@ -201,7 +246,7 @@ async function makeDatabase(connection: pg.ClientConfig): Promise<void> {
 }
 
 /** Ownership is a session lock in the database itself: it cannot outlive its process, and an orphaned server has no owner. */
-async function hold(places: Places, connection: pg.ClientConfig, pid: number): Promise<EmbeddedDatabase> {
+async function hold(connection: pg.ClientConfig, pid: number): Promise<EmbeddedDatabase> {
   const holder = new pg.Client({ ...connection, database: 'postgres', application_name: 'rekey-owner' })
   holder.on('error', () => undefined)
   await holder.connect()
@@ -212,7 +257,7 @@ async function hold(places: Places, connection: pg.ClientConfig, pid: number): P
   const stop = async () => {
     if (!owner) return
     await holder.end().catch(() => undefined)
-    await endServer(null, places, pid)
+    await endServer(null, pid)
   }
   return {
     connection,
@@ -226,7 +271,7 @@ async function hold(places: Places, connection: pg.ClientConfig, pid: number): P
 }
 
 /** Fast shutdown (SIGINT: sessions are ended, everything is written), and only if that hangs an immediate one (SIGQUIT). */
-async function endServer(ctx: Ctx | null, places: Places, pid: number): Promise<void> {
+async function endServer(ctx: Ctx | null, pid: number): Promise<void> {
   for (const [signal, patienceMs] of [
     ['SIGINT', STOP_TIMEOUT_MS],
     ['SIGQUIT', 5_000],

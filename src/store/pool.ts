@@ -12,7 +12,8 @@ const parsers = {
   }) as typeof types.getTypeParser,
 }
 
-const PLANNER = '-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c enable_bitmapscan=off -c jit=off'
+const PLANNER =
+  '-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c enable_bitmapscan=off -c jit=off'
 
 export interface StoreOptions {
   /** How to reach the server; see `src/store/connection.ts`. */

@@ -38,7 +38,9 @@ test('a notice reaches a listener, also after its connection was killed', async 
   const stop = await db.store.listen('nudge', (payload) => seen.push(payload))
   await db.store.query("select pg_notify('nudge', 'one')")
   await expect.poll(() => seen).toContain('one')
-  await db.store.query("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'rekey-listen' and datname = current_database()")
+  await db.store.query(
+    "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'rekey-listen' and datname = current_database()",
+  )
   await expect.poll(() => seen).toContain('')
   await db.store.query("select pg_notify('nudge', 'two')")
   await expect.poll(() => seen).toContain('two')

@@ -39,7 +39,12 @@ function newCases(activation: 'none' | 'report', some: readonly Way[] = ways): P
 const RECORDS_RETIRING = ['before_commit:retiring', 'after_commit:retiring']
 
 /** Kills a worker when all rotations have come to the place, looks, lets another finish, and looks again. */
-async function killedAt(where: string, cases: readonly Case[], rotations: readonly string[], end: 'proven_dead' | 'undone'): Promise<string[]> {
+async function killedAt(
+  where: string,
+  cases: readonly Case[],
+  rotations: readonly string[],
+  end: 'proven_dead' | 'undone',
+): Promise<string[]> {
   const first = await Child.start(engine, { where, rotations })
   await first.sprung()
   const during = await Promise.all(cases.map((one) => faultsDuring(engine, one).catch((error: unknown) => [String(error)])))
@@ -48,7 +53,10 @@ async function killedAt(where: string, cases: readonly Case[], rotations: readon
   await second.stop()
   const found = cases.map((one, index) => {
     const check = faultsAfter(engine, one, rotations[index] ?? '', end)
-    return tally.count(wayName(one.way), check.then((after) => [...(during[index] ?? []), ...after]))
+    return tally.count(
+      wayName(one.way),
+      check.then((after) => [...(during[index] ?? []), ...after]),
+    )
   })
   return (await Promise.all(found)).flat()
 }

@@ -1,13 +1,10 @@
 /** Rekey's own database goes away in the middle: restarted, and its connections killed so that nobody knows whether a commit happened. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Engine } from '../../src/credential/testing.ts'
-import { silentLog, sleep, systemClock } from '../../src/kernel/index.ts'
-import { migrate, openStore } from '../../src/store/index.ts'
-import { SCHEMA_FOLDER, type TestDatabase } from '../lab/database.ts'
-import { type LabPostgres, startPostgres } from '../lab/postgres.ts'
-import { type Proxy, startProxy } from '../lab/proxy.ts'
+import { sleep, systemClock } from '../../src/kernel/index.ts'
+import { type OwnDatabase, startOwnDatabase } from './kit.database.ts'
 import { Hooks } from './kit.hooks.ts'
-import { type Case, ended, faultsAfter, makeCase, rotate, Tally } from './kit.ts'
+import { type Case, endedInTheEnd, faultsAfter, makeCase, rotate, Tally } from './kit.ts'
 import { availableKinds, startYards, WAYS, type Yard } from './kit.yards.ts'
 
 const KILL_FOR_MS = 3_000
@@ -17,31 +14,17 @@ const kinds = availableKinds()
 const ways = WAYS.filter((way) => kinds.includes(way.kind))
 const hooks = new Hooks()
 const tally = new Tally()
-let own: LabPostgres
-/** Between Rekey and its database. */
-let hop: Proxy
+let own: OwnDatabase
 let engine: Engine
 let yards: Yard[]
 
-async function ownDatabase(): Promise<TestDatabase> {
-  own = await startPostgres()
-  await own.query('create database rekey')
-  const { account: user, secret } = own.superuser
-  hop = await startProxy(own)
-  const connection = { host: own.host, port: hop.port, user, password: secret.revealText((text) => text), database: 'rekey' }
-  const store = openStore({ connection, max: 10, log: silentLog })
-  await migrate(store, SCHEMA_FOLDER)
-  return { store, connection, drop: () => store.close() }
-}
-
 beforeAll(async () => {
-  const db = await ownDatabase()
-  ;[engine, yards] = await Promise.all([Engine.start({ db, parts: { trap: hooks.trap } }), startYards(kinds)])
+  own = await startOwnDatabase()
+  ;[engine, yards] = await Promise.all([Engine.start({ db: own.db, parts: { trap: hooks.trap } }), startYards(kinds)])
 })
 afterAll(async () => {
   tally.print()
   await engine?.stop()
-  await hop?.stop()
   await own?.stop()
   await Promise.all((yards ?? []).map((yard) => yard.lab.stop()))
 })
@@ -62,42 +45,32 @@ async function check(group: string, cases: readonly Case[], ids: readonly string
   expect(found.flat()).toEqual([])
 }
 
-/** `finished`, patient with a database that does not answer. */
-async function endedInTheEnd(ids: readonly string[], ms: number): Promise<void> {
-  const until = systemClock.monotonicMs() + ms
-  for (;;) {
-    try {
-      await ended(engine, ids, until - systemClock.monotonicMs())
-      return
-    } catch (error) {
-      if (systemClock.monotonicMs() > until) throw error
-      await sleep(100)
-    }
-  }
-}
-
-test.each(['staged', 'after_install', 'after_files', 'before_proof'])('restarted when the first rotation is at %s', { timeout: 120_000 }, async (where) => {
-  const cases = await casesOf(1)
-  let restart: Promise<void> | undefined
-  const ids = await hooks.start(
-    () => rotate(engine, cases),
-    () => where,
-    () => {
-      restart ??= own.restart()
-    },
-  )
-  await sleep(500)
-  await endedInTheEnd(ids, 30_000)
-  await restart
-  expect(restart).toBeDefined()
-  await check('own database restarted', cases, ids)
-})
+test.each(['staged', 'after_install', 'after_files', 'before_proof'])(
+  'restarted when the first rotation is at %s',
+  { timeout: 120_000 },
+  async (where) => {
+    const cases = await casesOf(1)
+    let restart: Promise<void> | undefined
+    const ids = await hooks.start(
+      () => rotate(engine, cases),
+      () => where,
+      () => {
+        restart ??= own.server.restart()
+      },
+    )
+    await sleep(500)
+    await endedInTheEnd(engine, ids, 30_000)
+    await restart
+    expect(restart).toBeDefined()
+    await check('own database restarted', cases, ids)
+  },
+)
 
 test.each(['staged', 'retiring', 'proven_dead'])('the answer to the commit of %s is lost: what was written is found', async (state) => {
   const cases = await casesOf(1)
-  hop.cutAfterRequest(`"state":"${state}"`)
+  own.hop.cutAfterRequest(`"state":"${state}"`)
   const ids = await rotate(engine, cases)
-  await endedInTheEnd(ids, 20_000)
+  await endedInTheEnd(engine, ids, 20_000)
   await check('own commit unanswered', cases, ids)
 })
 
@@ -106,12 +79,12 @@ test('connections killed all the while: an unknown commit is neither lost nor ma
   const ids = await rotate(engine, cases)
   let killed = 0
   for (const until = systemClock.monotonicMs() + KILL_FOR_MS; systemClock.monotonicMs() < until; await sleep(KILL_EVERY_MS)) {
-    const [row] = await own.query<{ n: number }>(
+    const [row] = await own.server.query<{ n: number }>(
       "select count(pg_terminate_backend(pid))::int as n from pg_stat_activity where application_name = 'rekey' and state <> 'idle'",
     )
     killed += row?.n ?? 0
   }
   expect(killed).toBeGreaterThan(3)
-  await endedInTheEnd(ids, 40_000)
+  await endedInTheEnd(engine, ids, 40_000)
   await check('own connections killed', cases, ids)
 })

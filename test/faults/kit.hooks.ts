@@ -16,7 +16,11 @@ export class Hooks {
   }
 
   /** Starts rotations by `start`, which resolves with their ids, and sets what happens when each comes to the place. */
-  async start(start: () => Promise<string[]>, where: (index: number) => string, act: (index: number) => void | Promise<void>): Promise<string[]> {
+  async start(
+    start: () => Promise<string[]>,
+    where: (index: number) => string,
+    act: (index: number) => void | Promise<void>,
+  ): Promise<string[]> {
     const started = start()
     this.#starting = started.then((ids) => {
       for (const [index, id] of ids.entries()) this.#acts.set(`${where(index)} ${id}`, () => act(index))

@@ -5,7 +5,7 @@ import type { Address } from '../../src/connectors/contract.ts'
 import type { RotationView } from '../../src/credential/index.ts'
 import { dataKeyBound, versionBound } from '../../src/credential/targets.ts'
 import type { CredentialSpec, Engine } from '../../src/credential/testing.ts'
-import { messageOf, newId, Secret, systemClock } from '../../src/kernel/index.ts'
+import { messageOf, newId, Secret, sleep, systemClock } from '../../src/kernel/index.ts'
 import { open } from '../../src/seal/index.ts'
 import { accepts, oldSecret, type Way, wayName, type Yard } from './kit.yards.ts'
 
@@ -57,7 +57,11 @@ export async function makeCase(engine: Engine, yard: Yard, way: Way, options: Ca
   return { way, yard, name: tag, credential: await engine.addCredential(system, { ...spec, ...times }), system, path }
 }
 
-async function addConsumer(engine: Engine, name: string, consumer: { name: string; path: string; activation: string } | undefined): Promise<string> {
+async function addConsumer(
+  engine: Engine,
+  name: string,
+  consumer: { name: string; path: string; activation: string } | undefined,
+): Promise<string> {
   const [row] = await engine.db.store.query<{ id: string }>('select id from credential where name = $1', [name])
   if (row === undefined || consumer === undefined) throw new Error(`${name} is not in the inventory`)
   await engine.db.store.query('insert into consumer (id, credential_id, name, file_path, activation) values ($1, $2, $3, $4, $5)', [
@@ -175,13 +179,27 @@ export async function ended(engine: Engine, rotations: readonly string[], ms = 4
   return views
 }
 
+/** `ended`, patient with a database that does not answer. */
+export async function endedInTheEnd(engine: Engine, rotations: readonly string[], ms: number): Promise<void> {
+  const until = systemClock.monotonicMs() + ms
+  for (;;) {
+    try {
+      await ended(engine, rotations, until - systemClock.monotonicMs())
+      return
+    } catch (error) {
+      if (systemClock.monotonicMs() > until) throw error
+      await sleep(100)
+    }
+  }
+}
+
 /** Connections on the target, when they have come down to `most`; else after `ms`. */
 export async function connections(yard: Yard, most: number, ms = 5_000): Promise<number> {
   const until = systemClock.monotonicMs() + ms
   for (;;) {
     const count = await yard.lab.countConnections()
     if (count <= most || systemClock.monotonicMs() > until) return count
-    await new Promise((resolve) => setTimeout(resolve, 50))
+    await sleep(50)
   }
 }
 

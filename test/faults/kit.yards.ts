@@ -1,7 +1,8 @@
 /** Real systems for the fault tests, each with the laboratory that its connector's own suite uses. */
-import { startLab as startMariadb } from '../../src/connectors/mariadb/testing.ts'
+
 import type { ContractLab } from '../../src/connectors/contract.kit.ts'
 import type { Strategy } from '../../src/connectors/contract.ts'
+import { startLab as startMariadb } from '../../src/connectors/mariadb/testing.ts'
 import { startLab as startRedis } from '../../src/connectors/redis/testing.ts'
 import { newId, Secret } from '../../src/kernel/index.ts'
 import { sha256Hex } from '../../src/seal/index.ts'
@@ -68,7 +69,8 @@ const MAKERS: Readonly<Record<SystemKind, () => Promise<Yard>>> = {
     return {
       kind: 'redis',
       lab,
-      createRoot: async (name, secret) => void (await lab.server.command('ACL', 'SETUSER', name, 'on', `#${sha256Hex(secret)}`, '~*', '&*', '+@all')),
+      createRoot: async (name, secret) =>
+        void (await lab.server.command('ACL', 'SETUSER', name, 'on', `#${sha256Hex(secret)}`, '~*', '&*', '+@all')),
     }
   },
 }

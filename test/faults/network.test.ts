@@ -49,7 +49,13 @@ async function behindProxy(way: Way): Promise<Hop> {
 }
 
 /** Rotates each way at each place behind a proxy that does `harm` when its rotation comes there. Resolves with the rotations, all ended. */
-async function harmed(group: string, places: readonly string[], some: readonly Way[], harm: (hop: Hop) => void | Promise<void>, ms = 45_000): Promise<string[]> {
+async function harmed(
+  group: string,
+  places: readonly string[],
+  some: readonly Way[],
+  harm: (hop: Hop) => void | Promise<void>,
+  ms = 45_000,
+): Promise<string[]> {
   const plan = places.flatMap((at) => some.map((way) => ({ at, way })))
   const hops = await Promise.all(plan.map(({ way }) => behindProxy(way)))
   const cases = hops.map((hop) => hop.one)
@@ -66,7 +72,9 @@ async function harmed(group: string, places: readonly string[], some: readonly W
 }
 
 test('cut after the request of an install: what was done is found by probing', async () => {
-  const ids = await harmed('cut in the call', ['before_install'], ways, ({ one, proxy }) => proxy.cutAfterRequest(one.yard.lab.installMarker))
+  const ids = await harmed('cut in the call', ['before_install'], ways, ({ one, proxy }) =>
+    proxy.cutAfterRequest(one.yard.lab.installMarker),
+  )
   for (const id of ids) {
     const installed = (await bodiesOf(engine, id)).find((body) => body.type === 'rotation.installed')
     expect(installed?.data.afterInterruption).toMatchObject({ new: { outcome: 'accepted' } })
@@ -84,7 +92,9 @@ test('replies come later than the deadline', async () => {
   })
 })
 
-test('the target is gone for a while: what Rekey holds is accepted meanwhile, and it goes on afterwards', { timeout: DOWN_MS * 3 + 60_000 }, async () => {
+test('the target is gone for a while: what Rekey holds is accepted meanwhile, and it goes on afterwards', {
+  timeout: DOWN_MS * 3 + 60_000,
+}, async () => {
   const during: string[] = []
   const harm = async ({ one, proxy }: Hop) => {
     proxy.refuse()

@@ -63,8 +63,8 @@ async function check(group: string, cases: readonly Case[], ids: readonly string
 
 test('two workers race over 40 rotations: each ends once, and no system sees more at once than it may', async () => {
   const cases = await forty()
-  const ids = await rotate(engine, cases)
   const children = await Promise.all([Child.start(engine), Child.start(engine)])
+  const ids = await rotate(engine, cases)
   let most = 0
   const sampling = new AbortController()
   const sampled = (async () => {
@@ -83,7 +83,9 @@ test('two workers race over 40 rotations: each ends once, and no system sees mor
   await check('two workers race', cases, ids)
   expect(most).toBeGreaterThan(1)
   expect(most).toBeLessThanOrEqual(CONCURRENT)
-  const actors = await engine.db.store.query("select distinct body::jsonb->>'actor' from evidence_event where body like '%rotation.staged%'")
+  const actors = await engine.db.store.query(
+    "select distinct body::jsonb->>'actor' from evidence_event where body like '%rotation.staged%'",
+  )
   expect(actors).toHaveLength(2)
 })
 
