@@ -29,9 +29,7 @@ export function servicesOf(system: SystemName): readonly Service[] {
 
 /** Writes all files of the fleet below `folder`; those with secrets are 0600. */
 export function writeFleet(folder: string, systems: readonly System[]): Fleet {
-  const here = systems.flatMap((system) =>
-    servicesOf(system.name).map((service) => ({ system, service, secret: valueOf(system, service) })),
-  )
+  const here = systems.flatMap((system) => servicesOf(system.name).map((service) => ({ system, service, secret: inUse(system, service) })))
   for (const name of ['roots', 'current', 'consumers']) mkdirSync(join(folder, name), { mode: 0o700 })
   for (const { name, root } of systems) writeSecret(join(folder, 'roots', name), root.secret)
   for (const { service, secret } of here) writeSecret(join(folder, 'current', service.name), secret)
@@ -61,7 +59,7 @@ export function writeFleet(folder: string, systems: readonly System[]): Fleet {
   }
 }
 
-function valueOf(system: System, { name }: Service): Secret {
+function inUse(system: System, { name }: Service): Secret {
   const secret = system.secrets.get(name)
   if (secret === undefined) throw new Error(`${name} has no value.`)
   return secret

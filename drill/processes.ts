@@ -130,7 +130,8 @@ export function killDatabases(folder: string): void {
   for (const name of readdirSync(folder, { recursive: true, encoding: 'utf8' })) {
     if (!name.endsWith('/postmaster.pid')) continue
     try {
-      process.kill(Number(readFileSync(join(folder, name), 'utf8').split('\n')[0]), 'SIGKILL')
+      const pid = Number(readFileSync(join(folder, name), 'utf8').split('\n')[0])
+      if (readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(folder)) process.kill(pid, 'SIGKILL')
     } catch {
       // It has ended.
     }

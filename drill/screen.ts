@@ -23,7 +23,9 @@ export class Screen {
     this.#out = out
     this.live = out.isTTY === true && !options.plain
     this.#colors = this.live && options.colors
-    if (this.live) out.write('\u001b[?25l').on('resize', () => this.#draw())
+    if (!this.live) return
+    out.write('\u001b[?25l')
+    out.on('resize', () => this.#draw())
   }
 
   paint(text: string, ...how: readonly Paint[]): string {

@@ -124,14 +124,19 @@ async function listen(config: pg.ClientConfig, channel: string, onNotice: (paylo
     const next = new Client({ ...config, application_name: 'rekey-listen' })
     next.on('notification', (notice) => onNotice(notice.payload ?? ''))
     next.on('error', () => undefined)
+    // An attempt that fails ends too, and before its rejection is seen: only the loop below may try again then, or loops would double.
+    let attached = false
+    let ended = false
     next.on('end', () => {
-      if (!stopping.signal.aborted) void reattach()
+      ended = true
+      if (attached && !stopping.signal.aborted) void reattach()
     })
     try {
       await next.connect()
       await next.query(`listen ${pg.escapeIdentifier(channel)}`)
+      if (ended) throw new RekeyError('unavailable', 'The database does not answer.')
+      attached = true
     } catch (error) {
-      next.removeAllListeners('end')
       await next.end().catch(() => undefined)
       throw fromDatabase(error)
     }

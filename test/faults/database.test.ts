@@ -9,6 +9,7 @@ import { availableKinds, startYards, WAYS, type Yard } from './kit.yards.ts'
 
 const KILL_FOR_MS = 3_000
 const KILL_EVERY_MS = 5
+const GONE_MS = 2_500
 
 const kinds = availableKinds()
 const ways = WAYS.filter((way) => kinds.includes(way.kind))
@@ -87,4 +88,17 @@ test('connections killed all the while: an unknown commit is neither lost nor ma
   expect(killed).toBeGreaterThan(3)
   await endedInTheEnd(engine, ids, 40_000)
   await check('own connections killed', cases, ids)
+})
+
+test('gone for a while and back: one connection for notices, as before', async () => {
+  own.hop.refuse()
+  await sleep(GONE_MS)
+  own.hop.heal()
+  // The longest pause before another try is two seconds.
+  await sleep(2_500)
+  const [row] = await own.server.query<{ n: number }>(
+    "select count(*)::int as n from pg_stat_activity where application_name = 'rekey-listen'",
+  )
+  await tally.count('own database gone and back', Promise.resolve(row?.n === 1 ? [] : [`${row?.n} connections`]))
+  expect(row?.n).toBe(1)
 })

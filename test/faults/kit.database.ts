@@ -2,13 +2,13 @@ import { silentLog } from '../../src/kernel/index.ts'
 import { migrate, openStore } from '../../src/store/index.ts'
 import { SCHEMA_FOLDER, type TestDatabase } from '../lab/database.ts'
 import { type LabPostgres, startPostgres } from '../lab/postgres.ts'
-import { type Proxy, startProxy } from '../lab/proxy.ts'
+import { type Proxy as Hop, startProxy } from '../lab/proxy.ts'
 
 /** A database for Rekey on a server of its own, which may be harmed. */
 export interface OwnDatabase {
   readonly server: LabPostgres
   /** Between Rekey and the server. */
-  readonly hop: Proxy
+  readonly hop: Hop
   readonly db: TestDatabase
   stop(): Promise<void>
 }

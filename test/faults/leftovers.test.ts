@@ -4,7 +4,7 @@ import { retryRotation } from '../../src/credential/index.ts'
 import { ADMIN, Engine } from '../../src/credential/testing.ts'
 import { type Log, sleep } from '../../src/kernel/index.ts'
 import { allow } from '../../src/policy/index.ts'
-import { type Proxy, startProxy } from '../lab/proxy.ts'
+import { type Proxy as Hop, startProxy } from '../lab/proxy.ts'
 import { Child } from './child.parent.ts'
 import { type Case, connections, ended, faultsAfter, heldValues, makeCase, rotate, Tally } from './kit.ts'
 import { availableKinds, startYards, WAYS, type Way, wayName, type Yard } from './kit.yards.ts'
@@ -130,7 +130,7 @@ test.each(kinds)('%s quotes the refused statement: its text goes nowhere', async
   const refuse = REFUSALS[kind]
   if (way === undefined || refuse === undefined) throw new Error(kind)
   const { lab } = yardOf(way)
-  const proxy: Proxy = await startProxy(lab.address)
+  const proxy: Hop = await startProxy(lab.address)
   const seen = new Set<string>()
   try {
     const one = await makeCase(engine, yardOf(way), way, { address: { ...lab.address, port: proxy.port } })
