@@ -14,8 +14,7 @@ export function ms(value: number): string {
 /** One figure a line, with the machine they were measured on. */
 export function report(name: string, figures: Readonly<Record<string, string>>): void {
   const [cpu] = cpus()
-  console.log(
-    `\n${name}   (${cpus().length} × ${cpu?.model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GiB, ${platform()} ${arch()}, Node ${process.versions.node})`,
-  )
+  const machine = `${cpus().length} × ${cpu?.model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GiB, ${platform()} ${arch()}`
+  console.log(`\n${name}   (${machine}, Node ${process.versions.node})`)
   for (const [what, figure] of Object.entries(figures)) console.log(`  ${what.padEnd(52)} ${figure}`)
 }

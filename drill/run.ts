@@ -67,8 +67,7 @@ export async function buildFleet(drill: Drill): Promise<Stage> {
   const { screen, resources, options } = drill
   head(drill, '1', 'A fleet')
   const names = (Object.keys(START) as SystemName[]).filter((name) => options.only === null || name === options.only)
-  const rekeyStarting = startServer(drill)
-  const systems = await startSystems(drill, names)
+  const [rekey, systems] = await Promise.all([startServer(drill), startSystems(drill, names)])
   const missing = names.filter((name) => !systems.some((system) => system.name === name)).map((name) => PROGRAMS[name])
   for (const program of missing) screen.line(screen.paint(`  ${program} is not installed: the drill goes on without it`, 'yellow'))
   for (const system of systems) {
@@ -76,7 +75,6 @@ export async function buildFleet(drill: Drill): Promise<Stage> {
     screen.line(labelled(screen, system.name, `${PROGRAMS[system.name]} on ${system.host}:${system.port}, ${own}`))
   }
   const fleet = writeFleet(resources.folder, systems)
-  const rekey = await rekeyStarting
   screen.line(labelled(screen, 'rekey', `on ${rekey.url}, with its own PostgreSQL`))
   const [applied] = await rekey.list<{ applied: { add: number } }>('apply', '-f', fleet.fleetFile, '--yes', '--json')
   screen.line(labelled(screen, 'inventory', `${count(applied?.applied.add ?? 0)} items declared by rekey apply -f fleet.yaml`))

@@ -141,7 +141,7 @@ async function fillCatalog(
   await lab.query(`CREATE DATABASE ${DATABASE}`)
   for (const table of new Set(services.map(({ uses }) => uses))) {
     await lab.query(`CREATE TABLE ${DATABASE}.${table} (id int PRIMARY KEY, touched int NOT NULL DEFAULT 0)`)
-    await lab.query(`INSERT INTO ${DATABASE}.${table} (id) SELECT seq FROM seq_1_to_${ROWS}`)
+    await lab.query(`INSERT INTO ${DATABASE}.${table} (id) SELECT seq FROM ${DATABASE}.seq_1_to_${ROWS}`)
   }
   await create(ROOT, root)
   await lab.query(`GRANT CREATE USER, PROCESS, CONNECTION ADMIN ON *.* TO ${ROOT}@'%'`)

@@ -188,7 +188,8 @@ begin
            where r.system_id = d.system_id and r.due_at <= now() and (r.lease_until is null or r.lease_until <= now())
            order by r.due_at limit greatest(0, s.concurrent - coalesce(b.held, 0))) picked
        order by picked.due_at limit room)
-    update rotation r set lease_until = clock_timestamp() + make_interval(secs => lease_ms / 1000), lease_epoch = lease_epoch + 1, lease_by = holder
+    update rotation r
+       set lease_until = clock_timestamp() + make_interval(secs => lease_ms / 1000), lease_epoch = lease_epoch + 1, lease_by = holder
       from chosen where r.id = chosen.id returning r.id;
 end
 $$;

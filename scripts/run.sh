@@ -38,7 +38,8 @@ install_lab() {
     if [ ! -e "$policy" ]; then printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod +x "$policy" && made=1; fi
     apt-get update -qq >&2 || true
     # shellcheck disable=SC2086
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null 2>&1 || echo "rekey: could not install$missing" >&2
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null 2>&1 ||
+      echo "rekey: could not install$missing" >&2
     [ -z "$made" ] || rm -f "$policy"
   else
     echo "rekey: not found:$missing. Their tests are named as skipped (REKEY_LAB=all makes that a failure)." >&2

@@ -1,7 +1,7 @@
 import { pino } from 'pino'
 import type { Log } from './kernel/index.ts'
 
-/** Field names that are blanked wherever they appear, should a caller ever log one by mistake. `Secret` values print as `[secret]` by themselves. */
+/** Field names that are blanked wherever they appear, should a caller log one by mistake. `Secret` values print as `[secret]` anyway. */
 const REDACT = ['secret', 'password', 'token', 'authorization', 'proof', 'sealed', 'key']
 
 /** JSON lines on standard error, so that standard output stays for results. */

@@ -163,7 +163,7 @@ function listen({ config, ctx, store }: Opened, { parts, keyring }: Composed): P
   return startServer({ ...parts, store, keyring, areas, figures, version: VERSION, role: config.role }, { listen: config.listen, ctx })
 }
 
-/** Runs until SIGTERM or SIGINT, then stops in order: no new work, running steps finish, the database last. A second signal does not wait. */
+/** Runs until SIGTERM or SIGINT, then stops in order: no new work, running steps finish, the database last. Twice: at once. */
 export async function serve(overrides: Overrides = {}): Promise<void> {
   const running = await start(overrides)
   const signalled = new Promise<void>((resolve) => {

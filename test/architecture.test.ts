@@ -37,6 +37,7 @@ const MAY: Record<string, readonly string[]> = {
   // The server speaks through the HTTP client; the ground and the fleet parser serve `apply` and the offline commands, main.ts `serve`.
   cli: ['kernel', 'seal', 'evidence', 'store', 'credential', 'src/config.ts', 'dynamic src/main.ts'],
   'src/config.ts': ['kernel'],
+  'src/log.ts': ['kernel'],
 }
 
 /** Libraries that only one place may use, so that replacing one is a change in one place. */

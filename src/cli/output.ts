@@ -1,5 +1,5 @@
-import { type ErrorExtra, RekeyError } from '../kernel/index.ts'
-import { printable, printableLines } from './text.ts'
+import { type ErrorExtra, printable, RekeyError } from '../kernel/index.ts'
+import { printableLines } from './text.ts'
 
 /** A column of a table: its head and how an item fills it. Null and undefined show as `-`. */
 export interface Column<T> {

@@ -1,7 +1,8 @@
 import type { RotationView } from '../credential/index.ts'
 import type { Clock } from '../kernel/index.ts'
+import { printable } from '../kernel/index.ts'
 import type { Output } from './output.ts'
-import { printable, span } from './text.ts'
+import { span } from './text.ts'
 import { rotationLines, stateText } from './views.ts'
 
 type State = RotationView['state']

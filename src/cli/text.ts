@@ -1,14 +1,4 @@
-/** Control, format and separator characters and lone surrogates: they move a cursor, hide text or turn its direction. */
-const INVISIBLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u
-
-/**
- * The text with every invisible character written as `\u{…}`. The same as `printable` of credential/, which a test holds it to: that one
- * comes with the whole engine, 150 ms and more that a list, `evidence verify` or an error message would wait for.
- */
-export function printable(text: string): string {
-  if (!INVISIBLE.test(text)) return text
-  return Array.from(text, (c) => (INVISIBLE.test(c) ? `\\u{${c.codePointAt(0)?.toString(16)}}` : c)).join('')
-}
+import { printable } from '../kernel/index.ts'
 
 /** Text of several lines: each printable, the breaks between them kept. */
 export function printableLines(text: string): string[] {

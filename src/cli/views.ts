@@ -1,7 +1,8 @@
 import type { RotationView } from '../credential/index.ts'
+import { printable } from '../kernel/index.ts'
 import { EXIT } from './exit.ts'
 import type { Column, Output } from './output.ts'
-import { printable, shortTime, span } from './text.ts'
+import { shortTime, span } from './text.ts'
 
 type State = RotationView['state']
 

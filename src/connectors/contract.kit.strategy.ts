@@ -50,6 +50,11 @@ export function describeMove(when: InStrategy): void {
     }),
   )
 
+  describeHostile(when)
+}
+
+/** Hostile names, refused values, and what is left behind. */
+function describeHostile(when: InStrategy): void {
   test(
     'hostile account names are rotated like others and touch nothing else',
     when(async (b, strategy) => {

@@ -1,6 +1,9 @@
 import type { Ctx, Secret } from '../kernel/index.ts'
 
-/** How a credential moves from one value to the next. `in-place`: the old dies at install. `alternating`: two accounts. `dual`: two values on one account. */
+/**
+ * How a credential moves from one value to the next. `in-place`: the old dies at install. `alternating`: two accounts. `dual`: two
+ * values on one account.
+ */
 export type Strategy = 'in-place' | 'alternating' | 'dual'
 
 /** What a connector can do, as data. The engine decides by this, never by the connector's name. */

@@ -1,5 +1,5 @@
-import type { Json } from '../kernel/index.ts'
-import { type FleetConsumer, formatDuration, type Inventory, printable } from './fleet.model.ts'
+import { type Json, printable } from '../kernel/index.ts'
+import { type FleetConsumer, formatDuration, type Inventory } from './fleet.model.ts'
 
 /** One field that differs; `undefined` where the item does not exist. The name is a path: `address.host`, `rotate.everySeconds`. */
 export interface FieldChange {

@@ -1,5 +1,5 @@
-import { LIMITS } from '../kernel/index.ts'
-import { FLEET_DEFAULTS, INVISIBLE, parseDuration, type SecretSource, type TlsMode } from './fleet.model.ts'
+import { INVISIBLE, LIMITS } from '../kernel/index.ts'
+import { FLEET_DEFAULTS, parseDuration, type SecretSource, type TlsMode } from './fleet.model.ts'
 import { entriesOf, fault, itemsOf, type Place, quote, scalarOf, subject } from './fleet.yaml.ts'
 
 /** Reads one value; `undefined` means that at least one fault was added. Never throws. */

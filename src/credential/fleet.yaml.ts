@@ -1,6 +1,5 @@
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument } from 'yaml'
-import { LIMITS, RekeyError } from '../kernel/index.ts'
-import { printable } from './fleet.model.ts'
+import { LIMITS, printable, RekeyError } from '../kernel/index.ts'
 
 /** Most faults that one error lists; the rest are counted. */
 const LISTED_MAX = 500

@@ -1,7 +1,7 @@
 export { answerChallenge, type Challenge, makeChallenge } from './consumer.ts'
 export type { FleetOptions } from './fleet.check.ts'
 export { type Change, diffFleet, renderDiff } from './fleet.diff.ts'
-export { type Fleet, formatDuration, mapPaths, parseDuration, printable, type SecretSource } from './fleet.model.ts'
+export { type Fleet, mapPaths, type SecretSource } from './fleet.model.ts'
 export { decodeFleet, parseFleet } from './fleet.parse.ts'
 export { type Applied, type ApplyInput, applyInventory, diffInventory, type InventoryParts } from './inventory.actions.ts'
 export {

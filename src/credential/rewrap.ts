@@ -14,7 +14,8 @@ export const rewrapCredentials: Rewrap = async (tx, kekId, limit, again) => {
   }
   if (made.length > 0) {
     await tx.query(
-      'update credential c set kek_id = i.kek, wrapped_key = i.wrapped from jsonb_to_recordset($1::jsonb) as i(id uuid, kek uuid, wrapped bytea) where c.id = i.id',
+      `update credential c set kek_id = i.kek, wrapped_key = i.wrapped
+         from jsonb_to_recordset($1::jsonb) as i(id uuid, kek uuid, wrapped bytea) where c.id = i.id`,
       [JSON.stringify(made)],
     )
   }

@@ -10,6 +10,7 @@ interface Parts {
   readonly store: Store
 }
 
+/** How a rotation is started. */
 export interface StartOptions {
   readonly reason: string
   /** True: the grace period is skipped, since the old value is known to be out. */
@@ -18,6 +19,7 @@ export interface StartOptions {
   readonly root?: boolean
 }
 
+/** What was started: one rotation for each credential, under one batch. */
 export interface Started {
   readonly batch: string
   readonly rotations: readonly { readonly rotation: string; readonly credential: string }[]
@@ -133,6 +135,7 @@ export async function undoRotation(parts: Parts, ctx: Ctx, _may: Allowed<'rotati
   })
 }
 
+/** A human's word about a rotation, with name and reason. */
 export type Resolution =
   | { readonly kind: 'override-activation'; readonly by: string; readonly reason: string }
   | { readonly kind: 'irrevocable'; readonly by: string; readonly reason: string }
@@ -173,7 +176,7 @@ function wrongState(state: State, why: string): RekeyError {
 /** How long a request waits for a worker to finish the step it is in. */
 const PATIENCE_MS = 15_000
 
-/** Changes a rotation that no worker holds at this moment; a held one is waited for. The epoch moves on, so a silent worker writes nothing. */
+/** Changes a rotation that no worker holds at this moment; a held one is waited for. The epoch moves on: a silent worker writes nothing. */
 async function change(
   parts: Parts,
   ctx: Ctx,

@@ -37,7 +37,8 @@ export async function selectForRotation(tx: Tx, what: Selection, root: boolean):
 /** Credentials whose schedule is due and that have no rotation under way. */
 export async function selectDue(tx: Tx, limit: number): Promise<Startable[]> {
   return tx.query(
-    `${STARTABLE} where c.next_rotation_at <= now() and not exists (select 1 from rotation r where r.credential_id = c.id and r.ended_at is null)
+    `${STARTABLE} where c.next_rotation_at <= now()
+      and not exists (select 1 from rotation r where r.credential_id = c.id and r.ended_at is null)
       order by c.next_rotation_at limit $1 for update of c skip locked`,
     [limit],
   )
@@ -56,9 +57,11 @@ export interface Planned {
 
 export async function insertRotations(tx: Tx, batch: string, reason: string, by: string, planned: readonly Planned[]): Promise<void> {
   await tx.query(
-    `insert into rotation (id, batch_id, credential_id, system_id, state, reason, started_by, old_version_id, old_account, new_account, grace_seconds)
+    `insert into rotation (id, batch_id, credential_id, system_id, state, reason, started_by,
+                           old_version_id, old_account, new_account, grace_seconds)
      select i.id, $2, i.credential, i.system, 'planned', $3, $4, i.old, i.old_account, i.new_account, i.grace
-       from jsonb_to_recordset($1::jsonb) as i(id uuid, credential uuid, system uuid, old uuid, old_account text, new_account text, grace bigint)`,
+       from jsonb_to_recordset($1::jsonb)
+         as i(id uuid, credential uuid, system uuid, old uuid, old_account text, new_account text, grace bigint)`,
     [JSON.stringify(planned), batch, reason, by],
   )
 }
@@ -90,8 +93,10 @@ export async function setState(
   change: { readonly dueNow: boolean; readonly ended?: boolean; readonly override?: { readonly by: string; readonly reason: string } },
 ): Promise<void> {
   await tx.query(
-    `update rotation set state = $2, blocked_from = null, blocked_at = null, tries = 0, problem = null, lease_until = null, lease_epoch = lease_epoch + 1,
-            due_at = case when $3 then now() end, ended_at = case when $4 then now() end, activation_override = coalesce($5::jsonb, activation_override)
+    `update rotation set state = $2, blocked_from = null, blocked_at = null, tries = 0, problem = null,
+            lease_until = null, lease_epoch = lease_epoch + 1,
+            due_at = case when $3 then now() end, ended_at = case when $4 then now() end,
+            activation_override = coalesce($5::jsonb, activation_override)
       where id = $1`,
     [id, state, change.dueNow, change.ended === true, change.override === undefined ? null : JSON.stringify(change.override)],
   )
@@ -102,8 +107,9 @@ export async function markIrrevocable(tx: Tx, rotationId: string): Promise<void>
 }
 
 const VIEW = `
-  select r.id, r.state, r.blocked_from, r.reason, r.started_by, r.problem, r.tries, r.gap_ms, r.created_at, r.staged_at, r.installed_at, r.verified_at,
-         r.distributed_at, r.activated_at, r.retired_at, r.proved_dead_at, r.ended_at, r.blocked_at,
+  select r.id, r.state, r.blocked_from, r.reason, r.started_by, r.problem, r.tries, r.gap_ms,
+         r.created_at, r.staged_at, r.installed_at, r.verified_at, r.distributed_at, r.activated_at, r.retired_at,
+         r.proved_dead_at, r.ended_at, r.blocked_at,
          c.name as credential, s.name as system, ov.number as old_number, nv.number as new_number
     from rotation r join credential c on c.id = r.credential_id join system s on s.id = r.system_id
     left join version ov on ov.id = r.old_version_id left join version nv on nv.id = r.new_version_id`
@@ -153,6 +159,7 @@ function viewOf(row: ViewRow): RotationView {
   }
 }
 
+/** Which rotations to list. */
 export interface RotationFilter {
   readonly batch?: string
   readonly credential?: string
@@ -165,13 +172,15 @@ export interface RotationFilter {
 /** Rotations, newest first. */
 export async function listRotations(sql: Sql, filter: RotationFilter): Promise<RotationView[]> {
   const rows = await sql.query<ViewRow>(
-    `${VIEW} where ($1::uuid is null or r.batch_id = $1) and ($2::text is null or c.name = $2) and ($3::text is null or r.state = $3) and ($4::uuid is null or r.id < $4)
+    `${VIEW} where ($1::uuid is null or r.batch_id = $1) and ($2::text is null or c.name = $2)
+        and ($3::text is null or r.state = $3) and ($4::uuid is null or r.id < $4)
       order by r.id desc limit $5`,
     [filter.batch ?? null, filter.credential ?? null, filter.state ?? null, filter.after ?? null, filter.limit],
   )
   return rows.map(viewOf)
 }
 
+/** One rotation, or null if there is none by that id. */
 export async function findRotation(sql: Sql, id: string): Promise<RotationView | null> {
   const [row] = await sql.query<ViewRow>(`${VIEW} where r.id = $1`, [id])
   return row ? viewOf(row) : null
@@ -189,12 +198,14 @@ export async function countBatch(sql: Sql, batch: string): Promise<{ system: str
 /** Rotations of a batch that need no more waiting: ended, or blocked. `known` are left out. */
 export async function finishedOfBatch(sql: Sql, batch: string, known: readonly string[]): Promise<RotationView[]> {
   const rows = await sql.query<ViewRow>(
-    `${VIEW} where r.batch_id = $1 and (r.ended_at is not null or r.state = 'blocked') and not r.id = any($2::uuid[]) order by coalesce(r.ended_at, r.blocked_at), r.id`,
+    `${VIEW} where r.batch_id = $1 and (r.ended_at is not null or r.state = 'blocked') and not r.id = any($2::uuid[])
+      order by coalesce(r.ended_at, r.blocked_at), r.id`,
     [batch, known],
   )
   return rows.map(viewOf)
 }
 
+/** True if nobody need wait for it any longer: it has ended, or waits for a human. */
 export function isFinished(state: State): boolean {
   return state === 'blocked' || ENDS.includes(state)
 }

@@ -17,6 +17,7 @@ export const STATES = [
   'irrevocable',
   'undone',
 ] as const
+/** Where a rotation stands. */
 export type State = (typeof STATES)[number]
 
 /**
@@ -41,6 +42,7 @@ export const NEXT: Readonly<Record<State, readonly State[]>> = {
   undone: [],
 }
 
+/** States that nothing leaves. */
 export const ENDS: readonly State[] = STATES.filter((state) => NEXT[state].length === 0)
 
 /** States from which the old value can still be put back: everything before its retirement begins. */

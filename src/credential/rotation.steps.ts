@@ -161,7 +161,7 @@ async function waitForConsumers(run: Run, missing: readonly string[]): Promise<S
   const waitedMs = run.now().getTime() - (progress.distributed_at ?? run.now()).getTime()
   if (waitedMs > ACTIVATION_PATIENCE_SECONDS * 1000) {
     throw new RekeyError('conflict', `Not seen with the new value: ${missing.join(', ')}.`, {
-      hint: 'Restart these consumers and run rekey rotation retry, or take the responsibility: rekey rotation resolve --override-activation.',
+      hint: 'Restart them and run rekey rotation retry, or take the responsibility: rekey rotation resolve --override-activation.',
       detail: 'activation_patience',
     })
   }

@@ -110,18 +110,23 @@ export async function claim(sql: Sql, room: number, leaseMs: number, by: string)
 }
 
 const WORK = `
-  select r.id, statement_timestamp() as loaded_at, r.lease_epoch as epoch, r.batch_id as batch, r.reason, r.old_account, r.new_account, r.grace_seconds, r.activation_override,
+  select r.id, statement_timestamp() as loaded_at, r.lease_epoch as epoch, r.batch_id as batch,
+         r.reason, r.old_account, r.new_account, r.grace_seconds, r.activation_override,
          ${PROGRESS_NAMES.map((name) => `r.${name}`).join(', ')},
          c.id as credential_id, c.name as credential_name, c.is_root, c.strategy, c.kek_id, c.wrapped_key,
          s.id as system_id, s.name as system_name, s.connector, s.host, s.port, s.database, s.tls, s.ca, s.root_account, s.concurrent,
          rc.id as root_id, rc.kek_id as root_kek_id, rc.wrapped_key as root_wrapped_key,
-         (select jsonb_agg(jsonb_build_object('id', v.id, 'sealed', encode(v.sealed, 'hex')) order by v.state = 'current' desc, v.number desc)
-            from version v where v.credential_id = rc.id and v.state in ('current', 'staged', 'previous') and v.sealed is not null) as root_versions,
+         (select jsonb_agg(jsonb_build_object('id', v.id, 'sealed', encode(v.sealed, 'hex'))
+                           order by v.state = 'current' desc, v.number desc)
+            from version v
+           where v.credential_id = rc.id and v.state in ('current', 'staged', 'previous') and v.sealed is not null) as root_versions,
          ov.id as old_id, ov.number as old_number, ov.account as old_account_name, ov.sealed as old_sealed,
          nv.id as new_id, nv.number as new_number, nv.account as new_account_name, nv.sealed as new_sealed,
-         (select jsonb_agg(jsonb_build_object('name', k.name, 'path', k.file_path, 'key', k.file_key, 'activation', k.activation) order by k.name)
+         (select jsonb_agg(jsonb_build_object('name', k.name, 'path', k.file_path, 'key', k.file_key, 'activation', k.activation)
+                           order by k.name)
             from consumer k where k.credential_id = c.id) as consumers,
-         case when r.state = 'distributed' then (select array_agg(a.consumer_name) from activation a where a.rotation_id = r.id) end as reported
+         case when r.state = 'distributed'
+              then (select array_agg(a.consumer_name) from activation a where a.rotation_id = r.id) end as reported
     from rotation r
     join credential c on c.id = r.credential_id
     join system s on s.id = c.system_id
@@ -238,7 +243,8 @@ export function addressOf(row: { host: string; port: number; database: string | 
  */
 const MOVE = `
   with input as materialized (
-    select * from jsonb_to_recordset($1::jsonb) as i(id uuid, epoch int, "from" text, due_ms float8, keep_lease boolean, reschedule uuid, ${PROGRESS_COLUMNS})),
+    select * from jsonb_to_recordset($1::jsonb)
+      as i(id uuid, epoch int, "from" text, due_ms float8, keep_lease boolean, reschedule uuid, ${PROGRESS_COLUMNS})),
   moved as (
     update rotation r set ${PROGRESS_NAMES.map((name) => `${name} = i.${name}`).join(', ')},
            due_at = case when i.keep_lease then r.due_at else now() + make_interval(secs => i.due_ms / 1000) end,
@@ -247,13 +253,16 @@ const MOVE = `
     returning r.id, r.new_version_id, i.reschedule),
   staged as (
     insert into version (id, credential_id, number, account, state, sealed, fingerprint)
-    select i.id, i.credential, 1 + coalesce((select max(number) from version v where v.credential_id = i.credential), 0), i.account, 'staged', i.sealed, i.fingerprint
+    select i.id, i.credential, 1 + coalesce((select max(number) from version v where v.credential_id = i.credential), 0),
+           i.account, 'staged', i.sealed, i.fingerprint
       from jsonb_to_recordset($2::jsonb) as i(id uuid, rotation uuid, credential uuid, account text, sealed bytea, fingerprint text)
       join moved m on m.id = i.rotation
     returning id, number),
   changed as (
-    update version v set state = i.state, installed_at = coalesce(i.installed_at, v.installed_at), revoked_at = coalesce(i.revoked_at, v.revoked_at),
-           effective_dead_at = coalesce(i.effective_dead_at, v.effective_dead_at), proved_dead_at = coalesce(i.proved_dead_at, v.proved_dead_at),
+    update version v set state = i.state,
+           installed_at = coalesce(i.installed_at, v.installed_at), revoked_at = coalesce(i.revoked_at, v.revoked_at),
+           effective_dead_at = coalesce(i.effective_dead_at, v.effective_dead_at),
+           proved_dead_at = coalesce(i.proved_dead_at, v.proved_dead_at),
            shred_after = coalesce(i.shred_after, v.shred_after), last_probe = coalesce(i.last_probe, v.last_probe)
       from jsonb_to_recordset($3::jsonb) as i(id uuid, rotation uuid, state text, installed_at timestamptz, revoked_at timestamptz,
            effective_dead_at timestamptz, proved_dead_at timestamptz, shred_after timestamptz, last_probe jsonb)
@@ -263,7 +272,8 @@ const MOVE = `
     update credential c set next_rotation_at = now() + make_interval(secs => c.every_seconds)
       from moved m where c.id = m.reschedule and c.every_seconds is not null),
   events as (
-    select e.* from jsonb_to_recordset($4::jsonb) as e(rotation uuid, log text, subject text, at timestamptz, text text, n int) join moved m on m.id = e.rotation),
+    select e.* from jsonb_to_recordset($4::jsonb) as e(rotation uuid, log text, subject text, at timestamptz, text text, n int)
+      join moved m on m.id = e.rotation),
   appended as (${appendFrom('events')})
   select m.id, s.number from moved m left join staged s on s.id = m.new_version_id`
 
@@ -326,7 +336,8 @@ export async function freeLeases(sql: Sql, holders: readonly string[]): Promise<
  */
 export async function freeStrays(sql: Sql, by: string, running: readonly string[]): Promise<void> {
   await sql.query(
-    'update rotation set lease_until = null, lease_epoch = lease_epoch + 1 where lease_by = $1 and lease_until > now() and not id = any($2::uuid[])',
+    `update rotation set lease_until = null, lease_epoch = lease_epoch + 1
+      where lease_by = $1 and lease_until > now() and not id = any($2::uuid[])`,
     [by, running],
   )
 }

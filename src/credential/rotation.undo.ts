@@ -7,7 +7,7 @@ export async function undo(run: Run): Promise<StepResult> {
   run.checkClaim()
   if (run.work.fresh === null) return endUndone(run, {})
   await dropFiles(run)
-  // While both are accepted the consumers go back first, so that no file ever holds a refused value. In-place everything but the rename does.
+  // While both are accepted the files go back first, so that none ever holds a refused value; in-place all but the rename is done before.
   if (run.plan.oldDiesAtInstall) await prepare(run, run.work.old)
   else await writeFiles(run, run.work.old)
   await run.trap('before_undo')

@@ -9,7 +9,9 @@ import type { RotationParts } from './rotation.run.ts'
 export async function shredDue(parts: Pick<RotationParts, 'store'>, ctx: Ctx): Promise<number> {
   return parts.store.inTx(async (tx) => {
     const rows = await tx.query<{ id: string; number: number; credential_id: string; name: string }>(
-      `with due as (select id from version where shred_after <= now() and shredded_at is null and state in ('dead', 'void') limit 200 for update skip locked)
+      `with due as (
+         select id from version where shred_after <= now() and shredded_at is null and state in ('dead', 'void')
+          limit 200 for update skip locked)
        update version v set sealed = null, shredded_at = now() from due, credential c
         where v.id = due.id and c.id = v.credential_id returning v.id, v.number, v.credential_id, c.name`,
     )

@@ -94,7 +94,8 @@ export class Engine {
   ): Promise<string> {
     const id = newId()
     await this.db.store.query(
-      'insert into system (id, name, connector, host, port, database, tls, ca, root_account, concurrent) values ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10)',
+      `insert into system (id, name, connector, host, port, database, tls, ca, root_account, concurrent)
+       values ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10)`,
       [
         id,
         name,
@@ -126,7 +127,9 @@ export class Engine {
       )
     }
     await store.query(
-      'insert into credential (id, name, system_id, identity_id, is_root, strategy, accounts, every_seconds, grace_seconds, kek_id, wrapped_key, next_rotation_at) values ($1,$2,$3,$4,$5,$6,$7,$8::bigint,$9,$10,$11, now() + make_interval(secs => $8::bigint))',
+      `insert into credential (id, name, system_id, identity_id, is_root, strategy, accounts, every_seconds, grace_seconds,
+         kek_id, wrapped_key, next_rotation_at)
+       values ($1,$2,$3,$4,$5,$6,$7,$8::bigint,$9,$10,$11, now() + make_interval(secs => $8::bigint))`,
       [
         id,
         spec.name,
@@ -186,7 +189,9 @@ export class Engine {
   async finishedBatch(ids: readonly string[]): Promise<void> {
     for (;;) {
       const [row] = await this.db.store.query<{ open: number; other: number }>(
-        "select count(*) filter (where ended_at is null)::int as open, count(*) filter (where state not in ('proven_dead') and (ended_at is not null or state = 'blocked'))::int as other from rotation where id = any($1::uuid[])",
+        `select count(*) filter (where ended_at is null)::int as open,
+                count(*) filter (where state <> 'proven_dead' and (ended_at is not null or state = 'blocked'))::int as other
+           from rotation where id = any($1::uuid[])`,
         [ids],
       )
       if ((row?.other ?? 0) > 0) throw new Error('a rotation ended otherwise than proven dead')

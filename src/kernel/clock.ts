@@ -1,4 +1,7 @@
-/** The only reader of the time. Wall time is for people and evidence; monotonic time is for deadlines and leases (a clock jump cannot move it). */
+/**
+ * The only reader of the time. Wall time is for people and evidence; monotonic time is for deadlines and leases, since a clock jump
+ * cannot move it.
+ */
 export interface Clock {
   /** Wall time, milliseconds resolution. */
   now(): Date
@@ -6,6 +9,7 @@ export interface Clock {
   monotonicMs(): number
 }
 
+/** The machine's own clock. */
 export const systemClock: Clock = {
   now: () => new Date(),
   monotonicMs: () => performance.now(),

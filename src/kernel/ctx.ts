@@ -7,6 +7,7 @@ export interface Log {
   error(fields: Record<string, unknown>, message: string): void
 }
 
+/** A log that keeps nothing. */
 export const silentLog: Log = { info() {}, warn() {}, error() {} }
 
 /** Who acts, on whose request, until when. First argument of everything that acts. */

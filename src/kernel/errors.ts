@@ -31,6 +31,7 @@ export const ERRORS = {
   target_unsupported: { status: 502, title: 'The system or its connector cannot do this' },
 } as const satisfies Record<string, { status: number; title: string }>
 
+/** One of the closed list of codes. */
 export type ErrorCode = keyof typeof ERRORS
 
 /** What may be shown to whoever asked (`hint`, `at`, `faults`) apart from what only the log may have (`detail`, `cause`). */

@@ -22,6 +22,7 @@ export async function retiring(sql: Sql): Promise<Kek[]> {
   return sql.query<Kek>("select id, kind, params, state from kek where state = 'retiring' order by created_at")
 }
 
+/** Every key-encryption key there was, oldest first, without what gets it. */
 export async function list(sql: Sql): Promise<(Kek & { created_at: Date })[]> {
   return sql.query("select id, kind, '{}'::jsonb as params, state, created_at from kek order by created_at")
 }

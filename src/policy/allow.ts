@@ -17,6 +17,7 @@ export const ACTIONS = [
   'kek:rotate',
   'status:read',
 ] as const
+/** One of the closed list of actions. */
 export type Action = (typeof ACTIONS)[number]
 
 /** Who asks, proven by a token. */

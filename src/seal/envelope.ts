@@ -68,7 +68,7 @@ export function randomSecret(bytes: number): Secret {
   return new Secret(randomBytes(bytes))
 }
 
-/** SHA-256 of a text as UTF-8, lower-case hex: to tell whether two public texts are the same. Never for a secret, which could be guessed. */
+/** SHA-256 of a text as UTF-8, lower-case hex: to tell whether two public texts are the same. Never for a secret: it could be guessed. */
 export function digestHex(text: string): string {
   return createHash('sha256').update(text).digest('hex')
 }

@@ -26,7 +26,7 @@ export async function scramSha256Verifier(secret: Secret, salt: Uint8Array = ran
   return `SCRAM-SHA-256$${SCRAM_ITERATIONS}:${Buffer.from(salt).toString('base64')}$${storedKey}:${serverKey}`
 }
 
-/** SHA-256 of the value, lower-case hex: what Redis ACL takes after `#`. Safe only because the values are generated with 112 bits and more. */
+/** SHA-256 of the value, lower-case hex: what Redis ACL takes after `#`. Safe because the values are generated with 112 bits and more. */
 export function sha256Hex(secret: Secret): string {
   return secret.reveal((bytes) => createHash('sha256').update(bytes).digest('hex'))
 }

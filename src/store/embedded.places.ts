@@ -66,7 +66,7 @@ function canReach(path: string, account: Account): boolean {
   }
 }
 
-/** `dataFolder` itself, or a folder under /var/lib/rekey when the account could not reach it; the data folder then has a note saying where. */
+/** `dataFolder` itself, or a folder under /var/lib/rekey when the account could not reach it: the data folder then says where. */
 export function reachablePlace(dataFolder: string, account: Account | null): string {
   const data = realpathSync(dataFolder)
   if (account === null || canReach(data, account)) return data
@@ -121,7 +121,7 @@ function installedPrograms(): { folder: string; version: string } {
   }
 }
 
-/** The package's install script makes these links; where scripts are switched off we make them, and fail clearly if the folder is read-only. */
+/** The package's install script makes these links; where scripts are switched off we make them. */
 function linkLibraries(folder: string): void {
   const list = JSON.parse(readFileSync(join(folder, 'pg-symlinks.json'), 'utf8')) as { source: string; target: string }[]
   for (const { source, target } of list) {

@@ -13,8 +13,10 @@ const parsers = {
 }
 
 const PLANNER =
-  '-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c enable_bitmapscan=off -c jit=off'
+  '-c plan_cache_mode=force_generic_plan -c jit=off ' +
+  '-c enable_seqscan=off -c enable_bitmapscan=off -c enable_hashjoin=off -c enable_mergejoin=off'
 
+/** How to open a database. */
 export interface StoreOptions {
   /** How to reach the server; see `src/store/connection.ts`. */
   readonly connection: pg.ClientConfig
@@ -23,7 +25,7 @@ export interface StoreOptions {
   readonly log: Log
 }
 
-/** Every statement is prepared once per connection under a name: parsing and planning leave the hot path. The texts are constants, so few. */
+/** Statements are prepared once per connection, under a name: parsing and planning leave the hot path. The texts are constants, so few. */
 const names = new Map<string, string>()
 function nameOf(text: string): string {
   const known = names.get(text)

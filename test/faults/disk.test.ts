@@ -12,6 +12,9 @@ import { Hooks } from './kit.hooks.ts'
 import { type Case, ended, endedInTheEnd, faultsAfter, heldValues, makeCase, published, rotate, Tally } from './kit.ts'
 import { accepts, availableKinds, startYards, WAYS, type Way, wayName, type Yard } from './kit.yards.ts'
 
+/** Of the system, not of a package. */
+const PROGRAMS = { on: 'mount', off: 'umount' }
+
 const kinds = availableKinds()
 const ways = WAYS.filter((way) => kinds.includes(way.kind))
 const tally = new Tally()
@@ -75,7 +78,7 @@ test('a process that can write no file waits, and goes on when it can', async ()
 function smallFolder(size: string): { path: string; fill(): void; makeRoom(): void; remove(): void } | null {
   const path = mkdtempSync(join(tmpdir(), 'rekey-full-'))
   try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${size},mode=755`, 'none', path], { stdio: 'ignore' })
+    execFileSync(PROGRAMS.on, ['-t', 'tmpfs', '-o', `size=${size},mode=755`, 'none', path], { stdio: 'ignore' })
   } catch {
     rmSync(path, { recursive: true })
     console.warn('SKIPPED: a full file system cannot be mounted by this account; the limit of the process stood in for it')
@@ -87,7 +90,7 @@ function smallFolder(size: string): { path: string; fill(): void; makeRoom(): vo
     fill: () => fill(filler),
     makeRoom: () => rmSync(filler),
     remove() {
-      execFileSync('umount', [path])
+      execFileSync(PROGRAMS.off, [path])
       rmSync(path, { recursive: true })
     },
   }

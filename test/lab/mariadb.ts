@@ -12,7 +12,7 @@ const run = promisify(execFile)
 const START_MS = 30_000
 const LOOK_MS = 25
 
-/** A real MariaDB on a free port of 127.0.0.1, in a temporary folder. Its `root` accounts are removed: who is not listed gets in nowhere. */
+/** A real MariaDB on a free port of 127.0.0.1, in a temporary folder. Its `root` accounts are removed: nobody else gets in. */
 export interface LabMariadb {
   readonly host: '127.0.0.1'
   readonly port: number
@@ -47,7 +47,8 @@ export async function startMariadb(): Promise<LabMariadb | null> {
     await run(installer, install, {
       ...(runner ?? {}),
       cwd: folder,
-      env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', HOME: folder, TZ: 'UTC' },
+      // A server that starts removes every temporary table of its temporary folder, also those of another that is being made.
+      env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', HOME: folder, TMPDIR: folder, TZ: 'UTC' },
     })
     // Runs before the server listens, so that the accounts without password which the installer made never answer.
     const init = join(folder, 'init.sql')
@@ -56,7 +57,13 @@ export async function startMariadb(): Promise<LabMariadb | null> {
     const port = await freePort()
     const start = async (more: readonly string[] = []) => {
       const args = ['--no-defaults', `--datadir=${data}`, `--port=${port}`, '--bind-address=127.0.0.1', `--socket=${join(folder, 's')}`]
-      args.push(`--pid-file=${join(folder, 'pid')}`, '--innodb-buffer-pool-size=32M', '--max-connections=300', ...more)
+      args.push(
+        `--pid-file=${join(folder, 'pid')}`,
+        `--tmpdir=${folder}`,
+        '--innodb-buffer-pool-size=32M',
+        '--max-connections=300',
+        ...more,
+      )
       const running = launch(server, args, { folder, log: join(folder, 'log'), runner })
       await answering(port, superuser, running)
       return running

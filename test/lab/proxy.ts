@@ -5,7 +5,7 @@ import { portOf } from './ports.ts'
 /** A TCP hop before a system that can be made to misbehave. */
 export interface Proxy {
   readonly port: number
-  /** The next request that carries `marker` (in one write of the client) passes; the reply is dropped and the connection cut. Holds once. */
+  /** The next request that carries `marker` (in one write of the client) passes; then the connection is cut, without reply. Holds once. */
   cutAfterRequest(marker: string): void
   /** Replies reach the client so many milliseconds late. */
   delay(ms: number): void

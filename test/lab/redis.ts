@@ -6,7 +6,7 @@ import { sha256Hex } from '../../src/seal/index.ts'
 import { freePort, removeFolder, temporaryFolder, waitForPort } from './ports.ts'
 import { findProgram, launch, type Running, unprivileged } from './program.ts'
 
-/** How the server keeps its accounts over a restart: in an ACL file, in its configuration file, or not at all (it cannot be restarted then). */
+/** How the server keeps its accounts over a restart: in an ACL file, in its configuration file, or not at all. */
 export type Persistence = 'aclfile' | 'config' | 'none'
 
 /** A real Redis on a free port of 127.0.0.1, in a temporary folder. Its `default` user is off. */

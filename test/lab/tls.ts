@@ -1,4 +1,7 @@
-/** A certificate authority of the laboratory (its key is gone) and one server certificate for IP address 127.0.0.1, valid for 100 years. Protects nothing. */
+/**
+ * A certificate authority of the laboratory (its key is gone) and one server certificate for IP address 127.0.0.1, valid for 100
+ * years. Protects nothing.
+ */
 export const LAB_TLS = {
   ca: `-----BEGIN CERTIFICATE-----
 MIIBlDCCATmgAwIBAgIUFNnpg9t6k69MtasmDQgXJgOmhEwwCgYIKoZIzj0EAwIw

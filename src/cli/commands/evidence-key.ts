@@ -1,6 +1,6 @@
+import { printable } from '../../kernel/index.ts'
 import type { Cli } from '../cli.ts'
 import { EXIT } from '../exit.ts'
-import { printable } from '../text.ts'
 
 /** Prints the public key with which evidence is verified. */
 export async function evidenceKey(cli: Cli): Promise<number> {

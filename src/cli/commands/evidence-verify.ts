@@ -1,8 +1,8 @@
 import { BUNDLE_MAX_BYTES, LOGS, verifyBundle } from '../../evidence/index.ts'
+import { printable } from '../../kernel/index.ts'
 import type { Cli } from '../cli.ts'
 import { EXIT } from '../exit.ts'
 import { readInput } from '../files.ts'
-import { printable } from '../text.ts'
 
 /** A key is a line of less than 200 characters; a whole bundle given as one is a mistake not worth reading. */
 const KEY_FILE_BYTES = 4096

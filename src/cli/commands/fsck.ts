@@ -1,6 +1,6 @@
+import { printable } from '../../kernel/index.ts'
 import type { Cli, CommonOptions } from '../cli.ts'
 import { EXIT } from '../exit.ts'
-import { printable } from '../text.ts'
 
 /** Recomputes the stored evidence and names what does not agree. Opens the database itself: no server is needed, one may run. */
 export async function fsck(cli: Cli, { data }: CommonOptions): Promise<number> {

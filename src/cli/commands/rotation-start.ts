@@ -1,8 +1,7 @@
 import type { Started } from '../../credential/index.ts'
-import { RekeyError } from '../../kernel/index.ts'
+import { printable, RekeyError } from '../../kernel/index.ts'
 import type { Cli } from '../cli.ts'
 import { EXIT } from '../exit.ts'
-import { printable } from '../text.ts'
 
 /** Options of `rekey rotation start`. */
 export interface StartOptions {

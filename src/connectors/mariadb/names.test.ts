@@ -55,7 +55,8 @@ describe('ways to log in', () => {
     expect(readWays('{"access":0}')).toEqual([{ plugin: 'mysql_native_password', text: '' }])
     expect(
       readWays(
-        '{"plugin":"mysql_native_password","authentication_string":"*A","auth_or":[{"plugin":"unix_socket","authentication_string":""},{}]}',
+        '{"plugin":"mysql_native_password","authentication_string":"*A",' +
+          '"auth_or":[{"plugin":"unix_socket","authentication_string":""},{}]}',
       ),
     ).toEqual([
       { plugin: 'unix_socket', text: '' },

@@ -25,7 +25,8 @@ export interface Place {
 export async function serverTimes(link: Link, signal: AbortSignal): Promise<{ start: number; at: number }> {
   const [row] = await link.query<{ start: string | number; at: number }>(
     signal,
-    `SELECT UNIX_TIMESTAMP() - VARIABLE_VALUE AS start, UNIX_TIMESTAMP() AS at FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = 'UPTIME'`,
+    `SELECT UNIX_TIMESTAMP() - VARIABLE_VALUE AS start, UNIX_TIMESTAMP() AS at
+       FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = 'UPTIME'`,
   )
   const [start, at] = [Number(row?.start), Number(row?.at)]
   if (!Number.isInteger(start) || !Number.isInteger(at)) throw new RekeyError('target_conflict', 'MariaDB did not tell its time.')
@@ -45,8 +46,9 @@ export function parseMark(mark: Mark): Place {
 }
 
 /**
- * On which side of the mark a session lies, on a server that started at `start`. A server that started after the mark (or in its second) has no older
- * sessions. One that started at another time before it is not the server of the mark: nothing is known, and `before` errs on the safe
+ * On which side of the mark a session lies, on a server that started at `start`. A server that started after the mark (or in its
+ * second) has no older sessions. One that started at another time before it is not the server of the mark: nothing is known, and
+ * `before` errs on the safe
  * side (such a session proves nothing and is ended). So does the moment between the change and the mark: who logs in then counts as before.
  */
 export function isAfter(place: Place, start: number, id: number): boolean {

@@ -31,7 +31,8 @@ export function readWays(priv: string): Way[] {
 /** The clause of ALTER USER that makes exactly these ways valid. There must be one: an account without any would be dead. */
 export function identified(ways: readonly Way[]): string {
   if (ways.length === 0) throw new RekeyError('target_conflict', 'The account would be left without any way to log in.')
-  return `IDENTIFIED VIA ${ways.map(({ plugin, text }) => `${quoteName(plugin)}${text === '' && plugin !== NATIVE ? '' : ` USING ${quoteText(text)}`}`).join(' OR ')}`
+  const clause = ({ plugin, text }: Way) => quoteName(plugin) + (text === '' && plugin !== NATIVE ? '' : ` USING ${quoteText(text)}`)
+  return `IDENTIFIED VIA ${ways.map(clause).join(' OR ')}`
 }
 
 /** `way` first, then the others without it. First, because a client that cannot speak another's plugin then never meets it. */

@@ -40,7 +40,7 @@ export class Roots {
     return [...this.#busy, ...this.#idle.map((idle) => idle.wire)].flatMap((wire) => wire.pid ?? [])
   }
 
-  /** Runs `use` on one connection within `timeoutMs`, waiting and login included. Rejects with `target_*` errors as `targetError` classes them. */
+  /** Runs `use` on one connection within `timeoutMs`, waiting and login included. Rejects as `targetError` classes errors. */
   async run<T>(ctx: Ctx, use: (wire: Wire, signal: AbortSignal) => Promise<T>, what: 'install' | 'other' = 'other'): Promise<T> {
     return withDeadline(ctx, this.#spec.timeoutMs, async (signal) => {
       await this.#slot(signal)

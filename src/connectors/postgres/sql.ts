@@ -107,7 +107,8 @@ export const LIST_GRANTS: Statement = {
     SELECT 'owns ' || pg_describe_object(thing.classid, thing.objid, thing.objsubid) AS grant_text
     FROM me JOIN pg_shdepend thing ON thing.refclassid = 'pg_authid'::regclass AND thing.refobjid = me.oid AND thing.deptype = 'o'
     WHERE thing.dbid IN (0, (SELECT oid FROM pg_database WHERE datname = current_database())))
-  SELECT grant_text AS text FROM (TABLE attribute UNION TABLE membership UNION TABLE permission UNION TABLE elsewhere UNION TABLE ownership) AS everything
+  SELECT grant_text AS text FROM
+    (TABLE attribute UNION TABLE membership UNION TABLE permission UNION TABLE elsewhere UNION TABLE ownership) AS everything
   WHERE grant_text IS NOT NULL`,
 }
 

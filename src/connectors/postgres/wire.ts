@@ -30,7 +30,7 @@ export function gaveUp(): RekeyError {
   return new RekeyError('target_unreachable', 'PostgreSQL did not answer in time.', { detail: 'timeout' })
 }
 
-/** One connection to a target. `call` gives up by destroying the socket: an answer that comes late can then never be taken for another's. */
+/** One connection to a target. `call` gives up by destroying the socket: a late answer can then never be taken for another's. */
 export class Wire {
   readonly #client: pg.Client
   readonly #socket: Socket

@@ -17,7 +17,7 @@ const CAPABILITIES: Capabilities = {
   rootStrategy: 'dual',
 }
 
-/** Redis 7 (or Valkey) with ACL users, kept in an ACL file or in the configuration file. Only SHA-256 of a value is ever sent to it by root. */
+/** Redis 7 (or Valkey) with ACL users, kept in an ACL file or in the configuration file. Root only ever sends the SHA-256 of a value. */
 export const redis: Connector = {
   describe: () => CAPABILITIES,
   checkAccount: checkName,
