@@ -57,7 +57,8 @@ async function fill(store: Store, keyring: Keyring, target: LabPostgres, from: n
   const id = system?.id ?? newId()
   if (!system) {
     await store.query(
-      "insert into system (id, name, connector, host, port, database, tls, root_account, concurrent) values ($1, 'bench', 'postgres', $2, $3, 'postgres', 'off', 'postgres', 8)",
+      `insert into system (id, name, connector, host, port, database, tls, root_account, concurrent)
+       values ($1, 'bench', 'postgres', $2, $3, 'postgres', 'off', 'postgres', 8)`,
       [id, target.host, target.port],
     )
     await insert(store, keyring, id, [{ name: 'root@bench', account: 'postgres', root: true, secret: target.superuser.secret }])
@@ -89,10 +90,12 @@ async function insert(
   })
   const json = JSON.stringify(made)
   const as =
-    'jsonb_to_recordset($1::jsonb) as i(id uuid, version uuid, identity uuid, name text, account text, root boolean, kek uuid, wrapped bytea, sealed bytea)'
+    'jsonb_to_recordset($1::jsonb) as i(id uuid, version uuid, identity uuid, name text, account text, ' +
+    'root boolean, kek uuid, wrapped bytea, sealed bytea)'
   await store.inTx(async (tx) => {
     await tx.query(
-      `insert into identity (id, name, kind, owner, purpose, environment) select identity, 'id of ' || name, 'workload', 'team', 'bench', 'bench' from ${as} where not root`,
+      `insert into identity (id, name, kind, owner, purpose, environment)
+       select identity, 'id of ' || name, 'workload', 'team', 'bench', 'bench' from ${as} where not root`,
       [json],
     )
     await tx.query(
@@ -101,7 +104,8 @@ async function insert(
       [json, system],
     )
     await tx.query(
-      `insert into version (id, credential_id, number, account, state, sealed) select version, id, 1, account, 'current', sealed from ${as}`,
+      `insert into version (id, credential_id, number, account, state, sealed)
+       select version, id, 1, account, 'current', sealed from ${as}`,
       [json],
     )
   })

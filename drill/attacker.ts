@@ -1,12 +1,12 @@
 /** The attacker: has the leaked file and nothing else. Logs in with every value once a second, and keeps the sessions that it gets. */
 import { readFile } from 'node:fs/promises'
-import { Secret, sleep, systemClock } from '../src/kernel/index.ts'
+import { Secret, sleep } from '../src/kernel/index.ts'
 import { report, runChild } from './child.ts'
-import type { AttackRound } from './messages.ts'
+import type { AttackState } from './messages.ts'
 import { isRefusal, type Login, openSession, type Session } from './session.ts'
 
 const EVERY_MS = 1_000
-const AT_ONCE = 6
+const REPORT_EVERY_MS = 150
 const KINDS: Readonly<Record<string, Login['kind']>> = { 'postgres:': 'postgres', 'mariadb:': 'mariadb', 'redis:': 'redis' }
 
 /** One line of the leaked file. */
@@ -15,6 +15,8 @@ interface Loot {
   readonly secret: Secret
   /** The session that it got and keeps. */
   session: Session | null
+  /** Of the last try. */
+  outcome: 'accepted' | 'refused' | 'unclear' | null
 }
 
 function lootOf(text: string): Loot[] {
@@ -29,42 +31,47 @@ function lootOf(text: string): Loot[] {
         login: { kind, host, port: Number(port), database: pathname.slice(1), account, client: '' },
         secret: Secret.fromText(password),
         session: null,
+        outcome: null,
       },
     ]
   })
 }
 
-type Outcome = 'accepted' | 'refused' | 'unclear'
-
-async function tryOne(loot: Loot): Promise<Outcome> {
+async function tryOne(loot: Loot): Promise<void> {
   try {
     const session = await openSession(loot.login, loot.secret)
     if (loot.session?.alive()) await session.close()
     else loot.session = session
-    return 'accepted'
+    loot.outcome = 'accepted'
   } catch (error) {
-    return isRefusal(error) ? 'refused' : 'unclear'
+    loot.outcome = isRefusal(error) ? 'refused' : 'unclear'
   }
 }
 
-async function tryAll(all: readonly Loot[], round: number): Promise<AttackRound> {
-  const outcomes: Outcome[] = []
-  const left = [...all]
-  const worker = async () => {
-    for (let next = left.shift(); next; next = left.shift()) outcomes.push(await tryOne(next))
+/** Every value once, evenly over a second. */
+async function tryAll(all: readonly Loot[], signal: AbortSignal): Promise<void> {
+  const tries: Promise<void>[] = []
+  for (const loot of all) {
+    tries.push(tryOne(loot))
+    await sleep(EVERY_MS / all.length, signal)
   }
-  await Promise.all(Array.from({ length: AT_ONCE }, worker))
-  const count = (outcome: Outcome) => outcomes.filter((one) => one === outcome).length
+  await Promise.all(tries)
+}
+
+function stateOf(all: readonly Loot[], rounds: number): AttackState {
+  const count = (outcome: Loot['outcome']) => all.filter((one) => one.outcome === outcome).length
   const sessions = all.filter(({ session }) => session?.alive()).length
-  return { round, values: all.length, accepted: count('accepted'), sessions, unclear: count('unclear') }
+  return { rounds, values: all.length, accepted: count('accepted'), sessions, unclear: count('unclear') }
 }
 
 await runChild(async (leakedFile, signal) => {
   const all = lootOf(await readFile(leakedFile, 'utf8'))
-  for (let round = 1; !signal.aborted; round++) {
-    const startedMs = systemClock.monotonicMs()
-    report({ kind: 'attack', round: await tryAll(all, round) })
-    await sleep(Math.max(0, EVERY_MS - (systemClock.monotonicMs() - startedMs)), signal)
+  let rounds = 0
+  const telling = setInterval(() => report({ kind: 'attack', state: stateOf(all, rounds) }), REPORT_EVERY_MS)
+  while (!signal.aborted) {
+    await tryAll(all, signal)
+    rounds++
   }
+  clearInterval(telling)
   await Promise.all(all.map(({ session }) => session?.close()))
 })

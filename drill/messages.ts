@@ -40,20 +40,21 @@ export interface ConsumerStats {
   readonly lastError: string | null
 }
 
-/** A round of the attacker: how many of the values it tried let it in, and how many of its sessions stand. */
-export interface AttackRound {
-  readonly round: number
+/** How far the attacker is: of how many values the last try let it in, and how many of its sessions stand. */
+export interface AttackState {
+  /** Times that it has tried every value. */
+  readonly rounds: number
   readonly values: number
   readonly accepted: number
   readonly sessions: number
-  /** Tries that ended in neither yes nor no. */
+  /** Values whose last try ended in neither yes nor no. */
   readonly unclear: number
 }
 
 /** From a child to the drill. */
 export type Report =
   | { readonly kind: 'consumers'; readonly stats: readonly ConsumerStats[] }
-  | { readonly kind: 'attack'; readonly round: AttackRound }
+  | { readonly kind: 'attack'; readonly state: AttackState }
   | { readonly kind: 'failed'; readonly reason: string }
 
 /** From the drill to a child: go on without me. */

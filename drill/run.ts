@@ -111,7 +111,7 @@ async function startConsumers({ resources, watch }: Drill, fleet: Fleet, { url, 
 
 function take(watch: Watch, report: Report): void {
   if (report.kind === 'consumers') watch.consumers(report.stats)
-  else if (report.kind === 'attack') watch.attacked(report.round)
+  else if (report.kind === 'attack') watch.attacked(report.state)
   else watch.failures.push(report.reason)
 }
 
@@ -122,7 +122,7 @@ export async function leak(drill: Drill, { fleet }: Stage): Promise<void> {
   const log = join(resources.folder, 'attacker.log')
   resources.addProcess(startChild('attacker.ts', 'attacker', fleet.leakedFile, log, (report) => take(watch, report)))
   screen.line(labelled(screen, 'leaked', `leaked-store.env, ${some(fleet.leaked.length, 'value')} in use, with where to use them`))
-  const inside = () => (watch.attack?.round ?? 0) >= 2
+  const inside = () => (watch.attack?.rounds ?? 0) >= 2
   await until(drill, CONNECT_MS, inside, () => `attacker: ${attackText(screen, watch.attack)}`)
   screen.line(labelled(screen, 'attacker', attackText(screen, watch.attack)))
 }
@@ -139,7 +139,7 @@ export async function findScope(drill: Drill, { fleet, rekey, systems }: Stage):
     systems.map(({ name }) => name),
   ))
     screen.line(line)
-  const spared = all.length - scope.length
+  const spared = all.filter(({ root }) => !root).length - scope.length
   if (spared > 0)
     screen.line(
       `  ${some(spared, 'credential')} of the inventory ${spared === 1 ? 'was' : 'were'} not in the store and will not be touched`,
@@ -215,8 +215,8 @@ function plainProgress({ screen, watch }: Drill, rotations: readonly RotationVie
 async function seeAttackerFail(drill: Drill, block: () => readonly string[]): Promise<void> {
   const { watch, screen, signal } = drill
   // The round that is under way may have begun before; the one after it has not.
-  const enough = (watch.attack?.round ?? 0) + 2
-  for (let waited = 0; waited < CONNECT_MS && (watch.attack?.round ?? 0) < enough && !signal.aborted; waited += LOOK_MS) {
+  const enough = (watch.attack?.rounds ?? 0) + 2
+  for (let waited = 0; waited < CONNECT_MS && (watch.attack?.rounds ?? 0) < enough && !signal.aborted; waited += LOOK_MS) {
     screen.block(block())
     await sleep(LOOK_MS, signal)
   }

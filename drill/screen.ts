@@ -32,11 +32,11 @@ export class Screen {
     return this.#colors && how.length > 0 ? `\u001b[${how.map((one) => CODES[one]).join(';')}m${text}\u001b[0m` : text
   }
 
-  /** A line that stays. */
+  /** A line that stays; a long one wraps, so that nothing of it is lost. */
   line(text = ''): void {
     if (!this.live) return void this.#out.write(`${text}\n`)
     this.#erase()
-    this.#out.write(`${this.#cut(text)}\n`)
+    this.#out.write(`${text}\n`)
     this.#draw()
   }
 

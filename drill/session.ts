@@ -86,7 +86,8 @@ async function openPostgres({ host, port, database, account, client: name }: Log
     await client.connect()
   } catch (error) {
     standing.closing()
-    await within(client.end())
+    // Not waited for: after a refusal the answer may never come.
+    void client.end().catch(() => {})
     throw error
   }
   return {

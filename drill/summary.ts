@@ -121,7 +121,11 @@ export function summaryLines(screen: Screen, summary: Summary, verify: string): 
       `${summary.rotationSeconds.toFixed(1)} s from the order to the last proof; the whole drill ${summary.seconds.toFixed(0)} s`,
     ),
     row('report', evidence.bundle),
-    row('verify', `${verify}  → ${good(evidence.sound ? 'sound' : 'not sound', evidence.sound)}`),
+    row('verify', verify),
+    row(
+      '',
+      `→ ${good(evidence.sound ? 'sound' : 'not sound', evidence.sound)}: checked offline, with nothing but the file and the public key`,
+    ),
     row('tampering', tamperText(evidence.tampered)),
     ...summary.faults.map((fault) => screen.paint(`  not as it should be: ${fault}`, 'red')),
     '',

@@ -1,5 +1,5 @@
 import type { RotationView } from '../src/credential/index.ts'
-import type { AttackRound, ConsumerStats } from './messages.ts'
+import type { AttackState, ConsumerStats } from './messages.ts'
 
 /** Steps that a rotation goes through, with the time that tells that it did. */
 export const STEPS = [
@@ -73,7 +73,7 @@ export function since(before: ConsumerSum, after: ConsumerSum): Pick<ConsumerSum
 /** What the attacker and the consumers said last. */
 export class Watch {
   readonly #consumers = new Map<string, ConsumerStats>()
-  #attack: AttackRound | null = null
+  #attack: AttackState | null = null
   /** Why a child gave up; empty as long as none did. */
   readonly failures: string[] = []
 
@@ -81,8 +81,8 @@ export class Watch {
     for (const one of stats) this.#consumers.set(`${one.credential} ${one.consumer}`, one)
   }
 
-  attacked(round: AttackRound): void {
-    this.#attack = round
+  attacked(state: AttackState): void {
+    this.#attack = state
   }
 
   stats(): readonly ConsumerStats[] {
@@ -93,7 +93,7 @@ export class Watch {
     return sumOf(this.stats())
   }
 
-  get attack(): AttackRound | null {
+  get attack(): AttackState | null {
     return this.#attack
   }
 }

@@ -1,5 +1,5 @@
 import type { CredentialView } from '../src/credential/index.ts'
-import type { AttackRound } from './messages.ts'
+import type { AttackState } from './messages.ts'
 import type { Paint, Screen } from './screen.ts'
 import { type ConsumerSum, type Reached, STEPS } from './tally.ts'
 
@@ -82,12 +82,12 @@ function bar(steps: readonly number[], total: number): string {
 }
 
 /** What the attacker can do at this moment. */
-export function attackText(screen: Screen, round: AttackRound | null): string {
-  if (round === null) return 'has not tried yet'
+export function attackText(screen: Screen, state: AttackState | null): string {
+  if (state === null) return 'has not tried yet'
   const tone = (value: number): Paint[] => (value > 0 ? ['red', 'bold'] : ['green', 'bold'])
-  const accepted = screen.paint(`${round.accepted} of ${round.values}`, ...tone(round.accepted))
-  const sessions = screen.paint(count(round.sessions), ...tone(round.sessions))
-  const unclear = round.unclear > 0 ? `, ${round.unclear} without an answer` : ''
+  const accepted = screen.paint(`${state.accepted} of ${state.values}`, ...tone(state.accepted))
+  const sessions = screen.paint(count(state.sessions), ...tone(state.sessions))
+  const unclear = state.unclear > 0 ? `, ${state.unclear} without an answer` : ''
   return `${accepted} leaked values log in, ${sessions} stolen sessions open${unclear}`
 }
 

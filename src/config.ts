@@ -16,6 +16,8 @@ export interface Config {
   /** Null: key-encryption keys are 0600 files in `data`. */
   readonly passphraseFile: string | null
   readonly shredAfterSeconds: number
+  /** Networks that no system may be in, as `address/prefix`; null for the defaults. */
+  readonly refuseNetworks: readonly string[] | null
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent'
 }
 
@@ -35,7 +37,7 @@ const WEEK_SECONDS = 604_800
 /**
  * Reads the configuration. Throws `config_invalid` with every fault at once.
  * Variables: `REKEY_DATA`, `REKEY_LISTEN`, `DATABASE_URL`, `REKEY_TOKEN_FILE`, `REKEY_PASSPHRASE_FILE`, `REKEY_SHRED_AFTER` (seconds),
- * `REKEY_LOG` (level).
+ * `REKEY_REFUSE_NETWORKS` (`address/prefix`, separated by commas), `REKEY_LOG` (level).
  */
 export function loadConfig(overrides: Overrides = {}, env: Env = process.env): Config {
   const faults: { message: string; path: string }[] = []
@@ -61,6 +63,12 @@ export function loadConfig(overrides: Overrides = {}, env: Env = process.env): C
     tokenFile: resolve(env.REKEY_TOKEN_FILE ?? join(data, 'admin.token')),
     passphraseFile: env.REKEY_PASSPHRASE_FILE ? resolve(env.REKEY_PASSPHRASE_FILE) : null,
     shredAfterSeconds: shred,
+    refuseNetworks:
+      env.REKEY_REFUSE_NETWORKS === undefined
+        ? null
+        : env.REKEY_REFUSE_NETWORKS.split(',')
+            .map((each) => each.trim())
+            .filter(Boolean),
     logLevel: logLevel as Config['logLevel'],
   }
 }

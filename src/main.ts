@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path'
 import { type RunningServer, startServer } from './api/index.ts'
 import { type Config, loadConfig, type Overrides } from './config.ts'
 import { connectorFor } from './connectors/registry.ts'
-import { makeMoves, type RotationParts, rewrapCredentials, rotationFigures, Targets, Worker } from './credential/index.ts'
+import { AddressGuard, makeMoves, type RotationParts, rewrapCredentials, rotationFigures, Targets, Worker } from './credential/index.ts'
 import { logFigures, SEQUENCE_BATCH, type Signer, sequence, signerFromSeed } from './evidence/index.ts'
 import { ensureAdminToken } from './identity/index.ts'
 import { type Ctx, makeCtx, messageOf, newId, RekeyError, Secret, sleep } from './kernel/index.ts'
@@ -93,7 +93,7 @@ async function compose({ config, store }: Opened): Promise<Composed> {
   const parts: RotationParts = {
     store,
     keyring,
-    targets: new Targets(connectorFor, keyring),
+    targets: new Targets(connectorFor, keyring, { guard: new AddressGuard(config.refuseNetworks ?? undefined) }),
     fingerprintKey: fingerprintKey(await installationSecret(store, keyring, 'fingerprints')),
     moves: makeMoves(store),
     shredAfterSeconds: config.shredAfterSeconds,

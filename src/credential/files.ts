@@ -97,13 +97,22 @@ export async function placeFile(place: Place, secret: Secret): Promise<void> {
   checkPath(place.path)
   const before = await present(place.path)
   if (before !== null && before.text === contentOf(place, before, secret)) return dropPrepared(place)
-  await prepareFile(place, secret)
+  if (!(await isPrepared(place, contentOf(place, before, secret)))) await prepareFile(place, secret)
   await rename(besideOf(place.path), place.path)
   const folder = await open(dirname(place.path), 'r')
   try {
     await folder.sync()
   } finally {
     await folder.close()
+  }
+}
+
+/** True if what lies beside the file is just what would be written now: nothing else of the file changed since it was prepared. */
+async function isPrepared(place: Place, content: string): Promise<boolean> {
+  try {
+    return (await present(besideOf(place.path)))?.text === content
+  } catch {
+    return false
   }
 }
 

@@ -1,8 +1,9 @@
+export { AddressGuard } from './addresses.ts'
 export { answerChallenge, type Challenge, makeChallenge } from './consumer.ts'
 export type { FleetOptions } from './fleet.check.ts'
-export { type Change, diffFleet, renderDiff } from './fleet.diff.ts'
-export { type Fleet, mapPaths, type SecretSource } from './fleet.model.ts'
-export { decodeFleet, parseFleet } from './fleet.parse.ts'
+export { type Change, renderDiff } from './fleet.diff.ts'
+export type { Fleet, SecretSource } from './fleet.model.ts'
+export { decodeFleet } from './fleet.parse.ts'
 export { type Applied, type ApplyInput, applyInventory, diffInventory, type InventoryParts } from './inventory.actions.ts'
 export {
   type ConsumerView,
@@ -39,7 +40,7 @@ export {
   rotationFigures,
   type Selection,
 } from './rotation.list.ts'
-export { ENDS, NEXT, STATES, type State } from './rotation.model.ts'
+export { STATES, type State } from './rotation.model.ts'
 export type { RotationParts } from './rotation.run.ts'
 export { Targets } from './targets.ts'
 export { makeMoves, Worker } from './worker.ts'

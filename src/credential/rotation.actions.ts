@@ -128,9 +128,15 @@ export async function undoRotation(parts: Parts, ctx: Ctx, _may: Allowed<'rotati
     const at = row.state === 'blocked' ? (row.blocked_from ?? 'blocked') : row.state
     if (!UNDOABLE.includes(at)) throw wrongState(row.state, 'the old value is being retired or is gone')
     const untouched = at === 'planned'
+    if (!untouched && !row.can_undo) {
+      throw new RekeyError('wrong_state', 'The old value is not known, so it cannot be put back.', {
+        hint: 'Let it go on: rekey rotation retry.',
+      })
+    }
     const to: State = untouched ? 'undone' : 'undoing'
     if (row.state !== 'blocked' && !NEXT[row.state].includes(to)) throw wrongState(row.state, 'it cannot be undone')
     await rows.setState(tx, id, to, { dueNow: !untouched, ended: untouched })
+    if (untouched) await rows.reschedule(tx, row.credential_id)
     return { type: untouched ? 'rotation.undone' : 'rotation.undo_requested', data: { from: row.state, reason } }
   })
 }
@@ -164,6 +170,7 @@ export async function resolveRotation(
         throw wrongState(row.state, 'only a rotation blocked after its retirement began can end so')
       await rows.setState(tx, id, 'irrevocable', { dueNow: false, ended: true })
       await rows.markIrrevocable(tx, id)
+      await rows.reschedule(tx, row.credential_id)
     }
     return { type: 'override.recorded', data: { kind: resolution.kind, by: resolution.by, reason: resolution.reason, from: row.state } }
   })

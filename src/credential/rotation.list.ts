@@ -75,12 +75,18 @@ export interface Held {
   readonly system_id: string
   /** True while a worker has claimed it. */
   readonly held: boolean
+  /** False if the old value could not be put back: it is not known, and the account or a consumer's file would need it. */
+  readonly can_undo: boolean
 }
 
 export async function lockRotation(tx: Tx, id: string): Promise<Held | null> {
   const [row] = await tx.query<Held>(
-    `select r.state, r.blocked_from, r.credential_id, c.name as credential_name, r.system_id, coalesce(r.lease_until > now(), false) as held
-       from rotation r join credential c on c.id = r.credential_id where r.id = $1 for update of r`,
+    `select r.state, r.blocked_from, r.credential_id, c.name as credential_name, r.system_id,
+            coalesce(r.lease_until > now(), false) as held,
+            v.sealed is not null or (c.strategy <> 'in-place' and not exists (
+              select 1 from consumer k where k.credential_id = c.id and k.file_path is not null)) as can_undo
+       from rotation r join credential c on c.id = r.credential_id join version v on v.id = r.old_version_id
+      where r.id = $1 for update of r`,
     [id],
   )
   return row ?? null
@@ -99,6 +105,14 @@ export async function setState(
             activation_override = coalesce($5::jsonb, activation_override)
       where id = $1`,
     [id, state, change.dueNow, change.ended === true, change.override === undefined ? null : JSON.stringify(change.override)],
+  )
+}
+
+/** Sets the credential's next rotation by its schedule, when a rotation ended by a human's word. */
+export async function reschedule(tx: Tx, credentialId: string): Promise<void> {
+  await tx.query(
+    'update credential set next_rotation_at = now() + make_interval(secs => every_seconds) where id = $1 and every_seconds is not null',
+    [credentialId],
   )
 }
 

@@ -79,7 +79,7 @@ export function accountAfter(strategy: Strategy, accounts: readonly string[], no
   return accounts.find((account) => account !== now) ?? now
 }
 
-/** Tries before a rotation is blocked: with the pauses of `backoffMs` they span about four minutes. */
+/** Tries before a rotation is blocked: with the pauses of `backoffMs` they span about two minutes, and more when every call times out. */
 export const MAX_TRIES = 12
 /** How often a value that the target's policy refuses is made anew in one rotation. */
 export const MAX_REGENERATIONS = 3

@@ -92,7 +92,7 @@ async function callInstall(run: Run): Promise<Mark> {
     } catch (error) {
       if (!isCode(error, 'target_refused_by_policy') || run.progress.regenerations >= MAX_REGENERATIONS) throw error
       run.progress.regenerations++
-      run.change({ id: version.id, state: 'void' })
+      run.change({ id: version.id, state: 'void', shred_after: run.now() })
       await stageFresh(run)
       run.note('rotation.regenerated', { refused: version.number, reason: error.message, times: run.progress.regenerations })
       await commitStage(run)

@@ -3,6 +3,7 @@ import { type Ctx, LIMITS, RekeyError } from '../kernel/index.ts'
 import type { Keyring } from '../keys/index.ts'
 import { open } from '../seal/index.ts'
 import type { Sql } from '../store/index.ts'
+import { AddressGuard } from './addresses.ts'
 import type { Work } from './rotation.store.ts'
 
 /** What binds a credential's wrapped data key to its row. */
@@ -33,11 +34,14 @@ export class Targets {
   readonly #keyring: Keyring
   readonly #callMs: number
 
-  /** `callMs`: deadline of one call to a target, milliseconds; fault tests make it short. */
-  constructor(connectorFor: (name: string) => Connector, keyring: Keyring, callMs: number = LIMITS.targetCallMs) {
+  readonly #guard: AddressGuard
+
+  /** `callMs`: deadline of one call to a target, milliseconds; fault tests make it short. `guard`: which addresses are allowed. */
+  constructor(connectorFor: (name: string) => Connector, keyring: Keyring, options: { callMs?: number; guard?: AddressGuard } = {}) {
     this.#connectorFor = connectorFor
     this.#keyring = keyring
-    this.#callMs = callMs
+    this.#callMs = options.callMs ?? LIMITS.targetCallMs
+    this.#guard = options.guard ?? new AddressGuard()
   }
 
   connectorFor(name: string): Connector {
@@ -72,6 +76,7 @@ export class Targets {
   }
 
   async #spec(sql: Sql, system: Work['system'], root: Work['root']): Promise<SystemSpec> {
+    await this.#guard.check(system.address.host)
     if (root.versions.length === 0) throw new RekeyError('target_not_authorised', `No root secret is held for ${system.name}.`)
     const key = await this.#keyring.unwrap(sql, root.kekId, root.wrappedKey, dataKeyBound(root.credentialId))
     return {
@@ -81,16 +86,6 @@ export class Targets {
       rootSecrets: root.versions.map(({ id, sealed }) => open(key, sealed, versionBound(root.credentialId, id))),
       timeoutMs: this.#callMs,
       concurrent: system.concurrent,
-    }
-  }
-
-  /** Opens a system for one call with a spec of the caller's, closed afterwards. */
-  async once<T>(connector: string, spec: SystemSpec, use: (target: Target) => Promise<T>): Promise<T> {
-    const target = this.#connectorFor(connector).open(spec)
-    try {
-      return await use(target)
-    } finally {
-      await target.close()
     }
   }
 

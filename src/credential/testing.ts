@@ -66,7 +66,7 @@ export class Engine {
     const parts: RotationParts = {
       store: db.store,
       keyring,
-      targets: new Targets(options.connector ?? connectorFor, keyring, options.callMs),
+      targets: new Targets(options.connector ?? connectorFor, keyring, options.callMs === undefined ? {} : { callMs: options.callMs }),
       fingerprintKey: fingerprintKey(await installationSecret(db.store, keyring, 'fingerprints')),
       moves: makeMoves(db.store),
       shredAfterSeconds: 3600,

@@ -1,10 +1,10 @@
 import { sealEvents } from '../evidence/index.ts'
-import { type Ctx, isCode, LIMITS, makeCtx, messageOf, newId, RekeyError, sleep } from '../kernel/index.ts'
+import { type Ctx, LIMITS, makeCtx, messageOf, newId, RekeyError, sleep } from '../kernel/index.ts'
 import { Batcher, type Store } from '../store/index.ts'
 import { freeDead, thisProcess } from './leases.ts'
 import { startDue } from './rotation.actions.ts'
-import { backoffMs, ENDS, MAX_TRIES, type State } from './rotation.model.ts'
-import { LostClaim, type Move, type RotationParts, Run } from './rotation.run.ts'
+import { recordFault } from './rotation.faults.ts'
+import { type Move, type RotationParts, Run } from './rotation.run.ts'
 import { STEPS } from './rotation.steps.ts'
 import { claim, commitMoves, freeStrays, loadWork, type Work } from './rotation.store.ts'
 import { shredDue } from './shred.ts'
@@ -16,8 +16,8 @@ const LOOK_EVERY_MS = 1_000
 const AT_ONCE = 32
 /** Moves joined into one transaction at most. */
 const BATCH = 64
-/** Faults that another try cannot mend are tried a few times all the same: a root credential may be rotated at this moment. */
-const TRIES_IF_HOPELESS = 3
+/** How long running steps may take to finish when the worker stops; then their calls are cut, and found open at the next start. */
+const STOP_PATIENCE_MS = 8_000
 
 /** Writes moves of many rotations and their evidence in one transaction, which is one statement. */
 export function makeMoves(store: Store): RotationParts['moves'] {
@@ -43,66 +43,8 @@ export async function runRotation(parts: RotationParts, ctx: Ctx, work: Work): P
       if (result !== 'go') return void (await run.commit({ dueMs: result.waitMs }))
     }
   } catch (error) {
-    await recordPatiently(parts, ctx, run, work, error)
+    await recordFault(parts, ctx, run, work, error)
   }
-}
-
-/** Rekey's own database may be away for a moment (a restart): then the record of what was observed waits for it. */
-async function recordPatiently(parts: RotationParts, ctx: Ctx, run: Run | undefined, work: Work, error: unknown): Promise<void> {
-  for (let pauseMs = 250; ; pauseMs *= 2) {
-    try {
-      return await recordFault(parts, ctx, run, work, error)
-    } catch (fault) {
-      // Somebody else's now, or moved by a commit of ours of which no answer came: whoever claims it next finds what was written.
-      if (fault instanceof LostClaim) return
-      if (!isCode(fault, 'unavailable') || pauseMs > 10_000 || ctx.signal.aborted) {
-        return ctx.log.warn({ rotation: work.id, error: messageOf(fault) }, 'a rotation goes on when its claim ends')
-      }
-      await sleep(pauseMs, ctx.signal)
-    }
-  }
-}
-
-/** Another try after a pause, or `blocked` with the reason and what to do. What was observed before the fault is kept. */
-async function recordFault(parts: RotationParts, ctx: Ctx, run: Run | undefined, work: Work, error: unknown): Promise<void> {
-  if (error instanceof LostClaim) throw error
-  const fault =
-    error instanceof RekeyError ? error : new RekeyError('internal', 'Rekey failed in a step of this rotation.', { cause: error })
-  ctx.log.warn(
-    { rotation: work.id, credential: work.credential.name, code: fault.code, error: fault.message, detail: fault.detail ?? stackOf(fault) },
-    'a step failed',
-  )
-  if (run === undefined) return
-  const { progress } = run
-  // It had ended, or was blocked, and only the commit failed: once more, and not another try of a step that is done.
-  if (run.state === 'blocked' || ENDS.includes(run.state)) return void (await run.commit({ dueMs: null }))
-  progress.tries++
-  progress.problem = { reason: fault.message, code: fault.code, ...(fault.hint ? { hint: fault.hint } : {}) }
-  const most = isHopeless(fault) ? TRIES_IF_HOPELESS : MAX_TRIES
-  if (progress.tries < most && fault.detail !== 'activation_patience' && fault.detail !== 'undo_unknown') {
-    await run.commit({ dueMs: backoffMs(progress.tries, parts.jitter()) })
-    return
-  }
-  progress.blocked_from = run.state as State
-  progress.blocked_at = run.now()
-  run.move('blocked', {
-    from: progress.blocked_from,
-    reason: fault.message,
-    code: fault.code,
-    tries: progress.tries,
-    hint: fault.hint ?? null,
-  })
-  await run.commit({ dueMs: null })
-}
-
-function isHopeless(fault: RekeyError): boolean {
-  return (
-    ['target_not_authorised', 'target_conflict', 'target_unsupported', 'target_refused_by_policy', 'conflict', 'internal'] as const
-  ).some((code) => isCode(fault, code))
-}
-
-function stackOf(fault: RekeyError): string | undefined {
-  return fault.code === 'internal' && fault.cause instanceof Error ? fault.cause.stack : undefined
 }
 
 /** Workers of this process so far; each claims under a name of its own. */
@@ -115,7 +57,10 @@ let workers = 0
 export class Worker {
   readonly #parts: RotationParts
   readonly #ctx: Ctx
+  /** No new work. */
   readonly #stopping = new AbortController()
+  /** No more waiting for calls. */
+  readonly #cut = new AbortController()
   /** By rotation. */
   readonly #running = new Map<string, Promise<void>>()
   #wake: () => void = () => undefined
@@ -126,7 +71,7 @@ export class Worker {
 
   constructor(parts: RotationParts, ctx: Ctx) {
     this.#parts = parts
-    this.#ctx = makeCtx(`worker:${newId()}`, ctx.requestId, { signal: this.#stopping.signal, clock: ctx.clock, log: ctx.log })
+    this.#ctx = makeCtx(`worker:${newId()}`, ctx.requestId, { signal: this.#cut.signal, clock: ctx.clock, log: ctx.log })
   }
 
   async start(): Promise<void> {
@@ -144,7 +89,11 @@ export class Worker {
     this.#stopping.abort()
     this.nudge()
     await this.#loop
+    const patience = setTimeout(() => this.#cut.abort(), STOP_PATIENCE_MS)
     await Promise.allSettled(this.#running.values())
+    clearTimeout(patience)
+    // What this worker still holds is free at once for another.
+    await freeStrays(this.#parts.store, this.#self, []).catch(() => undefined)
     await this.#unlisten()
   }
 

@@ -1,5 +1,5 @@
 export { putIdentities, removeIdentities } from './actions.ts'
 export { beginAnswer, finishAnswer, releaseAnswer } from './answers.ts'
 export { countIdentities, identitiesById, listIdentities } from './list.ts'
-export { ANSWER_HOURS, type Begun, type Identity, type IdentityFields, type IdentityKind } from './model.ts'
+export type { Begun, Identity, IdentityFields, IdentityKind } from './model.ts'
 export { authenticate, ensureAdminToken } from './tokens.ts'

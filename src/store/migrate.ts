@@ -15,7 +15,7 @@ interface Migration {
 }
 
 /** The numbered files of `schema/`, in order. Throws `internal` if a number is missing or stands twice. */
-export function readMigrations(folder: string): Migration[] {
+function readMigrations(folder: string): Migration[] {
   const found = readdirSync(folder)
     .filter((name) => /^\d{4}_[a-z0-9_]+\.sql$/.test(name))
     .sort()

@@ -41,14 +41,15 @@ function fromDatabase(error: unknown): RekeyError {
   const { code, constraint } = error as { code?: string; constraint?: string }
   const lost = code === undefined || code.startsWith('08') || code.startsWith('57P') || code.startsWith('E') || code.startsWith('53')
   const detail = [code, constraint, messageOf(error)].filter(Boolean).join(' ')
-  if (lost) return new RekeyError('unavailable', 'The database does not answer.', { detail, cause: error, hint: 'Try again in a moment.' })
+  if (lost) return new RekeyError('unavailable', LOST, { detail, cause: error, hint: 'Try again in a moment.' })
   return new RekeyError('database_failed', 'The database refused a statement.', { detail, cause: error })
 }
 
-/** The name of the violated constraint, if that is what failed; for turning it into a clear error. */
-export function violatedConstraint(error: unknown): string | null {
-  if (!isCode(error, 'database_failed')) return null
-  return (error.cause as { constraint?: string } | undefined)?.constraint ?? null
+const LOST = 'The database does not answer.'
+
+/** True if what failed is the way to Rekey's own database, and not what was asked of it. */
+export function isDatabaseLost(error: unknown): boolean {
+  return isCode(error, 'unavailable') && error.message === LOST
 }
 
 async function run<Row extends object>(client: pg.ClientBase | pg.Pool, text: string, params?: readonly unknown[]): Promise<Row[]> {

@@ -18,7 +18,7 @@ export interface Orders {
   readonly trap: { readonly where: string; readonly rotations: readonly string[] } | null
 }
 
-/** Holds every rotation that comes to the place, and ends the process by SIGKILL when all of them are there (the first, if none is named). */
+/** Holds every rotation that comes to the place, and ends the process by SIGKILL when all are there (the first, if none is named). */
 function makeTrap(trap: Orders['trap']): (where: string, rotation: string) => Promise<void> {
   const arrived = new Set<string>()
   return async (where, rotation) => {

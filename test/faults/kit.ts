@@ -140,7 +140,8 @@ const PATHS = {
 export async function faultsAfter(engine: Engine, one: Case, rotation: string, end: keyof typeof PATHS = 'proven_dead'): Promise<string[]> {
   const faults: string[] = []
   const [row] = await engine.db.store.query<{ state: string; open: boolean; problem: { reason: string } | null }>(
-    'select state, problem, attempt_step is not null or due_at is not null or lease_until is not null or ended_at is null as open from rotation where id = $1',
+    `select state, problem, attempt_step is not null or due_at is not null or lease_until is not null or ended_at is null as open
+       from rotation where id = $1`,
     [rotation],
   )
   if (row?.state !== end) faults.push(`it ended ${row?.state} (${row?.problem?.reason})`)

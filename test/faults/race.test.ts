@@ -70,7 +70,8 @@ test('two workers race over 40 rotations: each ends once, and no system sees mor
   const sampled = (async () => {
     while (!sampling.signal.aborted) {
       const [row] = await engine.db.store.query<{ most: number | null }>(
-        'select max(held)::int as most from (select count(*) as held from rotation where lease_until > now() group by system_id) as each_system',
+        `select max(held)::int as most
+           from (select count(*) as held from rotation where lease_until > now() group by system_id) as each_system`,
       )
       most = Math.max(most, row?.most ?? 0)
       await sleep(2)

@@ -1,9 +1,11 @@
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
+import { chmodSync, lstatSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type pg from 'pg'
 import { makeCtx, newId, silentLog } from '../../src/kernel/index.ts'
 import { type EmbeddedDatabase, migrate, openStore, type Store, startEmbedded } from '../../src/store/index.ts'
+import { recordedScanner } from '../canary/recorder.ts'
+import { describeFinds } from '../canary/scanner.ts'
 
 export const SCHEMA_FOLDER = new URL('../../schema', import.meta.url).pathname
 
@@ -60,12 +62,17 @@ export async function freshDatabase(): Promise<TestDatabase> {
   }
 }
 
-/** Stops the server and removes its folder; called once per test file by test/setup.ts. */
+/**
+ * Stops the server, looks in its folder (tables, WAL, log) for every secret that the file's tests made, and removes it; called once
+ * per test file by test/setup.ts. Throws if one is there in the clear.
+ */
 export async function stopServer(): Promise<void> {
   if (server === undefined) return
   const { database, admin, folder } = await server
   server = undefined
   await admin.close()
   await database.stop()
+  const { finds } = recordedScanner().folder(folder, (path) => lstatSync(path).mtimeMs >= database.startedAt)
   rmSync(folder, { recursive: true, force: true })
+  if (finds.length > 0) throw new Error(describeFinds(finds))
 }

@@ -1,0 +1,110 @@
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { afterAll, beforeEach, expect, test } from 'vitest'
+import { isCode, Secret } from '../kernel/index.ts'
+import { checkPath, dropPrepared, placeFile, prepareFile, withKey } from './files.ts'
+
+const root = mkdtempSync(join(tmpdir(), 'rekey-files-'))
+afterAll(() => rmSync(root, { recursive: true, force: true }))
+
+let folder: string
+let serial = 0
+beforeEach(() => {
+  folder = join(root, String(++serial))
+  mkdirSync(folder)
+})
+
+const secret = (text: string) => Secret.fromText(text)
+
+test('one key is replaced where it stands; the rest of the file, its mode and its comments stay', async () => {
+  const path = join(folder, 'app.env')
+  writeFileSync(path, '# db\nexport DB_PASSWORD=old\nOTHER=1\n')
+  chmodSync(path, 0o640)
+  await placeFile({ path, key: 'DB_PASSWORD' }, secret('new'))
+  expect(readFileSync(path, 'utf8')).toBe('# db\nexport DB_PASSWORD=new\nOTHER=1\n')
+  expect(statSync(path).mode & 0o777).toBe(0o640)
+  expect(readdirSync(folder)).toEqual(['app.env'])
+})
+
+test('a file that was not there is made 0600; a whole file is the value and a line break', async () => {
+  const path = join(folder, 'x.secret')
+  await placeFile({ path, key: null }, secret('value'))
+  expect(readFileSync(path, 'utf8')).toBe('value\n')
+  expect(statSync(path).mode & 0o777).toBe(0o600)
+})
+
+test('a reader sees the old value or the new one, never half a file', async () => {
+  const path = join(folder, 'x.secret')
+  const values = ['a'.repeat(4000), 'b'.repeat(4000)]
+  writeFileSync(path, `${values[0]}\n`)
+  let writing = true
+  const writer = (async () => {
+    for (let i = 0; i < 200; i++) await placeFile({ path, key: null }, secret(values[(i + 1) % 2] ?? ''))
+    writing = false
+  })()
+  while (writing) {
+    expect(values).toContain(readFileSync(path, 'utf8').trim())
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  await writer
+})
+
+test('a link, a folder, a relative path or one with .. is refused, and nothing is written through it', async () => {
+  const elsewhere = join(folder, 'elsewhere')
+  writeFileSync(elsewhere, 'untouched')
+  symlinkSync(elsewhere, join(folder, 'link'))
+  mkdirSync(join(folder, 'sub'))
+  await expect(placeFile({ path: join(folder, 'link'), key: null }, secret('x'))).rejects.toSatisfy((error) => isCode(error, 'conflict'))
+  await expect(placeFile({ path: join(folder, 'sub'), key: null }, secret('x'))).rejects.toSatisfy((error) => isCode(error, 'conflict'))
+  expect(readFileSync(elsewhere, 'utf8')).toBe('untouched')
+  for (const path of ['x', './x', '/a/../b', '/a//b', '/a/', '/a\0b', '']) expect(() => checkPath(path), path).toThrow('plain file path')
+})
+
+test('a link planted where the new file is prepared is not followed', async () => {
+  const path = join(folder, 'x.secret')
+  const elsewhere = join(folder, 'elsewhere')
+  writeFileSync(elsewhere, 'untouched')
+  symlinkSync(elsewhere, join(folder, '.x.secret.rekey-new'))
+  await placeFile({ path, key: null }, secret('value'))
+  expect(readFileSync(elsewhere, 'utf8')).toBe('untouched')
+  expect(readFileSync(path, 'utf8')).toBe('value\n')
+})
+
+test('what was prepared is used if the file is as it was, made anew if not, and taken away by an undo', async () => {
+  const path = join(folder, 'app.env')
+  writeFileSync(path, 'A=1\nKEY=old\n')
+  await prepareFile({ path, key: 'KEY' }, secret('new'))
+  writeFileSync(path, 'A=2\nKEY=old\n')
+  await placeFile({ path, key: 'KEY' }, secret('new'))
+  expect(readFileSync(path, 'utf8')).toBe('A=2\nKEY=new\n')
+  await prepareFile({ path, key: 'KEY' }, secret('newer'))
+  await dropPrepared({ path, key: 'KEY' })
+  expect(readdirSync(folder)).toEqual(['app.env'])
+  expect(existsSync(join(folder, '.app.env.rekey-new'))).toBe(false)
+})
+
+test('a key is set in any text, exactly once, and setting it twice changes nothing', () => {
+  const value = fc.string({ minLength: 1, unit: 'grapheme-ascii' })
+  fc.assert(
+    fc.property(fc.string({ unit: fc.constantFrom('a', '=', '\n', ' ', 'KEY', 'export ', '"') }), value, (text, secretText) => {
+      const once = withKey(text, 'KEY', secretText)
+      expect(withKey(once, 'KEY', secretText)).toBe(once)
+      const kept = once.split('\n').filter((line) => !/^\s*(export\s+)?KEY=/.test(line))
+      const before = text.split('\n').filter((line) => !/^\s*(export\s+)?KEY=/.test(line))
+      expect(kept.join('\n').trim()).toBe(before.join('\n').trim())
+    }),
+  )
+})

@@ -1,0 +1,69 @@
+import { type Ctx, isCode, messageOf, RekeyError, sleep } from '../kernel/index.ts'
+import { isDatabaseLost } from '../store/index.ts'
+import { backoffMs, ENDS, MAX_TRIES, type State } from './rotation.model.ts'
+import { LostClaim, type RotationParts, type Run } from './rotation.run.ts'
+import type { Work } from './rotation.store.ts'
+
+/** Faults that another try cannot mend are tried a few times all the same: a root credential may be rotated at this moment. */
+const TRIES_IF_HOPELESS = 3
+const HOPELESS = [
+  'target_not_authorised',
+  'target_conflict',
+  'target_unsupported',
+  'target_refused_by_policy',
+  'conflict',
+  'internal',
+] as const
+/** Faults in which time has run out or nothing can change: not tried again by itself. */
+const FINAL: readonly (string | undefined)[] = ['activation_patience', 'undo_unknown']
+/** How long the record of a fault waits for Rekey's own database, with growing pauses, before the claim is left to end by itself. */
+const LONGEST_PAUSE_MS = 10_000
+
+/** Writes down that a step failed: another try after a pause, or `blocked` with reason and hint. What was observed is kept. Never rejects. */
+export async function recordFault(parts: RotationParts, ctx: Ctx, run: Run | undefined, work: Work, error: unknown): Promise<void> {
+  if (error instanceof LostClaim) return
+  const fault = asOurs(error)
+  const { code, message, detail } = fault
+  const told = { rotation: work.id, credential: work.credential.name, code, error: message, detail: detail ?? stackOf(fault) }
+  ctx.log.warn(told, 'a step failed')
+  if (run === undefined) return
+  const dueMs = decide(parts, run, fault)
+  for (let pauseMs = 250; ; pauseMs *= 2) {
+    try {
+      return void (await run.commit({ dueMs }))
+    } catch (again) {
+      // Somebody else's now, or moved by a commit of ours of which no answer came: whoever claims it next finds what was written.
+      if (again instanceof LostClaim) return
+      if (!isCode(again, 'unavailable') || pauseMs > LONGEST_PAUSE_MS || ctx.signal.aborted) {
+        return ctx.log.warn({ rotation: work.id, error: messageOf(again) }, 'a rotation goes on when its claim ends')
+      }
+      await sleep(pauseMs, ctx.signal)
+    }
+  }
+}
+
+/** Changes the run as the fault demands and says when it is due again; null for never by itself. */
+function decide(parts: RotationParts, run: Run, fault: RekeyError): number | null {
+  const { progress } = run
+  // It had ended, or was blocked, and only the commit failed: once more, and not another try of a step that is done.
+  if (run.state === 'blocked' || ENDS.includes(run.state)) return null
+  progress.problem = { reason: fault.message, code: fault.code, ...(fault.hint ? { hint: fault.hint } : {}) }
+  // An outage of our own database says nothing about the target: it uses up no try.
+  if (isDatabaseLost(fault)) return backoffMs(1, parts.jitter())
+  progress.tries++
+  const most = HOPELESS.some((code) => isCode(fault, code)) ? TRIES_IF_HOPELESS : MAX_TRIES
+  if (progress.tries < most && !FINAL.includes(fault.detail)) return backoffMs(progress.tries, parts.jitter())
+  const from: State = run.state
+  progress.blocked_from = from
+  progress.blocked_at = run.now()
+  run.move('blocked', { from, reason: fault.message, code: fault.code, tries: progress.tries, hint: fault.hint ?? null })
+  return null
+}
+
+function asOurs(error: unknown): RekeyError {
+  return error instanceof RekeyError ? error : new RekeyError('internal', 'Rekey failed in a step of this rotation.', { cause: error })
+}
+
+function stackOf(fault: RekeyError): string | undefined {
+  return fault.code === 'internal' && fault.cause instanceof Error ? fault.cause.stack : undefined
+}
