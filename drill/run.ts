@@ -178,6 +178,7 @@ export async function rotate(drill: Drill, { rekey, systems }: Stage, scope: rea
       screen.line(`  ${plainProgress(drill, rotations, elapsed)}`)
     }
     if (done || elapsed > ROTATE_MS || signal.aborted) {
+      signal.throwIfAborted()
       await seeAttackerFail(drill, () => rotationBlock(drill, order, rotations, elapsed))
       screen.settle(progressLines(screen, reached(order, rotations), countOf('all', rotations)))
       for (const { credential, state, reason } of rotations.filter((it) => it.state !== 'proven_dead')) {

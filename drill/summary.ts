@@ -98,19 +98,13 @@ export function summaryLines(screen: Screen, summary: Summary, verify: string): 
   return [
     '',
     screen.paint('5  What is proven, and what it cost', 'bold'),
-    row(
-      'proven dead',
-      `${good(`${provenDead} of ${leaked}`, provenDead === leaked)}: old refused, new accepted in the same moment, old sessions ended`,
-    ),
+    row('proven dead', `${good(`${provenDead} of ${leaked}`, provenDead === leaked)}: old refused, new accepted, sessions ended`),
     row(
       'attacker',
-      `leaked values that log in ${from(attacker.acceptedBefore, attacker.acceptedAfter)}, stolen sessions ${from(attacker.sessionsBefore, attacker.sessionsAfter)}`,
+      `leaked values that work ${from(attacker.acceptedBefore, attacker.acceptedAfter)}, stolen sessions ${from(attacker.sessionsBefore, attacker.sessionsAfter)}`,
     ),
     row('not leaked', `${some(spared, 'credential')}, untouched`),
-    row(
-      'consumers',
-      `${consumers.working} of ${consumers.count} work; ${some(consumers.moved, 'time')} moved to a new value by themselves`,
-    ),
+    row('consumers', `${consumers.working} of ${consumers.count} work; ${some(consumers.moved, 'move')} to a new value by themselves`),
     row('lost', lostText(consumers)),
     row(
       'in-place gap',
@@ -122,11 +116,8 @@ export function summaryLines(screen: Screen, summary: Summary, verify: string): 
     ),
     row('report', evidence.bundle),
     row('verify', verify),
-    row(
-      '',
-      `→ ${good(evidence.sound ? 'sound' : 'not sound', evidence.sound)}: checked offline, with nothing but the file and the public key`,
-    ),
-    row('tampering', tamperText(evidence.tampered)),
+    row('', `→ ${good(evidence.sound ? 'sound' : 'not sound', evidence.sound)}: checked offline with nothing else`),
+    ...tamperLines(screen, evidence.tampered),
     ...summary.faults.map((fault) => screen.paint(`  not as it should be: ${fault}`, 'red')),
     '',
   ]
@@ -137,9 +128,14 @@ function lostText({ requests, failed, cut, longestOutageMs, worst }: Summary['co
   return `${count(failed)} of ${count(requests)} requests failed, ${outage}; ${some(cut, 'connection')} cut`
 }
 
-function tamperText(tampered: Proof['tampered']): string {
-  if (tampered === null) return 'a copy with one flipped bit was believed'
-  return `a copy with one flipped bit (byte ${count(tampered.byte)}) is found out: ${tampered.found}`
+/** In two rows: where the change was found, and what is wrong there. */
+function tamperLines(screen: Screen, tampered: Proof['tampered']): string[] {
+  if (tampered === null) return [labelled(screen, 'tampering', 'a copy with one flipped bit was believed')]
+  const [where = '', what = ''] = tampered.found.split(/: (.*)/)
+  return [
+    labelled(screen, 'tampering', `a copy with one flipped bit (byte ${count(tampered.byte)}): found in ${where}`),
+    labelled(screen, '', what),
+  ]
 }
 
 function ms(value: number): string {

@@ -3,12 +3,12 @@ import type { AttackState, ConsumerStats } from './messages.ts'
 
 /** Steps that a rotation goes through, with the time that tells that it did. */
 export const STEPS = [
-  { name: 'staged', of: (it: RotationView) => it.stagedAt },
-  { name: 'installed', of: (it: RotationView) => it.installedAt },
-  { name: 'verified', of: (it: RotationView) => it.verifiedAt },
-  { name: 'activated', of: (it: RotationView) => it.activatedAt },
-  { name: 'retired', of: (it: RotationView) => it.retiredAt },
-  { name: 'proven dead', of: (it: RotationView) => (it.state === 'proven_dead' ? it.provedDeadAt : null) },
+  { name: 'staged', short: 'staged', of: (it: RotationView) => it.stagedAt },
+  { name: 'installed', short: 'inst.', of: (it: RotationView) => it.installedAt },
+  { name: 'verified', short: 'verif.', of: (it: RotationView) => it.verifiedAt },
+  { name: 'activated', short: 'activ.', of: (it: RotationView) => it.activatedAt },
+  { name: 'retired', short: 'retired', of: (it: RotationView) => it.retiredAt },
+  { name: 'proven dead', short: 'dead', of: (it: RotationView) => (it.state === 'proven_dead' ? it.provedDeadAt : null) },
 ] as const
 
 /** How far the rotations of one system are: how many have reached each of `STEPS`. */

@@ -4,9 +4,9 @@ import type { Paint, Screen } from './screen.ts'
 import { type ConsumerSum, type Reached, STEPS } from './tally.ts'
 
 const NAME_CHARS = 11
-const STEP_CHARS = 10
-const LAST_CHARS = 12
-const BAR_CHARS = 24
+const STEP_CHARS = 11
+const NARROW_CHARS = 8
+const BAR_CHARS = 18
 /** The bar of a system, from what is done to what is not. */
 const SHADES = ['█', '▓', '▒', '░', '·'] as const
 
@@ -50,22 +50,24 @@ export function scopeLines(screen: Screen, scope: readonly CredentialView[], sys
   ]
 }
 
-/** The table of the rotation: a row for each system and one for all. */
+/** The table of the rotation: a row for each system and one for all. Narrow terminals get short heads and no bars. */
 export function progressLines(screen: Screen, rows: readonly Reached[], all: Reached): string[] {
-  const narrow = screen.width() < 90
-  const steps = STEPS.map(({ name }, index) => name.padStart(index === STEPS.length - 1 ? LAST_CHARS + 1 : STEP_CHARS - (narrow ? 1 : 0)))
-  const head = screen.paint(`  ${'system'.padEnd(NAME_CHARS)}${steps.join('')}`, 'dim')
+  const narrow = screen.width() < 100
+  const chars = narrow ? NARROW_CHARS : STEP_CHARS
+  const heads = STEPS.map(({ name, short }) => (narrow ? short : name).padStart(chars))
+  const head = screen.paint(`  ${'system'.padEnd(NAME_CHARS)}${heads.join('')}`, 'dim')
   return [head, ...[...rows, all].map((row) => progressRow(screen, row, narrow, row === all))]
 }
 
 function progressRow(screen: Screen, { system, total, steps, blocked }: Reached, narrow: boolean, last: boolean): string {
-  const dead = steps.at(-1) ?? 0
-  const cells = steps.slice(0, -1).map((value) => String(value).padStart(STEP_CHARS - (narrow ? 1 : 0)))
-  const done = `${String(dead).padStart(LAST_CHARS - 3)}${`/${total}`.padEnd(4)}`
-  const painted = screen.paint(done, ...(dead === total ? (['green', 'bold'] as const) : []))
+  const cells = steps.map((value, index) => {
+    const ends = index === steps.length - 1
+    const text = (ends ? `${value}/${total}` : String(value)).padStart(narrow ? NARROW_CHARS : STEP_CHARS)
+    return ends && value === total ? screen.paint(text, 'green', 'bold') : text
+  })
   const trouble = blocked > 0 ? screen.paint(`  ${blocked} blocked`, 'red') : ''
-  const name = system.padEnd(NAME_CHARS)
-  return `  ${last ? screen.paint(name, 'bold') : name}${cells.join('')}${painted}${narrow ? '' : `  ${bar(steps, total)}`}${trouble}`
+  const name = screen.paint(system.padEnd(NAME_CHARS), ...(last ? (['bold'] as const) : []))
+  return `  ${name}${cells.join('')}${narrow ? '' : `  ${bar(steps, total)}`}${trouble}`
 }
 
 /** Proven dead, retired, activated, installed, and the rest. */
@@ -88,14 +90,14 @@ export function attackText(screen: Screen, state: AttackState | null): string {
   const accepted = screen.paint(`${state.accepted} of ${state.values}`, ...tone(state.accepted))
   const sessions = screen.paint(count(state.sessions), ...tone(state.sessions))
   const unclear = state.unclear > 0 ? `, ${state.unclear} without an answer` : ''
-  return `${accepted} leaked values log in, ${sessions} stolen sessions open${unclear}`
+  return `${accepted} leaked values work, ${sessions} stolen sessions open${unclear}`
 }
 
 /** How the consumers are. */
 export function consumerText(screen: Screen, sum: ConsumerSum): string {
-  const connected = `${sum.connected} of ${sum.consumers} working`
+  const connected = `${sum.connected} of ${sum.consumers} work`
   const failed = sum.failed === 0 ? '0 failed' : screen.paint(`${count(sum.failed)} failed`, 'yellow')
-  return `${connected}, ${count(sum.requests)} requests, ${failed}, longest outage ${count(sum.longestOutageMs)} ms`
+  return `${connected}, ${count(sum.requests)} requests, ${failed}, worst ${count(sum.longestOutageMs)} ms`
 }
 
 /** `label` and what belongs to it, in two columns. */

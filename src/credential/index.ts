@@ -4,6 +4,7 @@ export type { FleetOptions } from './fleet.check.ts'
 export { type Change, renderDiff } from './fleet.diff.ts'
 export type { Fleet, SecretSource } from './fleet.model.ts'
 export { decodeFleet } from './fleet.parse.ts'
+export { fsckCredentials } from './fsck.ts'
 export { type Applied, type ApplyInput, applyInventory, diffInventory, type InventoryParts } from './inventory.actions.ts'
 export {
   type ConsumerView,

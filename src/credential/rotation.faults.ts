@@ -19,7 +19,7 @@ const FINAL: readonly (string | undefined)[] = ['activation_patience', 'undo_unk
 /** How long the record of a fault waits for Rekey's own database, with growing pauses, before the claim is left to end by itself. */
 const LONGEST_PAUSE_MS = 10_000
 
-/** Writes down that a step failed: another try after a pause, or `blocked` with reason and hint. What was observed is kept. Never rejects. */
+/** Writes down that a step failed: another try after a pause, or `blocked` with reason and hint. Keeps what was observed. Never rejects. */
 export async function recordFault(parts: RotationParts, ctx: Ctx, run: Run | undefined, work: Work, error: unknown): Promise<void> {
   if (error instanceof LostClaim) return
   const fault = asOurs(error)

@@ -52,10 +52,13 @@ export class Targets {
   async of(sql: Sql, system: Work['system'], root: Work['root']): Promise<Target> {
     const where = JSON.stringify([system.connector, system.address, system.rootAccount, system.concurrent])
     const roots = rootsOf(root)
-    const entry = this.#entries.get(system.id)
-    if (entry?.where === where && entry.roots === roots) return entry.target
+    const known = this.#entries.get(system.id)
+    if (known?.where === where && known.roots === roots) return known.target
     const spec = await this.#spec(sql, system, root)
+    // Another rotation may have opened the way meanwhile: a second one would have connections that nobody counts or closes.
+    const entry = this.#entries.get(system.id)
     if (entry?.where === where) {
+      if (entry.roots === roots) return entry.target
       entry.roots = roots
       await entry.target.forgetRoot(spec)
       return entry.target

@@ -92,7 +92,10 @@ function tellCredential(steps: readonly Step[], systems: ReadonlyMap<string, str
     else grouped(rotations, id).push(step)
   }
   const name = steps.at(-1)?.event.subject ?? ''
-  return { name, rotations: [...rotations].map(([id, own]) => tellRotation(id, name, own, systems)), others }
+  // An order to rotate names no strategy: that is the credential's, said when it was declared or changed.
+  const strategy = others.map(({ event }) => dataText(event, 'strategy')).findLast((text) => text !== '') ?? ''
+  const told = [...rotations].map(([id, own]) => tellRotation(id, name, own, systems))
+  return { name, rotations: told.map((one) => (one.strategy === '' ? { ...one, strategy } : one)), others }
 }
 
 function tellRotation(id: string, credential: string, steps: readonly Step[], systems: ReadonlyMap<string, string>): RotationStory {

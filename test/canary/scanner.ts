@@ -83,8 +83,7 @@ function patternsOf({ kind, bytes, random }: Needle): Pattern[] {
   )
 }
 
-const headOf = (bytes: Uint8Array) =>
-  (((bytes[0] ?? 0) << 24) | ((bytes[1] ?? 0) << 16) | ((bytes[2] ?? 0) << 8) | (bytes[3] ?? 0)) >>> 0
+const headOf = (bytes: Uint8Array) => (((bytes[0] ?? 0) << 24) | ((bytes[1] ?? 0) << 16) | ((bytes[2] ?? 0) << 8) | (bytes[3] ?? 0)) >>> 0
 
 const slotOf = (head: number) => Math.imul(head, HASH_FACTOR) >>> (32 - TABLE_BITS)
 

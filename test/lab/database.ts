@@ -2,7 +2,7 @@ import { chmodSync, lstatSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type pg from 'pg'
-import { makeCtx, newId, silentLog } from '../../src/kernel/index.ts'
+import { makeCtx, newId, silentLog, systemClock } from '../../src/kernel/index.ts'
 import { type EmbeddedDatabase, migrate, openStore, type Store, startEmbedded } from '../../src/store/index.ts'
 import { recordedScanner } from '../canary/recorder.ts'
 import { describeFinds } from '../canary/scanner.ts'
@@ -17,7 +17,7 @@ export interface TestDatabase {
 }
 
 /** One server per test process, started at first use, stopped with the process. */
-let server: Promise<{ database: EmbeddedDatabase; admin: Store; folder: string }> | undefined
+let server: Promise<{ database: EmbeddedDatabase; admin: Store; folder: string; sinceMs: number }> | undefined
 
 async function startServer() {
   const folder = mkdtempSync(join(tmpdir(), 'rekey-test-'))
@@ -31,6 +31,8 @@ async function startServer() {
       // It has ended already, as it should.
     }
   })
+  // What lay there before, and was not written since, knows no secret of these tests. A second for clocks of coarse file systems.
+  const sinceMs = systemClock.now().getTime() - 1000
   const template = openStore({ connection: database.connection, max: 1, log: silentLog })
   try {
     await migrate(template, SCHEMA_FOLDER)
@@ -41,7 +43,7 @@ async function startServer() {
     await template.close()
   }
   const admin = openStore({ connection: { ...database.connection, database: 'postgres' }, max: 2, log: silentLog })
-  return { database, admin, folder }
+  return { database, admin, folder, sinceMs }
 }
 
 /** A database of its own, cloned from the migrated template. */
@@ -68,11 +70,11 @@ export async function freshDatabase(): Promise<TestDatabase> {
  */
 export async function stopServer(): Promise<void> {
   if (server === undefined) return
-  const { database, admin, folder } = await server
+  const { database, admin, folder, sinceMs } = await server
   server = undefined
   await admin.close()
   await database.stop()
-  const { finds } = recordedScanner().folder(folder, (path) => lstatSync(path).mtimeMs >= database.startedAt)
+  const { finds } = recordedScanner().folder(folder, (path) => lstatSync(path).mtimeMs >= sinceMs)
   rmSync(folder, { recursive: true, force: true })
   if (finds.length > 0) throw new Error(describeFinds(finds))
 }

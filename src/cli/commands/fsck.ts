@@ -2,9 +2,13 @@ import { printable } from '../../kernel/index.ts'
 import type { Cli, CommonOptions } from '../cli.ts'
 import { EXIT } from '../exit.ts'
 
-/** Recomputes the stored evidence and names what does not agree. Opens the database itself: no server is needed, one may run. */
+/** Recomputes the stored evidence, compares the tables with it, and names what does not agree. Opens the database itself: no server is needed, one may run. */
 export async function fsck(cli: Cli, { data }: CommonOptions): Promise<number> {
-  const [main, evidence] = await Promise.all([import('../../main.ts'), import('../../evidence/index.ts')])
+  const [main, evidence, credential] = await Promise.all([
+    import('../../main.ts'),
+    import('../../evidence/index.ts'),
+    import('../../credential/index.ts'),
+  ])
   const opened = await main.openOffline({ data })
   try {
     const key = await evidence.publishedKey(opened.store)
@@ -12,10 +16,10 @@ export async function fsck(cli: Cli, { data }: CommonOptions): Promise<number> {
       cli.out.note('Nothing is published yet: there is nothing to check.')
       return EXIT.ok
     }
-    const findings = await evidence.fsck(opened.store, opened.ctx, key)
+    const findings = [...(await evidence.fsck(opened.store, opened.ctx, key)), ...(await credential.fsckCredentials(opened.store))]
     if (cli.out.json) for (const finding of findings) cli.out.object(finding)
     else for (const { where, what } of findings) cli.out.line(`${printable(where)}: ${printable(what)}`)
-    cli.out.note(findings.length === 0 ? 'The evidence is sound.' : `${findings.length} findings.`)
+    cli.out.note(findings.length === 0 ? 'The evidence is sound, and the tables agree with it.' : `${findings.length} findings.`)
     return findings.length === 0 ? EXIT.ok : EXIT.failed
   } finally {
     await opened.close()

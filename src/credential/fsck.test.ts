@@ -1,0 +1,109 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { type LabPostgres, startPostgres } from '../../test/lab/postgres.ts'
+import type { Connector } from '../connectors/contract.ts'
+import { connectorFor } from '../connectors/registry.ts'
+import { RekeyError, Secret } from '../kernel/index.ts'
+import { allow } from '../policy/index.ts'
+import { fsckCredentials } from './fsck.ts'
+import { undoRotation } from './rotation.actions.ts'
+import { ADMIN, Engine } from './testing.ts'
+
+let target: LabPostgres
+let engine: Engine
+let system: string
+let refusals = 0
+const refused: string[] = []
+
+/** The real connector, whose system finds fault with the first values: none of the laboratory's systems judges a verifier by itself. */
+function choosy(name: string): Connector {
+  const real = connectorFor(name)
+  return {
+    ...real,
+    describe: () => real.describe(),
+    checkAccount: (account) => real.checkAccount(account),
+    open: (spec) => {
+      const open = real.open(spec)
+      const install = open.install.bind(open)
+      open.install = async (ctx, order) => {
+        if (order.account === 'choosy' && refusals > 0) {
+          refusals--
+          order.secret.revealText((text) => refused.push(text))
+          throw new RekeyError('target_refused_by_policy', 'The system refused the value by its policy.')
+        }
+        return install(ctx, order)
+      }
+      return open
+    },
+  }
+}
+
+beforeAll(async () => {
+  ;[target, engine] = await Promise.all([startPostgres({ fsync: false }), Engine.start({ connector: choosy })])
+  const root = { account: target.superuser.account, secret: target.superuser.secret }
+  system = await engine.addSystem('db', 'postgres', { host: target.host, port: target.port, database: 'postgres', tls: 'off' }, root)
+  for (const account of ['a', 'b', 'choosy', 'undone']) {
+    await target.query(`create role ${account} login password 'old-value'`)
+    const current = account === 'b' ? null : Secret.fromText('old-value')
+    const consumers = account === 'undone' ? [{ name: 'never', activation: 'session' as const }] : []
+    await engine.addCredential(system, { name: account, strategy: 'in-place', accounts: [account], current, consumers })
+  }
+})
+afterAll(async () => {
+  await engine.stop()
+  await target.stop()
+})
+
+test('a value that the policy refuses is made anew and stored before it is tried; the refused ones are void and in evidence', async () => {
+  refusals = 2
+  const [id = ''] = await engine.rotate(['choosy'])
+  expect(await engine.finished(id)).toMatchObject({ state: 'proven_dead', newVersion: 4 })
+  expect(new Set(refused).size).toBe(2)
+  const versions = await engine.db.store.query<{ state: string }>(
+    "select v.state from version v join credential c on c.id = v.credential_id where c.name = 'choosy' order by number",
+  )
+  expect(versions.map((version) => version.state)).toEqual(['dead', 'void', 'void', 'current'])
+  const told = await engine.db.store.query<{ body: string }>("select body from evidence_event where body like '%rotation.regenerated%'")
+  expect(told).toHaveLength(2)
+  for (const value of refused) expect(told.map((event) => event.body).join()).not.toContain(value)
+})
+
+test('a policy that refuses everything blocks, with the last value kept', async () => {
+  refusals = 1_000
+  const [id = ''] = await engine.rotate(['choosy'])
+  const view = await engine.finished(id)
+  expect(view).toMatchObject({ state: 'blocked', blockedFrom: 'staged', installedAt: null })
+  refusals = 0
+  await undoRotation(engine.parts, engine.ctx, allow(engine.ctx, ADMIN, 'rotation:undo'), id, 'the policy is wrong')
+  expect((await engine.until(id, (each) => each.endedAt !== null)).state).toBe('undone')
+})
+
+test('a sound installation has no findings, with rotations ended in every way', async () => {
+  for (const name of ['a', 'b', 'a']) {
+    const [id = ''] = await engine.rotate([name])
+    await engine.finished(id)
+  }
+  const [waiting = ''] = await engine.rotate(['undone'])
+  await engine.until(waiting, (view) => view.state === 'distributed')
+  await undoRotation(engine.parts, engine.ctx, allow(engine.ctx, ADMIN, 'rotation:undo'), waiting, 'test')
+  await engine.finished(waiting)
+  expect(await fsckCredentials(engine.db.store)).toEqual([])
+})
+
+test.each([
+  ["update rotation set state = 'undone' where state = 'proven_dead'", 'the log says proven_dead'],
+  ["update version set state = 'dead', proved_dead_at = now() where state = 'unprovable'", 'no proof of its death'],
+  ["update version set state = 'void' where state = 'dead'", 'the table says void'],
+  ["update version set proved_dead_at = now() + interval '1 day' where state = 'dead'", 'not by the table'],
+  ["update version set state = 'unprovable' where state = 'current' and number > 1", 'The log says it is in use'],
+])('tampering with the tables is found: %s', async (sql, what) => {
+  const { store } = engine.db
+  const found = await store
+    .inTx(async (tx) => {
+      await tx.query(sql)
+      const findings = await fsckCredentials({ ...store, query: tx.query })
+      throw Object.assign(new Error('rolled back'), { findings })
+    })
+    .catch((error: { findings?: { what: string }[] }) => error.findings ?? [])
+  expect(found.map((finding) => finding.what).join('\n')).toContain(what)
+  expect(await fsckCredentials(store)).toEqual([])
+})
