@@ -1,4 +1,4 @@
-/** Consumers of the fleet, several in one process: they work, read their secret from the file that Rekey writes, and come back by themselves. */
+/** Consumers of the fleet, several in one process: they read their secret from the file that Rekey writes, and come back by themselves. */
 import { watch } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { basename, dirname } from 'node:path'

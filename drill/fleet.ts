@@ -9,7 +9,7 @@ import type { System } from './systems.ts'
 const EVERY_MS = 50
 /** A login costs some twenty times a request. */
 const SCRIPT_EVERY_MS = 250
-/** Calls to a system at once. On two cores more made nothing faster, and an in-place gap three times as long, since each waits for the others. */
+/** Calls to a system at once. On two cores 8 were no faster, and made the in-place gap three times as long: each waits for the others. */
 const CONCURRENT = 2
 const ONLY_ME = 0o600
 

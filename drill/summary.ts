@@ -92,17 +92,13 @@ function faultsOf({ leaked, provenDead, attacker, consumers, evidence }: Omit<Su
 export function summaryLines(screen: Screen, summary: Summary, verify: string): string[] {
   const { leaked, provenDead, attacker, consumers, gap, evidence, credentials } = summary
   const good = (text: string, is: boolean) => screen.paint(text, is ? 'green' : 'red', 'bold')
-  const from = (before: number, after: number) => `${count(before)} → ${good(count(after), after === 0)}`
   const spared = credentials - leaked
   const row = (label: string, text: string) => labelled(screen, label, text)
   return [
     '',
     screen.paint('5  What is proven, and what it cost', 'bold'),
     row('proven dead', `${good(`${provenDead} of ${leaked}`, provenDead === leaked)}: old refused, new accepted, sessions ended`),
-    row(
-      'attacker',
-      `leaked values that work ${from(attacker.acceptedBefore, attacker.acceptedAfter)}, stolen sessions ${from(attacker.sessionsBefore, attacker.sessionsAfter)}`,
-    ),
+    row('attacker', attackerText(screen, attacker)),
     row('not leaked', `${some(spared, 'credential')}, untouched`),
     row('consumers', `${consumers.working} of ${consumers.count} work; ${some(consumers.moved, 'move')} to a new value by themselves`),
     row('lost', lostText(consumers)),
@@ -121,6 +117,13 @@ export function summaryLines(screen: Screen, summary: Summary, verify: string): 
     ...summary.faults.map((fault) => screen.paint(`  not as it should be: ${fault}`, 'red')),
     '',
   ]
+}
+
+function attackerText(screen: Screen, attacker: Summary['attacker']): string {
+  const { acceptedBefore, acceptedAfter, sessionsBefore, sessionsAfter } = attacker
+  const zero = (after: number) => screen.paint(count(after), after === 0 ? 'green' : 'red', 'bold')
+  const values = `leaked values that work ${count(acceptedBefore)} → ${zero(acceptedAfter)}`
+  return `${values}, stolen sessions ${count(sessionsBefore)} → ${zero(sessionsAfter)}`
 }
 
 function lostText({ requests, failed, cut, longestOutageMs, worst }: Summary['consumers']): string {

@@ -95,7 +95,7 @@ async function fillOrders(
   }
 }
 
-/** One role, or a pair of login roles that both act as a third, to which everything belongs. Root may administer them and not become them. */
+/** One role, or a pair of login roles that both act as a third, which has the rights. Root may administer them and not become them. */
 function orderRole(service: Service, verifier: string): string[] {
   const { uses, writes } = service
   const rights = `GRANT SELECT${writes ? ', UPDATE' : ''} ON ${uses} TO`

@@ -1,4 +1,8 @@
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterAll, vi } from 'vitest'
+import { checkLeftovers } from './canary/recorder.ts'
 import { stopServer } from './lab/database.ts'
 
 /*
@@ -29,4 +33,20 @@ vi.mock(import('../src/identity/tokens.ts'), async (original) => {
   }
 })
 
-afterAll(stopServer)
+/** Temporary folders of this file's tests, so that what they leave behind is known for theirs. Servers run as other users pass through. */
+const folder = mkdtempSync(join(tmpdir(), 'rk-'))
+chmodSync(folder, 0o711)
+const before = process.env.TMPDIR
+process.env.TMPDIR = folder
+
+// The first to be registered runs last.
+afterAll(async () => {
+  try {
+    await stopServer()
+    checkLeftovers(folder)
+  } finally {
+    if (before === undefined) delete process.env.TMPDIR
+    else process.env.TMPDIR = before
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
+  }
+})

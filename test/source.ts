@@ -16,7 +16,7 @@ import { API } from 'typescript/unstable/sync'
 export const ROOT = dirname(import.meta.dirname)
 
 /** Never part of the repository's text: installed, generated or private. */
-const OUTSIDE = new Set(['node_modules', '.git', '.rekey', 'dist', 'coverage'])
+const OUTSIDE = new Set(['node_modules', '.git', '.rekey', 'dist', 'coverage', 'rekey-drill'])
 const BINARY = /\.(png|jpg|ico|gz|tar|woff2?|wasm|bin)$/
 
 /** Paths relative to the root, `/`-separated, sorted, of the files below `folder` that are text. */

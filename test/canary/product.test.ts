@@ -111,8 +111,11 @@ test('a consumer has the value in use in its file, at the mode it had, and nothi
     expect(text === `${name === 'in_place.env' ? 'OTHER=1\n' : ''}APP_PASSWORD=${value}\n`, name).toBe(true)
     expect(statSync(path).mode & 0o777, name).toBe(name === 'in_place.env' ? 0o640 : 0o600)
   }
-  expect(readdirSync(day.work).filter((name) => name.includes('rekey-new'))).toEqual([])
-  const expected = (path: string) => path.endsWith('.env') || path.endsWith('.secret')
+  // A rotation that is blocked before its install has the new file ready beside the old one, as closed as that one.
+  const prepared = readdirSync(day.work).filter((name) => name.includes('rekey-new'))
+  expect(prepared.filter((name) => !['.weak.env.rekey-new', '.quoted.env.rekey-new'].includes(name))).toEqual([])
+  for (const name of prepared) expect(statSync(join(day.work, name)).mode & 0o777).toBe(0o600)
+  const expected = (path: string) => /\.(env|env\.rekey-new|secret)$/.test(path)
   none(scanner.folder(day.work, (path) => !expected(path)).finds)
 })
 

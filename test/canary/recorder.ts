@@ -1,6 +1,6 @@
 /** What the product has generated or sealed in this test process, kept in memory only, so that it can be looked for afterwards. */
 import type { Secret } from '../../src/kernel/index.ts'
-import { isFindable, type Needle, Scanner } from './scanner.ts'
+import { describeFinds, isFindable, type Needle, Scanner } from './scanner.ts'
 
 /** A file's tests may clear the module cache: the record outlives the module. */
 const PLACE = Symbol.for('rekey canary')
@@ -26,4 +26,13 @@ export function recordedCount(): number {
 /** A scanner for all that was recorded so far. */
 export function recordedScanner(): Scanner {
   return new Scanner(recorded.values())
+}
+
+/** Files whose purpose is to hold a secret: keys, tokens, what consumers read and operators wrote. */
+const KEEPERS = /\/kek\/|\.(env|secret|token|key|value|rekey-new)$/
+
+/** Throws if a file that the tests left in `folder` has a recorded secret in the clear, and is none of those that should. */
+export function checkLeftovers(folder: string): void {
+  const { finds } = recordedScanner().folder(folder, (path) => !KEEPERS.test(path))
+  if (finds.length > 0) throw new Error(`left by the tests of this file: ${describeFinds(finds)}`)
 }

@@ -99,8 +99,20 @@ async function askWrongly(rekey: Rekey, targets: Targets): Promise<void> {
       '/v1/fleet/apply',
       { text: targets.fleet, folder: '/', digest: 'x', prune: false, secrets: { 'system:pg': btoa(secret) }, authorities: {} },
     ],
-    ['/v1/fleet/diff', { text: `version: 1\nsystems:\n  - { name: x, root: { account: a, secret: ${secret} } }\n`, folder: '/' }],
-    ['/v1/fleet/diff', { text: `version: 1\ncredentials:\n  - { name: x, current: "${secret}", ${secret}: 1 }\n`, folder: '/' }],
+    [
+      '/v1/fleet/diff',
+      {
+        text: `version: 1\nsystems:\n  - { name: x, root: { account: a, secret: ${secret} } }\n  - { name: y, root: { account: a, secret: { ${secret} } } }\n`,
+        folder: '/',
+      },
+    ],
+    [
+      '/v1/fleet/diff',
+      {
+        text: `version: 1\ncredentials:\n  - { name: x, current: "${secret}" }\n  - { name: y, current: { ${secret}: 1, file: [${secret}] }, rotate: { every: ${secret} } }\n`,
+        folder: '/',
+      },
+    ],
     [`/v1/challenges/${id}/answer`, { proof: btoa(secret), value: secret }],
     [`/v1/challenges/${id}/answer`, { proof: secret }],
     [`/v1/rotations/${id}/resolve`, { kind: secret, by: 'ada', reason: 'x' }],
@@ -143,6 +155,7 @@ async function rotateAll(rekey: Rekey, work: string): Promise<void> {
   await rekey.reaches('taken', 'not_provable')
   for (const name of ['weak', 'quoted']) await rekey.done('rotation', 'retry', await rekey.reaches(name, 'blocked'))
   await sleep(100)
+  // Refused, since nothing of it was retired yet: it stays blocked to the end of the day.
   await rekey.cli(['rotation', 'resolve', await rekey.reaches('weak', 'blocked'), '--irrevocable', '--by', 'ada', '--reason', 'gone'])
   await rekey.done('rotation', 'undo', await rekey.reaches('quoted', 'blocked'))
   // Taking back needs the same statement, which is refused again.
