@@ -361,6 +361,7 @@ describe('connections', () => {
     await target.discover(ctx)
     // On the wire before the secret is forgotten: a call that waits for nothing first (an install computes its verifier).
     const call = target.discover(ctx)
+    await sleep(0)
     await target.forgetRoot({ ...spec(), rootSecrets: [freshSecret()] })
     await call
     expect(await countConnections(lab.server)).toBe(before)
