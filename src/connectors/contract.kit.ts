@@ -6,7 +6,7 @@ import { describeListing, describeNames, describeProbe, describeRoot } from './c
 import type { Strategy } from './contract.ts'
 
 export { expectCode, expectNoLeak, freshSecret } from './contract.kit.bench.ts'
-export { type ContractLab, type LabProxy, type LabSession } from './contract.kit.lab.ts'
+export type { ContractLab, LabProxy, LabSession } from './contract.kit.lab.ts'
 
 /**
  * The promises of `contract.ts`, tried against a real system under every strategy that the connector declares.

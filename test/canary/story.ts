@@ -1,4 +1,4 @@
-/** A day in the life of one Rekey: everything that it can do, fail at, be asked wrongly and die of, for the canary to look at afterwards. */
+/** A day in the life of one Rekey: all that it can do, fail at, be asked wrongly and die of, for the canary to look at afterwards. */
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { sleep } from '../../src/kernel/index.ts'
@@ -61,6 +61,9 @@ export async function live(folder: string): Promise<Day> {
     await rekey.end('SIGABRT')
     await rekey.serve()
     return { folder, data, work, log, rekey, targets, needles, shown: watch.stop(), looks: watch.looks, ...end }
+  } catch (error) {
+    await targets.stop()
+    throw error
   } finally {
     watch.stop()
     await store?.close()
@@ -82,34 +85,30 @@ async function declare(rekey: Rekey, targets: Targets, work: string): Promise<vo
 async function askWrongly(rekey: Rekey, targets: Targets): Promise<void> {
   const secret = targets.declared.get('in_place.secret') ?? ''
   const id = '01a1fd8f-196a-7195-ac54-35df0174afb5'
+  const applied = { text: targets.fleet, folder: '/', digest: 'x', prune: false, authorities: {} }
   const bodies: [string, unknown][] = [
     ['/v1/rotations', { names: ['in_place'], password: secret }],
     ['/v1/rotations', { names: { value: secret } }],
     ['/v1/rotations', `{"names": ["in_place"], "secret": "${secret}"`],
     ['/v1/rotations', secret],
-    [
-      '/v1/fleet/apply',
-      { text: targets.fleet, folder: '/', digest: 'x', prune: false, secrets: { 'system:pg': { value: secret } }, authorities: {} },
-    ],
-    [
-      '/v1/fleet/apply',
-      { text: targets.fleet, folder: '/', digest: 'x', prune: secret, secrets: { 'system:pg': secret }, authorities: {} },
-    ],
-    [
-      '/v1/fleet/apply',
-      { text: targets.fleet, folder: '/', digest: 'x', prune: false, secrets: { 'system:pg': btoa(secret) }, authorities: {} },
-    ],
+    ['/v1/fleet/apply', { ...applied, secrets: { 'system:pg': { value: secret } } }],
+    ['/v1/fleet/apply', { ...applied, prune: secret, secrets: { 'system:pg': secret } }],
+    ['/v1/fleet/apply', { ...applied, secrets: { 'system:pg': btoa(secret) } }],
     [
       '/v1/fleet/diff',
       {
-        text: `version: 1\nsystems:\n  - { name: x, root: { account: a, secret: ${secret} } }\n  - { name: y, root: { account: a, secret: { ${secret} } } }\n`,
+        text:
+          `version: 1\nsystems:\n  - { name: x, root: { account: a, secret: ${secret} } }\n` +
+          `  - { name: y, root: { account: a, secret: { ${secret} } } }\n`,
         folder: '/',
       },
     ],
     [
       '/v1/fleet/diff',
       {
-        text: `version: 1\ncredentials:\n  - { name: x, current: "${secret}" }\n  - { name: y, current: { ${secret}: 1, file: [${secret}] }, rotate: { every: ${secret} } }\n`,
+        text:
+          `version: 1\ncredentials:\n  - { name: x, current: "${secret}" }\n` +
+          `  - { name: y, current: { ${secret}: 1, file: [${secret}] }, rotate: { every: ${secret} } }\n`,
         folder: '/',
       },
     ],

@@ -6,6 +6,7 @@ const EVERY_MS = 20
 /** What a process showed at some moment. */
 export interface Shown {
   readonly pid: number
+  /** Of the program only: what it was called with may be the very thing. */
   readonly name: string
   readonly what: 'arguments' | 'environment'
   readonly bytes: Buffer
@@ -57,6 +58,7 @@ export class Watch {
   }
 
   #take(pid: number): void {
+    const name = read(`/proc/${pid}/comm`)?.toString().trim() ?? ''
     for (const [file, what] of [
       ['cmdline', 'arguments'],
       ['environ', 'environment'],
@@ -64,7 +66,7 @@ export class Watch {
       const bytes = read(`/proc/${pid}/${file}`)
       if (bytes === null || bytes.length === 0) continue
       const key = `${pid} ${bytes.toString('latin1')}`
-      if (!this.#seen.has(key)) this.#seen.set(key, { pid, name: bytes.toString().slice(0, 80), what, bytes })
+      if (!this.#seen.has(key)) this.#seen.set(key, { pid, name, what, bytes })
     }
   }
 

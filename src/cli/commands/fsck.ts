@@ -2,7 +2,10 @@ import { printable } from '../../kernel/index.ts'
 import type { Cli, CommonOptions } from '../cli.ts'
 import { EXIT } from '../exit.ts'
 
-/** Recomputes the stored evidence, compares the tables with it, and names what does not agree. Opens the database itself: no server is needed, one may run. */
+/**
+ * Recomputes the stored evidence, compares the tables with it, and names what does not agree. Opens the database itself: no server is
+ * needed, one may run.
+ */
 export async function fsck(cli: Cli, { data }: CommonOptions): Promise<number> {
   const [main, evidence, credential] = await Promise.all([
     import('../../main.ts'),
