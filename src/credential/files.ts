@@ -9,6 +9,8 @@ const FILE_MAX_BYTES = 1024 * 1024
 export interface Place {
   readonly path: string
   readonly key: string | null
+  /** Of an alternating pair a consumer must also learn which account the value is for: written as `<key>_ACCOUNT`. */
+  readonly account?: string | null
 }
 
 interface Present {
@@ -58,7 +60,10 @@ export function withKey(text: string, key: string, value: string): string {
 }
 
 function contentOf(place: Place, before: Present | null, secret: Secret): string {
-  return secret.revealText((value) => (place.key === null ? `${value}\n` : withKey(before?.text ?? '', place.key, value)))
+  const { key, account } = place
+  if (key === null) return secret.revealText((value) => `${value}\n`)
+  const text = secret.revealText((value) => withKey(before?.text ?? '', key, value))
+  return account ? withKey(text, `${key}_ACCOUNT`, account) : text
 }
 
 /** The file written beside its place: same folder, so that the rename is atomic and a full disk shows itself now. */

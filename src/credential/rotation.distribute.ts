@@ -5,8 +5,9 @@ import type { WorkVersion } from './rotation.store.ts'
 
 const FILE_LOCK = 7_395
 
-function placesOf(run: Run): { readonly name: string; readonly place: Place }[] {
-  return run.work.consumers.flatMap(({ name, path, key }) => (path === null ? [] : [{ name, place: { path, key } }]))
+function placesOf(run: Run, version: WorkVersion | null): { readonly name: string; readonly place: Place }[] {
+  const account = run.plan.otherAccount && version !== null ? version.account : null
+  return run.work.consumers.flatMap(({ name, path, key }) => (path === null ? [] : [{ name, place: { path, key, account } }]))
 }
 
 /** File errors become ours: the path is told, the content never. */
@@ -27,7 +28,7 @@ async function onFile<T>(name: string, place: Place, use: () => Promise<T>): Pro
 export async function prepare(run: Run, version: WorkVersion): Promise<void> {
   const secret = run.valueOf(version)
   if (secret === null) return
-  for (const { name, place } of placesOf(run)) {
+  for (const { name, place } of placesOf(run, version)) {
     await locked(run, place, () => onFile(name, place, () => prepareFile(place, secret)))
   }
 }
@@ -44,14 +45,14 @@ async function locked(run: Run, place: Place, use: () => Promise<void>): Promise
 export async function writeFiles(run: Run, version: WorkVersion): Promise<string[]> {
   const secret = run.valueOf(version)
   if (secret === null) return []
-  const places = placesOf(run)
+  const places = placesOf(run, version)
   for (const { name, place } of places) await locked(run, place, () => onFile(name, place, () => placeFile(place, secret)))
   return places.map(({ name }) => name)
 }
 
 /** Removes prepared files of a rotation that is undone. */
 export async function dropFiles(run: Run): Promise<void> {
-  for (const { name, place } of placesOf(run)) await onFile(name, place, () => dropPrepared(place))
+  for (const { name, place } of placesOf(run, null)) await onFile(name, place, () => dropPrepared(place))
 }
 
 /** Hands the new value to the consumers' files and, in-place, measures how long they held only a dead one. */

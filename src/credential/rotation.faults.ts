@@ -1,5 +1,6 @@
 import { type Ctx, isCode, messageOf, RekeyError, sleep } from '../kernel/index.ts'
 import { isDatabaseLost } from '../store/index.ts'
+import { dropFiles } from './rotation.distribute.ts'
 import { backoffMs, ENDS, MAX_TRIES, type State } from './rotation.model.ts'
 import { LostClaim, type RotationParts, type Run } from './rotation.run.ts'
 import type { Work } from './rotation.store.ts'
@@ -28,6 +29,8 @@ export async function recordFault(parts: RotationParts, ctx: Ctx, run: Run | und
   ctx.log.warn(told, 'a step failed')
   if (run === undefined) return
   const dueMs = decide(parts, run, fault)
+  // What lay ready beside a consumer's file holds a value in the clear: it does not wait there for a human. The step makes it again.
+  if (run.state === 'blocked') await dropFiles(run).catch(() => undefined)
   for (let pauseMs = 250; ; pauseMs *= 2) {
     try {
       return void (await run.commit({ dueMs }))

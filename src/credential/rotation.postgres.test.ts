@@ -82,12 +82,16 @@ test('alternating: the other account takes over, and the first one loses its pas
     strategy: 'alternating',
     accounts: [a, b],
     current: Secret.fromText('old-a'),
-    consumers: [{ name: 'pair', path: join(engine.folder, 'pair.secret'), activation: 'session' }],
+    consumers: [
+      { name: 'pair', path: join(engine.folder, 'pair.secret'), activation: 'session' },
+      { name: 'script', path: join(engine.folder, 'pair.env'), key: 'DB_PASSWORD', activation: 'none' },
+    ],
   })
   const [id = ''] = await engine.rotate(['pair@orders-db'])
   await engine.until(id, (view) => view.state === 'distributed')
   expect(await accepts(a, 'old-a')).toBe(true)
   const value = readFileSync(join(engine.folder, 'pair.secret'), 'utf8').trim()
+  expect(readFileSync(join(engine.folder, 'pair.env'), 'utf8')).toBe(`DB_PASSWORD=${value}\nDB_PASSWORD_ACCOUNT=${b}\n`)
   const consumer = await login(b, value)
   const view = await engine.finished(id)
   expect(view.state).toBe('proven_dead')

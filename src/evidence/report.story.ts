@@ -112,13 +112,18 @@ function tellRotation(id: string, credential: string, steps: readonly Step[], sy
     strategy: dataText(planned, 'strategy'),
     reason: dataText(planned, 'reason'),
     by: dataText(planned, 'by') || (planned ?? steps[0]?.event)?.actor || '',
-    oldVersion: anyLink('from'),
-    newVersion: anyLink('to') || dataText(find('rotation.staged'), 'version'),
+    oldVersion: numbered(dataText(find('rotation.proven_dead'), 'oldVersion')) || anyLink('from'),
+    newVersion: numbered(dataText(find('rotation.proven_dead') ?? find('rotation.installed'), 'newVersion')) || anyLink('to'),
     ending,
     trouble: ending === 'proven dead' ? '' : dataText(last, 'reason'),
     gapMs: Number.isFinite(gap) ? gap : null,
     steps,
   }
+}
+
+/** `v2` for 2: what people call a version; its id stands in the links of every event. */
+function numbered(number: string): string {
+  return number === '' ? '' : `v${number}`
 }
 
 function link(event: EventBody, what: string): string {

@@ -108,14 +108,16 @@ test('a consumer has the value in use in its file, at the mode it had, and nothi
     const value = day.current.get(name.replace('.env', ''))
     expect(value).toMatch(/^[\w-]{32,40}$/)
     const text = readFileSync(path, 'utf8')
-    expect(text === `${name === 'in_place.env' ? 'OTHER=1\n' : ''}APP_PASSWORD=${value}\n`, name).toBe(true)
+    const other = name === 'in_place.env' ? 'OTHER=1\n' : ''
+    // The consumer of an alternating pair is told which account the value is for.
+    const account = /^APP_PASSWORD_ACCOUNT=alt_[ab]\n$/m.exec(text)?.[0] ?? ''
+    expect(account !== '', name).toBe(name.startsWith('alt'))
+    expect(text === `${other}APP_PASSWORD=${value}\n${account}`, name).toBe(true)
     expect(statSync(path).mode & 0o777, name).toBe(name === 'in_place.env' ? 0o640 : 0o600)
   }
-  // A rotation that is blocked before its install has the new file ready beside the old one, as closed as that one.
-  const prepared = readdirSync(day.work).filter((name) => name.includes('rekey-new'))
-  expect(prepared.filter((name) => !['.weak.env.rekey-new', '.quoted.env.rekey-new'].includes(name))).toEqual([])
-  for (const name of prepared) expect(statSync(join(day.work, name)).mode & 0o777).toBe(0o600)
-  const expected = (path: string) => /\.(env|env\.rekey-new|secret)$/.test(path)
+  // Also of a rotation that is blocked nothing lies ready: it would be made again.
+  expect(readdirSync(day.work).filter((name) => name.includes('rekey-new'))).toEqual([])
+  const expected = (path: string) => /\.(env|secret)$/.test(path)
   none(scanner.folder(day.work, (path) => !expected(path)).finds)
 })
 
