@@ -131,6 +131,8 @@ create table rotation (
   ended_at timestamptz,
   blocked_at timestamptz,
   gap_ms double precision,
+  -- When sessions of logins that were under way at the change are looked for once more; null: not, or done.
+  recheck_at timestamptz,
   -- Null: waits for nobody and is not due (ended or blocked).
   due_at timestamptz default now(),
   lease_until timestamptz,
@@ -143,6 +145,7 @@ create table rotation (
 create unique index rotation_one_live on rotation (credential_id) where ended_at is null;
 create index rotation_due on rotation (system_id, due_at) where due_at is not null;
 create index rotation_batch on rotation (batch_id);
+create index rotation_recheck on rotation (recheck_at) where recheck_at is not null;
 create index rotation_blocked on rotation (blocked_at) where blocked_at is not null;
 create index rotation_leased on rotation (lease_until) where lease_until is not null;
 create index rotation_credential on rotation (credential_id, id);

@@ -22,6 +22,8 @@ export interface Capabilities {
   readonly sessionNamesConsumer: boolean
   /** How long after `retire` the old value may still be accepted, milliseconds. */
   readonly revocationLatencyMs: number
+  /** How long a login that began before the change may still end well with the old value, milliseconds; 0 where logins are instant. */
+  readonly loginWindowMs: number
   readonly defaultPort: number
   /** The strategy with which the system's own root credential is rotated. */
   readonly rootStrategy: Strategy

@@ -59,6 +59,7 @@ function capabilities(connector: string, strategies: readonly Strategy[], tells:
     sessionTellsVersion: tells,
     sessionNamesConsumer: names,
     revocationLatencyMs: 0,
+    loginWindowMs: 0,
     defaultPort: 5432,
     rootStrategy: 'in-place',
   }

@@ -50,6 +50,15 @@ export async function writeFiles(run: Run, version: WorkVersion): Promise<string
   return places.map(({ name }) => name)
 }
 
+/** Puts the files in place while the new value is being verified, where the old one is dead already. Never rejects. */
+export async function placeEarly(run: Run): Promise<void> {
+  try {
+    if ((await writeFiles(run, run.fresh().version)).length > 0) run.placedMs = run.ctx.clock.monotonicMs()
+  } catch {
+    run.placedMs = null
+  }
+}
+
 /** Removes prepared files of a rotation that is undone. */
 export async function dropFiles(run: Run): Promise<void> {
   for (const { name, place } of placesOf(run, null)) await onFile(name, place, () => dropPrepared(place))
@@ -57,7 +66,7 @@ export async function dropFiles(run: Run): Promise<void> {
 
 /** Hands the new value to the consumers' files and, in-place, measures how long they held only a dead one. */
 export async function distribute(run: Run): Promise<StepResult> {
-  const consumers = await writeFiles(run, run.fresh().version)
+  const consumers = run.placedMs === null ? await writeFiles(run, run.fresh().version) : placesOf(run, null).map(({ name }) => name)
   await run.trap('after_files')
   await endUntold(run)
   run.progress.distributed_at = run.now()
@@ -83,6 +92,6 @@ async function endUntold(run: Run): Promise<void> {
 function gapMs(run: Run): number {
   if (run.interruptedAt !== null) return Math.max(0, run.now().getTime() - run.interruptedAt.getTime())
   const since = run.installedMs
-  if (since !== null) return Math.round((run.ctx.clock.monotonicMs() - since) * 100) / 100
+  if (since !== null) return Math.round(((run.placedMs ?? run.ctx.clock.monotonicMs()) - since) * 100) / 100
   return Math.max(0, run.now().getTime() - (run.progress.installed_at ?? run.now()).getTime())
 }

@@ -13,7 +13,7 @@ let engine: Engine
 let system: string
 
 beforeAll(async () => {
-  ;[target, engine] = await Promise.all([startPostgres({ fsync: false }), Engine.start()])
+  ;[target, engine] = await Promise.all([startPostgres({ fsync: false }), Engine.start({ parts: { loginWindowMs: 3_000 } })])
   system = await engine.addSystem(
     'orders-db',
     'postgres',
@@ -25,6 +25,29 @@ afterAll(async () => {
   await engine.stop()
   await target.stop()
 })
+
+/** Begins a SCRAM login and stops before the client's last word, as somebody would who wants to outlive the value. */
+async function heldLogin(user: string, password: string): Promise<{ finish(): Promise<pg.Client> }> {
+  let release: () => void = () => undefined
+  const asked = Promise.withResolvers<void>()
+  const client = new pg.Client({ host: target.host, port: target.port, database: 'postgres', user, password })
+  client.on('error', () => undefined)
+  const connection = (client as unknown as { connection: { sendSCRAMClientFinalMessage(text: string): void } }).connection
+  const send = connection.sendSCRAMClientFinalMessage.bind(connection)
+  connection.sendSCRAMClientFinalMessage = (text) => {
+    release = () => send(text)
+    asked.resolve()
+  }
+  const connected = client.connect()
+  await asked.promise
+  return {
+    async finish() {
+      release()
+      await connected
+      return client
+    },
+  }
+}
 
 let serial = 0
 async function role(password = 'old-password-1'): Promise<string> {
@@ -164,6 +187,34 @@ test('a missing consumer can be overridden by name and reason, which evidence ke
   expect((await engine.finished(id)).state).toBe('proven_dead')
   const rows = await engine.db.store.query<{ body: string }>("select body from evidence_event where body like '%override.recorded%'")
   expect(rows.map((row) => JSON.parse(row.body).data)).toContainEqual(expect.objectContaining({ by: 'ann', reason: 'it is off' }))
+})
+
+test('a login that was under way at the change leaves a session only until the login window has passed', async () => {
+  const account = await role()
+  await engine.addCredential(system, {
+    name: 'late@orders-db',
+    strategy: 'in-place',
+    accounts: [account],
+    current: Secret.fromText('old-password-1'),
+  })
+  // The attacker's login has got its challenge and holds its answer back.
+  const held = await heldLogin(account, 'old-password-1')
+  const [id = ''] = await engine.rotate(['late@orders-db'])
+  expect((await engine.finished(id)).state).toBe('proven_dead')
+  const session = await held.finish()
+  expect((await session.query('select current_user as who')).rows).toEqual([{ who: account }])
+  await expect
+    .poll(
+      () =>
+        session.query('select 1').then(
+          () => 'open',
+          () => 'ended',
+        ),
+      { timeout: 10_000 },
+    )
+    .toBe('ended')
+  const told = await engine.db.store.query<{ body: string }>("select body from evidence_event where body like '%rotation.rechecked%'")
+  expect(told.map(({ body }) => JSON.parse(body)).find(({ subject }) => subject === 'late@orders-db').data).toEqual({ sessionsEnded: 1 })
 })
 
 test('the root credential itself is rotated, and Rekey goes on with the new one', async () => {

@@ -115,6 +115,7 @@ async function endProven(run: Run, pair: Pair): Promise<void> {
   const provedAt = run.now()
   const revokedAt = run.plan.oldDiesAtInstall ? progress.installed_at : progress.retired_at
   progress.proved_dead_at = provedAt
+  planRecheck(run)
   progress.problem = null
   progress.tries = 0
   const probe = { outcome: pair.old.outcome, code: pair.old.code, at: pair.old.at.toISOString() }
@@ -143,6 +144,13 @@ async function endProven(run: Run, pair: Pair): Promise<void> {
   await run.commit({ dueMs: null })
 }
 
+/** Where a login takes time, sessions of logins that were under way are looked for once more when that time has passed. */
+function planRecheck(run: Run): void {
+  const { loginWindowMs } = run.parts.targets.connectorFor(run.work.system.connector).describe()
+  const windowMs = run.parts.loginWindowMs ?? loginWindowMs
+  if (loginWindowMs > 0) run.progress.recheck_at = new Date(run.now().getTime() + windowMs)
+}
+
 function later(a: Date, b: Date): Date {
   return a > b ? a : b
 }
@@ -153,6 +161,7 @@ async function endNotProvable(run: Run): Promise<StepResult> {
     reason: 'not provable: value unknown',
     hint: 'The account was taken over: the old value was replaced but never known. The next rotation can be proven.',
   }
+  planRecheck(run)
   run.change({ id: run.work.old.id, state: 'unprovable' })
   run.rescheduleAtEnd()
   run.move('not_provable', { reason: run.progress.problem.reason })

@@ -25,6 +25,8 @@ export interface RotationParts {
   readonly moves: Batcher<Move, { readonly version: number | null } | null>
   /** How long after its proof of death a version's ciphertext is kept. */
   readonly shredAfterSeconds: number
+  /** Instead of the connectors' own login windows, milliseconds; tests make it short. */
+  readonly loginWindowMs?: number
   /** In [0, 1); spreads retries. */
   readonly jitter: () => number
   /** Called inside the steps where a crash would hurt most; only fault tests give one. */
@@ -65,6 +67,8 @@ export class Run {
   pair: Pair | null = null
   /** When the attempt began of which an earlier, interrupted in-place install is left: the old value may be dead since then. */
   interruptedAt: Date | null = null
+  /** When the consumers' files were in place in this run (monotonic), if that was before the verification. */
+  placedMs: number | null = null
   /** When the install was called in this run (monotonic), for the gap. */
   installedMs: number | null = null
   /** True when this run itself ended the old sessions and saw none left. */

@@ -1,7 +1,7 @@
 import type { Mark } from '../connectors/contract.ts'
 import { isCode, newId, RekeyError } from '../kernel/index.ts'
 import { fingerprint, generatePassword, seal } from '../seal/index.ts'
-import { distribute, prepare } from './rotation.distribute.ts'
+import { distribute, placeEarly, prepare } from './rotation.distribute.ts'
 import { compareGrants } from './rotation.grants.ts'
 import { ACTIVATION_PATIENCE_SECONDS, activationPauseMs, MAX_REGENERATIONS, type State } from './rotation.model.ts'
 import { prove, retire } from './rotation.retire.ts'
@@ -76,7 +76,13 @@ async function install(run: Run): Promise<StepResult> {
     ...(grants ? { grants } : {}),
     ...(observed ? { afterInterruption: { old: probeData(observed.old), new: probeData(observed.control) } } : {}),
   })
-  return verify(run)
+  // The old value is dead: consumers need not wait for the login that shows it. A file that cannot be written is told by `distribute`.
+  const placing = run.plan.oldDiesAtInstall ? placeEarly(run) : null
+  try {
+    return await verify(run)
+  } finally {
+    await placing
+  }
 }
 
 /** Installs; a value that the target's policy refuses is made anew, stored, and tried again. */

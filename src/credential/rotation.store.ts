@@ -43,6 +43,7 @@ export interface Progress {
   ended_at: Date | null
   blocked_at: Date | null
   gap_ms: number | null
+  recheck_at: Date | null
 }
 
 /** One claimed rotation with everything its steps need. */
@@ -100,7 +101,7 @@ export interface VersionChange {
 const PROGRESS_COLUMNS = `state text, blocked_from text, new_version_id uuid, attempt_step text, attempt_opened_at timestamptz, tries int,
   regenerations int, mark text, retire_mark text, sessions_ended int, problem jsonb, staged_at timestamptz, installed_at timestamptz,
   verified_at timestamptz, distributed_at timestamptz, activated_at timestamptz, retired_at timestamptz, proved_dead_at timestamptz,
-  ended_at timestamptz, blocked_at timestamptz, gap_ms float8`
+  ended_at timestamptz, blocked_at timestamptz, gap_ms float8, recheck_at timestamptz`
 const PROGRESS_NAMES = PROGRESS_COLUMNS.split(',').map((column) => column.trim().split(' ')[0] ?? '')
 
 /** Claims due rotations for this process (see `claim_rotations` in schema/) and resolves with their ids. */
@@ -340,4 +341,20 @@ export async function freeStrays(sql: Sql, by: string, running: readonly string[
       where lease_by = $1 and lease_until > now() and not id = any($2::uuid[])`,
     [by, running],
   )
+}
+
+/** Takes rotations whose look for late sessions is due; they are due again in a minute unless `finishRecheck` says that it was made. */
+export async function claimRechecks(sql: Sql, limit: number): Promise<string[]> {
+  const rows = await sql.query<{ id: string }>(
+    `with due as (select id from rotation where recheck_at <= now() order by recheck_at limit $1 for update skip locked)
+     update rotation r set recheck_at = now() + interval '1 minute' from due where r.id = due.id returning r.id`,
+    [limit],
+  )
+  return rows.map((row) => row.id)
+}
+
+/** False if another process made it. */
+export async function finishRecheck(sql: Sql, id: string): Promise<boolean> {
+  const rows = await sql.query('update rotation set recheck_at = null where id = $1 and recheck_at is not null returning id', [id])
+  return rows.length === 1
 }

@@ -4,6 +4,7 @@ import { Batcher, type Store } from '../store/index.ts'
 import { freeDead, thisProcess } from './leases.ts'
 import { startDue } from './rotation.actions.ts'
 import { recordFault } from './rotation.faults.ts'
+import { recheckDue } from './rotation.recheck.ts'
 import { type Move, type RotationParts, Run } from './rotation.run.ts'
 import { STEPS } from './rotation.steps.ts'
 import { claim, commitMoves, freeStrays, loadWork, type Work } from './rotation.store.ts'
@@ -66,6 +67,7 @@ export class Worker {
   #wake: () => void = () => undefined
   #woken = false
   #loop: Promise<void> = Promise.resolve()
+  #rechecking: Promise<unknown> | null = null
   #unlisten: () => Promise<void> = async () => undefined
   readonly #self = `${thisProcess()}#${++workers}`
 
@@ -91,6 +93,7 @@ export class Worker {
     await this.#loop
     const patience = setTimeout(() => this.#cut.abort(), STOP_PATIENCE_MS)
     await Promise.allSettled(this.#running.values())
+    await this.#rechecking
     clearTimeout(patience)
     // What this worker still holds is free at once for another.
     await freeStrays(this.#parts.store, this.#self, []).catch(() => undefined)
@@ -123,6 +126,12 @@ export class Worker {
     await freeStrays(this.#parts.store, this.#self, [...this.#running.keys()])
     await startDue(this.#parts, this.#ctx)
     await shredDue(this.#parts, this.#ctx)
+    // Calls systems, so nobody waits for it; one round at a time.
+    this.#rechecking ??= recheckDue(this.#parts, this.#ctx)
+      .catch((error: unknown) => this.#ctx.log.warn({ error: messageOf(error) }, 'late sessions could not be looked for'))
+      .finally(() => {
+        this.#rechecking = null
+      })
   }
 
   #pause(): Promise<void> {

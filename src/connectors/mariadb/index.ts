@@ -12,6 +12,7 @@ const CAPABILITIES: Capabilities = {
   sessionTellsVersion: ['in-place'],
   sessionNamesConsumer: false,
   revocationLatencyMs: 0,
+  loginWindowMs: 0,
   defaultPort: 3306,
   rootStrategy: 'dual',
 }

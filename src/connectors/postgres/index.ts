@@ -15,6 +15,7 @@ const CAPABILITIES: Capabilities = {
   sessionTellsVersion: ['in-place', 'alternating'],
   sessionNamesConsumer: true,
   revocationLatencyMs: 0,
+  loginWindowMs: 60_000,
   defaultPort: 5432,
   rootStrategy: 'in-place',
 }

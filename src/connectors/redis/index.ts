@@ -13,6 +13,7 @@ const CAPABILITIES: Capabilities = {
   sessionTellsVersion: [],
   sessionNamesConsumer: false,
   revocationLatencyMs: 0,
+  loginWindowMs: 0,
   defaultPort: 6379,
   rootStrategy: 'dual',
 }
