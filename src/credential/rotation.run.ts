@@ -168,7 +168,7 @@ export class Run {
     const { work } = this
     const links: Record<string, string> = { credential: work.credential.id, rotation: work.id, system: work.system.id, from: work.old.id }
     if (work.fresh) links.to = work.fresh.id
-    this.#events.push({ log: 'credential', type, subject: work.credential.name, links, data })
+    this.#events.push({ log: 'credential', type, at: this.now(), subject: work.credential.name, links, data })
   }
 
   change(change: VersionChange): void {

@@ -14,6 +14,8 @@ export interface EvidenceEvent {
   readonly type: string
   /** Who did it; `ctx.actor` when left out. */
   readonly actor?: string
+  /** When; the moment of writing when left out. For what was observed a moment before it is committed. */
+  readonly at?: Date
   /** The name of what it happened to, for people: of a credential, a system, an identity. */
   readonly subject: string
   /** Ids that join it to rows and to other events, by what they are of: `{ credential, rotation, … }`. */
@@ -52,7 +54,7 @@ export function sealEvent(ctx: Pick<Ctx, 'actor' | 'clock'>, event: EvidenceEven
     v: 1,
     log: event.log,
     type: event.type,
-    at: ctx.clock.now().toISOString(),
+    at: (event.at ?? ctx.clock.now()).toISOString(),
     actor: event.actor ?? ctx.actor,
     subject: event.subject,
     links: event.links ?? {},

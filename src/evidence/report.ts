@@ -158,6 +158,11 @@ ${timeline(rotation.steps, false)}</article>
 `
 }
 
+/** `worker:…b78715e068cd` for an actor named by a UUID: the end tells it apart, and the event itself has all of it. */
+function shortActor(actor: string): string {
+  return actor.replace(/^([a-z]+:)[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}([0-9a-f]{12})$/, '$1…$2')
+}
+
 function versions({ oldVersion, newVersion, id }: RotationStory): Html {
   const both =
     oldVersion === '' && newVersion === ''
@@ -172,7 +177,7 @@ function timeline(steps: readonly Step[], withSubject: boolean): Html {
       log === 'identity' ? 'i' : ''
     }${index}</td><td>${clock(event.at)}</td><td>${TYPES.get(event.type) ?? event.type}</td>${
       withSubject ? html`<td>${event.subject}</td>` : html``
-    }<td>${event.actor}</td><td>${details(event)}</td></tr>\n`
+    }<td>${shortActor(event.actor)}</td><td>${details(event)}</td></tr>\n`
   const of = withSubject ? html`<th>Of</th>` : html``
   return html`<div class="wide"><table class="steps">
 <thead><tr><th class="n">#</th><th>Time (UTC)</th><th>What</th>${of}<th>By</th><th>Details</th></tr></thead>
