@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { type RunningServer, startServer } from './api/index.ts'
 import { type Config, loadConfig, type Overrides } from './config.ts'
@@ -68,8 +68,9 @@ function readPassphrases(path: string): Secret[] {
 /** Written whole or not at all, 0600. */
 function writeTokenFile(path: string, text: string): void {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-  writeFileSync(`${path}.new`, `${text}\n`, { mode: 0o600, flush: true })
-  chmodSync(`${path}.new`, 0o600)
+  // Never through a link or into a file that somebody put there first.
+  rmSync(`${path}.new`, { force: true })
+  writeFileSync(`${path}.new`, `${text}\n`, { mode: 0o600, flag: 'wx', flush: true })
   renameSync(`${path}.new`, path)
 }
 

@@ -3,9 +3,18 @@ import { RekeyError } from '../kernel/index.ts'
 
 const LOOPBACK = ['localhost', '127.0.0.1', '[::1]']
 
+/** The host as a URL writes it, so that `127.1`, `0x7f.1` and `LOCALHOST` are what they stand for. */
+function plainHost(text: string): string {
+  try {
+    return new URL(`http://${text.includes(':') ? `[${text}]` : text}`).hostname.replace(/^\[|\]$/g, '')
+  } catch {
+    return text
+  }
+}
+
 /** True if only programs of this machine can reach a server that listens on this host. */
 export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
+  return host.toLowerCase() === 'localhost' || host === '::1' || /^(::ffff:)?127(\.\d{1,3}){3}$/.test(host)
 }
 
 /** `name` or `name:port` without its port; IPv6 addresses keep their brackets. Null if it is no such thing. */
@@ -18,7 +27,8 @@ export function hostName(header: string): string | null {
  * its own that was pointed at 127.0.0.1 (DNS rebinding) sends that name; one that asks across origins sends its Origin. Only for
  * servers on loopback; what listens elsewhere has names that we do not know. Ports are not compared: a tunnel has its own.
  */
-export function hostGuard(listenHost: string): (request: FastifyRequest) => void {
+export function hostGuard(listenText: string): (request: FastifyRequest) => void {
+  const listenHost = plainHost(listenText)
   if (!isLoopback(listenHost)) return () => undefined
   const names = new Set([...LOOPBACK, listenHost])
   const known = (header: string) => names.has(hostName(header) ?? '')

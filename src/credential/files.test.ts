@@ -83,6 +83,36 @@ test('a link planted where the new file is prepared is not followed', async () =
   expect(readFileSync(path, 'utf8')).toBe('value\n')
 })
 
+test('bytes that are not UTF-8 stay as they are', async () => {
+  const path = join(folder, 'latin.env')
+  writeFileSync(path, Buffer.from('NAME=caf\xe9\nKEY=old\n', 'latin1'))
+  await placeFile({ path, key: 'KEY' }, secret('né'))
+  expect(readFileSync(path)).toEqual(Buffer.concat([Buffer.from('NAME=caf\xe9\n', 'latin1'), Buffer.from('KEY="né"\n')]))
+})
+
+test('a name that is exchanged for a link all the while never leads to the file behind the link', async () => {
+  const [path, foreign] = [join(folder, 'b.env'), join(folder, 'foreign')]
+  writeFileSync(foreign, 'FOREIGN-SECRET\n')
+  let racing = true
+  const racer = (async () => {
+    while (racing) {
+      rmSync(path, { force: true })
+      symlinkSync(foreign, path)
+      await new Promise((resolve) => setImmediate(resolve))
+      rmSync(path, { force: true })
+      writeFileSync(path, 'KEY=mine\n')
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+  })()
+  for (let i = 0; i < 300; i++) {
+    await prepareFile({ path, key: 'KEY' }, secret('new')).catch(() => undefined)
+    const beside = join(folder, '.b.env.rekey-new')
+    if (existsSync(beside)) expect(readFileSync(beside, 'utf8')).not.toContain('FOREIGN')
+  }
+  racing = false
+  await racer
+})
+
 test('what was prepared is used if the file is as it was, made anew if not, and taken away by an undo', async () => {
   const path = join(folder, 'app.env')
   writeFileSync(path, 'A=1\nKEY=old\n')

@@ -1,4 +1,5 @@
-import { type FileHandle, lstat, open, readFile, rename, rm } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { type FileHandle, open, rename, rm } from 'node:fs/promises'
 import { basename, dirname, isAbsolute, join } from 'node:path'
 import { RekeyError, type Secret } from '../kernel/index.ts'
 
@@ -26,18 +27,36 @@ export function checkPath(path: string): void {
   throw new RekeyError('bad_input', `Not an absolute, plain file path: ${JSON.stringify(path)}`)
 }
 
-/** The file as it is, or null. A symbolic link is refused: whoever may write the folder could aim it at any file. */
+const NOT_A_FILE = { hint: 'Name the file itself, not a link.' }
+
+/**
+ * The file as it is, or null. Opened once, without following a link, and looked at and read through that handle only: whoever may
+ * write the folder could exchange the name for a link to any file between two looks.
+ * Its bytes are kept as they are, whatever their encoding (latin1 maps each to one character and back).
+ */
 async function present(path: string): Promise<Present | null> {
+  let file: FileHandle
   try {
-    const { mode, uid, gid, size } = await lstat(path)
-    if ((mode & 0o170000) !== 0o100000)
-      throw new RekeyError('conflict', `Not a regular file: ${path}`, { hint: 'Name the file itself, not a link.' })
-    if (size > FILE_MAX_BYTES) throw new RekeyError('too_large', `The file is larger than ${FILE_MAX_BYTES} bytes: ${path}`)
-    return { text: await readFile(path, 'utf8'), mode: mode & 0o777, uid, gid }
+    file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
   } catch (error) {
-    if ((error as { code?: string }).code === 'ENOENT') return null
+    const { code } = error as { code?: string }
+    if (code === 'ENOENT') return null
+    if (code === 'ELOOP') throw new RekeyError('conflict', `Not a regular file: ${path}`, NOT_A_FILE)
     throw error
   }
+  try {
+    const { mode, uid, gid, size } = await file.stat()
+    if ((mode & 0o170000) !== 0o100000) throw new RekeyError('conflict', `Not a regular file: ${path}`, NOT_A_FILE)
+    if (size > FILE_MAX_BYTES) throw new RekeyError('too_large', `The file is larger than ${FILE_MAX_BYTES} bytes: ${path}`)
+    return { text: await file.readFile('latin1'), mode: mode & 0o777, uid, gid }
+  } finally {
+    await file.close()
+  }
+}
+
+/** UTF-8 text as `present` keeps the bytes of files. */
+function asBytes(text: string): string {
+  return Buffer.from(text, 'utf8').toString('latin1')
 }
 
 /** Characters that need no quotes in an .env file, whichever reader it has. */
@@ -61,9 +80,9 @@ export function withKey(text: string, key: string, value: string): string {
 
 function contentOf(place: Place, before: Present | null, secret: Secret): string {
   const { key, account } = place
-  if (key === null) return secret.revealText((value) => `${value}\n`)
-  const text = secret.revealText((value) => withKey(before?.text ?? '', key, value))
-  return account ? withKey(text, `${key}_ACCOUNT`, account) : text
+  if (key === null) return secret.revealText((value) => asBytes(`${value}\n`))
+  const text = secret.revealText((value) => withKey(before?.text ?? '', key, asBytes(value)))
+  return account ? withKey(text, `${key}_ACCOUNT`, asBytes(account)) : text
 }
 
 /** The file written beside its place: same folder, so that the rename is atomic and a full disk shows itself now. */
@@ -93,7 +112,7 @@ async function writeOwned(file: FileHandle, text: string, before: Present | null
     await file.chmod(before.mode)
     if (process.getuid?.() === 0) await file.chown(before.uid, before.gid)
   }
-  await file.writeFile(text)
+  await file.writeFile(text, 'latin1')
   await file.sync()
 }
 

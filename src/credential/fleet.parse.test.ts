@@ -126,7 +126,7 @@ test('no fault repeats a value that stands where a secret is expected', () => {
 
 test('a file beyond the limit is refused before it is read', () => {
   const text = `version: 1\n${'#'.repeat(LIMITS.fleetBytes)}`
-  expect(faultsOf(text)[0]?.message).toBe('The file is larger than 16 MiB.')
+  expect(faultsOf(text)[0]?.message).toBe('The file is larger than 4 MiB.')
   expect(() => decodeFleet(new TextEncoder().encode(text))).toThrow('too large')
 })
 

@@ -18,6 +18,7 @@ interface VersionRow {
   readonly number: number
   readonly state: VersionState
   readonly proved_dead_at: Date | null
+  readonly shredded: boolean
   /** True while a rotation of its credential is under way. */
   readonly moving: boolean
 }
@@ -35,7 +36,7 @@ export function rotationRows(sql: Sql): AsyncGenerator<RotationRow> {
 export function versionRows(sql: Sql): AsyncGenerator<VersionRow> {
   return pages<VersionRow>(
     sql,
-    `select v.id, v.credential_id, c.name as credential, v.number, v.state, v.proved_dead_at,
+    `select v.id, v.credential_id, c.name as credential, v.number, v.state, v.proved_dead_at, v.shredded_at is not null as shredded,
             exists (select 1 from rotation r where r.credential_id = c.id and r.ended_at is null) as moving
        from version v join credential c on c.id = v.credential_id
       where v.id > $1 order by v.id limit $2`,

@@ -12,6 +12,7 @@ interface Finding {
 /** What the log says of one rotation so far. */
 interface Told {
   state: State
+  readonly credential: string
   readonly subject: string
 }
 
@@ -20,6 +21,7 @@ interface Story {
   readonly rotations: Map<string, Told>
   /** When each version was proven dead. */
   readonly dead: Map<string, string>
+  readonly shredded: Set<string>
   /** The version in use, by credential. */
   readonly current: Map<string, string>
   readonly removed: Set<string>
@@ -42,6 +44,7 @@ function follow(story: Story, event: EventBody, report: (where: string, what: st
   const { rotation, credential, from, to, version } = event.links
   if (event.type === 'credential.removed' && credential !== undefined) story.removed.add(credential)
   if (event.type === 'version.declared' && credential !== undefined && version !== undefined) story.current.set(credential, version)
+  if (event.type === 'version.shredded' && version !== undefined) story.shredded.add(version)
   const state = rotation === undefined ? null : stateAfter(event)
   if (rotation === undefined || credential === undefined || state === null) return
   const told = story.rotations.get(rotation)
@@ -49,7 +52,7 @@ function follow(story: Story, event: EventBody, report: (where: string, what: st
   if (told === undefined && state !== 'planned') report(where, `The log begins with ${state}, not with planned.`)
   const same = told?.state === 'distributed' && state === 'distributed'
   if (told !== undefined && !same && !NEXT[told.state].includes(state)) report(where, `The log goes from ${told.state} to ${state}.`)
-  story.rotations.set(rotation, { state, subject: event.subject })
+  story.rotations.set(rotation, { state, credential, subject: event.subject })
   if (state === 'verified' && to !== undefined) story.current.set(credential, to)
   if (state === 'undone' && from !== undefined) story.current.set(credential, from)
   if (state === 'proven_dead' && from !== undefined) story.dead.set(from, String(event.data.provedDeadAt))
@@ -63,7 +66,7 @@ function follow(story: Story, event: EventBody, report: (where: string, what: st
 export async function fsckCredentials(store: Store): Promise<Finding[]> {
   const findings: Finding[] = []
   const report = (where: string, what: string) => void findings.push({ where, what })
-  const story: Story = { rotations: new Map(), dead: new Map(), current: new Map(), removed: new Set() }
+  const story: Story = { rotations: new Map(), dead: new Map(), shredded: new Set(), current: new Map(), removed: new Set() }
   for await (const event of eachEvent(store, 'credential')) follow(story, event, report)
   await compareRotations(store, story, report)
   await compareVersions(store, story, report)
@@ -83,9 +86,9 @@ async function compareRotations(store: Store, story: Story, report: (where: stri
       report(where, `The table says ${row.state}; the log says ${told.state}.`)
     }
   }
-  if (story.removed.size > 0) return
-  for (const [id, { subject }] of story.rotations)
-    if (!seen.has(id)) report(`rotation ${id} of ${subject}`, 'The log knows it; the table does not.')
+  for (const [id, { subject, credential }] of story.rotations) {
+    if (!seen.has(id) && !story.removed.has(credential)) report(`rotation ${id} of ${subject}`, 'The log knows it; the table does not.')
+  }
 }
 
 async function compareVersions(store: Store, story: Story, report: (where: string, what: string) => void): Promise<void> {
@@ -98,6 +101,7 @@ async function compareVersions(store: Store, story: Story, report: (where: strin
     if (row.state !== 'dead' && proof !== undefined) report(where, `The log has its proof of death; the table says ${row.state}.`)
     if (proof !== undefined && row.proved_dead_at?.toISOString() !== proof)
       report(where, `Proven dead at ${proof} by the log, not by the table.`)
+    if (row.shredded && !story.shredded.has(row.id)) report(where, 'Its ciphertext is gone; the log does not say that it was destroyed.')
     const current = story.current.get(row.credential_id)
     if (row.state === 'current' && current !== undefined && current !== row.id && !row.moving) {
       report(where, 'The table says it is in use; the log names another version.')

@@ -3,7 +3,7 @@ import { type Ctx, newId, RekeyError, sleep } from '../kernel/index.ts'
 import type { Allowed } from '../policy/index.ts'
 import type { Store, Tx } from '../store/index.ts'
 import * as rows from './rotation.list.ts'
-import { accountAfter, NEXT, type State, UNDOABLE } from './rotation.model.ts'
+import { accountAfter, ENDS, NEXT, type State, UNDOABLE } from './rotation.model.ts'
 import { NUDGE } from './worker.channel.ts'
 
 interface Parts {
@@ -126,6 +126,7 @@ export async function retryRotation(parts: Parts, ctx: Ctx, _may: Allowed<'rotat
 export async function undoRotation(parts: Parts, ctx: Ctx, _may: Allowed<'rotation:undo'>, id: string, reason: string): Promise<void> {
   await change(parts, ctx, id, async (tx, row) => {
     const at = row.state === 'blocked' ? (row.blocked_from ?? 'blocked') : row.state
+    if (ENDS.includes(row.state)) throw wrongState(row.state, 'it has ended')
     if (!UNDOABLE.includes(at)) throw wrongState(row.state, 'the old value is being retired or is gone')
     const untouched = at === 'planned'
     if (!untouched && !row.can_undo) {

@@ -17,6 +17,14 @@ const HOPELESS = [
 ] as const
 /** Faults in which time has run out or nothing can change: not tried again by itself. */
 const FINAL: readonly (string | undefined)[] = ['activation_patience', 'undo_unknown']
+/** What to do, where the fault itself does not say. */
+const HINTS: Partial<Record<string, string>> = {
+  target_unreachable:
+    'It is tried again by itself for some minutes. Once the system answers, a blocked one goes on with: rekey rotation retry',
+  target_not_authorised: 'Check the root account of the system and its rights, then run: rekey rotation retry',
+  target_conflict: 'Look at the account on the system, then run: rekey rotation retry',
+  target_refused_by_policy: 'Look at the password policy of the system, then run: rekey rotation retry, or undo',
+}
 /** How long the record of a fault waits for Rekey's own database, with growing pauses, before the claim is left to end by itself. */
 const LONGEST_PAUSE_MS = 10_000
 
@@ -50,7 +58,8 @@ function decide(parts: RotationParts, run: Run, fault: RekeyError): number | nul
   const { progress } = run
   // It had ended, or was blocked, and only the commit failed: once more, and not another try of a step that is done.
   if (run.state === 'blocked' || ENDS.includes(run.state)) return null
-  progress.problem = { reason: fault.message, code: fault.code, ...(fault.hint ? { hint: fault.hint } : {}) }
+  const hint = fault.hint ?? HINTS[fault.code] ?? 'Look at the server log for its cause, then run: rekey rotation retry'
+  progress.problem = { reason: fault.message, code: fault.code, hint }
   // An outage of our own database says nothing about the target: it uses up no try.
   if (isDatabaseLost(fault)) return backoffMs(1, parts.jitter())
   progress.tries++
@@ -59,7 +68,7 @@ function decide(parts: RotationParts, run: Run, fault: RekeyError): number | nul
   const from: State = run.state
   progress.blocked_from = from
   progress.blocked_at = run.now()
-  run.move('blocked', { from, reason: fault.message, code: fault.code, tries: progress.tries, hint: fault.hint ?? null })
+  run.move('blocked', { from, reason: fault.message, code: fault.code, tries: progress.tries, hint })
   return null
 }
 

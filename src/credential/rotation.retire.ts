@@ -55,7 +55,9 @@ async function endIrrevocable(run: Run): Promise<StepResult> {
 export async function prove(run: Run): Promise<StepResult> {
   run.checkClaim()
   const { work } = run
-  if (run.valueOf(work.old) === null) return endNotProvable(run)
+  if (run.valueOf(work.old) === null) return endNotProvable(run, 'value unknown')
+  if (work.old.seen !== 'accepted')
+    return endNotProvable(run, `the value held as the old one was not accepted before the change (${work.old.seen ?? 'not tried'})`)
   const pair = freshPair(run) ?? (await probePair(run))
   await run.trap('before_proof')
   await refuseUnproven(run, pair)
@@ -156,10 +158,10 @@ function later(a: Date, b: Date): Date {
 }
 
 /** A takeover: the old value was never known, so nobody can try whether it still works. */
-async function endNotProvable(run: Run): Promise<StepResult> {
+async function endNotProvable(run: Run, why: string): Promise<StepResult> {
   run.progress.problem = {
-    reason: 'not provable: value unknown',
-    hint: 'The account was taken over: the old value was replaced but never known. The next rotation can be proven.',
+    reason: `not provable: ${why}`,
+    hint: 'The old value was replaced, but whether it is dead cannot be shown. The next rotation can be proven.',
   }
   planRecheck(run)
   run.change({ id: run.work.old.id, state: 'unprovable' })

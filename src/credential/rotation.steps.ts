@@ -5,7 +5,7 @@ import { distribute, placeEarly, prepare } from './rotation.distribute.ts'
 import { compareGrants } from './rotation.grants.ts'
 import { ACTIVATION_PATIENCE_SECONDS, activationPauseMs, MAX_REGENERATIONS, type State } from './rotation.model.ts'
 import { prove, retire } from './rotation.retire.ts'
-import { probeData, probePair, type Run, type StepResult } from './rotation.run.ts'
+import { type Pair, probeData, probePair, type Run, type StepResult } from './rotation.run.ts'
 import { undo } from './rotation.undo.ts'
 import { versionBound } from './targets.ts'
 
@@ -39,7 +39,7 @@ async function stageFresh(run: Run): Promise<void> {
   const secret = generatePassword()
   const id = newId(run.now().getTime())
   const sealed = seal(run.dataKey, secret, versionBound(work.credential.id, id))
-  work.fresh = { id, number: 0, account: work.newAccount, sealed }
+  work.fresh = { id, number: 0, account: work.newAccount, sealed, seen: null }
   run.progress.new_version_id = id
   run.stage({ id, account: work.newAccount, sealed, fingerprint: fingerprint(run.parts.fingerprintKey, secret) })
 }
@@ -55,6 +55,7 @@ async function install(run: Run): Promise<StepResult> {
   const observed = run.resumed ? await probePair(run) : null
   run.resumed = false
   const grants = await compareGrants(run)
+  await lookAtOld(run, observed)
   if (run.plan.oldDiesAtInstall) await prepare(run, run.fresh().version)
   await run.renewRoot('old')
   const calledMs = run.ctx.clock.monotonicMs()
@@ -83,6 +84,25 @@ async function install(run: Run): Promise<StepResult> {
   } finally {
     await placing
   }
+}
+
+/**
+ * A value that was declared and never tried may be wrong, and the refusal of a value that never worked proves nothing. So it is tried
+ * once while it should still work, and the answer is committed before anything is changed. Values that Rekey installed were seen
+ * accepted already: this costs a login in a credential's first rotation only.
+ */
+async function lookAtOld(run: Run, observed: Pair | null): Promise<void> {
+  const { work } = run
+  const value = run.valueOf(work.old)
+  const tooLate = run.plan.oldDiesAtInstall && observed?.control.outcome === 'accepted'
+  if (value === null || work.old.seen !== null || tooLate) return
+  const probe = { ...(await run.target.probe(run.ctx, work.old.account, value)), at: run.now() }
+  if (probe.outcome === 'unreachable')
+    throw new RekeyError('target_unreachable', 'The system did not answer the login with the value in use.')
+  work.old = { ...work.old, seen: probe.outcome }
+  run.change({ id: work.old.id, state: 'current', last_probe: { outcome: probe.outcome, code: probe.code, at: probe.at.toISOString() } })
+  run.note('rotation.old_tried', { probe: probeData(probe) })
+  await run.commit({ goOn: true })
 }
 
 /** Installs; a value that the target's policy refuses is made anew, stored, and tried again. */

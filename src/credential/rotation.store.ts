@@ -1,4 +1,4 @@
-import type { Address, Strategy } from '../connectors/contract.ts'
+import type { Address, ProbeOutcome, Strategy } from '../connectors/contract.ts'
 import { appendFrom } from '../evidence/index.ts'
 import { RekeyError } from '../kernel/index.ts'
 import type { Sql } from '../store/index.ts'
@@ -11,6 +11,8 @@ export interface WorkVersion {
   readonly number: number
   readonly account: string
   readonly sealed: Uint8Array | null
+  /** What the last probe of it said; null if it was never probed. A value that was never accepted cannot be proven dead. */
+  readonly seen: ProbeOutcome | null
 }
 
 export interface WorkConsumer {
@@ -63,7 +65,7 @@ export interface Work {
   readonly credential: { id: string; name: string; isRoot: boolean; strategy: Strategy; kekId: string; wrappedKey: Uint8Array }
   readonly system: { id: string; name: string; connector: string; address: Address; rootAccount: string; concurrent: number }
   readonly root: { credentialId: string; kekId: string; wrappedKey: Uint8Array; versions: { id: string; sealed: Uint8Array }[] }
-  readonly old: WorkVersion
+  old: WorkVersion
   fresh: WorkVersion | null
   readonly consumers: readonly WorkConsumer[]
   readonly progress: Progress
@@ -122,6 +124,7 @@ const WORK = `
             from version v
            where v.credential_id = rc.id and v.state in ('current', 'staged', 'previous') and v.sealed is not null) as root_versions,
          ov.id as old_id, ov.number as old_number, ov.account as old_account_name, ov.sealed as old_sealed,
+         ov.last_probe ->> 'outcome' as old_seen,
          nv.id as new_id, nv.number as new_number, nv.account as new_account_name, nv.sealed as new_sealed,
          (select jsonb_agg(jsonb_build_object('name', k.name, 'path', k.file_path, 'key', k.file_key, 'activation', k.activation)
                            order by k.name)
@@ -176,6 +179,7 @@ interface WorkRow extends Progress {
   old_number: number
   old_account_name: string
   old_sealed: Uint8Array | null
+  old_seen: ProbeOutcome | null
   new_id: string | null
   new_number: number
   new_account_name: string
@@ -220,8 +224,11 @@ function workOf(row: WorkRow): Work {
       wrappedKey: row.root_wrapped_key,
       versions: (row.root_versions ?? []).map(({ id, sealed }) => ({ id, sealed: Buffer.from(sealed, 'hex') })),
     },
-    old: { id: row.old_id, number: row.old_number, account: row.old_account_name, sealed: row.old_sealed },
-    fresh: row.new_id === null ? null : { id: row.new_id, number: row.new_number, account: row.new_account_name, sealed: row.new_sealed },
+    old: { id: row.old_id, number: row.old_number, account: row.old_account_name, sealed: row.old_sealed, seen: row.old_seen },
+    fresh:
+      row.new_id === null
+        ? null
+        : { id: row.new_id, number: row.new_number, account: row.new_account_name, sealed: row.new_sealed, seen: null },
     consumers: row.consumers ?? [],
     progress,
   }

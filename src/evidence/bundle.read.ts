@@ -141,7 +141,8 @@ function takeHead(
   }
   const { credential, since, ...restOfFilter } = filter as { [key: string]: Json }
   const counts = pending as { [key: string]: Json }
-  if (!isTextOrNull(credential) || !isTextOrNull(since) || members(restOfFilter) !== '' || members(counts) !== LOGS.join()) {
+  const isTime = since === null || (typeof since === 'string' && /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/.test(since))
+  if (!isTextOrNull(credential) || !isTextOrNull(since) || !isTime || members(restOfFilter) !== '' || members(counts) !== LOGS.join()) {
     report(where, NOT_A_HEAD)
     return
   }

@@ -43,9 +43,11 @@ describe('a bundle', () => {
   })
 
   test('of nothing, of one log only and of chosen events verifies, and says what is not there', () => {
-    expect(verifyContent(sampleContent([])).ok).toBe(true)
+    expect(verifyContent(sampleContent([])).problems).toEqual([{ where: 'bundle', what: expect.stringContaining('proves nothing') }])
     expect(verifyContent(sampleContent(rotationEvents(0))).ok).toBe(true)
-    const some = withCredential({ events: content.logs.credential.events.filter(({ index }) => index % 3 === 0) })
+    const part = withCredential({ events: content.logs.credential.events.filter(({ index }) => index % 3 === 0) })
+    expect(verifyContent(part).problems.map(({ what }) => what)).toEqual([expect.stringContaining('some were left out')])
+    const some = { ...part, filter: { credential: 'orders', since: null } }
     expect(verifyContent(some)).toMatchObject({ ok: true, logs: { credential: { size: 22, events: 8, complete: false } } })
   })
 

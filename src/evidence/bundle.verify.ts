@@ -1,5 +1,5 @@
 import { RekeyError } from '../kernel/index.ts'
-import type { BundleEvent, BundleLog } from './bundle.model.ts'
+import type { BundleContent, BundleEvent, BundleLog } from './bundle.model.ts'
 import { decodeProof, type Finding, type Report, readBundle } from './bundle.read.ts'
 import { BUNDLE_MAX_BYTES } from './bundle.ts'
 import { canonicalJson, firstDifference } from './canonical.ts'
@@ -54,10 +54,29 @@ export function verifyBundle(bytes: Uint8Array, key: string): BundleVerdict {
   const allRead = problems.length === 0
   if (allRead && bundle.content.key !== formatVerifierKey(verifier))
     report('first record', 'The bundle names another key than the one given.')
-  for (const log of LOGS) logs[log] = verifyLog(log, bundle.content.logs[log], verifier, report)
+  for (const log of LOGS) {
+    logs[log] = verifyLog(log, bundle.content.logs[log], verifier, report)
+    checkNothingLeftOut(log, bundle.content, logs[log].size, allRead, report)
+  }
+  const { filter, logs: told } = bundle.content
+  const unsigned = LOGS.every((log) => told[log].checkpoints.length === 0)
+  if (allRead && unsigned && filter.since === null && filter.credential === null) {
+    report('bundle', 'There is no signed checkpoint in it: it proves nothing.')
+  }
   // With records missing the page would differ in any case, and its offset would only mislead.
   if (allRead) comparePage(bundle.page, renderReport(bundle.content), bytes.length, report)
   return { ok: problems.length === 0, problems, logs }
+}
+
+/**
+ * A bundle that says it holds everything must: an event could be taken out of it without touching another. One that says it was
+ * chosen by credential or time is told `complete: false`, and what was not chosen cannot be known from it.
+ */
+function checkNothingLeftOut(log: LogName, { filter, logs }: BundleContent, size: number, allRead: boolean, report: Report): void {
+  const chosen = filter.since !== null || filter.credential !== null
+  const held = logs[log].events.length
+  if (chosen || !allRead || held >= size) return
+  report(`${log} log`, `The bundle says that it holds all events, but only ${held} of ${size} are there: some were left out.`)
 }
 
 const NOTHING: LogVerdict = { size: 0, root: Buffer.from(EMPTY_ROOT).toString('base64'), events: 0, complete: true }

@@ -11,7 +11,7 @@ export const LIMITS = {
   /** Names in the inventory. */
   nameChars: 200,
   /** fleet.yaml. */
-  fleetBytes: 16 * 1024 * 1024,
+  fleetBytes: 4 * 1024 * 1024,
   /** Rows of one page of a list, at most and by default. */
   pageMax: 500,
   pageDefault: 100,

@@ -23,8 +23,11 @@ export interface Account {
   readonly gid: number
 }
 
-/** PostgreSQL refuses to run as root. Preferred: an account of our own, then the distribution's, then the one that owns nothing. */
-const ACCOUNTS = ['rekey', 'postgres', 'nobody']
+/**
+ * PostgreSQL refuses to run as root. Preferred: an account of our own, else the one that owns nothing. Never the distribution's
+ * `postgres`: a superuser of a target on the same machine acts as that account, and could change our cluster.
+ */
+const ACCOUNTS = ['rekey', 'nobody']
 /** Where things go that the unprivileged account could not reach in the data folder (root's home is closed to it). */
 const SYSTEM_HOME = '/var/lib/rekey'
 
@@ -84,6 +87,12 @@ export function reachablePlace(dataFolder: string, account: Account | null): str
 function makeSystemHome(): void {
   mkdirSync(SYSTEM_HOME, { recursive: true, mode: 0o711 })
   chmodSync(SYSTEM_HOME, 0o711)
+}
+
+/** The folder of root for what cannot be in the data folder; made if it is not there. */
+export function systemHome(): string {
+  makeSystemHome()
+  return SYSTEM_HOME
 }
 
 /** The folder with `bin/postgres`, readable by the account; copied once to /var/lib/rekey when the checkout is closed to it. */

@@ -117,7 +117,7 @@ test('a server that was killed outright recovers at the next start, and a stale 
 
 test('a cluster that was half made is made anew', async () => {
   const data = join(folder, 'data')
-  mkdirSync(join(data, 'postgres', 'base'), { recursive: true })
+  mkdirSync(join(data, 'postgres.new', 'base'), { recursive: true })
   const database = await start(data)
   expect(await ask(database, 'select 1 as v')).toBe(1)
 })

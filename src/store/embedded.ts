@@ -1,21 +1,23 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import {
   chmodSync,
-  chownSync,
   closeSync,
   existsSync,
+  lchownSync,
+  lstatSync,
   mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
   readlinkSync,
+  renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import pg from 'pg'
 import { type Ctx, messageOf, RekeyError, sleep } from '../kernel/index.ts'
-import { type Account, databaseAccount, ownName, passableFolder, reachablePlace, reachablePrograms } from './embedded.places.ts'
+import { type Account, databaseAccount, ownName, passableFolder, reachablePlace, reachablePrograms, systemHome } from './embedded.places.ts'
 
 const OWNER_LOCK = 7_395_002
 const START_TIMEOUT_MS = 30_000
@@ -66,12 +68,26 @@ async function findPlaces(dataFolder: string): Promise<Places> {
 /** A socket's path has at most 107 bytes (unix(7)), so a deep data folder gets a short one under /tmp. */
 function socketFolder(home: string): string {
   const near = join(home, 'socket')
-  return Buffer.byteLength(near) <= 80 ? near : join('/tmp', `rekey-${ownName(home)}`)
+  if (Buffer.byteLength(near) <= 80) return near
+  // Root's place is not one where others could have put something first.
+  return join(process.getuid?.() === 0 ? systemHome() : '/tmp', `socket-${ownName(home)}`)
 }
 
 function ownFolder(path: string, account: Account | null): string {
-  mkdirSync(path, { recursive: true, mode: 0o700 })
-  if (account) chownSync(path, account.uid, account.gid)
+  if (!existsSync(dirname(path))) passableFolder(dirname(path), account)
+  try {
+    mkdirSync(path, { mode: 0o700 })
+  } catch (error) {
+    if ((error as { code?: string }).code !== 'EEXIST') throw error
+  }
+  // Somebody else's folder or link by that name is not ours to change.
+  const { uid, mode } = lstatSync(path)
+  const ours = [process.getuid?.(), account?.uid].includes(uid) && (mode & 0o170000) === 0o040000
+  if (!ours)
+    throw new RekeyError('unavailable', `Something of another user is in the way: ${path}`, {
+      hint: 'Remove it, or use another data folder.',
+    })
+  if (account) lchownSync(path, account.uid, account.gid)
   chmodSync(path, 0o700)
   return path
 }
@@ -91,23 +107,24 @@ log_line_prefix = '%m [%p] '
 
 /** Made beside its final place and renamed, so that a crash never leaves half a cluster that looks whole. */
 async function makeCluster(places: Places): Promise<void> {
-  if (existsSync(join(places.cluster, 'rekey.ready'))) return
-  rmSync(places.cluster, { recursive: true, force: true })
-  ownFolder(places.cluster, places.account)
-  await runProgram(places, 'initdb', ['-D', places.cluster, '-U', 'rekey', '-E', 'UTF8', '--locale=C', '-A', 'reject', '--no-instructions'])
-  const write = (name: string, text: string, flag: 'w' | 'a' = 'w') => writeFileSync(join(places.cluster, name), text, { flag })
+  if (existsSync(places.cluster)) return
+  const making = `${places.cluster}.new`
+  rmSync(making, { recursive: true, force: true })
+  ownFolder(making, places.account)
+  await runProgram(places, making, 'initdb', ['-D', making, '-U', 'rekey', '-E', 'UTF8', '--locale=C', '-A', 'reject', '--no-instructions'])
+  const write = (name: string, text: string, flag: 'w' | 'a' = 'w') => writeFileSync(join(making, name), text, { flag })
   write('postgresql.conf', `${SETTINGS}unix_socket_directories = '${places.socket.replaceAll("'", "''")}'\n`, 'a')
   write('pg_hba.conf', 'local all all peer map=rekey\n')
   write('pg_ident.conf', `rekey ${JSON.stringify(ownName())} rekey\n`)
-  write('rekey.ready', '')
+  renameSync(making, places.cluster)
 }
 
-function runProgram(places: Places, program: string, args: string[]): Promise<void> {
+function runProgram(places: Places, cwd: string, program: string, args: string[]): Promise<void> {
   return new Promise((resolve, reject) => {
     const identity = places.account ? { uid: places.account.uid, gid: places.account.gid } : {}
     const child = spawn(join(places.programs, 'bin', program), args, {
       ...identity,
-      cwd: places.cluster,
+      cwd,
       env: {},
       stdio: ['ignore', 'ignore', 'pipe'],
     })

@@ -3,6 +3,14 @@ import mysql from 'mysql2'
 import { type Ctx, RekeyError, type Secret, sleep } from '../../kernel/index.ts'
 import type { Address } from '../contract.ts'
 
+/** Plugins that would hand the value over, encrypted with a key that the other side names, or in the clear. */
+const refuse = (plugin: string) => () => () => {
+  throw Object.assign(new Error('the server asked for the password itself'), { code: 'AUTH_SWITCH_PLUGIN_ERROR', plugin })
+}
+const CHALLENGES_ONLY = Object.fromEntries(
+  ['caching_sha2_password', 'sha256_password', 'mysql_clear_password', 'dialog'].map((plugin) => [plugin, refuse(plugin)]),
+)
+
 /** How long a polite goodbye may take before the socket is destroyed. */
 const GOODBYE_MS = 500
 
@@ -59,6 +67,7 @@ export class Link {
         stream: () => socket,
         charset: 'utf8mb4',
         connectAttributes: { program_name: 'rekey' },
+        authPlugins: CHALLENGES_ONLY,
         ...ssl,
       }),
     )

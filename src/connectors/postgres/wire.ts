@@ -56,11 +56,20 @@ export class Wire {
       // library from taking them from this process's environment.
       options: `-c search_path=pg_catalog -c statement_timeout=${Math.ceil(statementTimeoutMs)}`,
     })
+    this.#refuseCleartext()
     const died = () => {
       this.#dead = true
     }
     this.#client.on('error', died).on('end', died)
     this.#socket.on('error', died).on('close', died)
+  }
+
+  /** Whoever answers at the address could ask for the value in the clear. Only challenges are answered (SCRAM, MD5), never that. */
+  #refuseCleartext(): void {
+    const client = this.#client as unknown as { _handleAuthCleartextPassword: () => void }
+    client._handleAuthCleartextPassword = () => {
+      this.#socket.destroy(Object.assign(new Error('the server asked for the password in the clear'), { code: 'CLEARTEXT_ASKED' }))
+    }
   }
 
   /** Whether the server asked for a password. If it let us in without, being let in says nothing of the value. */
