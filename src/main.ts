@@ -4,7 +4,7 @@ import { type RunningServer, startServer } from './api/index.ts'
 import { type Config, loadConfig, type Overrides } from './config.ts'
 import { connectorFor } from './connectors/registry.ts'
 import { AddressGuard, makeMoves, type RotationParts, rewrapCredentials, rotationFigures, Targets, Worker } from './credential/index.ts'
-import { logFigures, SEQUENCE_BATCH, type Signer, sequence, signerFromSeed } from './evidence/index.ts'
+import { formatVerifierKey, logFigures, SEQUENCE_BATCH, type Signer, sequence, signerFromSeed } from './evidence/index.ts'
 import { ensureAdminToken } from './identity/index.ts'
 import { type Ctx, makeCtx, messageOf, newId, RekeyError, Secret, sleep } from './kernel/index.ts'
 import { fileKeks, fingerprintKey, installationSecret, type KekSource, Keyring, passphraseKeks } from './keys/index.ts'
@@ -80,17 +80,27 @@ interface Composed {
   readonly signer: Signer
 }
 
+async function signerOf(store: Store, keyring: Keyring): Promise<Signer> {
+  const seed = await installationSecret(store, keyring, 'evidence signing seed')
+  // The log's origin is this installation's own: two installations must never look like one log.
+  const origin = fingerprint(seed, Secret.fromText('log origin')).replace(/[^A-Za-z0-9]/g, '')
+  return signerFromSeed(`rekey-${origin.slice(0, 8)}`, seed)
+}
+
+/**
+ * The verifier key of this installation, from its own sealed seed and not from the table that anybody with the database can change.
+ * Throws `kek_unavailable` where the key-encryption key is not at hand.
+ */
+export async function ownEvidenceKey({ config, store }: Opened): Promise<string> {
+  const keyring = new Keyring(kekSources(config))
+  await keyring.start(store)
+  return formatVerifierKey(await signerOf(store, keyring))
+}
+
 async function compose({ config, store }: Opened): Promise<Composed> {
   const keyring = new Keyring(kekSources(config))
   await keyring.start(store)
-  const seed = await installationSecret(store, keyring, 'evidence signing seed')
-  // The log's origin is this installation's own: two installations must never look like one log.
-  const signer = signerFromSeed(
-    `rekey-${fingerprint(seed, Secret.fromText('log origin'))
-      .replace(/[^A-Za-z0-9]/g, '')
-      .slice(0, 8)}`,
-    seed,
-  )
+  const signer = await signerOf(store, keyring)
   const parts: RotationParts = {
     store,
     keyring,

@@ -1,4 +1,4 @@
-import { printable } from '../../kernel/index.ts'
+import { isCode, printable } from '../../kernel/index.ts'
 import type { Cli, CommonOptions } from '../cli.ts'
 import { EXIT } from '../exit.ts'
 
@@ -14,12 +14,19 @@ export async function fsck(cli: Cli, { data }: CommonOptions): Promise<number> {
   ])
   const opened = await main.openOffline({ data })
   try {
-    const key = await evidence.publishedKey(opened.store)
-    if (key === null) {
+    const published = await evidence.publishedKey(opened.store)
+    if (published === null) {
       cli.out.note('Nothing is published yet: there is nothing to check.')
       return EXIT.ok
     }
-    const findings = [...(await evidence.fsck(opened.store, opened.ctx, key)), ...(await credential.fsckCredentials(opened.store))]
+    const own = await main.ownEvidenceKey(opened).catch((error: unknown) => {
+      if (!isCode(error, 'kek_unavailable')) throw error
+      cli.out.note(`${error.message} So the key that the database names is believed; compare it with one that you kept.`)
+      return published
+    })
+    const findings = [...(await evidence.fsck(opened.store, opened.ctx, own)), ...(await credential.fsckCredentials(opened.store))]
+    if (own !== published)
+      findings.unshift({ where: 'signing key', what: 'The database names another key than this installation signs with.' })
     if (cli.out.json) for (const finding of findings) cli.out.object(finding)
     else for (const { where, what } of findings) cli.out.line(`${printable(where)}: ${printable(what)}`)
     cli.out.note(findings.length === 0 ? 'The evidence is sound, and the tables agree with it.' : `${findings.length} findings.`)
