@@ -101,7 +101,7 @@ async function lookAtOld(run: Run, observed: Pair | null): Promise<void> {
     throw new RekeyError('target_unreachable', 'The system did not answer the login with the value in use.')
   work.old = { ...work.old, seen: probe.outcome }
   run.change({ id: work.old.id, state: 'current', last_probe: { outcome: probe.outcome, code: probe.code, at: probe.at.toISOString() } })
-  run.note('rotation.old_tried', { probe: probeData(probe) })
+  run.note('version.tried', { probe: probeData(probe) })
   await run.commit({ goOn: true })
 }
 
