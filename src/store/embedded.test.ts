@@ -1,6 +1,6 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -149,4 +149,18 @@ test.runIf(isRoot)('an ordinary user runs it as himself', async () => {
   expect(pid).toBeGreaterThan(0)
   expect(lives(pid)).toBe(false)
   expect(statSync(join(home, 'data', 'postgres')).uid).toBe(65534)
+})
+
+test.runIf(isRoot)('a link of somebody else at the place of the socket folder is not followed', async () => {
+  const [deep, victim] = [join(folder, 'd'.repeat(70)), join(folder, 'victim')]
+  mkdirSync(deep, { mode: 0o711 })
+  mkdirSync(victim, { mode: 0o755 })
+  const first = await start(join(deep, 'data'))
+  const socket = String(first.connection.host)
+  await first.stop()
+  rmSync(socket, { recursive: true, force: true })
+  symlinkSync(victim, socket)
+  await expect(startEmbedded(ctx, join(deep, 'data'))).rejects.toThrow('in the way')
+  expect([statSync(victim).uid, statSync(victim).mode & 0o777]).toEqual([0, 0o755])
+  rmSync(socket)
 })
