@@ -1,7 +1,7 @@
 import type { RotationView } from '../../credential/index.ts'
 import type { Cli } from '../cli.ts'
 import { EXIT } from '../exit.ts'
-import { rotationLines } from '../views.ts'
+import { age, rotationLines } from '../views.ts'
 
 interface Status {
   readonly version: string
@@ -25,7 +25,11 @@ export async function status(cli: Cli): Promise<number> {
     ['not yet signed', found.evidence.unsequenced],
   ])
   if (!cli.out.json && found.blocked.length > 0) {
-    for (const line of found.blocked.flatMap((view) => rotationLines(view, cli.out.colors('stdout')))) cli.out.line(line)
+    const now = cli.clock.now()
+    for (const view of found.blocked) {
+      for (const line of rotationLines(view, cli.out.colors('stdout'))) cli.out.line(line)
+      cli.out.line(`    blocked for ${age(view.blockedAt, now)}`)
+    }
   }
   return EXIT.ok
 }
