@@ -125,7 +125,8 @@ test(
     await until(() => drill.said().includes('2  One store') || drill.child.exitCode !== null)
     drill.child.kill('SIGINT')
     await sleep(600)
-    drill.child.kill('SIGINT')
+    // On a quick machine everything is cleared up by now.
+    if (!drill.said().includes('Everything is stopped and removed')) drill.child.kill('SIGINT')
     expect(await drill.ended, drill.said()).toBe(130)
     await until(() => processesOf(drill.temporary).length === 0)
     expect(readdirSync(drill.temporary)).toEqual([])

@@ -51,7 +51,9 @@ async function runDrill(options: Options): Promise<number> {
   const screen = new Screen(process.stdout, { plain: options.plain || process.env.TERM === 'dumb', colors })
   const resources = new Resources(options.out)
   const stopping = new AbortController()
-  const stopListening = onInterrupt(() => {
+  let over = false
+  onInterrupt(() => {
+    if (over) return
     if (stopping.signal.aborted) {
       screen.close()
       resources.kill()
@@ -72,26 +74,25 @@ async function runDrill(options: Options): Promise<number> {
   if (stopping.signal.aborted) status = INTERRUPTED
   if (options.keep && summary !== null && status !== INTERRUPTED) leave(drill, summary.url)
   else await clear(drill)
-  stopListening()
+  over = true
   screen.close()
   if (options.json && summary !== null) process.stdout.write(`${JSON.stringify(summary)}\n`)
   if (options.keep) process.exit(status)
   return status
 }
 
-/** Calls `act` for each Ctrl-C, SIGTERM or closed terminal. */
-function onInterrupt(act: () => void): () => void {
+/**
+ * Calls `act` for each Ctrl-C, SIGTERM or closed terminal, until the process ends: a listener taken away would let a late
+ * Ctrl-C kill it in its last milliseconds, with a status that says nothing.
+ */
+function onInterrupt(act: () => void): void {
   let lastMs = Number.NEGATIVE_INFINITY
   const once = () => {
     const now = systemClock.monotonicMs()
     if (now - lastMs > SAME_KEY_MS) act()
     lastMs = now
   }
-  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
-  for (const signal of signals) process.on(signal, once)
-  return () => {
-    for (const signal of signals) process.off(signal, once)
-  }
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, once)
 }
 
 async function course(drill: Drill): Promise<Summary> {
