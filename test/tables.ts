@@ -14,6 +14,8 @@ export const TABLE_OWNERS: Record<string, string> = {
   api_token: 'identity',
   idempotency: 'identity',
   identity: 'identity',
+  role_binding: 'identity',
+  policy_set: 'identity',
   system: 'credential',
   credential: 'credential',
   account: 'credential',
