@@ -23,6 +23,8 @@ export const TABLE_OWNERS: Record<string, string> = {
   handover: 'identity',
   identity_change: 'identity',
   entitlement_change: 'identity',
+  role_binding: 'identity',
+  policy_set: 'identity',
   system: 'credential',
   credential: 'credential',
   account: 'credential',

@@ -36,6 +36,7 @@ export {
   markEntitlementsHandled,
   markHandled,
 } from './record.queues.ts'
+export { type RoleHolder, rolesOf } from './role.list.ts'
 export {
   addTeamMembers,
   membersOf,
