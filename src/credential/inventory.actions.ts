@@ -56,7 +56,7 @@ export async function diffInventory(
   input: FleetText,
 ): Promise<InventoryDiff> {
   const fleet = readFleet(parts.targets, input)
-  return planOf(await loadPresent(parts.store), fleet)
+  return planOf(await loadPresent(parts.store, fleet), fleet)
 }
 
 /**
@@ -77,10 +77,10 @@ export async function applyInventory(
   input: ApplyInput,
 ): Promise<Applied> {
   const fleet = readFleet(parts.targets, input)
-  const looks: Looks = input.prune ? await lookAtMissing(parts, ctx, await loadPresent(parts.store), fleet) : new Map()
+  const looks: Looks = input.prune ? await lookAtMissing(parts, ctx, await loadPresent(parts.store, fleet), fleet) : new Map()
   return parts.store.inTx(async (tx) => {
     await rows.lockInventory(tx)
-    const present = await loadPresent(tx)
+    const present = await loadPresent(tx, fleet)
     const plan = planOf(present, fleet)
     if (plan.digest !== input.digest) {
       throw new RekeyError('plan_changed', 'The inventory or the file is not what the diff was made from.', {

@@ -1,6 +1,6 @@
 import { isAbsolute, resolve } from 'node:path'
 import { canonicalJson } from '../evidence/index.ts'
-import { listIdentities } from '../identity/index.ts'
+import { fleetIdentities } from '../identity/index.ts'
 import { isCode, type Json, RekeyError } from '../kernel/index.ts'
 import { digestHex } from '../seal/index.ts'
 import type { Sql } from '../store/index.ts'
@@ -93,9 +93,13 @@ export function throwFaults(code: 'fleet_invalid' | 'conflict', message: string,
   if (faults.length > 0) throw new RekeyError(code, message, { faults: faults.slice(0, 500) })
 }
 
-/** Loads the stored inventory: four statements, whatever its size. */
-export async function loadPresent(sql: Sql): Promise<Present> {
-  const identities = await listIdentities(sql)
+/**
+ * Loads the stored inventory: four statements, whatever its size. Of identities only those that a fleet file declared, and those that
+ * `fleet` names: what a directory manages is not missing from a file.
+ */
+export async function loadPresent(sql: Sql, fleet: Pick<Fleet, 'identities'> = { identities: [] }): Promise<Present> {
+  const named = fleet.identities.map(({ name }) => name)
+  const identities = await fleetIdentities(sql, named)
   const [systems, credentials, consumers] = [await allSystems(sql), await allCredentials(sql), await allConsumers(sql)]
   const identityNames = new Map(identities.map(({ id, name }) => [id, name]))
   const consumersOf = Map.groupBy(consumers, (row) => row.credential_id)

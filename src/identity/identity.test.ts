@@ -126,7 +126,7 @@ test('identities are added, changed and removed with an event for each, and left
     new Map([[ids.get('api'), { id: ids.get('api'), ...api, owner: 'team-b' }]]),
   )
   await db.store.inTx((tx) => removeIdentities(tx, ctx, ['bot']))
-  expect((await listIdentities(db.store)).map(({ name }) => name)).toEqual(['api'])
+  expect((await listIdentities(db.store, {}, { limit: 100 })).map(({ name }) => name)).toEqual(['api'])
   expect(await eventTypes()).toEqual(['identity.added', 'identity.added', 'identity.changed', 'identity.removed'])
   const [changed] = await db.store.query<{ data: unknown }>(
     "select body::jsonb -> 'data' as data from evidence_event where body::jsonb ->> 'type' = 'identity.changed'",
@@ -137,5 +137,5 @@ test('identities are added, changed and removed with an event for each, and left
 test('removing an identity that does not exist removes nothing', async () => {
   await db.store.inTx((tx) => putIdentities(tx, ctx, [api]))
   await expect(db.store.inTx((tx) => removeIdentities(tx, ctx, ['api', 'nobody']))).rejects.toSatisfy(code('not_found'))
-  expect(await listIdentities(db.store)).toHaveLength(1)
+  expect(await listIdentities(db.store, {}, { limit: 100 })).toHaveLength(1)
 })

@@ -1,5 +1,53 @@
 export { putIdentities, removeIdentities } from './actions.ts'
 export { beginAnswer, finishAnswer, releaseAnswer } from './answers.ts'
-export { countIdentities, identitiesById, listIdentities } from './list.ts'
+export type { JoinFields, RecoveryOverride } from './lifecycle.fields.ts'
+export { type Handover, type HandoverCause, type HandoverRule, openHandovers } from './lifecycle.handover.ts'
+export { joinIdentity } from './lifecycle.join.ts'
+export { type MoveChange, moveIdentity } from './lifecycle.move.ts'
+export { findOwner, type OwnerInput } from './lifecycle.owners.ts'
+export { leaveIdentity, offboardIdentity, resumeIdentity, suspendIdentity } from './lifecycle.status.ts'
+export { countIdentities, fleetIdentities, identitiesById } from './list.ts'
 export type { Begun, Identity, IdentityFields, IdentityKind } from './model.ts'
+export { findIdentity, type IdentityFilter, identityByExternalId, identityNamed, listIdentities, type NamePage } from './record.list.ts'
+export {
+  DEFAULT_TENANCY,
+  type Entitlement,
+  type ExternalId,
+  type Ial,
+  IDENTITY_STATUSES,
+  type IdentityDetail,
+  type IdentityRecord,
+  type IdentityStatus,
+  type Labels,
+  NEXT_STATUS,
+  type OwnerRef,
+  type OwnerState,
+  RECORD_LIMITS,
+  RECOVERY_CLASSES,
+  type RecoveryClass,
+  recoveryClassOf,
+} from './record.model.ts'
+export {
+  dueChanges,
+  dueEntitlements,
+  type EntitlementChange,
+  IDENTITY_CHANGED,
+  type IdentityChange,
+  markEntitlementsHandled,
+  markHandled,
+} from './record.queues.ts'
+export {
+  addTeamMembers,
+  membersOf,
+  peopleOf,
+  putTeam,
+  removeTeam,
+  removeTeamMembers,
+  securityContact,
+  setTeamMembers,
+  teamByExternalId,
+  teamById,
+  teamsOf,
+} from './team.actions.ts'
+export type { Members, Team, TeamFields } from './team.model.ts'
 export { authenticate, ensureAdminToken } from './tokens.ts'

@@ -2,9 +2,12 @@ import type { Sql } from '../store/index.ts'
 import type { Identity } from './model.ts'
 import * as rows from './store.ts'
 
-/** Every identity, by name (in code point order). */
-export async function listIdentities(sql: Sql): Promise<Identity[]> {
-  return rows.listIdentities(sql)
+/**
+ * The identities that a fleet file speaks of, by name (in code point order): those that one declared, and those of `names`, which may
+ * have come from elsewhere. So a file neither shows nor removes what a directory manages, and may name it.
+ */
+export async function fleetIdentities(sql: Sql, names: readonly string[]): Promise<Identity[]> {
+  return rows.fleetIdentities(sql, names)
 }
 
 /** The identities with these ids, by id. One that does not exist is not in the map. */

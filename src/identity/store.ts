@@ -25,12 +25,22 @@ export async function principalOf(sql: Sql, hashHex: string): Promise<Principal 
   return row ?? null
 }
 
-export async function listIdentities(sql: Sql): Promise<Identity[]> {
-  return sql.query('select id, name, kind, owner, purpose, environment from identity order by name collate "C"')
+export async function fleetIdentities(sql: Sql, names: readonly string[]): Promise<Identity[]> {
+  return sql.query(
+    `select id, name, kind, owner, purpose, environment from identity where source = 'declared'
+     union select id, name, kind, owner, purpose, environment from identity where name = any($1::text[]) order by name`,
+    [names],
+  )
 }
 
+/** With the name of who answers for it now, where that is known. */
 export async function identitiesById(sql: Sql, ids: readonly string[]): Promise<Identity[]> {
-  return sql.query('select id, name, kind, owner, purpose, environment from identity where id = any($1::uuid[])', [ids])
+  return sql.query(
+    `select i.id, i.name, i.kind, coalesce(t.name, o.name, i.owner) as owner, i.purpose, i.environment
+       from identity i left join identity o on o.id = i.owner_identity_id left join team t on t.id = i.owner_team_id
+      where i.id = any($1::uuid[])`,
+    [ids],
+  )
 }
 
 export async function countIdentities(sql: Sql): Promise<number> {
@@ -39,9 +49,9 @@ export async function countIdentities(sql: Sql): Promise<number> {
 }
 
 /** The present rows of these names, locked, so that what an event tells is what the statement after it changes. */
-export async function lockIdentities(tx: Tx, names: readonly string[]): Promise<Identity[]> {
+export async function lockIdentities(tx: Tx, names: readonly string[]): Promise<(Identity & { readonly source: string })[]> {
   return tx.query(
-    'select id, name, kind, owner, purpose, environment from identity where name = any($1::text[]) order by name for update',
+    'select id, name, kind, owner, purpose, environment, source from identity where name = any($1::text[]) order by name for update',
     [names],
   )
 }
@@ -58,9 +68,30 @@ export async function insertIdentities(tx: Tx, identities: readonly Identity[]):
 
 export async function updateIdentities(tx: Tx, identities: readonly Identity[]): Promise<void> {
   await tx.query(
-    `update identity t set kind = i.kind, owner = i.owner, purpose = i.purpose, environment = i.environment
+    `update identity t set kind = i.kind, owner = i.owner, purpose = i.purpose, environment = i.environment,
+            owner_identity_id = case when t.owner = i.owner then t.owner_identity_id end,
+            owner_team_id = case when t.owner = i.owner then t.owner_team_id end,
+            revision = t.revision + 1, changed_at = now()
        from jsonb_to_recordset($1::jsonb) as i(${COLUMNS}) where t.id = i.id`,
     [JSON.stringify(identities)],
+  )
+}
+
+/** People among them who own something else. */
+export async function owningPeople(tx: Tx, names: readonly string[]): Promise<{ id: string }[]> {
+  return tx.query(
+    `select p.id from identity p where p.name = any($1::text[]) and p.kind = 'human'
+        and exists (select 1 from identity i where i.owner_identity_id = p.id and i.id <> p.id) order by p.id`,
+    [names],
+  )
+}
+
+/** Nobody's manager any more: the rows that name them lose the name. */
+export async function dropManagers(tx: Tx, names: readonly string[]): Promise<{ id: string; name: string }[]> {
+  return tx.query(
+    `update identity t set manager_id = null, revision = revision + 1, changed_at = now()
+      where manager_id in (select id from identity where name = any($1::text[])) and not t.name = any($1::text[]) returning t.id, t.name`,
+    [names],
   )
 }
 

@@ -1,24 +1,30 @@
 import { z } from 'zod'
-import { type Identity, listIdentities } from '../../../identity/index.ts'
+import { IDENTITY_STATUSES, listIdentities } from '../../../identity/index.ts'
 import { route } from '../../route.ts'
-import { pageOf, pageQuery, slicePage } from '../../views.ts'
-
-const View: z.ZodType<Identity> = z.object({
-  id: z.string(),
-  name: z.string(),
-  kind: z.enum(['human', 'workload', 'machine', 'agent']),
-  owner: z.string(),
-  purpose: z.string(),
-  environment: z.string(),
-})
+import { cut, Name, pageOf, pageQuery, text } from '../../views.ts'
+import { Identity, IdentityKind, identityView, labelOf } from './views.ts'
 
 export const listIdentitiesRoute = route({
   method: 'GET',
   path: '/v1/identities',
   summary: 'Identities by name.',
   action: 'inventory:read',
-  query: z.strictObject(pageQuery),
-  answers: { 200: { what: 'One page', schema: pageOf(View) } },
+  query: z.strictObject({
+    ...pageQuery,
+    kind: IdentityKind.optional(),
+    status: z.enum(IDENTITY_STATUSES).optional(),
+    owner: Name.optional(),
+    team: Name.optional(),
+    environment: Name.optional(),
+    tenancy: Name.optional(),
+    source: Name.optional(),
+    label: text(300).optional(),
+    prefix: Name.optional(),
+  }),
+  answers: { 200: { what: 'One page', schema: pageOf(Identity) } },
   problems: [],
-  handle: async ({ parts, query }) => ({ status: 200, body: slicePage(await listIdentities(parts.store), query, (it) => it.name) }),
+  handle: async ({ parts, query: { after, limit, label, ...filter } }) => {
+    const found = await listIdentities(parts.store, { ...filter, ...labelOf(label) }, { after, limit: limit + 1 })
+    return { status: 200, body: cut(found.map(identityView), limit, (last) => last.name) }
+  },
 })

@@ -1,0 +1,72 @@
+import { append, type EvidenceEvent } from '../evidence/index.ts'
+import { type Ctx, isId, type Json, RekeyError } from '../kernel/index.ts'
+import type { Sql, Tx } from '../store/index.ts'
+import { checkText, type OwnerRef } from './record.model.ts'
+import { personById, type Row, resolveOwners } from './record.store.ts'
+import { teamById, teamsByName, teamsWithPeople } from './team.store.ts'
+
+/** Who shall answer for an identity: by id, or by a text that is resolved when exactly one person or team of its tenancy has that name. */
+export type OwnerInput = OwnerRef | { readonly kind: 'name'; readonly name: string }
+
+/** An event of one identity. */
+export function identityEvent(type: string, row: Pick<Row, 'id' | 'name'>, data: Record<string, Json>): EvidenceEvent {
+  return { log: 'identity', type, subject: row.name, links: { identity: row.id }, data }
+}
+
+/** The facts of an owner as events tell them: all three, so that the later word replaces the earlier. */
+export function ownerFacts(row: Pick<Row, 'owner' | 'owner_identity_id' | 'owner_team_id'>): Record<string, Json> {
+  return { owner: row.owner, ownerPerson: row.owner_identity_id, ownerTeam: row.owner_team_id }
+}
+
+/** Looks for owners that are texts of these names, and records whom they now name. */
+export async function recordResolved(tx: Tx, ctx: Ctx, names: readonly string[]): Promise<void> {
+  const resolved = names.length === 0 ? [] : await resolveOwners(tx, names)
+  await append(
+    tx,
+    ctx,
+    resolved.map((row) => identityEvent('identity.owner_resolved', row, { after: ownerFacts(row) })),
+  )
+}
+
+/** The columns of a wanted owner. Throws `not_found`, or `bad_input` for a team that nobody is in. */
+export async function ownerOf(tx: Tx, wanted: OwnerInput): Promise<Pick<Row, 'owner' | 'owner_identity_id' | 'owner_team_id'>> {
+  if (wanted.kind === 'name') return { owner: checkText('owner', wanted.name), owner_identity_id: null, owner_team_id: null }
+  if (wanted.kind === 'person') {
+    const person = await personById(tx, wanted.id)
+    if (person === null) throw new RekeyError('not_found', `No such person: ${wanted.id}`, { hint: 'Only people and teams own.' })
+    return { owner: person.name, owner_identity_id: person.id, owner_team_id: null }
+  }
+  const team = await teamById(tx, wanted.id)
+  if (team === null) throw new RekeyError('not_found', `No such team: ${wanted.id}`)
+  if (!(await teamsWithPeople(tx, [team.id])).has(team.id)) {
+    throw new RekeyError('bad_input', 'This team has no active person: it cannot answer for anything.', { hint: 'Add people first.' })
+  }
+  return { owner: team.name, owner_identity_id: null, owner_team_id: team.id }
+}
+
+/**
+ * Whom a text names as owner: `person:` or `team:` with a name or an id, or either alone. Throws `not_found` if it names nobody,
+ * `conflict` if it names several.
+ */
+export async function findOwner(sql: Sql, text: string): Promise<OwnerRef> {
+  const match = /^(person|team):(.+)$/s.exec(text)
+  const [only, name] = match === null ? [null, text] : [match[1], match[2] ?? '']
+  const found: OwnerRef[] = []
+  if (only !== 'team') {
+    const people = await sql.query<{ id: string }>(
+      `select id from identity where ${isId(name) ? 'id = $1' : 'name = $1'} and kind = 'human' and status <> 'offboarded'`,
+      [name],
+    )
+    found.push(...people.map(({ id }) => ({ kind: 'person', id }) as const))
+  }
+  if (only !== 'person') {
+    const teams = isId(name) ? [await teamById(sql, name)].filter((team) => team !== null) : await teamsByName(sql, name)
+    found.push(...teams.map(({ id }) => ({ kind: 'team', id }) as const))
+  }
+  const [first, second] = found
+  if (first === undefined) throw new RekeyError('not_found', `No person or team: ${name}`, { hint: 'Only people and teams own.' })
+  if (second !== undefined) {
+    throw new RekeyError('conflict', `Several people or teams are called ${name}.`, { hint: 'Write person:ID or team:ID.' })
+  }
+  return first
+}

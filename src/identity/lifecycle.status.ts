@@ -1,0 +1,80 @@
+import { append } from '../evidence/index.ts'
+import { type Ctx, RekeyError } from '../kernel/index.ts'
+import type { Tx } from '../store/index.ts'
+import { handOverPerson } from './lifecycle.handover.ts'
+import { identityEvent } from './lifecycle.owners.ts'
+import { checkReason, type IdentityStatus, NEXT_STATUS } from './record.model.ts'
+import { lockIdentity, lockRecord, queueChange, type Row, updateRow } from './record.store.ts'
+
+const VERBS = { suspended: 'identity.suspended', active: 'identity.resumed', offboarded: 'identity.offboarded' } as const
+
+/**
+ * Suspends an identity: what it holds must stop working, and can be given back. Status, event (`identity.suspended`) and the row that
+ * `dueChanges` shows are one transaction. Resolves with whether anything changed: a suspended one is left alone. Throws `not_found`;
+ * `wrong_state` if it is offboarded.
+ */
+export async function suspendIdentity(tx: Tx, ctx: Ctx, id: string, reason: string): Promise<boolean> {
+  checkReason(reason)
+  return moveStatus(tx, ctx, await locked(tx, id), 'suspended', reason)
+}
+
+/** Takes a suspension back (`identity.resumed`); the reverse of `suspendIdentity`, with the same promises. Ownership that was handed over stays where it went. */
+export async function resumeIdentity(tx: Tx, ctx: Ctx, id: string, reason: string): Promise<boolean> {
+  checkReason(reason)
+  return moveStatus(tx, ctx, await locked(tx, id), 'active', reason)
+}
+
+/**
+ * A leaver: what the person owns is handed over (manager, else a team that still has people, else the person's own owner, else the
+ * security contact), with a finding for each, and the identity is suspended (`identity.left`, then as `suspendIdentity`). Resolves with
+ * whether anything changed. Throws as `suspendIdentity`.
+ */
+export async function leaveIdentity(tx: Tx, ctx: Ctx, id: string, reason: string): Promise<boolean> {
+  checkReason(reason)
+  await lockRecord(tx, 'alone')
+  const row = await locked(tx, id)
+  if (row.status === 'offboarded') throw wrongState(row, 'suspended')
+  if (row.left_at !== null) return false
+  const left = { ...row, left_at: ctx.clock.now() }
+  await updateRow(tx, left)
+  await append(tx, ctx, [identityEvent('identity.left', row, { reason })])
+  if (row.kind === 'human') await handOverPerson(tx, ctx, left, 'left')
+  await moveStatus(tx, ctx, await locked(tx, id), 'suspended', reason)
+  return true
+}
+
+/**
+ * Ends an identity for good (`identity.offboarded`): what it still owns is handed over as by `leaveIdentity`, and nothing leads back.
+ * Only the status; who drives its credentials to their end reads `dueChanges`. Resolves with whether anything changed: an offboarded
+ * one is left alone. Throws `not_found`.
+ */
+export async function offboardIdentity(tx: Tx, ctx: Ctx, id: string, reason: string): Promise<boolean> {
+  checkReason(reason)
+  await lockRecord(tx, 'alone')
+  const row = await locked(tx, id)
+  if (row.status === 'offboarded') return false
+  if (row.kind === 'human') await handOverPerson(tx, ctx, row, 'offboarded')
+  return moveStatus(tx, ctx, await locked(tx, id), 'offboarded', reason)
+}
+
+async function moveStatus(tx: Tx, ctx: Ctx, row: Row, to: IdentityStatus, reason: string): Promise<boolean> {
+  if (row.status === to) return false
+  if (!NEXT_STATUS[row.status].includes(to)) throw wrongState(row, to)
+  const now = ctx.clock.now()
+  await updateRow(tx, { ...row, status: to, left_at: to === 'active' ? null : row.left_at })
+  await append(tx, ctx, [identityEvent(VERBS[to], row, { from: row.status, reason })])
+  await queueChange(tx, row.id, to === 'active' ? 'resumed' : to, reason, now)
+  return true
+}
+
+function wrongState({ name, status }: Row, to: IdentityStatus): RekeyError {
+  return new RekeyError('wrong_state', `${name} is ${status} and cannot become ${to}.`, {
+    hint: 'Offboarding is final: who comes back joins as a new identity.',
+  })
+}
+
+async function locked(tx: Tx, id: string): Promise<Row> {
+  const row = await lockIdentity(tx, id)
+  if (row === null) throw new RekeyError('not_found', `No such identity: ${id}`)
+  return row
+}
