@@ -15,8 +15,6 @@ export const ACTIONS = [
   'evidence:read',
   'kek:read',
   'kek:rotate',
-  'scim:read',
-  'scim:manage',
   'status:read',
 ] as const
 /** One of the closed list of actions. */
