@@ -9,6 +9,7 @@ import { ensureAdminToken } from './identity/index.ts'
 import { type Ctx, makeCtx, messageOf, newId, RekeyError, Secret, sleep } from './kernel/index.ts'
 import { fileKeks, fingerprintKey, installationSecret, type KekSource, Keyring, passphraseKeks } from './keys/index.ts'
 import { openLog } from './log.ts'
+import { defaultPolicies, Policies } from './policy/index.ts'
 import { fingerprint } from './seal/index.ts'
 import { connectionFromUrl, type EmbeddedDatabase, migrate, openStore, type Store, startEmbedded } from './store/index.ts'
 
@@ -171,7 +172,11 @@ export async function start(overrides: Overrides = {}): Promise<Running> {
 function listen({ config, ctx, store }: Opened, { parts, keyring }: Composed): Promise<RunningServer> {
   const areas = [rewrapCredentials]
   const figures = { rotations: () => rotationFigures(store), evidence: () => logFigures(store) }
-  return startServer({ ...parts, store, keyring, areas, figures, version: VERSION, role: config.role }, { listen: config.listen, ctx })
+  const policies = new Policies(defaultPolicies())
+  return startServer(
+    { ...parts, store, policies, keyring, areas, figures, version: VERSION, role: config.role },
+    { listen: config.listen, ctx },
+  )
 }
 
 /** Runs until SIGTERM or SIGINT, then stops in order: no new work, running steps finish, the database last. Twice: at once. */

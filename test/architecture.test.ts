@@ -47,6 +47,7 @@ const LIBRARY_HOMES: Record<string, readonly string[]> = {
   redis: ['src/connectors/redis/'],
   fastify: ['src/api/'],
   commander: ['src/cli/'],
+  '@cedar-policy': ['src/policy/'],
 }
 
 const all = sources()

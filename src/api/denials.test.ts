@@ -88,9 +88,9 @@ test.each(missing)('$name answers for two things that are not there in the same 
 /** A token that was good once. */
 async function revokedToken({ db }: TestServer): Promise<string> {
   const text = `rekey_${newId()}`
-  await db.store.query(
-    "insert into api_token (id, name, role, hash, revoked_at) values ($1, 'gone', 'admin', sha256(convert_to($2, 'UTF8')), now())",
-    [newId(), text],
-  )
+  await db.store.query("insert into api_token (id, name, hash, revoked_at) values ($1, 'gone', sha256(convert_to($2, 'UTF8')), now())", [
+    newId(),
+    text,
+  ])
   return text
 }

@@ -1,6 +1,7 @@
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import { ERRORS, type ErrorCode, type Log, RekeyError } from '../kernel/index.ts'
+import { StepUpRequired } from '../policy/index.ts'
 
 export const PROBLEM_TYPE = 'application/problem+json; charset=utf-8'
 
@@ -17,6 +18,10 @@ export const Problem = z
       .array(z.object({ message: z.string(), path: z.string().optional(), line: z.int().optional() }))
       .optional()
       .describe('Everything that is wrong with the input.'),
+    stepUp: z
+      .object({ aal: z.int(), maxAgeSeconds: z.int().nullable() })
+      .optional()
+      .describe('The login that is needed: its assurance level, and how old it may be.'),
     instance: z.string().describe('The path that was asked for.'),
   })
   .meta({ id: 'Problem' })
@@ -46,6 +51,7 @@ export function problemOf(error: unknown, instance: string): Problem {
     detail: ours.message,
     ...(ours.hint === undefined ? {} : { hint: ours.hint }),
     ...(ours.faults === undefined ? {} : { faults: [...ours.faults] }),
+    ...(ours instanceof StepUpRequired ? { stepUp: { ...ours.stepUp } } : {}),
     instance,
   }
 }

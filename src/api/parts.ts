@@ -2,11 +2,14 @@ import type { RotationFigures, Targets } from '../credential/index.ts'
 import type { LogFigures } from '../evidence/index.ts'
 import type { Secret } from '../kernel/index.ts'
 import type { Keyring, Rewrap } from '../keys/index.ts'
+import type { Policies } from '../policy/index.ts'
 import type { Store } from '../store/index.ts'
 
 /** What the routes hand on to use cases. Made once, by the composition root. */
 export interface ApiParts {
   readonly store: Store
+  /** The policies in force: every decision. */
+  readonly policies: Policies
   readonly keyring: Keyring
   readonly targets: Targets
   /** Under which fingerprints of declared values are made. */

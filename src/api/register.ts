@@ -3,7 +3,6 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import { authenticate } from '../identity/index.ts'
 import { type Clock, type Ctx, ERRORS, type ErrorCode, type Log, makeCtx, RekeyError, Secret } from '../kernel/index.ts'
-import { allow } from '../policy/index.ts'
 import { Problem } from './errors.ts'
 import { once } from './idempotency.ts'
 import type { ApiParts } from './parts.ts'
@@ -29,7 +28,7 @@ export interface ServerParts {
 
 /** Problems that any route may answer, and any that needs a token. */
 const COMMON: readonly ErrorCode[] = ['bad_input', 'forbidden', 'too_many_requests', 'internal', 'unavailable', 'database_failed']
-const WITH_TOKEN: readonly ErrorCode[] = ['unauthenticated']
+const WITH_TOKEN: readonly ErrorCode[] = ['unauthenticated', 'step_up_required']
 const WITH_BODY: readonly ErrorCode[] = ['too_large']
 const WITH_KEY: readonly ErrorCode[] = ['idempotency_reused', 'conflict']
 /** A body that is not JSON. */
@@ -87,8 +86,8 @@ export function register(app: FastifyInstance, route: Route, server: ServerParts
   })
 }
 
-function ctxOf({ clock, log }: ServerParts, request: FastifyRequest): Ctx {
-  const actor = request.caller === null ? 'anybody' : `${request.caller.principal.role}:${request.caller.principal.id}`
+function ctxOf({ clock, log }: ServerParts, request: FastifyRequest, principal = request.caller?.principal): Ctx {
+  const actor = principal === undefined ? 'anybody' : `${principal.kind}:${principal.id}`
   return makeCtx(actor, request.id, { clock, log, signal: request.gone.signal })
 }
 
@@ -101,7 +100,7 @@ async function admit(server: ServerParts, route: Route, request: FastifyRequest)
       hint: 'Send Authorization: Bearer with the token of the token file.',
     })
   }
-  request.caller = { principal, may: allow(ctxOf(server, request), principal, route.action) }
+  request.caller = { principal, may: server.parts.policies.allow(ctxOf(server, request, principal), principal, route.action) }
 }
 
 /** What an Idempotency-Key is bound to. Secrets print as a mask, so equal requests with other secrets count as the same. */

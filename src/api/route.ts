@@ -29,7 +29,7 @@ export interface Answer {
 export interface Call<A extends Action | null, P, Q, B> {
   readonly parts: ApiParts
   readonly ctx: Ctx
-  readonly may: A extends Action ? Allowed<A> : null
+  readonly may: [A] extends [null] ? null : Allowed<Exclude<A, null>> | Extract<A, null>
   readonly principal: A extends Action ? Principal : null
   readonly params: P
   readonly query: Q

@@ -10,6 +10,7 @@ import { logFigures } from '../evidence/index.ts'
 import { ensureAdminToken } from '../identity/index.ts'
 import { type Log, makeCtx, newId } from '../kernel/index.ts'
 import { fileKeks, fingerprintKey, installationSecret, Keyring } from '../keys/index.ts'
+import { defaultPolicies, Policies } from '../policy/index.ts'
 import type { Store } from '../store/index.ts'
 import type { ApiParts, Figures } from './parts.ts'
 import { type RunningServer, type ServerOptions, startServer } from './server.ts'
@@ -137,6 +138,7 @@ export async function partsOf(store: Store, folder: string): Promise<ApiParts> {
   await keyring.start(store)
   return {
     store,
+    policies: new Policies(defaultPolicies()),
     keyring,
     targets: new Targets(connectorFor, keyring),
     fingerprintKey: fingerprintKey(await installationSecret(store, keyring, 'fingerprints')),

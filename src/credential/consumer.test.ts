@@ -3,13 +3,13 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { type LabPostgres, startPostgres } from '../../test/lab/postgres.ts'
 import { type ErrorCode, makeCtx, newId, RekeyError, Secret } from '../kernel/index.ts'
-import { allow } from '../policy/index.ts'
+import { allowed } from '../policy/testing.ts'
 import { possessionProof } from '../seal/index.ts'
 import { answerChallenge, type Challenge, makeChallenge } from './consumer.ts'
-import { ADMIN, Engine } from './testing.ts'
+import { Engine } from './testing.ts'
 
 const ctx = makeCtx('test', 'consumer')
-const may = allow(ctx, ADMIN, 'consumer:report')
+const may = allowed(ctx, 'consumer:report')
 let target: LabPostgres
 let engine: Engine
 let system: string

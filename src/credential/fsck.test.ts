@@ -3,10 +3,10 @@ import { type LabPostgres, startPostgres } from '../../test/lab/postgres.ts'
 import type { Connector } from '../connectors/contract.ts'
 import { connectorFor } from '../connectors/registry.ts'
 import { RekeyError, Secret } from '../kernel/index.ts'
-import { allow } from '../policy/index.ts'
+import { allowed } from '../policy/testing.ts'
 import { fsckCredentials } from './fsck.ts'
 import { undoRotation } from './rotation.actions.ts'
-import { ADMIN, Engine } from './testing.ts'
+import { Engine } from './testing.ts'
 
 let target: LabPostgres
 let engine: Engine
@@ -73,7 +73,7 @@ test('a policy that refuses everything blocks, with the last value kept', async 
   const view = await engine.finished(id)
   expect(view).toMatchObject({ state: 'blocked', blockedFrom: 'staged', installedAt: null })
   refusals = 0
-  await undoRotation(engine.parts, engine.ctx, allow(engine.ctx, ADMIN, 'rotation:undo'), id, 'the policy is wrong')
+  await undoRotation(engine.parts, engine.ctx, allowed(engine.ctx, 'rotation:undo'), id, 'the policy is wrong')
   expect((await engine.until(id, (each) => each.endedAt !== null)).state).toBe('undone')
 })
 
@@ -84,7 +84,7 @@ test('a sound installation has no findings, with rotations ended in every way', 
   }
   const [waiting = ''] = await engine.rotate(['undone'])
   await engine.until(waiting, (view) => view.state === 'distributed')
-  await undoRotation(engine.parts, engine.ctx, allow(engine.ctx, ADMIN, 'rotation:undo'), waiting, 'test')
+  await undoRotation(engine.parts, engine.ctx, allowed(engine.ctx, 'rotation:undo'), waiting, 'test')
   await engine.finished(waiting)
   expect(await fsckCredentials(engine.db.store)).toEqual([])
 })

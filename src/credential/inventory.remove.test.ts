@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type LabPostgres, startPostgres } from '../../test/lab/postgres.ts'
 import { makeCtx, type RekeyError, Secret } from '../kernel/index.ts'
-import { allow } from '../policy/index.ts'
+import { allowed } from '../policy/testing.ts'
 import { type Applied, applyInventory, diffInventory } from './inventory.actions.ts'
 import { discoverAccounts, findCredential, listSystems } from './inventory.list.ts'
-import { ADMIN, Engine } from './testing.ts'
+import { Engine } from './testing.ts'
 
 const ctx = makeCtx('test', 'remove')
 const folder = '/srv/fleet'
@@ -34,10 +34,10 @@ async function apply(accounts: readonly string[], options: { prune?: boolean; kn
   const address = { host, port, database: 'postgres', tls: 'off' }
   const systems = [{ name: 'lab', connector: 'postgres', address, root: { account: superuser.account, secret: { prompt: true } } }]
   const text = JSON.stringify(options.empty ? { version: 1 } : { version: 1, systems, identities, credentials })
-  const { digest, needed } = await diffInventory(engine.parts, ctx, allow(ctx, ADMIN, 'inventory:read'), { text, folder })
+  const { digest, needed } = await diffInventory(engine.parts, ctx, allowed(ctx, 'inventory:read'), { text, folder })
   const secrets = new Map(needed.map((one) => [one.for, one.for.startsWith('system:') ? superuser.secret : Secret.fromText('in use')]))
   const input = { text, folder, digest, prune: options.prune ?? false, secrets, authorities: new Map<string, string>() }
-  return applyInventory(engine.parts, ctx, allow(ctx, ADMIN, 'inventory:apply'), input)
+  return applyInventory(engine.parts, ctx, allowed(ctx, 'inventory:apply'), input)
 }
 
 const makeRole = (name: string) => target.query(`create role ${name} login password 'in use'`)
@@ -51,11 +51,11 @@ test('accounts that exist and are not in the inventory are found', async () => {
   await makeRole('known_1')
   await makeRole('stranger_1')
   await apply(['known_1'])
-  const found = await discoverAccounts(engine.parts, ctx, allow(ctx, ADMIN, 'system:discover'), 'lab')
+  const found = await discoverAccounts(engine.parts, ctx, allowed(ctx, 'system:discover'), 'lab')
   expect(found).toContainEqual({ name: 'stranger_1', canLogin: true })
   expect(found.map(({ name }) => name)).not.toContain('known_1')
   expect(found.map(({ name }) => name)).not.toContain(target.superuser.account)
-  const missing = await refusal(discoverAccounts(engine.parts, ctx, allow(ctx, ADMIN, 'system:discover'), 'nowhere'))
+  const missing = await refusal(discoverAccounts(engine.parts, ctx, allowed(ctx, 'system:discover'), 'nowhere'))
   expect(missing.code).toBe('not_found')
 })
 

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { isCode, LIMITS, makeCtx, type RekeyError, Secret } from '../kernel/index.ts'
 import { fileKeks, Keyring, rotateKek } from '../keys/index.ts'
-import { allow } from '../policy/index.ts'
+import { allowed } from '../policy/testing.ts'
 import { open } from '../seal/index.ts'
 import { FLEET_DEFAULTS, type Fleet } from './fleet.model.ts'
 import { type Applied, type ApplyInput, applyInventory, diffInventory } from './inventory.actions.ts'
@@ -11,11 +11,11 @@ import { countInventory, findCredential, listConsumers, listCredentials, listSys
 import { loadPresent } from './inventory.plan.ts'
 import { rewrapCredentials } from './rewrap.ts'
 import { dataKeyBound, versionBound } from './targets.ts'
-import { ADMIN, Engine } from './testing.ts'
+import { Engine } from './testing.ts'
 
 const ctx = makeCtx('test', 'inventory')
-const mayRead = allow(ctx, ADMIN, 'inventory:read')
-const mayApply = allow(ctx, ADMIN, 'inventory:apply')
+const mayRead = allowed(ctx, 'inventory:read')
+const mayApply = allowed(ctx, 'inventory:apply')
 const folder = '/srv/fleet'
 
 let engine: Engine

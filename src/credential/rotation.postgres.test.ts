@@ -4,9 +4,9 @@ import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type LabPostgres, startPostgres } from '../../test/lab/postgres.ts'
 import { Secret } from '../kernel/index.ts'
-import { allow } from '../policy/index.ts'
+import { allowed } from '../policy/testing.ts'
 import { resolveRotation, retryRotation, undoRotation } from './rotation.actions.ts'
-import { ADMIN, Engine } from './testing.ts'
+import { Engine } from './testing.ts'
 
 let target: LabPostgres
 let engine: Engine
@@ -138,7 +138,7 @@ test('alternating: a wider replacement is refused, and goes on once the right is
   expect(blocked.state).toBe('blocked')
   expect(blocked.reason).toContain('may do more')
   await target.query(`alter role ${b} nocreatedb`)
-  await retryRotation(engine.parts, engine.ctx, allow(engine.ctx, ADMIN, 'rotation:retry'), id)
+  await retryRotation(engine.parts, engine.ctx, allowed(engine.ctx, 'rotation:retry'), id)
   expect((await engine.until(id, (view) => view.endedAt !== null)).state).toBe('proven_dead')
 })
 
@@ -182,7 +182,7 @@ test('undo puts the old value back while a consumer is waited for', async () => 
   const [id = ''] = await engine.rotate(['undo@orders-db'])
   await engine.until(id, (view) => view.state === 'distributed')
   expect(await accepts(account, 'old-password-1')).toBe(false)
-  await undoRotation(engine.parts, engine.ctx, allow(engine.ctx, ADMIN, 'rotation:undo'), id, 'test')
+  await undoRotation(engine.parts, engine.ctx, allowed(engine.ctx, 'rotation:undo'), id, 'test')
   expect((await engine.finished(id)).state).toBe('undone')
   expect(await accepts(account, 'old-password-1')).toBe(true)
   expect(readFileSync(path, 'utf8')).toBe('old-password-1\n')
@@ -199,7 +199,7 @@ test('a missing consumer can be overridden by name and reason, which evidence ke
   })
   const [id = ''] = await engine.rotate(['silent@orders-db'])
   await engine.until(id, (view) => view.state === 'distributed')
-  const may = allow(engine.ctx, ADMIN, 'rotation:resolve')
+  const may = allowed(engine.ctx, 'rotation:resolve')
   await resolveRotation(engine.parts, engine.ctx, may, id, { kind: 'override-activation', by: 'ann', reason: 'it is off' })
   expect((await engine.finished(id)).state).toBe('proven_dead')
   const rows = await engine.db.store.query<{ body: string }>("select body from evidence_event where body like '%override.recorded%'")

@@ -7,7 +7,7 @@ import type { Address, Connector, Strategy } from '../connectors/contract.ts'
 import { connectorFor } from '../connectors/registry.ts'
 import { type Clock, type Ctx, type Log, makeCtx, newId, type Secret, silentLog, sleep } from '../kernel/index.ts'
 import { fileKeks, fingerprintKey, installationSecret, Keyring } from '../keys/index.ts'
-import { allow, type Principal } from '../policy/index.ts'
+import { allowed } from '../policy/testing.ts'
 import { fingerprint, seal } from '../seal/index.ts'
 import type { RotationView } from './model.ts'
 import { type StartOptions, startRotations } from './rotation.actions.ts'
@@ -15,8 +15,6 @@ import { findRotation, isFinished } from './rotation.list.ts'
 import type { RotationParts } from './rotation.run.ts'
 import { dataKeyBound, Targets, versionBound } from './targets.ts'
 import { makeMoves, Worker } from './worker.ts'
-
-export const ADMIN: Principal = { id: 'test', role: 'admin' }
 
 export interface CredentialSpec {
   readonly name: string
@@ -165,7 +163,7 @@ export class Engine {
   }
 
   async rotate(names: readonly string[], options: Partial<StartOptions> = {}): Promise<string[]> {
-    const may = allow(this.ctx, ADMIN, 'rotation:start')
+    const may = allowed(this.ctx, 'rotation:start')
     const started = await startRotations(this.parts, this.ctx, may, { names }, { reason: 'test', urgent: false, ...options })
     return started.rotations.map((each) => each.rotation)
   }

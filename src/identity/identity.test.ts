@@ -34,8 +34,8 @@ test('the first start makes one admin token, later ones none', async () => {
   const text = await newToken()
   expect(text).toMatch(/^rekey_[\w-]{43}$/)
   expect(await ensureAdminToken(db.store, ctx, async () => expect.unreachable())).toBe(false)
-  expect(await authenticate(db.store, Secret.fromText(text))).toMatchObject({ role: 'admin' })
-  expect(await eventTypes()).toEqual(['token.created'])
+  expect(await authenticate(db.store, Secret.fromText(text))).toMatchObject({ kind: 'token', roles: ['bootstrap-admin'] })
+  expect(await eventTypes()).toEqual(['token.created', 'role.bound'])
 })
 
 test('what is stored of a token is its hash and nothing else', async () => {
@@ -101,7 +101,7 @@ test('a released key is free again, an answered one is not released', async () =
 
 test('keys are apart for each token, and free again after 24 hours', async () => {
   const id = await tokenId()
-  await db.store.query("insert into api_token (id, name, role, hash) values ($1, 'x', 'admin', '\\x00')", [newId()])
+  await db.store.query("insert into api_token (id, name, hash) values ($1, 'x', '\\x00')", [newId()])
   const [other] = await db.store.query<{ id: string }>("select id from api_token where name = 'x'")
   await beginAnswer(db.store, id, 'k', 'one')
   expect(await beginAnswer(db.store, other?.id ?? '', 'k', 'two')).toEqual({ kind: 'fresh' })

@@ -36,6 +36,8 @@ export {
   markEntitlementsHandled,
   markHandled,
 } from './record.queues.ts'
+export { type RoleHolder, rolesOf } from './role.list.ts'
+export * as scim from './scim/index.ts'
 export {
   addTeamMembers,
   membersOf,

@@ -1,4 +1,3 @@
-import type { Principal } from '../policy/index.ts'
 import type { Sql, Tx } from '../store/index.ts'
 import { ANSWER_HOURS, type Identity } from './model.ts'
 
@@ -13,15 +12,24 @@ export async function hasToken(tx: Tx): Promise<boolean> {
   return (await tx.query('select id from api_token where revoked_at is null limit 1')).length > 0
 }
 
-export async function addToken(tx: Tx, id: string, name: string, role: Principal['role'], hashHex: string): Promise<void> {
-  await tx.query("insert into api_token (id, name, role, hash) values ($1, $2, $3, decode($4, 'hex'))", [id, name, role, hashHex])
+export async function addToken(tx: Tx, id: string, name: string, hashHex: string): Promise<void> {
+  await tx.query("insert into api_token (id, name, hash) values ($1, $2, decode($3, 'hex'))", [id, name, hashHex])
+}
+
+export interface TokenRow {
+  readonly id: string
+  readonly name: string
+  readonly roles: readonly string[]
 }
 
 /** Found through the unique index on the hash: what is compared in time that may depend on content is a hash, never the token. */
-export async function principalOf(sql: Sql, hashHex: string): Promise<Principal | null> {
-  const [row] = await sql.query<Principal>("select id, role from api_token where hash = decode($1, 'hex') and revoked_at is null", [
-    hashHex,
-  ])
+export async function tokenByHash(sql: Sql, hashHex: string): Promise<TokenRow | null> {
+  const [row] = await sql.query<TokenRow>(
+    `select t.id, t.name,
+            array(select b.role from role_binding b where b.subject_kind = 'token' and b.subject_id = t.id order by b.role) as roles
+       from api_token t where t.hash = decode($1, 'hex') and t.revoked_at is null`,
+    [hashHex],
+  )
   return row ?? null
 }
 

@@ -3,17 +3,27 @@ import { type Ctx, newId, Secret } from '../kernel/index.ts'
 import type { Principal } from '../policy/index.ts'
 import { randomSecret, sha256Hex } from '../seal/index.ts'
 import type { Sql, Store } from '../store/index.ts'
+import { addBinding } from './role.store.ts'
 import * as rows from './store.ts'
 
 /** 256 bits: nobody guesses one, so a plain SHA-256 of it may be stored and looked up. */
 const TOKEN_BYTES = 32
+/** Of the first token; src/policy/default/bootstrap-admin.cedar says what it may do and why. */
+const BOOTSTRAP_ROLE = 'bootstrap-admin'
 
 /**
  * Whose token this is; `null` if nobody's, or if it was revoked. The database is asked each time, so that a revoked token is refused
  * from the next request on. Throws `unavailable` when the database does not answer.
  */
 export async function authenticate(sql: Sql, token: Secret): Promise<Principal | null> {
-  return rows.principalOf(sql, sha256Hex(token))
+  const row = await rows.tokenByHash(sql, sha256Hex(token))
+  return row === null ? null : tokenPrincipal(row)
+}
+
+/** A token that belongs to no identity and is limited by its roles alone. */
+function tokenPrincipal({ id, name, roles }: rows.TokenRow): Principal {
+  const proof = { aal: 0, authenticatedAt: null, attestation: 'token', actsFor: null, scope: null, environments: null } as const
+  return { id, kind: 'token', identity: null, name, roles, teams: [], ...proof }
 }
 
 /**
@@ -31,8 +41,12 @@ export async function ensureAdminToken(store: Store, ctx: Ctx, write: (token: st
     const text = randomSecret(TOKEN_BYTES).reveal((bytes) => `rekey_${Buffer.from(bytes).toString('base64url')}`)
     await write(text)
     const id = newId(ctx.clock.now().getTime())
-    await rows.addToken(tx, id, 'admin', 'admin', sha256Hex(Secret.fromText(text)))
-    await append(tx, ctx, [{ log: 'identity', type: 'token.created', subject: 'admin', links: { token: id }, data: { role: 'admin' } }])
+    await rows.addToken(tx, id, 'admin', sha256Hex(Secret.fromText(text)))
+    await addBinding(tx, ctx, { role: BOOTSTRAP_ROLE, kind: 'token', id, reason: 'the first token of this installation' })
+    await append(tx, ctx, [
+      { log: 'identity', type: 'token.created', subject: 'admin', links: { token: id }, data: { role: BOOTSTRAP_ROLE } },
+      { log: 'identity', type: 'role.bound', subject: BOOTSTRAP_ROLE, links: { token: id }, data: { to: 'token', name: 'admin' } },
+    ])
     return true
   })
 }

@@ -12,7 +12,7 @@ export const silentLog: Log = { info() {}, warn() {}, error() {} }
 
 /** Who acts, on whose request, until when. First argument of everything that acts. */
 export interface Ctx {
-  /** `admin:<token id>`, `worker:<process id>`, `cli`, …: what evidence names as the actor. */
+  /** `token:<token id>`, `person:<identity id>`, `worker:<process id>`, `cli`, …: what evidence names as the actor. */
   readonly actor: string
   /** Joins log lines, problems and evidence of one request or one unit of work. */
   readonly requestId: string

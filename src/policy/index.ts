@@ -1,1 +1,17 @@
-export { ACTIONS, type Action, type Allowed, allow, type Principal } from './allow.ts'
+export { ACTIONS, type Action, type ActionFacts, FAMILIES, type Family, factsOf, isAction } from './actions.ts'
+export { schemaText } from './cedar.ts'
+export { type Allowed, type Decision, Policies, type Reason, type StepUp, StepUpRequired } from './engine.ts'
+export { FORCED_REASON_CHARS, type Holder, holdersOf, holdsBoth } from './hands.ts'
+export {
+  type Aal,
+  ATTESTATIONS,
+  type Attestation,
+  PRINCIPAL_KINDS,
+  type Principal,
+  type PrincipalKind,
+  RESOURCE_TYPES,
+  type Resource,
+  type ResourceType,
+} from './model.ts'
+export type { Policy, PolicyFault, PolicyFile } from './set.model.ts'
+export { defaultFiles, defaultPolicies, overlay, POLICY_SET_MAX_BYTES, type PolicySet, readPolicies } from './set.ts'

@@ -1,9 +1,9 @@
 /** SIGKILL at every place of a rotation where it could hurt, for each connector and strategy; then a restart finishes the work. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type RotationView, undoRotation } from '../../src/credential/index.ts'
-import { ADMIN, Engine } from '../../src/credential/testing.ts'
+import { Engine } from '../../src/credential/testing.ts'
 import { systemClock } from '../../src/kernel/index.ts'
-import { allow } from '../../src/policy/index.ts'
+import { allowed } from '../../src/policy/testing.ts'
 import { Child } from './child.parent.ts'
 import { startConsumer } from './kit.consumer.ts'
 import { type Case, connections, ended, faultsAfter, faultsDuring, heldValues, makeCase, rotate, Tally } from './kit.ts'
@@ -101,7 +101,7 @@ describe('killed while undoing', () => {
     const waiting = await Child.start(engine)
     for (const id of rotations) await engine.until(id, (view) => view.state === 'distributed')
     await waiting.stop()
-    for (const id of rotations) await undoRotation(engine.parts, engine.ctx, allow(engine.ctx, ADMIN, 'rotation:undo'), id, 'test')
+    for (const id of rotations) await undoRotation(engine.parts, engine.ctx, allowed(engine.ctx, 'rotation:undo'), id, 'test')
     expect(await killedAt(where, cases, rotations, 'undone')).toEqual([])
   })
 })

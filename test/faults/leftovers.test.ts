@@ -1,9 +1,9 @@
 /** What a rotation must not leave behind, and a schedule that must not be left out. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { retryRotation } from '../../src/credential/index.ts'
-import { ADMIN, Engine } from '../../src/credential/testing.ts'
+import { Engine } from '../../src/credential/testing.ts'
 import { type Log, sleep } from '../../src/kernel/index.ts'
-import { allow } from '../../src/policy/index.ts'
+import { allowed } from '../../src/policy/testing.ts'
 import { type Proxy as Hop, startProxy } from '../lab/proxy.ts'
 import { Child } from './child.parent.ts'
 import { type Case, connections, ended, faultsAfter, heldValues, makeCase, rotate, Tally } from './kit.ts'
@@ -147,7 +147,7 @@ test.each(kinds)('%s quotes the refused statement: its text goes nowhere', async
     expect(values.length).toBeGreaterThanOrEqual(1)
     expect(seen.size).toBeGreaterThanOrEqual(1)
     proxy.heal()
-    await retryRotation(engine.parts, engine.ctx, allow(engine.ctx, ADMIN, 'rotation:retry'), id)
+    await retryRotation(engine.parts, engine.ctx, allowed(engine.ctx, 'rotation:retry'), id)
     expect((await engine.until(id, (view) => view.endedAt !== null)).state).toBe('proven_dead')
     await worker.stop()
     const written = [...logged, ...(await everythingStored())].join('\n')

@@ -7,7 +7,7 @@ export type JsonObject = { readonly [key: string]: Json }
 export interface Attribute {
   readonly name: string
   readonly description: string
-  readonly type: 'string' | 'boolean' | 'dateTime' | 'reference' | 'binary' | 'complex'
+  readonly type: 'string' | 'boolean' | 'integer' | 'dateTime' | 'reference' | 'binary' | 'complex'
   readonly multi: boolean
   readonly required: boolean
   readonly caseExact: boolean

@@ -26,6 +26,7 @@ export async function createGroup(store: Store, ctx: Ctx, client: ScimClient, bo
   return writing(store, async (tx) => {
     const name = textOf(resource, 'displayName') ?? ''
     const id = await putTeam(tx, ctx, { source: sourceOf(client), name: name.normalize('NFC').trim(), tenancy: client.tenancy })
+    client.may.check({ type: 'team', id })
     const now = ctx.clock.now()
     const fresh = { id, resource, version: 1, member_count: 0, created_at: now, changed_at: now }
     await rows.insertGroup(tx, client.providerId, fresh, groupKeys(resource))
@@ -95,6 +96,7 @@ async function changeGroup(
     const before = await rows.lockGroup(tx, client.providerId, id)
     if (before === null) throw notHere()
     checkVersion(ifMatch, before.version)
+    client.may.check({ type: 'team', id })
     const resource = change(before)
     const name = textOf(resource, 'displayName') ?? ''
     if (name !== textOf(before.resource, 'displayName')) await putTeam(tx, ctx, { id, name: name.normalize('NFC').trim() })
@@ -113,6 +115,7 @@ export async function deleteGroup(store: Store, ctx: Ctx, client: ScimClient, id
     const before = await rows.lockGroup(tx, client.providerId, id)
     if (before === null) throw notHere()
     checkVersion(ifMatch, before.version)
+    client.may.check({ type: 'team', id })
     await rows.dropEverywhere(tx, id, await rows.lockGroupsOf(tx, id), ctx.clock.now())
     await rows.dropGroup(tx, id)
     await removeTeam(tx, ctx, id)

@@ -1,6 +1,6 @@
 import { append, type EvidenceEvent } from '../../evidence/index.ts'
 import { type Ctx, INVISIBLE, type Json, newId, RekeyError, Secret } from '../../kernel/index.ts'
-import type { Allowed } from '../../policy/index.ts'
+import type { Allowed, Policies, Principal } from '../../policy/index.ts'
 import { randomSecret, sha256Hex } from '../../seal/index.ts'
 import type { Sql, Store, Tx } from '../../store/index.ts'
 import type { ProviderRow } from './provider.store.ts'
@@ -28,6 +28,8 @@ export interface ScimClient {
   readonly tokenId: string
   readonly tenancy: string
   readonly offboardAfterSeconds: number
+  /** What its token allows: to push, and nothing under /v1. */
+  readonly may: Allowed<'scim:push'>
 }
 
 /** A provider as it is listed. */
@@ -65,7 +67,7 @@ export interface ProviderFields {
  * Adds an identity provider with its first token (`scim_provider.added`, log identity). Throws `conflict` if the name is taken,
  * `bad_input` for a name that cannot be shown.
  */
-export async function addProvider(store: Store, ctx: Ctx, _may: Allowed<'scim:manage'>, fields: ProviderFields): Promise<NewToken> {
+export async function addProvider(store: Store, ctx: Ctx, _may: Allowed<'scim:configure'>, fields: ProviderFields): Promise<NewToken> {
   const { name, tenancy = 'default', offboardAfterSeconds = OFFBOARD_AFTER_SECONDS } = fields
   if (name.length > NAME_CHARS || name.trim() !== name || name === '' || INVISIBLE.test(name)) {
     throw new RekeyError('bad_input', `The name of a provider has 1 to ${NAME_CHARS} visible characters.`)
@@ -87,7 +89,7 @@ export async function addProvider(store: Store, ctx: Ctx, _may: Allowed<'scim:ma
 export async function rotateProviderToken(
   store: Store,
   ctx: Ctx,
-  _may: Allowed<'scim:manage'>,
+  _may: Allowed<'scim:configure'>,
   name: string,
   overlapSeconds: number = OVERLAP_SECONDS,
 ): Promise<NewToken> {
@@ -104,7 +106,7 @@ export async function rotateProviderToken(
 /**
  * Revokes every token of a provider at once (`scim_provider.revoked`); resolves with how many. What it made stays. Throws `not_found`.
  */
-export async function revokeProvider(store: Store, ctx: Ctx, _may: Allowed<'scim:manage'>, name: string): Promise<number> {
+export async function revokeProvider(store: Store, ctx: Ctx, _may: Allowed<'scim:configure'>, name: string): Promise<number> {
   return store.inTx(async (tx) => {
     const row = (await rows.lockProvider(tx, name)) ?? missing(name)
     const revoked = await rows.revokeTokens(tx, row.id, ctx.clock.now())
@@ -137,9 +139,10 @@ export async function listProviders(
 
 /**
  * Which provider a bearer token is of; null if of none, or if it was revoked or has ended. The database is asked each time, so that a
- * revoked token is refused from the next request on. Throws `unavailable` when the database does not answer.
+ * revoked token is refused from the next request on. Throws `unavailable` when the database does not answer, `forbidden` if the policies
+ * in force let no provider push.
  */
-export async function authenticateScim(sql: Sql, ctx: Ctx, token: Secret): Promise<ScimClient | null> {
+export async function authenticateScim(sql: Sql, ctx: Ctx, policies: Policies, token: Secret): Promise<ScimClient | null> {
   const now = ctx.clock.now()
   const row = await rows.providerOfToken(sql, sha256Hex(token), now)
   if (row === null) return null
@@ -150,7 +153,14 @@ export async function authenticateScim(sql: Sql, ctx: Ctx, token: Secret): Promi
     tokenId: row.token_id,
     tenancy: row.tenancy,
     offboardAfterSeconds: row.offboard_after_seconds,
+    may: policies.allow(ctx, principalOf(row), 'scim:push'),
   }
+}
+
+/** A provider's token holds one role and nothing else can be bound to it: it stands in no table that bindings name. */
+function principalOf({ token_id, name }: rows.TokenRow): Principal {
+  const proof = { aal: 0, authenticatedAt: null, attestation: 'token', actsFor: null, scope: ['scim:push'], environments: null } as const
+  return { id: token_id, kind: 'token', identity: null, name, roles: ['scim-provider'], teams: [], ...proof }
 }
 
 async function addToken(tx: Tx, ctx: Ctx, provider: ProviderRow): Promise<Secret> {

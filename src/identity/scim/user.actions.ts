@@ -1,5 +1,6 @@
 import { type Ctx, isId, type Json, newId } from '../../kernel/index.ts'
 import type { Store, Tx } from '../../store/index.ts'
+import { removeTeamMembers } from '../team.actions.ts'
 import type { JsonObject } from './attribute.ts'
 import { readResource } from './clean.ts'
 import { isEqual } from './equal.ts'
@@ -24,9 +25,11 @@ export async function createUser(store: Store, ctx: Ctx, client: ScimClient, bod
     await refuseTaken(tx, client, keys.userNameKey, null)
     const now = ctx.clock.now()
     const id = newId(now.getTime())
+    const identity_id = await join(tx, ctx, client, id, resource)
+    mayChange(client, identity_id)
     const fresh: UserRow = {
       id,
-      identity_id: await join(tx, ctx, client, id, resource),
+      identity_id,
       active: true,
       suspended: false,
       resource,
@@ -96,6 +99,7 @@ async function changeUser(
     const resource = change(before)
     // Nothing differs: neither version nor time moves (section 3.5.2.1).
     if (isEqual(resource, before.resource)) return before
+    mayChange(client, before.identity_id)
     const keys = userKeys(resource)
     await refuseTaken(tx, client, keys.userNameKey, id)
     const active = typeof resource.active === 'boolean' ? resource.active : null
@@ -116,11 +120,20 @@ export async function deleteUser(store: Store, ctx: Ctx, client: ScimClient, id:
     if (before === null) throw notHere()
     checkVersion(ifMatch, before.version)
     const now = ctx.clock.now()
-    await dropEverywhere(tx, id, await lockGroupsOf(tx, id), now)
+    mayChange(client, before.identity_id)
+    const groups = await lockGroupsOf(tx, id)
+    await dropEverywhere(tx, id, groups, now)
+    // First the record's leaver, who hands over to a team that the person is in; then out of the teams.
     const left = await leave(tx, ctx, client, before)
+    for (const team of groups) await removeTeamMembers(tx, ctx, team, { identities: [before.identity_id] })
     if (left.offboard_at === null) await rows.dropUser(tx, id)
     else await rows.tombstone(tx, id, now, left.suspended, left.offboard_at)
   })
+}
+
+/** A policy may take single identities out of a provider's reach. Throws `forbidden`. */
+function mayChange({ may }: ScimClient, id: string): void {
+  may.check({ type: 'identity', id, kind: 'human' })
 }
 
 async function refuseTaken(tx: Tx, client: ScimClient, key: string, exceptId: string | null): Promise<void> {

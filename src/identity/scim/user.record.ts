@@ -1,6 +1,6 @@
 /** A SCIM user and the identity behind it: joiner, mover, leaver. */
 import { append, type EvidenceEvent } from '../../evidence/index.ts'
-import { type Ctx, INVISIBLE, isCode, isId, type Json } from '../../kernel/index.ts'
+import { type Ctx, INVISIBLE, isId, type Json } from '../../kernel/index.ts'
 import type { Tx } from '../../store/index.ts'
 import { joinIdentity } from '../lifecycle.join.ts'
 import { moveIdentity } from '../lifecycle.move.ts'
@@ -151,7 +151,10 @@ export async function settle(tx: Tx, ctx: Ctx, client: ScimClient, user: UserRow
 
 /** A leaver by DELETE: also hands over what the person owns. */
 export async function leave(tx: Tx, ctx: Ctx, client: ScimClient, user: UserRow): Promise<Pick<Standing, 'suspended' | 'offboard_at'>> {
-  return stop(tx, ctx, client, user, leaveIdentity)
+  const left = await stop(tx, ctx, client, user, leaveIdentity)
+  // Who left before and was resumed by hand has nothing to hand over again, but stops all the same.
+  if (left.offboard_at !== null) await suspendIdentity(tx, ctx, user.identity_id, `${client.provider} deleted the user.`)
+  return left
 }
 
 async function stop(tx: Tx, ctx: Ctx, client: ScimClient, user: UserRow, how: typeof suspendIdentity) {
@@ -176,9 +179,4 @@ function eventOf(type: string, client: ScimClient, user: UserRow, data: Record<s
     links: { identity: user.identity_id, scim_provider: client.providerId, scim_user: user.id },
     data,
   }
-}
-
-/** Whether an error of the record says that the identity is gone or offboarded already. */
-export function isOver(error: unknown): boolean {
-  return isCode(error, 'not_found') || isCode(error, 'wrong_state')
 }

@@ -1,6 +1,5 @@
 import { z } from 'zod'
 import { startRotations } from '../../../credential/index.ts'
-import { allow } from '../../../policy/index.ts'
 import { route } from '../../route.ts'
 import { Name, Reason, Started } from '../../views.ts'
 import { refuseNone } from '../rotations/refuse-none.ts'
@@ -17,7 +16,7 @@ export const rotateRoot = route({
   startsWork: true,
   handle: async ({ parts, ctx, principal, params, body }) => {
     // Both rights are needed: to rotate at all, and to do it to the key of a whole system.
-    const may = allow(ctx, principal, 'rotation:start')
+    const may = parts.policies.allow(ctx, principal, 'rotation:start')
     const options = { reason: body?.reason ?? 'requested', urgent: false, root: true }
     const started = await startRotations(parts, ctx, may, { system: params.name }, options)
     return { status: 202, body: refuseNone(started) }

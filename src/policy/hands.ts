@@ -1,0 +1,92 @@
+/** Who holds what: which roles a set gives which rights, read off the policies themselves. */
+import { ACTIONS, type Action, type Family, factsOf, groupsOf } from './actions.ts'
+import type { PolicyJson, Uid } from './cedar.ts'
+import type { Policy, PolicyFault } from './set.model.ts'
+
+/** Characters of the reason for which a role may hold both hands. */
+export const FORCED_REASON_CHARS = 10
+
+/** Everybody whom no role is asked of: a policy that names no holder gives its rights to each role as well. */
+const ANYBODY = 'anybody'
+
+/** One holder of rights and what it may at most do: conditions, and what forbids, are left out of account. */
+export interface Holder {
+  /** `Role::"operator"`, `Team::"…"`, `Person::"…"`, or `anybody`. */
+  readonly name: string
+  /** The role, if it is one. */
+  readonly role: string | null
+  readonly actions: ReadonlySet<Action>
+  /** Families in which it may change something. */
+  readonly families: ReadonlySet<Family>
+  /** Why it holds both hands, as its policy says; null: it does not say. */
+  readonly forced: string | null
+  readonly policies: readonly Policy[]
+}
+
+/**
+ * The holders that a set names, by name. An upper bound: what a role may do is never more than this. A policy whose scope names no
+ * holder counts for every one, also if its conditions narrow it: conditions can say anything, and a bound must not believe them.
+ */
+export function holdersOf(policies: readonly Policy[]): Holder[] {
+  const permits = policies.filter(({ json }) => json.effect === 'permit')
+  const named = new Map<string, Policy[]>()
+  for (const policy of permits) named.set(holderName(policy.json), [...(named.get(holderName(policy.json)) ?? []), policy])
+  const open = named.get(ANYBODY) ?? []
+  return [...named]
+    .map(([name, own]) => holder(name, name === ANYBODY ? own : [...own, ...open], own))
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+}
+
+function holder(name: string, all: readonly Policy[], own: readonly Policy[]): Holder {
+  const actions = new Set(all.flatMap(({ json }) => actionsOf(json)))
+  const families = new Set([...actions].filter((action) => !factsOf(action).reads).map((action) => factsOf(action).family))
+  const forced = own.map(({ json }) => json.annotations?.forced).find((reason) => reason !== undefined) ?? null
+  return { name, role: roleOf(own[0]?.json), actions, families, forced, policies: own }
+}
+
+/** Whether rights of both hands come together: over who exists, and over what proof they can present. */
+export function holdsBoth(families: ReadonlySet<Family>): boolean {
+  return families.has('directory') && families.has('credential')
+}
+
+/** What is against the separation of directory and credential rights, and is not forced with a reason. */
+export function separationFaults(policies: readonly Policy[]): PolicyFault[] {
+  return holdersOf(policies).flatMap(({ name, families, forced, policies: own }) => {
+    const [first] = own
+    if (!first) return []
+    const at = { path: first.file, line: first.line }
+    if (forced !== null && forced.trim().length < FORCED_REASON_CHARS) {
+      return [{ ...at, message: `The reason in @forced has at least ${FORCED_REASON_CHARS} characters.` }]
+    }
+    if (!holdsBoth(families) || forced !== null) return []
+    return [{ ...at, message: `${name} holds directory rights and credential rights. Split it, or say why with @forced("…").` }]
+  })
+}
+
+function holderName({ principal }: PolicyJson): string {
+  const entity = scopeEntity(principal)
+  return entity === null ? ANYBODY : `${entity.type}::${JSON.stringify(entity.id)}`
+}
+
+function roleOf(json: PolicyJson | undefined): string | null {
+  const entity = json === undefined ? null : scopeEntity(json.principal)
+  return entity?.type === 'Role' ? entity.id : null
+}
+
+/** The one entity that a scope asks the principal to be or to be in; null if it asks for none. */
+function scopeEntity(principal: PolicyJson['principal']): Uid | null {
+  const within = principal.op === 'is' ? principal.in : principal.op === 'All' ? undefined : principal
+  return within !== undefined && 'entity' in within ? uidOf(within.entity) : null
+}
+
+function uidOf(entity: { type: string; id: string } | { __entity: { type: string; id: string } }): Uid {
+  return '__entity' in entity ? entity.__entity : entity
+}
+
+/** Every action that the scope of a policy lets through. */
+export function actionsOf({ action }: PolicyJson): readonly Action[] {
+  if (action.op === 'All') return ACTIONS
+  const named = 'entities' in action ? action.entities : 'entity' in action ? [action.entity] : []
+  const names = new Set(named.map((entity) => uidOf(entity).id))
+  return ACTIONS.filter((one) => groupsOf(one).some((group) => names.has(group)))
+}

@@ -1,0 +1,68 @@
+/** What a principal is: a person, a program, a service account or integration, an AI agent, or an API token for automation. */
+export const PRINCIPAL_KINDS = ['person', 'workload', 'machine', 'agent', 'token'] as const
+/** One of the kinds of principals. */
+export type PrincipalKind = (typeof PRINCIPAL_KINDS)[number]
+
+/** How well a proof of a program is bound to where it runs. The scale is Rekey's own; it is no AAL (NIST SP 800-63B has people only). */
+export const ATTESTATIONS = ['none', 'token', 'bound', 'hardware'] as const
+/** One step of the scale, weakest first. */
+export type Attestation = (typeof ATTESTATIONS)[number]
+
+/** Authenticator assurance level, NIST SP 800-63B-4 section 2. 0: not a person's login. */
+export type Aal = 0 | 1 | 2 | 3
+
+/** Who asks, as proven. Roles and teams are what its bindings say at this moment. */
+export interface Principal {
+  /** Of the identity for people and programs, of the token for tokens. */
+  readonly id: string
+  readonly kind: PrincipalKind
+  /** The identity on record; null for a token that belongs to none. */
+  readonly identity: string | null
+  /** For people to read; nothing is decided by it. */
+  readonly name: string
+  readonly roles: readonly string[]
+  /** Immutable ids of teams, nesting resolved. */
+  readonly teams: readonly string[]
+  readonly aal: Aal
+  /** When the person last proved who they are; null for everything else. */
+  readonly authenticatedAt: Date | null
+  readonly attestation: Attestation
+  /** For whom an agent acts (`act`, RFC 8693 section 4.1). */
+  readonly actsFor: { readonly identity: string } | null
+  /** The actions that this proof is limited to; null: not limited. An empty list is no action at all. */
+  readonly scope: readonly string[] | null
+  /** The environments that this proof is limited to; null: not limited. An empty list is no environment at all. */
+  readonly environments: readonly string[] | null
+}
+
+/** What can be acted on. `installation` is all of it. */
+export const RESOURCE_TYPES = [
+  'installation',
+  'credential',
+  'system',
+  'identity',
+  'team',
+  'approval',
+  'session',
+  'passkey',
+  'token',
+  'closure',
+  'finding',
+  'exception',
+  'review',
+] as const
+/** One of the types of things that can be acted on. */
+export type ResourceType = (typeof RESOURCE_TYPES)[number]
+
+/** One thing that is acted on. What is left out, no policy can rely on: it must ask for its presence first. */
+export interface Resource {
+  readonly type: ResourceType
+  readonly id: string
+  readonly environment?: string | undefined
+  /** Identity id, or immutable team id, of who answers for it; of a session or passkey: whose it is. */
+  readonly owner?: string | undefined
+  /** Name of the system that it lives on. */
+  readonly system?: string | undefined
+  /** Of an identity: human, workload, machine, agent. Of an approval: the action that it is for. */
+  readonly kind?: string | undefined
+}

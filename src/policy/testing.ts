@@ -1,0 +1,20 @@
+/** For tests only: permissions and principals without a server. */
+import type { Ctx } from '../kernel/index.ts'
+import type { Action } from './actions.ts'
+import { type Allowed, Policies } from './engine.ts'
+import type { Principal } from './model.ts'
+import { defaultPolicies } from './set.ts'
+
+/** Some token without roles; give what differs. */
+export function principal(changes: Partial<Principal> = {}): Principal {
+  const proof = { aal: 0, authenticatedAt: null, attestation: 'token', actsFor: null, scope: null, environments: null } as const
+  return { id: 'test', kind: 'token', identity: null, name: 'test', roles: [], teams: [], ...proof, ...changes }
+}
+
+let policies: Policies | null = null
+
+/** What the first token of an installation may do, decided by the default policies. */
+export function allowed<A extends Action>(ctx: Ctx, action: A): Allowed<A> {
+  policies ??= new Policies(defaultPolicies())
+  return policies.allow(ctx, principal({ roles: ['bootstrap-admin'] }), action)
+}
