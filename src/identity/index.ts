@@ -37,7 +37,6 @@ export {
   markHandled,
 } from './record.queues.ts'
 export { type RoleHolder, rolesOf } from './role.list.ts'
-export * as scim from './scim/index.ts'
 export {
   addTeamMembers,
   membersOf,

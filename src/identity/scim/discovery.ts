@@ -1,5 +1,7 @@
 /** What the server says of itself (RFC 7644 section 4, RFC 7643 sections 5 to 8). Made from the same data that requests are read by. */
 import { type Attribute, attribute, isExtension, type JsonObject } from './attribute.ts'
+import { notHere, ScimError } from './error.ts'
+import { listView } from './question.ts'
 import { PAGE_MAX } from './search.ts'
 import { ENTERPRISE_ATTRIBUTES, ENTERPRISE_URN, GROUP, GROUP_ATTRIBUTES, GROUP_URN, USER, USER_ATTRIBUTES, USER_URN } from './types.ts'
 import { BASE } from './view.ts'
@@ -55,6 +57,21 @@ export function schemas(): readonly JsonObject[] {
     schema(RESOURCE_TYPE_URN, 'ResourceType', 'A type of resource.', RESOURCE_TYPE_ATTRIBUTES),
     schema(SCHEMA_URN, 'Schema', 'What a resource is made of.', SCHEMA_ATTRIBUTES),
   ]
+}
+
+/** One of the documents, by its id in any case. Throws 404. */
+export function discoveryOne(documents: readonly JsonObject[], id: string): JsonObject {
+  const found = documents.find((one) => String(one.id).toLowerCase() === id.toLowerCase())
+  if (found === undefined) throw notHere()
+  return found
+}
+
+/** All of them as a list. Section 4: a filter is refused, and paging is not done. */
+export function discoveryList(documents: readonly JsonObject[], query: JsonObject): JsonObject {
+  if (Object.keys(query).some((name) => name.toLowerCase() === 'filter')) {
+    throw new ScimError(403, null, 'Discovery documents cannot be filtered.')
+  }
+  return listView({ total: documents.length, resources: documents }, 1)
 }
 
 function schema(id: string, name: string, description: string, attributes: readonly Attribute[]): JsonObject {

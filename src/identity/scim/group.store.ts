@@ -83,7 +83,7 @@ export async function membersOfGroups(
 export async function addMembers(tx: Tx, groupId: string, users: readonly string[], groups: readonly string[]): Promise<string[]> {
   const rows = await tx.query<{ member_id: string }>(
     `insert into scim_member (group_id, member_id, user_id, child_id)
-     select $1, u, u, null from unnest($2::uuid[]) u union all select $1, c, null, c from unnest($3::uuid[]) c
+     select $1::uuid, u, u, null::uuid from unnest($2::uuid[]) u union all select $1::uuid, c, null::uuid, c from unnest($3::uuid[]) c
      on conflict do nothing returning member_id`,
     [groupId, users, groups],
   )

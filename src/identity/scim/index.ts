@@ -3,7 +3,7 @@
  * identities of kind human, groups become teams; what they may do is decided elsewhere.
  */
 export type { JsonObject } from './attribute.ts'
-export { resourceTypes, schemas, serviceProviderConfig } from './discovery.ts'
+export { discoveryList, discoveryOne, resourceTypes, schemas, serviceProviderConfig } from './discovery.ts'
 export { ScimError, type ScimType } from './error.ts'
 export { createGroup, deleteGroup, patchGroup, readGroup, replaceGroup } from './group.actions.ts'
 export { offboardDue } from './offboard.ts'

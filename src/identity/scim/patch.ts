@@ -81,6 +81,8 @@ function spread(step: Step): readonly Step[] {
   const [first, ...deeper] = step.chain
   if (!isExtension(first) || deeper.length > 0 || !isObject(step.value)) return [step]
   return Object.entries(step.value).flatMap(([key, value]): Step[] => {
+    // What the extension is, said once more inside it.
+    if (key.toLowerCase() === 'schemas') return []
     const attribute = named(first.sub, key)
     if (attribute === null) throw invalidPath('The value names an attribute that there is not.')
     return [{ ...step, chain: [first, attribute], value }]
