@@ -6,6 +6,7 @@ import { connectorFor } from './connectors/registry.ts'
 import { AddressGuard, makeMoves, type RotationParts, rewrapCredentials, rotationFigures, Targets, Worker } from './credential/index.ts'
 import { formatVerifierKey, logFigures, SEQUENCE_BATCH, type Signer, sequence, signerFromSeed } from './evidence/index.ts'
 import { ensureAdminToken } from './identity/index.ts'
+import { offboardDue } from './identity/scim/index.ts'
 import { type Ctx, makeCtx, messageOf, newId, RekeyError, Secret, sleep } from './kernel/index.ts'
 import { fileKeks, fingerprintKey, installationSecret, type KekSource, Keyring, passphraseKeks } from './keys/index.ts'
 import { openLog } from './log.ts'
@@ -17,6 +18,8 @@ const SCHEMA = new URL('../schema', import.meta.url).pathname
 const VERSION = (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }).version
 /** How often evidence is numbered and a checkpoint signed while there is something new. */
 const SEQUENCE_EVERY_MS = 500
+/** How often offboardings that have come due are looked for: delays are days. */
+const OFFBOARD_EVERY_MS = 5_000
 
 /** The database, reached or started and migrated; `close` stops an embedded one that this process owns. */
 export interface Opened {
@@ -126,6 +129,18 @@ async function runSequencer(ctx: Ctx, store: Store, signer: Signer): Promise<voi
   }
 }
 
+/** Offboards whom a provider called inactive longer ago than its delay, until stopped. Any number of processes may: rows are locked. */
+async function runOffboarding(ctx: Ctx, store: Store): Promise<void> {
+  while (!ctx.signal.aborted) {
+    try {
+      if ((await offboardDue(store, ctx)) > 0) continue
+    } catch (error) {
+      ctx.log.warn({ error: messageOf(error) }, 'a due offboarding failed, trying again')
+    }
+    await sleep(OFFBOARD_EVERY_MS, ctx.signal)
+  }
+}
+
 /** A running Rekey: what `serve` started, and how to stop it in order. */
 export interface Running {
   readonly url: string | null
@@ -159,6 +174,8 @@ export async function start(overrides: Overrides = {}): Promise<Running> {
       const worker = new Worker(composed.parts, ctx)
       await worker.start()
       cleanups.push(() => worker.stop())
+      const offboarding = runOffboarding(ctx, opened.store)
+      cleanups.push(() => offboarding)
     }
     const server = config.role === 'worker' ? null : await listen(opened, composed)
     if (server) cleanups.push(() => server.close())

@@ -14,6 +14,8 @@ import type { ApiParts } from './parts.ts'
 import { register, type ServerParts } from './register.ts'
 import type { Route } from './route.ts'
 import { ROUTES } from './routes/index.ts'
+import { SCIM_ROUTES } from './routes/scim/index.ts'
+import { registerScim } from './scim.ts'
 
 /** Where the server listens, and what bounds it. */
 export interface ServerOptions {
@@ -118,6 +120,7 @@ export async function buildApp(parts: ApiParts, options: ServerOptions, routes: 
   const metrics = makeMetrics(parts)
   const server: ServerParts = { parts, clock: ctx.clock, log: ctx.log, openapi: () => app.swagger(), metrics: metrics.text }
   for (const route of routes) register(app, route, server)
+  await registerScim(app, SCIM_ROUTES, server)
   app.addHook('onClose', async () => metrics.close())
   await app.ready()
   return { app, endStreams }
@@ -165,7 +168,8 @@ function logRequests(app: FastifyInstance, { log }: Ctx): void {
     const status = reply.statusCode
     const fields = { requestId: request.id, method: request.method, route: url ?? null, status, ms: Math.round(reply.elapsedTime) }
     if (config.statuses !== undefined && !config.statuses.has(status)) log.error(fields, 'undeclared status')
-    if (url?.startsWith('/v1')) log.info({ ...fields, actor: request.caller?.principal.id ?? null }, 'request')
+    const actor = request.caller?.principal.id ?? request.scim?.tokenId ?? null
+    if (url !== undefined && /^\/(v1|scim)\//.test(url)) log.info({ ...fields, actor }, 'request')
   })
 }
 

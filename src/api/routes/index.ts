@@ -15,6 +15,10 @@ import { getHealthz } from './process/get-healthz.ts'
 import { getMetrics } from './process/get-metrics.ts'
 import { getOpenapi } from './process/get-openapi.ts'
 import { getReadyz } from './process/get-readyz.ts'
+import { addProviderRoute } from './providers/add-provider.ts'
+import { listProvidersRoute } from './providers/list-providers.ts'
+import { revokeProviderRoute } from './providers/revoke-provider.ts'
+import { rotateTokenRoute } from './providers/rotate-token.ts'
 import { listRotationsRoute } from './rotations/list-rotations.ts'
 import { resolveRotationRoute } from './rotations/resolve-rotation.ts'
 import { retryRotationRoute } from './rotations/retry-rotation.ts'
@@ -44,6 +48,10 @@ export const ROUTES: readonly Route[] = [
   getMetrics,
   getOpenapi,
   getReadyz,
+  addProviderRoute,
+  listProvidersRoute,
+  revokeProviderRoute,
+  rotateTokenRoute,
   listRotationsRoute,
   resolveRotationRoute,
   retryRotationRoute,

@@ -1,0 +1,14 @@
+import { replaceUser, showUser, wantedIn } from '../../../identity/scim/index.ts'
+import { scimRoute } from '../../scim.ts'
+import { resourceAnswer } from './view-answer.ts'
+
+export const replaceUserRoute = scimRoute({
+  method: 'PUT',
+  path: '/Users/:id',
+  statuses: [200],
+  handle: async ({ parts, ctx, client, id, query, body, ifMatch }) => {
+    const wanted = wantedIn(query)
+    const row = await replaceUser(parts.store, ctx, client, id, body ?? null, ifMatch)
+    return resourceAnswer(200, row.version, await showUser(parts.store, row, wanted))
+  },
+})

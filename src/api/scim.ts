@@ -1,0 +1,163 @@
+/**
+ * Routes of SCIM (RFC 7644): other methods, another content type, another error body and other tokens than /v1, so another declaration.
+ * They are no part of the OpenAPI document: SCIM describes itself under /Schemas and /ResourceTypes.
+ */
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { authenticateScim, BASE, type JsonObject, type ScimClient, ScimError } from '../identity/scim/index.ts'
+import { type Ctx, type Json, makeCtx, RekeyError, Secret } from '../kernel/index.ts'
+import { logFailure, problemOf, StatusError } from './errors.ts'
+import type { ApiParts } from './parts.ts'
+import type { ServerParts } from './register.ts'
+
+/** RFC 7644 section 3.1. */
+const SCIM_TYPE = 'application/scim+json; charset=utf-8'
+const ERROR_URN = 'urn:ietf:params:scim:api:messages:2.0:Error'
+/** Users are small; a group may be set with thousands of members at once. */
+const USER_BYTES = 256 * 1024
+export const GROUP_BYTES = 4 * 1024 * 1024
+
+export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
+
+/** What a handler is given. */
+export interface ScimCall {
+  readonly parts: ApiParts
+  readonly ctx: Ctx
+  readonly client: ScimClient
+  /** Of the path; empty where it has none. */
+  readonly id: string
+  readonly query: JsonObject
+  /** Undefined if nothing was sent. */
+  readonly body: Json | undefined
+  readonly ifMatch: string | null
+}
+
+export interface ScimAnswer {
+  readonly status: number
+  readonly body?: JsonObject
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+export interface ScimRoute {
+  readonly method: Method
+  /** Below the base: `/Users/:id`. */
+  readonly path: `/${string}`
+  /** Statuses of success, and of refusals of its own beside those that every route may answer. */
+  readonly statuses: readonly number[]
+  readonly bodyBytes?: number
+  readonly handle: (call: ScimCall) => Promise<ScimAnswer>
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The provider that asks; null outside SCIM and before authentication. */
+    scim: ScimClient | null
+  }
+}
+
+/** Statuses that any route may answer. */
+const COMMON = [400, 401, 403, 404, 409, 412, 413, 415, 429, 500, 503]
+
+/** Declares a route of SCIM. Authentication, content types and errors are the server's. */
+export function scimRoute(route: ScimRoute): ScimRoute {
+  return { ...route, bodyBytes: route.bodyBytes ?? USER_BYTES }
+}
+
+/** Puts the routes on the server, in a context of their own. */
+export async function registerScim(app: FastifyInstance, routes: readonly ScimRoute[], server: ServerParts): Promise<void> {
+  app.decorateRequest('scim', null)
+  await app.register(
+    async (scim) => {
+      takeScimJson(scim)
+      scim.setErrorHandler((error: FastifyError, request, reply) => sendError(server, request, reply, error))
+      scim.setNotFoundHandler({ preHandler: scim.rateLimit() }, notFound(routes))
+      // What comes in is checked by the protocol's own data, and what goes out is made of it.
+      scim.setValidatorCompiler(() => () => true)
+      scim.setSerializerCompiler(() => (data) => JSON.stringify(data))
+      for (const route of routes) add(scim, route, server)
+    },
+    { prefix: BASE },
+  )
+}
+
+function takeScimJson(scim: FastifyInstance): void {
+  scim.removeAllContentTypeParsers()
+  scim.addContentTypeParser(['application/scim+json', 'application/json'], { parseAs: 'string' }, (request, text, done) => {
+    // Some clients name a type where they send nothing.
+    if (text === '') return done(null, undefined)
+    try {
+      done(null, JSON.parse(String(text)))
+    } catch {
+      done(new ScimError(400, 'invalidSyntax', 'The request body is not valid JSON.'), request)
+    }
+  })
+}
+
+function add(scim: FastifyInstance, route: ScimRoute, server: ServerParts): void {
+  scim.route({
+    method: route.method,
+    url: route.path,
+    ...(route.bodyBytes === undefined ? {} : { bodyLimit: route.bodyBytes }),
+    config: { statuses: new Set([...COMMON, ...route.statuses]) },
+    schema: { hide: true },
+    // After the rate limit and before the body is read: a stranger cannot make us parse anything.
+    preParsing: (request: FastifyRequest) => admit(server, request),
+    handler: async (request, reply) => {
+      const client = request.scim
+      if (client === null) throw unauthenticated()
+      const answer = await route.handle({
+        parts: server.parts,
+        ctx: ctxOf(server, request, client),
+        client,
+        id: (request.params as { readonly id?: string }).id ?? '',
+        query: request.query as JsonObject,
+        body: request.body as Json | undefined,
+        ifMatch: request.headers['if-match'] ?? null,
+      })
+      reply.code(answer.status).headers(answer.headers ?? {})
+      return answer.body === undefined ? reply.send() : reply.type(SCIM_TYPE).send(answer.body)
+    },
+  })
+}
+
+function ctxOf({ clock, log }: ServerParts, request: FastifyRequest, client: ScimClient | null): Ctx {
+  const actor = client === null ? 'anybody' : `scim:${client.provider}`
+  return makeCtx(actor, request.id, { clock, log, signal: request.gone.signal })
+}
+
+/** No token, a wrong one and one of /v1 get the same answer. */
+async function admit(server: ServerParts, request: FastifyRequest): Promise<undefined> {
+  const token = /^Bearer ([A-Za-z0-9._~+/-]{1,512}=*)$/i.exec(request.headers.authorization ?? '')?.[1]
+  const { store, policies } = server.parts
+  const ctx = ctxOf(server, request, null)
+  request.scim = token === undefined ? null : await authenticateScim(store, ctx, policies, Secret.fromText(token))
+  if (request.scim === null) throw unauthenticated()
+}
+
+function unauthenticated(): RekeyError {
+  return new RekeyError('unauthenticated', 'No valid token was presented.')
+}
+
+/** RFC 7644 section 3.12. Of a fault of ours the client learns no more than from /v1. */
+function sendError({ log }: ServerParts, request: FastifyRequest, reply: FastifyReply, error: unknown): FastifyReply {
+  logFailure(log, request.id, error)
+  const problem = problemOf(error, '')
+  const [status, scimType] = error instanceof ScimError ? [error.status, error.scimType] : [problem.status, null]
+  if (status === 401) reply.header('www-authenticate', 'Bearer')
+  const body = { schemas: [ERROR_URN], status: String(status), ...(scimType === null ? {} : { scimType }), detail: problem.detail }
+  return reply.code(status).type(SCIM_TYPE).send(JSON.stringify(body))
+}
+
+/** 405 where the path exists under another method. */
+function notFound(routes: readonly ScimRoute[]) {
+  const shapes = routes.map(({ path, method }) => ({
+    method,
+    pattern: new RegExp(`^${BASE}${path.replaceAll('.', '\\.').replaceAll(/:\w+/g, '[^/]+')}$`),
+  }))
+  return async (request: FastifyRequest, reply: FastifyReply): Promise<never> => {
+    const path = request.url.split('?', 1)[0] ?? ''
+    const methods = [...new Set(shapes.filter(({ pattern }) => pattern.test(path)).map(({ method }) => method))]
+    if (methods.length === 0) throw new RekeyError('not_found', 'There is no such path.')
+    reply.header('allow', methods.join(', '))
+    throw new StatusError(405, 'bad_input', `This path does not take ${request.method}.`)
+  }
+}
