@@ -72,7 +72,8 @@ export async function distribute(run: Run): Promise<StepResult> {
   run.progress.distributed_at = run.now()
   run.progress.tries = 0
   run.progress.problem = null
-  if (run.progress.gap_ms === null) run.progress.gap_ms = gapMs(run)
+  // Without a file there is nobody who held only a dead value that Rekey knows of.
+  if (run.progress.gap_ms === null && consumers.length > 0) run.progress.gap_ms = gapMs(run)
   run.move('distributed', { consumers, gapMs: run.progress.gap_ms })
   return 'go'
 }
