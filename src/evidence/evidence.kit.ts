@@ -1,9 +1,11 @@
 import { type Json, makeCtx, Secret } from '../kernel/index.ts'
+import type { Store } from '../store/index.ts'
 import type { BundleContent, BundleLog } from './bundle.model.ts'
 import { originOf, signCheckpoint } from './checkpoint.ts'
 import { type EvidenceEvent, eventLeafHash, type LogName, sealEvent } from './event.ts'
 import { consistencyProof, grow, type Hash, inclusionProof, nodeKey, treeHead } from './merkle.ts'
 import { formatVerifierKey, type Signer, signerFromSeed } from './note.ts'
+import { sequence } from './sequence.ts'
 
 /** For tests only: a fleet's evidence of the shape in which the other areas write it, and bundles of it made without a database. */
 
@@ -86,6 +88,18 @@ export function fleetEvents(): EvidenceEvent[] {
       data: { __proto__x: '<!--', '"': "'&" },
     },
   ]
+}
+
+/** An event that tells nothing but its number. */
+export function numbered(n: number): EvidenceEvent {
+  return { log: 'credential', type: 'test.happened', subject: `s${n}`, data: { n } }
+}
+
+/** Gives every waiting event of a database its place. Resolves with how many there were. */
+export async function drain(store: Store, ctx = tickingCtx(), signer = testSigner()): Promise<number> {
+  let placed = 0
+  for (let more = await sequence(store, ctx, signer); more > 0; more = await sequence(store, ctx, signer)) placed += more
+  return placed
 }
 
 /** A bundle's content, with checkpoints of each log at the given sizes (the last being all of it). */
