@@ -73,6 +73,7 @@ export interface Address {
   readonly host: string
   readonly port: number
   readonly database?: string
+  /** As libpq means the words; `tls.ts` says it in full. */
   readonly tls: 'off' | 'require' | 'verify-full'
   /** PEM text of the certificate authority, already read. */
   readonly ca?: string

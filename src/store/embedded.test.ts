@@ -10,6 +10,7 @@ import { type EmbeddedDatabase, openStore, startEmbedded } from './index.ts'
 const ctx = makeCtx('test', 'test')
 const CHILD = new URL('./embedded.child.ts', import.meta.url).pathname
 const isRoot = process.getuid?.() === 0
+if (!isRoot) console.warn('SKIPPED: what only root can try of the embedded database')
 
 let folder: string
 let running: EmbeddedDatabase[]

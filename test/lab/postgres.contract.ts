@@ -4,6 +4,7 @@ import pg from 'pg'
 import type { ContractLab, LabSession } from '../../src/connectors/contract.kit.ts'
 import { postgres } from '../../src/connectors/postgres/index.ts'
 import { newId, Secret, sleep } from '../../src/kernel/index.ts'
+import { makeAuthority, selfSigned } from './certificates.ts'
 import { freePort, startSilent } from './ports.ts'
 import { type LabPostgres, startPostgres } from './postgres.ts'
 import { startProxy } from './proxy.ts'
@@ -35,6 +36,13 @@ export async function startLab(): Promise<PostgresLab> {
     setRootSecret: (secret) => setPassword(server, root.account, secret),
     openSession: (account, secret, application) => openSession(server, account, secret, application),
     countConnections: () => countConnections(server),
+    certificates: { makeAuthority, selfSigned },
+    async serveTls(certificate) {
+      server.write('data/server.crt', certificate.cert)
+      server.write('data/server.key', certificate.key)
+      await server.restart()
+      return address
+    },
     startProxy: () => startProxy(address),
     startSilent,
     closedPort: freePort,

@@ -1,7 +1,8 @@
 import { type Ctx, isCode, type Secret } from '../../kernel/index.ts'
 import type { Address, Probe } from '../contract.ts'
+import { withDeadline } from '../deadline.ts'
 import { faultName, sqlState } from './faults.ts'
-import { Wire, withDeadline } from './wire.ts'
+import { Wire } from './wire.ts'
 
 /**
  * Logs in as a consumer would, without a query, and logs out. Never rejects.
