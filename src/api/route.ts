@@ -52,6 +52,8 @@ interface Spec {
   /** True: an `Idempotency-Key` is honoured. */
   readonly startsWork?: true
   readonly bodyBytes?: number
+  /** True: not counted, because those who ask decide whether this process lives, and the answer costs next to nothing. */
+  readonly unlimited?: true
 }
 
 interface Schemas<P, Q, B> {
