@@ -6,7 +6,7 @@ import type { Tx } from '../store/index.ts'
 import type { Change } from './fleet.diff.ts'
 import type { Fleet } from './fleet.model.ts'
 import { declare, declareNext, pinKek, type Wanted } from './inventory.declare.ts'
-import { eventsOf } from './inventory.events.ts'
+import { eventsOf, renewedEvent, rootMovedEvent } from './inventory.events.ts'
 import {
   collisions,
   type FleetText,
@@ -147,30 +147,22 @@ async function write(job: Job, looks: Looks | null): Promise<void> {
   await updateCredentials(job, identities)
   const ids = new Map([...present.credentials.values(), ...declared.credentials].map(({ name, id }) => [name, id]))
   await putConsumers(job, ids)
+  const authorities = new Map(systems.map(({ row }) => [row.name, { before: present.systems.get(row.name)?.ca ?? null, after: row.ca }]))
   const idOf = (map: ReadonlyMap<string, string>) => (name: string) => map.get(name) ?? ''
   await append(tx, ctx, [
-    ...eventsOf(changes, { system: idOf(systemIds), credential: idOf(ids) }),
-    ...renewals(systems),
+    ...eventsOf(changes, { system: idOf(systemIds), credential: idOf(ids) }, authorities),
+    ...renewals(present, systems),
     ...moved,
     ...declared.events,
   ])
   await tx.query('select pg_notify($1, $2)', [NUDGE, ''])
 }
 
-function renewals(systems: readonly SystemToWrite[]): EvidenceEvent[] {
-  return systems.flatMap(({ row, renewed }): EvidenceEvent[] =>
-    renewed
-      ? [
-          {
-            log: 'credential',
-            type: 'system.changed',
-            subject: row.name,
-            links: { system: row.id },
-            data: { authority: 'renewed', caFile: row.ca_file },
-          },
-        ]
-      : [],
-  )
+function renewals(present: Present, systems: readonly SystemToWrite[]): EvidenceEvent[] {
+  return systems.flatMap(({ row, renewed }): EvidenceEvent[] => {
+    const before = present.systems.get(row.name)?.ca ?? null
+    return renewed ? [renewedEvent(row.name, row.id, row.ca_file, { before, after: row.ca })] : []
+  })
 }
 
 /** New systems bring their root credential; new credentials their value in use, if the file says where it is. */
@@ -219,7 +211,9 @@ async function moveRoots({ parts, tx, ctx, present, changes, fleet, secrets }: J
     const value = secrets.get(`system:${system.name}`)
     if (root === undefined || value === undefined) throw new RekeyError('internal', `The root credential of ${system.name} went missing.`)
     const account = system.root.account
-    moves.push({ id: root.id, account, strategy: parts.targets.connectorFor(system.connector).describe().rootStrategy })
+    const strategy = parts.targets.connectorFor(system.connector).describe().rootStrategy
+    moves.push({ id: root.id, account, strategy })
+    events.push(rootMovedEvent(`root@${system.name}`, root, { accounts: [account], strategy }))
     const next = { name: `root@${system.name}`, credential: root.id, number: root.last_number + 1, account, value }
     const made = await declareNext(parts, ctx, tx, root, next)
     versions.push(made.version)
