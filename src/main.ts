@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { type RunningServer, startServer } from './api/index.ts'
 import { type Config, loadConfig, type Overrides } from './config.ts'
@@ -97,6 +97,13 @@ export async function ownEvidenceKey({ config, store }: Opened): Promise<string>
   return formatVerifierKey(await signerOf(store, keyring))
 }
 
+/** What no consumer's file may be or be in. The embedded database may lie elsewhere, and a note in the data folder says where. */
+function ownPlaces({ data, tokenFile, passphraseFile }: Config): string[] {
+  const note = join(data, 'database-is-in.txt')
+  const database = existsSync(note) ? [readFileSync(note, 'utf8').trim()] : []
+  return [data, tokenFile, ...(passphraseFile === null ? [] : [passphraseFile]), ...database.filter(Boolean)]
+}
+
 async function compose({ config, store }: Opened): Promise<Composed> {
   const keyring = new Keyring(kekSources(config))
   await keyring.start(store)
@@ -108,6 +115,7 @@ async function compose({ config, store }: Opened): Promise<Composed> {
     fingerprintKey: fingerprintKey(await installationSecret(store, keyring, 'fingerprints')),
     moves: makeMoves(store),
     shredAfterSeconds: config.shredAfterSeconds,
+    keepOut: ownPlaces(config),
     jitter: Math.random,
   }
   return { parts, keyring, signer }
