@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { constants } from 'node:os'
 import { dirname, join } from 'node:path'
 import { type RunningServer, startServer } from './api/index.ts'
@@ -123,6 +123,13 @@ export async function ownEvidenceKey({ config, store }: Opened): Promise<string>
   return formatVerifierKey(await signerOf(store, keyring))
 }
 
+/** What no consumer's file may be or be in. The embedded database may lie elsewhere, and a note in the data folder says where. */
+function ownPlaces({ data, tokenFile, passphraseFile }: Config): string[] {
+  const note = join(data, 'database-is-in.txt')
+  const database = existsSync(note) ? [readFileSync(note, 'utf8').trim()] : []
+  return [data, tokenFile, ...(passphraseFile === null ? [] : [passphraseFile]), ...database.filter(Boolean)]
+}
+
 async function compose({ config, store }: Opened): Promise<Composed> {
   const keyring = new Keyring(kekSources(config))
   await keyring.start(store)
@@ -134,6 +141,7 @@ async function compose({ config, store }: Opened): Promise<Composed> {
     fingerprintKey: fingerprintKey(await installationSecret(store, keyring, 'fingerprints')),
     moves: makeMoves(store),
     shredAfterSeconds: config.shredAfterSeconds,
+    keepOut: ownPlaces(config),
     jitter: Math.random,
   }
   return { parts, keyring, signer }

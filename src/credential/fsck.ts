@@ -1,5 +1,6 @@
 import { type EventBody, eachEvent } from '../evidence/index.ts'
 import type { Store } from '../store/index.ts'
+import { followInventory, type Inventoried, inventoryFindings } from './fsck.inventory.ts'
 import { rotationRows, versionRows } from './fsck.store.ts'
 import { ENDS, NEXT, STATES, type State } from './rotation.model.ts'
 
@@ -25,6 +26,7 @@ interface Story {
   /** The version in use, by credential. */
   readonly current: Map<string, string>
   readonly removed: Set<string>
+  readonly items: Inventoried
 }
 
 /** Where a rotation stands after an event of it; null for events that change no state. */
@@ -41,6 +43,7 @@ function stateOf(text: unknown): State | null {
 }
 
 function follow(story: Story, event: EventBody, report: (where: string, what: string) => void): void {
+  followInventory(story.items, event)
   const { rotation, credential, from, to, version } = event.links
   if (event.type === 'credential.removed' && credential !== undefined) story.removed.add(credential)
   if (event.type === 'version.declared' && credential !== undefined && version !== undefined) story.current.set(credential, version)
@@ -60,17 +63,25 @@ function follow(story: Story, event: EventBody, report: (where: string, what: st
 
 /**
  * Compares the tables with the log: every rotation stands where its events left it and went only where the state table allows, every
- * version that a row calls dead has its proof and every proof its row, and the version in use is the one that was last verified.
+ * version that a row calls dead has its proof and every proof its row, the version in use is the one that was last verified, and every
+ * declared field of systems, identities, credentials and consumers is as it was applied.
  * Rotations that move while this runs are left out. Resolves with what does not agree; with nothing if all does.
  */
 export async function fsckCredentials(store: Store): Promise<Finding[]> {
   const findings: Finding[] = []
   const report = (where: string, what: string) => void findings.push({ where, what })
-  const story: Story = { rotations: new Map(), dead: new Map(), shredded: new Set(), current: new Map(), removed: new Set() }
+  const story: Story = {
+    rotations: new Map(),
+    dead: new Map(),
+    shredded: new Set(),
+    current: new Map(),
+    removed: new Set(),
+    items: new Map(),
+  }
   for await (const event of eachEvent(store, 'credential')) follow(story, event, report)
   await compareRotations(store, story, report)
   await compareVersions(store, story, report)
-  return findings
+  return [...findings, ...(await inventoryFindings(store, story.items))]
 }
 
 async function compareRotations(store: Store, story: Story, report: (where: string, what: string) => void): Promise<void> {

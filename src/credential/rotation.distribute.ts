@@ -7,7 +7,8 @@ const FILE_LOCK = 7_395
 
 function placesOf(run: Run, version: WorkVersion | null): { readonly name: string; readonly place: Place }[] {
   const account = run.plan.otherAccount && version !== null ? version.account : null
-  return run.work.consumers.flatMap(({ name, path, key }) => (path === null ? [] : [{ name, place: { path, key, account } }]))
+  const { keepOut = [] } = run.parts
+  return run.work.consumers.flatMap(({ name, path, key }) => (path === null ? [] : [{ name, place: { path, key, account, keepOut } }]))
 }
 
 /** File errors become ours: the path is told, the content never. */
