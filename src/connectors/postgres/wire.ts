@@ -7,9 +7,10 @@ import type { Statement } from './sql.ts'
 
 /** How every connection of this process names itself to people who look at the target. Never trusted: anybody can call himself so. */
 export const APPLICATION_PREFIX = 'rekey:'
-const APPLICATION = `${APPLICATION_PREFIX}${newId().slice(-12)}`
+/** The name itself, one for each process. */
+export const APPLICATION = `${APPLICATION_PREFIX}${newId().slice(-12)}`
 /** A server that does not close after our goodbye is left. */
-const GOODBYE_MS = 500
+export const GOODBYE_MS = 500
 
 /** The error for a call that ran out of time or that nobody waits for any more. */
 export function gaveUp(): RekeyError {
@@ -20,7 +21,6 @@ export function gaveUp(): RekeyError {
 export class Wire {
   readonly #client: pg.Client
   readonly #socket: Socket
-  #asked = false
   #dead = false
 
   /** `statementTimeoutMs` makes the server itself give up too, so that nothing of ours runs on there after we left. */
@@ -31,10 +31,7 @@ export class Wire {
       port: address.port,
       database: address.database ?? 'postgres',
       user: account,
-      password: () => {
-        this.#asked = true
-        return secret.revealText((text) => text)
-      },
+      password: () => secret.revealText((text) => text),
       ssl: tlsOptions(address) ?? false,
       application_name: APPLICATION,
       stream: () => this.#socket,
@@ -56,11 +53,6 @@ export class Wire {
     client._handleAuthCleartextPassword = () => {
       this.#socket.destroy(Object.assign(new Error('the server asked for the password in the clear'), { code: 'CLEARTEXT_ASKED' }))
     }
-  }
-
-  /** Whether the server asked for a password. If it let us in without, being let in says nothing of the value. */
-  get passwordAsked(): boolean {
-    return this.#asked
   }
 
   /** True once the connection cannot be used any more. */
