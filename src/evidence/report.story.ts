@@ -123,7 +123,9 @@ function tellRotation(id: string, credential: string, steps: readonly Step[], { 
 
 function troubleOf(ending: Ending, last: EventBody | undefined, undo: EventBody | undefined): string {
   if (ending === 'proven dead' || ending === 'under way') return ''
-  return dataText(last, 'reason') || (ending === 'undone' ? dataText(undo, 'reason') : '')
+  const why = dataText(last, 'reason') || (ending === 'undone' ? dataText(undo, 'reason') : '')
+  // The reason alone may be general; what to do about it names the thing.
+  return [why, dataText(last, 'hint')].filter(Boolean).join(' ')
 }
 
 /** As measured when the files were written; without a file nobody was left with a dead value that Rekey knows of. */

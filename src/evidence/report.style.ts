@@ -35,7 +35,7 @@ td.w{min-width:10rem}
 .wide table{min-width:44rem}
 .steps{table-layout:fixed}
 .steps th:nth-child(1){width:3.2rem}.steps th:nth-child(2){width:12rem}.steps th:nth-child(3){width:13.5rem}
-.steps th:nth-last-child(2){width:8.8rem}.steps th:nth-child(4):nth-last-child(3){width:11rem}
+.steps th:nth-last-child(2){width:9.8rem}.steps th:nth-child(4):nth-last-child(3){width:11rem}
 section>dl{margin-top:1.2rem}
 footer{margin-top:3.5rem;padding-top:1rem;border-top:1px solid var(--line);font-size:.85rem;color:var(--soft)}
 @media screen and (max-width:40rem){main{padding:1.5rem 1rem 3rem}h2{margin-top:2.5rem}dl{grid-template-columns:1fr}dd{margin-bottom:.4rem}

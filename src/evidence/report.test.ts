@@ -71,7 +71,7 @@ describe('the report', () => {
     const endings = ['rotation.undone', 'rotation.undone', 'rotation.not_provable', 'rotation.blocked'].flatMap((type, n) => {
       const [planned] = rotationEvents(n)
       if (planned === undefined) throw new Error('the sample has events')
-      return [planned, { ...planned, type, data: { reason: 'because' } }]
+      return [planned, { ...planned, type, data: { reason: 'because', hint: 'Look there.' } }]
     })
     const text = textOf(render(endings))
     expect(text).toContain(
@@ -79,7 +79,7 @@ describe('the report', () => {
     )
     for (const ending of ['not provable', 'blocked', 'undone'] as const) expect(text).toContain(`${ending} ${ENDINGS[ending].meaning}`)
     expect(text).not.toContain(ENDINGS.irrevocable.meaning)
-    expect(text).toContain('Blocked because because')
+    expect(text).toContain('Blocked because because Look there.')
   })
 
   test('shows no gap where no file of a consumer was written, and says what the sign means', () => {
