@@ -1,3 +1,4 @@
+import { isUntrusted, RekeyError } from '../kernel/index.ts'
 import type { Address } from './contract.ts'
 
 /** Options of Node's `tls.connect`, as far as they decide whom a connector trusts. */
@@ -17,4 +18,13 @@ export function tlsOptions({ tls, ca }: Address): TlsOptions | null {
   const authority = ca === undefined ? {} : { ca }
   if (tls === 'verify-full') return { ...authority, rejectUnauthorized: true }
   return { ...authority, rejectUnauthorized: ca !== undefined, checkServerIdentity: () => undefined }
+}
+
+/** `target_unreachable` with what is wrong, if a connection ended because the server's certificate is not trusted; null for all else. */
+export function untrusted(system: string, code: string): RekeyError | null {
+  if (!isUntrusted(code)) return null
+  return new RekeyError('target_unreachable', `The certificate of ${system} is not trusted: ${code}.`, {
+    detail: code,
+    hint: 'Compare caFile and the host of the address with the certificate, and look at its dates. No value was sent.',
+  })
 }

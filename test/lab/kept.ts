@@ -19,6 +19,8 @@ export interface LabServer {
   /** SIGSTOP: it accepts connections and does not answer. */
   pause(): void
   resume(): void
+  /** Shuts down and leaves the folder as it is. */
+  halt(): Promise<void>
   /** Shuts down and removes the folder. Twice is harmless. */
   stop(): Promise<void>
 }
@@ -84,9 +86,13 @@ export abstract class KeptServer<Client> implements LabServer {
     this.#running.resume()
   }
 
-  async stop(): Promise<void> {
+  async halt(): Promise<void> {
     await this.#forget()
     await this.#running.stop()
+  }
+
+  async stop(): Promise<void> {
+    await this.halt()
     await removeFolder(this.folder)
   }
 

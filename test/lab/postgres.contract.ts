@@ -6,7 +6,7 @@ import { postgres } from '../../src/connectors/postgres/index.ts'
 import { newId, Secret, sleep } from '../../src/kernel/index.ts'
 import { makeAuthority, selfSigned } from './certificates.ts'
 import { freePort, startSilent } from './ports.ts'
-import { type LabPostgres, startPostgres } from './postgres.ts'
+import { type LabPostgres, type PostgresOptions, startPostgres } from './postgres.ts'
 import { startProxy } from './proxy.ts'
 import { LAB_TLS } from './tls.ts'
 
@@ -16,8 +16,9 @@ export interface PostgresLab extends ContractLab {
 }
 
 /** Starts a PostgreSQL with TLS, `passwordcheck` loaded and a superuser `rekey_root`. */
-export async function startLab(): Promise<PostgresLab> {
+export async function startLab(options: Pick<PostgresOptions, 'programs'> = {}): Promise<PostgresLab> {
   const server = await startPostgres({
+    ...options,
     fsync: false,
     tls: LAB_TLS,
     settings: { shared_preload_libraries: 'passwordcheck', track_commit_timestamp: 'on' },

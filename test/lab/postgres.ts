@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { chownSync, rmSync } from 'node:fs'
+import { chownSync, existsSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import pg from 'pg'
@@ -31,6 +31,22 @@ export interface PostgresOptions {
 export interface LabPostgres extends LabServer {
   /** As superuser in database `postgres`, over one connection of application name `lab`. */
   query<Row extends object>(sql: string, params?: readonly unknown[]): Promise<Row[]>
+}
+
+/** Programs of a PostgreSQL that somebody else installed. */
+export interface OlderPostgres {
+  readonly version: number
+  /** Folder of `initdb` and `postgres`. */
+  readonly programs: string
+}
+
+/** PostgreSQL 15 to 17 of this machine, oldest first, where Debian and the packages of postgresql.org put them. */
+export function olderPostgres(): OlderPostgres[] {
+  return [15, 16, 17].flatMap((version) => {
+    const folders = [`/usr/lib/postgresql/${version}/bin`, `/usr/pgsql-${version}/bin`]
+    const programs = folders.find((folder) => existsSync(join(folder, 'initdb')) && existsSync(join(folder, 'postgres')))
+    return programs === undefined ? [] : [{ version, programs }]
+  })
 }
 
 /** Makes a new cluster and starts it. Also as root, where PostgreSQL itself runs as an unprivileged user. */
