@@ -6,8 +6,11 @@ import { sha256Hex } from '../../src/seal/index.ts'
 import { freePort, removeFolder, temporaryFolder, waitForPort } from './ports.ts'
 import { findProgram, launch, type Running, unprivileged } from './program.ts'
 
-/** How the server keeps its accounts over a restart: in an ACL file, in its configuration file, or not at all. */
-export type Persistence = 'aclfile' | 'config' | 'none'
+/**
+ * How the server keeps its accounts over a restart: in an ACL file, in its configuration file, or not at all, since that file cannot be
+ * written (`none`) or it was started without any (`nowhere`).
+ */
+export type Persistence = 'aclfile' | 'config' | 'none' | 'nowhere'
 
 /** A real Redis on a free port of 127.0.0.1, in a temporary folder. Its `default` user is off. */
 export interface LabRedis {
@@ -53,7 +56,11 @@ export async function startRedis(options: { readonly persistence?: Persistence }
     else settings.push(...users)
     const conf = write('redis.conf', settings)
     const start = async () => {
-      const running = launch(server, [conf], { folder, log: join(folder, 'log'), runner })
+      const running = launch(server, persistence === 'nowhere' ? asArguments(settings) : [conf], {
+        folder,
+        log: join(folder, 'log'),
+        runner,
+      })
       await waitForPort(port, 20_000, running.ended)
       return running
     }
@@ -68,6 +75,11 @@ export async function startRedis(options: { readonly persistence?: Persistence }
     await removeFolder(folder)
     throw error
   }
+}
+
+/** Lines of a configuration as arguments: a server that is started so has no file to keep anything in. */
+function asArguments(settings: readonly string[]): string[] {
+  return settings.filter((line) => line !== 'save ""').flatMap((line) => `--${line}`.split(' '))
 }
 
 class Lab implements LabRedis {

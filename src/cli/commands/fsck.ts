@@ -24,7 +24,8 @@ export async function fsck(cli: Cli, { data }: CommonOptions): Promise<number> {
       cli.out.note(`${error.message} So the key that the database names is believed; compare it with one that you kept.`)
       return published
     })
-    const findings = [...(await evidence.fsck(opened.store, opened.ctx, own)), ...(await credential.fsckCredentials(opened.store))]
+    const remark = (where: string, what: string) => cli.out.note(`note: ${where}: ${what}`)
+    const findings = [...(await evidence.fsck(opened.store, opened.ctx, own)), ...(await credential.fsckCredentials(opened.store, remark))]
     if (own !== published)
       findings.unshift({ where: 'signing key', what: 'The database names another key than this installation signs with.' })
     if (cli.out.json) for (const finding of findings) cli.out.object(finding)
