@@ -6,6 +6,7 @@ export type { Fleet, SecretSource } from './fleet.model.ts'
 export { decodeFleet } from './fleet.parse.ts'
 export { fsckCredentials } from './fsck.ts'
 export { type Applied, type ApplyInput, applyInventory, diffInventory, type InventoryParts } from './inventory.actions.ts'
+export { type Decommissioned, type DecommissionInput, decommissionSystem } from './inventory.decommission.ts'
 export {
   type ConsumerView,
   type CredentialFilter,
@@ -17,8 +18,10 @@ export {
   listCredentials,
   listSystems,
   listVersions,
+  systemWarnings,
 } from './inventory.list.ts'
 export type { FleetText, InventoryDiff, NeededSecret } from './inventory.plan.ts'
+export { type RootSet, setRoot } from './inventory.root.ts'
 export type { CredentialView, RotationView, SystemView, VersionView } from './model.ts'
 export { rewrapCredentials } from './rewrap.ts'
 export {

@@ -113,9 +113,23 @@ function refuse(present: Present, { changes }: InventoryDiff, lined: LinedFleet,
       ? [{ path: change.name, message: `${change.of} ${change.name}: ${reason}.`, ...lineOf(change, lined) }]
       : []
   })
-  throwFaults('conflict', 'The file asks for changes that are refused; nothing was applied.', faults)
+  throwFaults('conflict', 'The file asks for changes that are refused; nothing was applied.', [
+    ...faults,
+    ...onGivenUp(present, changes, lined),
+  ])
   const clashes = collisions(keptBeside(present, fleet, prune), lined)
   throwFaults('conflict', 'The file asks for what stored items hold; nothing was applied.', clashes)
+}
+
+/** A system that was given up takes nothing new, and does not come back by a change: it is pruned, and may then be declared anew. */
+function onGivenUp(present: Present, changes: readonly Change[], lined: LinedFleet): NonNullable<RekeyError['faults']> {
+  return changes.flatMap((change) => {
+    const { kind, of, name } = change
+    const credential = kind === 'add' && of === 'credential' ? lined.fleet.credentials.find((item) => item.name === name) : undefined
+    const system = kind === 'change' && of === 'system' ? name : credential?.system
+    if (system === undefined || !present.systems.get(system)?.decommissioned) return []
+    return [{ path: name, message: `${of} ${name}: the system ${system} is decommissioned.`, ...lineOf(change, lined) }]
+  })
 }
 
 /** The line of the item that a change is of: a system or a credential. */

@@ -6,6 +6,8 @@ export const ACTIONS = [
   'inventory:apply',
   'system:discover',
   'system:rotate-root',
+  'system:set-root',
+  'system:decommission',
   'rotation:read',
   'rotation:start',
   'rotation:retry',

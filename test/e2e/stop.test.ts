@@ -125,16 +125,20 @@ test.each([
   ['the database answers', 'socket/.s.PGSQL.5432'],
   ['its keys are made', 'kek'],
   ['its token is written', 'admin.token'],
-])('SIGTERM when %s, in the first start, leaves nothing, and the next start works', async (_when, mark) => {
-  const place = data()
-  const { child, out } = serve(place)
-  while (!existsSync(join(place, mark)) && !hasEnded(child)) await sleep(2)
-  expect(await ended(child, () => child.kill('SIGTERM')), out()).toBe(0)
-  expect(processesIn(place)).toEqual([])
-  const again = await ready(place)
-  expect(await ended(again.child, () => again.child.kill('SIGTERM'))).toBe(0)
-  expect(processesIn(place)).toEqual([])
-}, 120_000)
+])(
+  'SIGTERM when %s, in the first start, leaves nothing, and the next start works',
+  async (_when, mark) => {
+    const place = data()
+    const { child, out } = serve(place)
+    while (!existsSync(join(place, mark)) && !hasEnded(child)) await sleep(2)
+    expect(await ended(child, () => child.kill('SIGTERM')), out()).toBe(0)
+    expect(processesIn(place)).toEqual([])
+    const again = await ready(place)
+    expect(await ended(again.child, () => again.child.kill('SIGTERM'))).toBe(0)
+    expect(processesIn(place)).toEqual([])
+  },
+  120_000,
+)
 
 test('SIGTERM while it waits to migrate: it goes, and takes the database of a killed process along', async () => {
   const place = data()

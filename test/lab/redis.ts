@@ -7,8 +7,11 @@ import { KeptServer, type LabServer } from './kept.ts'
 import { freePort, removeFolder, temporaryFolder, waitForPort } from './ports.ts'
 import { findProgram, launch, unprivileged, writeOwned } from './program.ts'
 
-/** How the server keeps its accounts over a restart: in an ACL file, in its configuration file, or not at all. */
-export type Persistence = 'aclfile' | 'config' | 'none'
+/**
+ * How the server keeps its accounts over a restart: in an ACL file, in its configuration file, or not at all, since that file cannot be
+ * written (`none`) or it was started without any (`nowhere`).
+ */
+export type Persistence = 'aclfile' | 'config' | 'none' | 'nowhere'
 
 /** A real Redis on a free port of 127.0.0.1, with `redis.conf`, `users.acl` and `log` in its folder. Its `default` user is off. */
 export interface LabRedis extends LabServer {
@@ -34,7 +37,8 @@ export async function startRedis(options: { readonly persistence?: Persistence }
     else settings.push(...users)
     const conf = write('redis.conf', settings)
     const start = async (more: readonly string[]) => {
-      const running = launch(server, [conf, ...more], { folder, log: join(folder, 'log'), runner })
+      const from = persistence === 'nowhere' ? asArguments(settings) : [conf]
+      const running = launch(server, [...from, ...more], { folder, log: join(folder, 'log'), runner })
       await waitForPort(port, 20_000, running.ended)
       return running
     }
@@ -49,6 +53,11 @@ export async function startRedis(options: { readonly persistence?: Persistence }
     await removeFolder(folder)
     throw error
   }
+}
+
+/** Lines of a configuration as arguments: a server that is started so has no file to keep anything in. */
+function asArguments(settings: readonly string[]): string[] {
+  return settings.filter((line) => line !== 'save ""').flatMap((line) => `--${line}`.split(' '))
 }
 
 class Lab extends KeptServer<RedisClientType> implements LabRedis {
