@@ -116,13 +116,20 @@ async function writeOwned(file: FileHandle, text: string, before: Present | null
   await file.sync()
 }
 
-/** Puts the value in its place for good: whole or not at all. The caller holds the lock on the path, since keys share files. */
-export async function placeFile(place: Place, secret: Secret): Promise<void> {
+/**
+ * Puts the value in its place for good: whole or not at all. The caller holds the lock on the path, since keys share files.
+ * `visible` is called when readers find it there, before the folder is synced.
+ */
+export async function placeFile(place: Place, secret: Secret, visible: () => void = () => {}): Promise<void> {
   checkPath(place.path)
   const before = await present(place.path)
-  if (before !== null && before.text === contentOf(place, before, secret)) return dropPrepared(place)
+  if (before !== null && before.text === contentOf(place, before, secret)) {
+    visible()
+    return dropPrepared(place)
+  }
   if (!(await isPrepared(place, contentOf(place, before, secret)))) await prepareFile(place, secret)
   await rename(besideOf(place.path), place.path)
+  visible()
   const folder = await open(dirname(place.path), 'r')
   try {
     await folder.sync()

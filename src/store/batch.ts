@@ -13,7 +13,7 @@ interface Waiting<Item, Result> {
  * again alone, so that one bad item cannot fail its neighbours.
  *
  * Rejected: waiting 2 or 5 ms for more items when several are under way. Batches grew, but the rotations waited: 0.55 instead of
- * 0.7 of the floor (bench/rotation.ts).
+ * 0.7 of the floor (bench/rotation.ts). Two or three batches at once: more and smaller statements, no gain.
  */
 export class Batcher<Item, Result> {
   readonly #commit: (items: readonly Item[]) => Promise<readonly Result[]>
