@@ -138,15 +138,22 @@ async function writeOwned(file: FileHandle, text: string, before: Present | null
   await file.sync()
 }
 
-/** Puts the value in its place for good: whole or not at all. The caller holds the lock on the path, since keys share files. */
-export async function placeFile(place: Place, secret: Secret): Promise<void> {
+/**
+ * Puts the value in its place for good: whole or not at all. The caller holds the lock on the path, since keys share files.
+ * `visible` is called when readers find it there, before the folder is synced.
+ */
+export async function placeFile(place: Place, secret: Secret, visible: () => void = () => {}): Promise<void> {
   await inFolder(place, async (folder) => {
     const { file, beside, handle } = folder
     const before = await present(file, place.path)
     const content = contentOf(place, before, secret)
-    if (before !== null && before.text === content) return rm(beside, { force: true })
+    if (before !== null && before.text === content) {
+      visible()
+      return rm(beside, { force: true })
+    }
     if (!(await isPrepared(folder, content))) await prepareIn(folder, place, secret)
     await rename(beside, file)
+    visible()
     await handle.sync()
   })
 }

@@ -42,21 +42,32 @@ async function locked(run: Run, place: Place, use: () => Promise<void>): Promise
   })
 }
 
-/** Writes a version's value into every consumer's file. */
-export async function writeFiles(run: Run, version: WorkVersion): Promise<string[]> {
+/** Writes a version's value into every consumer's file; `visible` is called when the last of them holds it. */
+export async function writeFiles(run: Run, version: WorkVersion, visible: () => void = () => {}): Promise<string[]> {
   const secret = run.valueOf(version)
   if (secret === null) return []
   const places = placesOf(run, version)
-  for (const { name, place } of places) await locked(run, place, () => onFile(name, place, () => placeFile(place, secret)))
+  for (const [at, { name, place }] of places.entries()) {
+    const told = at === places.length - 1 ? visible : undefined
+    await locked(run, place, () => onFile(name, place, () => placeFile(place, secret, told)))
+  }
   return places.map(({ name }) => name)
 }
 
-/** Puts the files in place while the new value is being verified, where the old one is dead already. Never rejects. */
-export async function placeEarly(run: Run): Promise<void> {
+/**
+ * Puts the files in place at once after an install that killed the old value. Calls `over` when every consumer's file holds the new
+ * one, or when that failed; resolves when it is durable too. Never rejects: a file that cannot be written is told by `distribute`.
+ */
+export async function placeEarly(run: Run, over: () => void): Promise<void> {
   try {
-    if ((await writeFiles(run, run.fresh().version)).length > 0) run.placedMs = run.ctx.clock.monotonicMs()
+    await writeFiles(run, run.fresh().version, () => {
+      run.placedMs = run.ctx.clock.monotonicMs()
+      over()
+    })
   } catch {
     run.placedMs = null
+  } finally {
+    over()
   }
 }
 

@@ -234,7 +234,7 @@ export class Engine {
       if ((row?.other ?? 0) > 0) throw new Error('a rotation ended otherwise than proven dead')
       if (row?.open === 0) return
       // Seldom while many are open, so that looking costs little; closely at the end, so that the end is seen when it comes.
-      await sleep(Math.min(100, row?.open ?? 1))
+      await sleep(ids.length === 1 ? 1 : (row?.open ?? 0) > 16 ? 100 : 10)
     }
   }
 
