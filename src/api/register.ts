@@ -5,6 +5,7 @@ import { authenticate, type KnownTokens } from '../identity/index.ts'
 import { type Clock, type Ctx, ERRORS, type ErrorCode, type Log, makeCtx, RekeyError } from '../kernel/index.ts'
 import { allow } from '../policy/index.ts'
 import { Problem } from './errors.ts'
+import type { BatchWatch } from './events.ts'
 import { once } from './idempotency.ts'
 import { tokenOf } from './limit.ts'
 import type { ApiParts } from './parts.ts'
@@ -26,6 +27,7 @@ export interface ServerParts {
   readonly known: KnownTokens
   readonly clock: Clock
   readonly log: Log
+  readonly batches: BatchWatch
   readonly openapi: () => unknown
   readonly metrics: () => Promise<string>
 }
@@ -80,6 +82,7 @@ export function register(app: FastifyInstance, route: Route, server: ServerParts
         body,
         openapi: server.openapi,
         metrics: server.metrics,
+        batches: server.batches,
       }
       const key = request.headers['idempotency-key']
       if (!route.startsWork || key === undefined || caller === null) return send(reply, route, await route.handle(call))

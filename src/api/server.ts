@@ -7,6 +7,7 @@ import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod
 import { KnownTokens } from '../identity/index.ts'
 import { type Ctx, newId, RekeyError } from '../kernel/index.ts'
 import { logFailure, PROBLEM_TYPE, problemOf, StatusError } from './errors.ts'
+import { BatchWatch } from './events.ts'
 import { hostGuard } from './hosts.ts'
 import { limitOptions } from './limit.ts'
 import { makeMetrics } from './metrics.ts'
@@ -111,9 +112,11 @@ export async function buildApp(parts: ApiParts, options: ServerOptions, routes: 
   await app.register(swagger, documentOptions(parts.version))
   app.setNotFoundHandler({ preHandler: app.rateLimit() }, notFound(routes))
   const metrics = makeMetrics(parts)
-  const server: ServerParts = { parts, known, clock: ctx.clock, log: ctx.log, openapi: () => app.swagger(), metrics: metrics.text }
+  const batches = new BatchWatch(parts.store, ctx)
+  const server: ServerParts = { parts, known, batches, clock: ctx.clock, log: ctx.log, openapi: () => app.swagger(), metrics: metrics.text }
   for (const route of routes) register(app, route, server)
   app.addHook('onClose', async () => metrics.close())
+  app.addHook('onClose', () => batches.close())
   await app.ready()
   return { app, known, endStreams }
 }

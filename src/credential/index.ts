@@ -34,9 +34,10 @@ export {
   undoRotation,
 } from './rotation.actions.ts'
 export {
-  countBatch,
+  type BatchCount,
+  countBatches,
   findRotation,
-  finishedOfBatch,
+  finishedOfBatches,
   isFinished,
   listRotations,
   type RotationFigures,
@@ -47,4 +48,5 @@ export {
 export { STATES, type State } from './rotation.model.ts'
 export type { RotationParts } from './rotation.run.ts'
 export { Targets } from './targets.ts'
+export { NUDGE } from './worker.channel.ts'
 export { makeMoves, Worker } from './worker.ts'
