@@ -71,8 +71,8 @@ export async function giveUp(
     [JSON.stringify(versions), seconds],
   )
   await tx.query(
-    `update rotation set state = 'not_provable', blocked_from = null, blocked_at = null, due_at = null, ended_at = now(), lease_until = null,
-            lease_epoch = lease_epoch + 1, recheck_at = null, problem = jsonb_build_object('reason', $2::text)
+    `update rotation set state = 'not_provable', blocked_from = null, blocked_at = null, due_at = null, ended_at = now(),
+            lease_until = null, lease_epoch = lease_epoch + 1, recheck_at = null, problem = jsonb_build_object('reason', $2::text)
       where id = any($1::uuid[])`,
     [rotations, reason],
   )

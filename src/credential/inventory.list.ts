@@ -48,7 +48,8 @@ interface SystemColumns {
 /** Every system, by name. */
 export async function listSystems(sql: Sql): Promise<SystemView[]> {
   const rows = await sql.query<SystemColumns & { credentials: number; decommissioned_at: Date | null }>(
-    `select ${SYSTEM}, s.decommissioned_at, (select count(*)::int from credential c where c.system_id = s.id and not c.is_root) as credentials
+    `select ${SYSTEM}, s.decommissioned_at,
+            (select count(*)::int from credential c where c.system_id = s.id and not c.is_root) as credentials
        from system s order by s.name collate "C"`,
   )
   return rows.map((row) => ({

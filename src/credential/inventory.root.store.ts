@@ -50,7 +50,8 @@ export async function insertTried(tx: Tx, version: NewVersion, seconds: number):
 /** The value of a tried version is destroyed at once: it was refused, or it came to nothing. False if it was gone already. */
 export async function voidTried(tx: Tx, id: string): Promise<boolean> {
   const rows = await tx.query(
-    "update version set state = 'void', sealed = null, shredded_at = now(), shred_after = null where id = $1 and state = 'staged' returning id",
+    `update version set state = 'void', sealed = null, shredded_at = now(), shred_after = null
+      where id = $1 and state = 'staged' returning id`,
     [id],
   )
   return rows.length === 1

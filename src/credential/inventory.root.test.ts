@@ -171,7 +171,7 @@ test('a system is given up only when nothing on it is alive; its root secret is 
   await expect(engine.rotate([`root@${name}`], { root: true })).rejects.toMatchObject({ code: 'not_found' })
 })
 
-test('what is alive on a system that does not answer ends as not provable, by name and with the reason, only when that is said', async () => {
+test('what is alive on a system that does not answer ends as not provable, by name and reason, only when that is said', async () => {
   const { name, id } = await makeSystem(1)
   for (const account of ['gone_1', 'gone_2', 'gone_3']) {
     const more = { strategy: 'in-place', accounts: [account], current: Secret.fromText('x'), everySeconds: 3600 } as const
