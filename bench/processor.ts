@@ -25,17 +25,27 @@ export function parentOf(pid: number): number {
 function serverMs(postmaster: number): number {
   const sum = (fields: readonly string[], from: number, count: number) =>
     fields.slice(from, from + count).reduce((total, field) => total + Number(field), 0)
-  let ticks = sum(statOf(postmaster), 11, 4)
-  for (const name of readdirSync('/proc')) {
-    if (!/^\d+$/.test(name)) continue
+  const own = sum(statOf(postmaster), 11, 4)
+  const living = childrenOf(postmaster).map((pid) => {
     try {
-      const fields = statOf(Number(name))
-      if (Number(fields[1]) === postmaster) ticks += sum(fields, 11, 2)
+      return sum(statOf(pid), 11, 2)
     } catch {
-      // It ended while we looked: the postmaster's sum has it.
+      // It ended while we looked: the postmaster's next sum has it.
+      return 0
     }
-  }
-  return ticks * TICK_MS
+  })
+  return living.reduce((total, ticks) => total + ticks, own) * TICK_MS
+}
+
+/** The living processes that a process made. */
+export function childrenOf(parent: number): number[] {
+  return readdirSync('/proc').flatMap((name) => {
+    try {
+      return /^\d+$/.test(name) && parentOf(Number(name)) === parent ? [Number(name)] : []
+    } catch {
+      return []
+    }
+  })
 }
 
 /** Reads the processor time of this process and of the servers, by postmaster. */
