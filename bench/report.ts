@@ -11,6 +11,19 @@ export function ms(value: number): string {
   return `${value.toFixed(1)} ms`
 }
 
+/** The middle one; of an even number the mean of the two in the middle. */
+export function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b)
+  const half = Math.floor(sorted.length / 2)
+  const upper = sorted[half] ?? Number.NaN
+  return sorted.length % 2 === 1 ? upper : ((sorted[half - 1] ?? Number.NaN) + upper) / 2
+}
+
+/** Median, and from where to where the values go. */
+export function range(values: readonly number[]): string {
+  return `${median(values).toFixed(2)} (${Math.min(...values).toFixed(2)} to ${Math.max(...values).toFixed(2)})`
+}
+
 /** One figure a line, with the machine they were measured on. */
 export function report(name: string, figures: Readonly<Record<string, string>>): void {
   const [cpu] = cpus()

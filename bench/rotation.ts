@@ -1,124 +1,117 @@
 /**
- * Rotations per second, verified and proven dead, against a bare loop in the same run that makes the same calls to the same server
- * with `pg` alone: ALTER ROLE with a verifier, a login with the new value, a login with the old one that must be refused.
+ * Rotations per second, verified and proven dead, against a bare loop that makes the same calls to the same server with `pg` alone.
+ *
+ * The two take turns in short slices of the same run, each beginning every second time, so that whatever else the machine does hits
+ * both; the ratio is the median over the pairs of slices. Beside it stands the processor time of each, which a busy machine hardly moves.
  */
-import pg from 'pg'
 import { Engine } from '../src/credential/testing.ts'
 import { Secret } from '../src/kernel/index.ts'
-import { generatePassword, scramSha256Verifier } from '../src/seal/index.ts'
-import { type LabPostgres, startPostgres } from '../test/lab/postgres.ts'
-import { ms, report, timed } from './report.ts'
+import { scramSha256Verifier } from '../src/seal/index.ts'
+import { startPostgres } from '../test/lab/postgres.ts'
+import { addSpent, parentOf, processorTime } from './processor.ts'
+import { median, ms, range, report, timed } from './report.ts'
+import { Floor } from './rotation.floor.ts'
 
 const CREDENTIALS = Number(process.argv[2] ?? 500)
+const ROUNDS = Number(process.argv[3] ?? 4)
+const SLICE = 125
 const AT_ONCE = 8
-const ROUNDS = Number(process.argv[3] ?? 3)
+const ALONE = 60
+const START = 'start-value-of-the-benchmark'
 
-class Floor {
-  readonly #target: LabPostgres
-  readonly #root: pg.Pool
-  readonly #values: Map<string, string>
+/** What one side needed: wall time of each slice, processor time in all. */
+class Side {
+  readonly wallMs: number[] = []
+  readonly spentMs: Record<string, number> = {}
+  readonly #work: (slice: number) => Promise<void>
+  readonly #servers: Readonly<Record<string, number>>
 
-  constructor(target: LabPostgres, values: Map<string, string>) {
-    this.#target = target
-    this.#values = values
-    this.#root = target.superuser.secret.revealText(
-      (password) =>
-        new pg.Pool({ host: target.host, port: target.port, user: target.superuser.account, password, database: 'postgres', max: AT_ONCE }),
-    )
+  constructor(servers: Readonly<Record<string, number>>, work: (slice: number) => Promise<void>) {
+    this.#work = work
+    this.#servers = servers
   }
 
-  async rotate(account: string): Promise<void> {
-    const old = this.#values.get(account) ?? ''
-    const fresh = generatePassword()
-    const value = fresh.revealText((text) => text)
-    await this.#root.query(`alter role ${pg.escapeIdentifier(account)} password '${await scramSha256Verifier(fresh)}'`)
-    this.#values.set(account, value)
-    if (!(await this.#login(account, value))) throw new Error('the new value is refused')
-    if (await this.#login(account, old)) throw new Error('the old value is accepted')
+  async run(slice: number): Promise<void> {
+    const before = processorTime(this.#servers)
+    this.wallMs.push(await timed(() => this.#work(slice)))
+    addSpent(this.spentMs, before, processorTime(this.#servers))
   }
 
-  async #login(user: string, password: string): Promise<boolean> {
-    const client = new pg.Client({ host: this.#target.host, port: this.#target.port, database: 'postgres', user, password })
-    client.on('error', () => undefined)
-    try {
-      await client.connect()
-      return true
-    } catch (error) {
-      if ((error as { code?: string }).code === '28P01') return false
-      throw error
-    } finally {
-      await client.end().catch(() => undefined)
+  spentEach(count: number): string {
+    const parts = Object.entries(this.spentMs).map(([name, spent]) => `${name} ${(spent / count).toFixed(2)}`)
+    const all = Object.values(this.spentMs).reduce((sum, spent) => sum + spent, 0)
+    return `${(all / count).toFixed(2)} ms (${parts.join(', ')})`
+  }
+}
+
+async function rotateAll(engine: Engine, names: readonly string[]): Promise<void> {
+  await engine.finishedBatch(await engine.rotate(names))
+}
+
+/** Slices of both, by turns. */
+async function together(floor: Side, ours: Side, rounds: number): Promise<void> {
+  for (let round = 0; round < rounds; round++) {
+    for (let slice = 0; slice < CREDENTIALS / SLICE; slice++) {
+      const turn = [floor, ours]
+      for (const side of slice % 2 === 0 ? turn : turn.reverse()) await side.run(slice)
     }
   }
+}
 
-  async all(accounts: readonly string[]): Promise<number> {
-    const queue = [...accounts]
-    return timed(async () => {
-      await Promise.all(
-        Array.from({ length: AT_ONCE }, async () => {
-          for (let account = queue.pop(); account !== undefined; account = queue.pop()) await this.rotate(account)
-        }),
-      )
-    })
-  }
-
-  close(): Promise<void> {
-    return this.#root.end()
+function throughput(title: string, floor: Side, ours: Side): Record<string, string> {
+  const ratios = floor.wallMs.map((floorMs, slice) => floorMs / (ours.wallMs[slice] ?? 0))
+  const count = floor.wallMs.length * SLICE
+  const perSecond = (side: Side) => ((SLICE / median(side.wallMs)) * 1000).toFixed(1)
+  return {
+    [`${title}: floor, rotations per second`]: perSecond(floor),
+    [`${title}: Rekey, rotations per second`]: perSecond(ours),
+    [`${title}: ratio, median of ${ratios.length} pairs`]: range(ratios),
+    [`${title}: floor, processor time each`]: floor.spentEach(count),
+    [`${title}: Rekey, processor time each`]: ours.spentEach(count),
   }
 }
 
-async function engineRound(engine: Engine, names: readonly string[]): Promise<number> {
-  return timed(async () => {
-    const ids = await engine.rotate(names)
-    await engine.finishedBatch(ids)
-  })
-}
-
-async function alone(count: number, one: (index: number) => Promise<void>): Promise<number> {
-  const times: number[] = []
-  for (let i = 0; i < count; i++) times.push(await timed(() => one(i)))
-  return times.sort((a, b) => a - b)[Math.floor(count / 2)] ?? 0
+async function alone(floor: Floor, engine: Engine): Promise<Record<string, string>> {
+  const [floorMs, oursMs]: [number[], number[]] = [[], []]
+  for (let i = 0; i < ALONE; i++) {
+    floorMs.push(await timed(() => floor.rotate(`floor_${i}`)))
+    oursMs.push(await timed(() => rotateAll(engine, [`bench_${i}`])))
+  }
+  return {
+    'alone: floor, median': ms(median(floorMs)),
+    'alone: Rekey, median': ms(median(oursMs)),
+    [`alone: latency ratio of the medians of ${ALONE}`]: (median(oursMs) / median(floorMs)).toFixed(2),
+  }
 }
 
 async function main(): Promise<void> {
   const [target, engine] = await Promise.all([startPostgres(), Engine.start()])
-  const values = new Map<string, string>()
+  const verifier = await scramSha256Verifier(Secret.fromText(START))
   const accounts = Array.from({ length: CREDENTIALS }, (_, i) => `bench_${i}`)
   const floorAccounts = Array.from({ length: CREDENTIALS }, (_, i) => `floor_${i}`)
-  const start = 'start-value-of-the-benchmark'
-  const verifier = await scramSha256Verifier(Secret.fromText(start))
   for (const account of [...accounts, ...floorAccounts]) await target.query(`create role ${account} login password '${verifier}'`)
-  for (const account of floorAccounts) values.set(account, start)
-  const root = { account: target.superuser.account, secret: target.superuser.secret }
-  const system = await engine.addSystem(
-    'bench',
-    'postgres',
-    { host: target.host, port: target.port, database: 'postgres', tls: 'off' },
-    root,
-    AT_ONCE,
-  )
+  const address = { host: target.host, port: target.port, database: 'postgres', tls: 'off' } as const
+  const system = await engine.addSystem('bench', 'postgres', address, target.superuser, AT_ONCE)
   for (const account of accounts) {
-    await engine.addCredential(system, { name: account, strategy: 'in-place', accounts: [account], current: Secret.fromText(start) })
+    await engine.addCredential(system, { name: account, strategy: 'in-place', accounts: [account], current: Secret.fromText(START) })
   }
-  const floor = new Floor(target, values)
-  const ratios: number[] = []
-  let [bestFloor, bestOurs] = [Infinity, Infinity]
-  for (let round = 0; round < ROUNDS; round++) {
-    const floorMs = await floor.all(floorAccounts)
-    const oursMs = await engineRound(engine, accounts)
-    ratios.push(floorMs / oursMs)
-    bestFloor = Math.min(bestFloor, floorMs)
-    bestOurs = Math.min(bestOurs, oursMs)
-  }
-  const floorAlone = await alone(30, (i) => floor.rotate(`floor_${i}`))
-  const oursAlone = await alone(30, (i) => engineRound(engine, [`bench_${i}`]).then(() => undefined))
+  const floor = new Floor(target, new Map(floorAccounts.map((account) => [account, START])), AT_ONCE)
+  const [own] = await engine.db.store.query<{ pid: number }>('select pg_backend_pid() as pid')
+  const servers = { target: target.pid, database: parentOf(own?.pid ?? 0) }
+  const part = (names: readonly string[], slice: number) => names.slice(slice * SLICE, (slice + 1) * SLICE)
+  const sides = () =>
+    [
+      new Side(servers, (slice) => floor.all(part(floorAccounts, slice))),
+      new Side(servers, (slice) => rotateAll(engine, part(accounts, slice))),
+    ] as const
+  const first = sides()
+  await together(...first, 1)
+  const later = sides()
+  await together(...later, ROUNDS - 1)
   report('rotation', {
-    'floor, rotations per second': ((CREDENTIALS / bestFloor) * 1000).toFixed(1),
-    'Rekey, rotations per second': ((CREDENTIALS / bestOurs) * 1000).toFixed(1),
-    'ratio per round': ratios.map((ratio) => ratio.toFixed(2)).join(' '),
-    'floor alone, median': ms(floorAlone),
-    'Rekey alone, median': ms(oursAlone),
-    'latency ratio': (oursAlone / floorAlone).toFixed(2),
+    ...throughput('first of each', ...first),
+    ...throughput('later', ...later),
+    ...(await alone(floor, engine)),
   })
   await floor.close()
   await engine.stop()

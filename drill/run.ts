@@ -180,6 +180,7 @@ export async function rotate(drill: Drill, { rekey, systems }: Stage, scope: rea
     if (done || elapsed > ROTATE_MS || signal.aborted) {
       signal.throwIfAborted()
       await seeAttackerFail(drill, () => rotationBlock(drill, order, rotations, elapsed))
+      if (!screen.live) screen.line(`  attacker's first whole round after that: ${attackText(screen, watch.attack)}`)
       screen.settle(progressLines(screen, reached(order, rotations), countOf('all', rotations)))
       for (const { credential, state, reason } of rotations.filter((it) => it.state !== 'proven_dead')) {
         screen.line(screen.paint(`  ${credential}: ${state.replaceAll('_', ' ')}${reason === null ? '' : `, ${reason}`}`, 'red'))
@@ -209,7 +210,7 @@ function plainProgress({ screen, watch }: Drill, rotations: readonly RotationVie
   const { steps, total, blocked } = countOf('all', rotations)
   const far = STEPS.map(({ name }, index) => `${name} ${steps[index]}`).join(', ')
   const trouble = blocked > 0 ? `, blocked ${blocked}` : ''
-  return `${(elapsedMs / 1000).toFixed(1)} s: ${far} of ${total}${trouble}; attacker: ${attackText(screen, watch.attack)}`
+  return `${(elapsedMs / 1000).toFixed(1)} s: ${far} of ${total}${trouble}; attacker's last round: ${attackText(screen, watch.attack)}`
 }
 
 /** A whole round of the attacker that began after the last rotation ended. */

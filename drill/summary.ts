@@ -100,7 +100,7 @@ export function summaryLines(screen: Screen, summary: Summary, verify: string): 
     row('proven dead', `${good(`${provenDead} of ${leaked}`, provenDead === leaked)}: old refused, new accepted, sessions ended`),
     row('attacker', attackerText(screen, attacker)),
     row('not leaked', `${some(spared, 'credential')}, untouched`),
-    row('consumers', `${consumers.working} of ${consumers.count} work; ${some(consumers.moved, 'move')} to a new value by themselves`),
+    row('consumers', `${consumers.working} of ${consumers.count} work; ${count(consumers.moved)} went over to a new value by themselves`),
     row('lost', lostText(consumers)),
     row(
       'in-place gap',

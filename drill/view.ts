@@ -4,9 +4,9 @@ import type { Paint, Screen } from './screen.ts'
 import { type ConsumerSum, type Reached, STEPS } from './tally.ts'
 
 const NAME_CHARS = 11
-const STEP_CHARS = 11
+const STEP_CHARS = 12
 const NARROW_CHARS = 8
-const BAR_CHARS = 18
+const BAR_CHARS = 12
 /** The bar of a system, from what is done to what is not. */
 const SHADES = ['█', '▓', '▒', '░', '·'] as const
 

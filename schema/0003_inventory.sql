@@ -13,6 +13,8 @@ create table system (
   ca text,
   root_account text not null,
   concurrent integer not null check (concurrent between 1 and 64),
+  -- Given up by a human: nothing on it is rotated any more, and its root secret is destroyed when its time has come.
+  decommissioned_at timestamptz,
   created_at timestamptz not null default now()
 );
 

@@ -1,4 +1,5 @@
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { constants } from 'node:os'
 import { dirname, join } from 'node:path'
 import { type RunningServer, startServer } from './api/index.ts'
 import { type Config, loadConfig, type Overrides } from './config.ts'
@@ -7,7 +8,7 @@ import { AddressGuard, makeMoves, type RotationParts, rewrapCredentials, rotatio
 import { formatVerifierKey, logFigures, SEQUENCE_BATCH, type Signer, sequence, signerFromSeed } from './evidence/index.ts'
 import { ensureAdminToken } from './identity/index.ts'
 import { offboardDue } from './identity/scim/index.ts'
-import { type Ctx, makeCtx, messageOf, newId, RekeyError, Secret, sleep } from './kernel/index.ts'
+import { type Ctx, isCode, makeCtx, messageOf, newId, RekeyError, Secret, sleep, systemClock } from './kernel/index.ts'
 import { fileKeks, fingerprintKey, installationSecret, type KekSource, Keyring, passphraseKeks } from './keys/index.ts'
 import { openLog } from './log.ts'
 import { defaultPolicies, Policies } from './policy/index.ts'
@@ -21,6 +22,12 @@ const SEQUENCE_EVERY_MS = 500
 /** How often offboardings that have come due are looked for: delays are days. */
 const OFFBOARD_EVERY_MS = 5_000
 
+/** How long a part may take to stop in order, and then the connections to the database. */
+const CLOSE_MS = 12_000
+const DATABASE_CLOSE_MS = 5_000
+/** npm and a terminal both pass a Ctrl-C on: a second signal that comes sooner than this is the first one again. */
+const SAME_SIGNAL_MS = 500
+
 /** The database, reached or started and migrated; `close` stops an embedded one that this process owns. */
 export interface Opened {
   readonly config: Config
@@ -29,10 +36,16 @@ export interface Opened {
   close(): Promise<void>
 }
 
-/** Opens the database for a command that works without a server (`rekey fsck`). The schema is brought up to date. */
+/**
+ * Opens the database for a command that works without a server (`rekey fsck`). The schema is brought up to date. A signal ends the
+ * process, and an embedded database that it owns with it.
+ */
 export async function openOffline(overrides: Overrides = {}): Promise<Opened> {
   const config = loadConfig(overrides)
-  return openDatabase(config, makeCtx('cli', newId(), { log: openLog('silent') }), 4)
+  // The default way to die by a signal runs no exit handler, which would leave the database running.
+  const ignore = onSignals((signal) => process.exit(128 + constants.signals[signal]))
+  const opened = await openDatabase(config, makeCtx('cli', newId(), { log: openLog('silent') }), 4)
+  return { ...opened, close: () => opened.close().finally(ignore) }
 }
 
 async function openDatabase(config: Config, ctx: Ctx, max: number): Promise<Opened> {
@@ -40,16 +53,29 @@ async function openDatabase(config: Config, ctx: Ctx, max: number): Promise<Open
   const connection = embedded?.connection ?? connectionFromUrl(config.databaseUrl ?? '')
   const store = openStore({ connection, max, log: ctx.log })
   const close = async () => {
-    await store.close()
+    // A statement that hangs, or waits for another process's lock, ends with its database.
+    await within(DATABASE_CLOSE_MS, store.close())
     await embedded?.stop()
   }
   try {
-    await migrate(store, SCHEMA)
+    await untilStopped(ctx, migrate(store, SCHEMA))
   } catch (error) {
     await close()
     throw error
   }
   return { config, ctx, store, close }
+}
+
+/** What `work` resolves with. Throws `unavailable` as soon as the process is told to stop; the work is left to itself. */
+async function untilStopped<T>({ signal }: Ctx, work: Promise<T>): Promise<T> {
+  work.catch(() => undefined)
+  const aborted = new Promise<never>((_resolve, reject) => {
+    const stopped = () => reject(new RekeyError('unavailable', 'Rekey was stopped while it started.'))
+    if (signal.aborted) stopped()
+    else signal.addEventListener('abort', stopped, { once: true })
+  })
+  aborted.catch(() => undefined)
+  return Promise.race([work, aborted])
 }
 
 /** Key sources: the one that is set up makes new keys; files can always be read, so that one may move from files to a passphrase. */
@@ -101,6 +127,13 @@ export async function ownEvidenceKey({ config, store }: Opened): Promise<string>
   return formatVerifierKey(await signerOf(store, keyring))
 }
 
+/** What no consumer's file may be or be in. The embedded database may lie elsewhere, and a note in the data folder says where. */
+function ownPlaces({ data, tokenFile, passphraseFile }: Config): string[] {
+  const note = join(data, 'database-is-in.txt')
+  const database = existsSync(note) ? [readFileSync(note, 'utf8').trim()] : []
+  return [data, tokenFile, ...(passphraseFile === null ? [] : [passphraseFile]), ...database.filter(Boolean)]
+}
+
 async function compose({ config, store }: Opened): Promise<Composed> {
   const keyring = new Keyring(kekSources(config))
   await keyring.start(store)
@@ -112,6 +145,7 @@ async function compose({ config, store }: Opened): Promise<Composed> {
     fingerprintKey: fingerprintKey(await installationSecret(store, keyring, 'fingerprints')),
     moves: makeMoves(store),
     shredAfterSeconds: config.shredAfterSeconds,
+    keepOut: ownPlaces(config),
     jitter: Math.random,
   }
   return { parts, keyring, signer }
@@ -149,41 +183,55 @@ export interface Running {
   stop(): Promise<void>
 }
 
-/** Starts database, keys, worker and server as the role asks. Throws before anything is left running. */
-export async function start(overrides: Overrides = {}): Promise<Running> {
+/**
+ * Starts database, keys, worker and server as the role asks. Throws before anything is left running; `unavailable` if `asked` aborts
+ * before all of it runs.
+ */
+export async function start(overrides: Overrides = {}, asked?: AbortSignal): Promise<Running> {
   const config = loadConfig(overrides)
   const stopping = new AbortController()
+  if (asked?.aborted) stopping.abort()
+  else asked?.addEventListener('abort', () => stopping.abort(), { once: true })
   const log = openLog(config.logLevel)
   const ctx = makeCtx(`server:${process.pid}`, newId(), { log, signal: stopping.signal })
-  // The order of the clean-up is the reverse of the start.
+  // The order of the clean-up is the reverse of the start. One that hangs does not keep the database from its end.
   const cleanups: (() => Promise<unknown>)[] = []
+  let opened: Opened | null = null
+  const tell = (error: unknown) => log.warn({ error: messageOf(error) }, 'stopping')
   const stop = async () => {
     stopping.abort()
-    for (const cleanup of cleanups.reverse()) await cleanup().catch((error: unknown) => log.warn({ error: messageOf(error) }, 'stopping'))
-    cleanups.length = 0
+    for (const cleanup of cleanups.splice(0).reverse()) await within(CLOSE_MS, cleanup().catch(tell))
+    await opened?.close().catch(tell)
   }
   try {
-    const opened = await openDatabase(config, ctx, 20)
-    cleanups.push(() => opened.close())
-    const composed = await compose(opened)
-    await ensureAdminToken(opened.store, ctx, async (token) => writeTokenFile(config.tokenFile, token))
-    cleanups.push(() => composed.parts.targets.close(ctx))
-    const sequencing = runSequencer(ctx, opened.store, composed.signer)
-    cleanups.push(() => sequencing)
-    if (config.role !== 'server') {
-      const worker = new Worker(composed.parts, ctx)
-      await worker.start()
-      cleanups.push(() => worker.stop())
-      const offboarding = runOffboarding(ctx, opened.store)
-      cleanups.push(() => offboarding)
-    }
-    const server = config.role === 'worker' ? null : await listen(opened, composed)
-    if (server) cleanups.push(() => server.close())
-    return { url: server?.url ?? null, ctx, opened, stop }
+    opened = await openDatabase(config, ctx, 20)
+    return { ...(await startParts(config, ctx, opened, cleanups)), ctx, opened, stop }
   } catch (error) {
     await stop()
     throw error
   }
+}
+
+/** What runs on the database. Each part is in `cleanups` as soon as it runs. */
+async function startParts(config: Config, ctx: Ctx, opened: Opened, cleanups: (() => Promise<unknown>)[]): Promise<{ url: string | null }> {
+  const composed = await untilStopped(ctx, compose(opened))
+  await untilStopped(
+    ctx,
+    ensureAdminToken(opened.store, ctx, async (token) => writeTokenFile(config.tokenFile, token)),
+  )
+  cleanups.push(() => composed.parts.targets.close(ctx))
+  const sequencing = runSequencer(ctx, opened.store, composed.signer)
+  cleanups.push(() => sequencing)
+  if (config.role !== 'server') {
+    const worker = new Worker(composed.parts, ctx)
+    await worker.start()
+    cleanups.push(() => worker.stop())
+    const offboarding = runOffboarding(ctx, opened.store)
+    cleanups.push(() => offboarding)
+  }
+  const server = config.role === 'worker' ? null : await listen(opened, composed)
+  if (server) cleanups.push(() => server.close())
+  return { url: server?.url ?? null }
 }
 
 function listen({ config, ctx, store }: Opened, { parts, keyring }: Composed): Promise<RunningServer> {
@@ -196,20 +244,42 @@ function listen({ config, ctx, store }: Opened, { parts, keyring }: Composed): P
   )
 }
 
-/** Runs until SIGTERM or SIGINT, then stops in order: no new work, running steps finish, the database last. Twice: at once. */
+/**
+ * Runs until SIGTERM, SIGINT or SIGHUP, also while it starts, then stops in order: no new work, running steps finish, the database
+ * last. A second signal: at once, but for the database, which is stopped all the same (see `endAtExit`).
+ */
 export async function serve(overrides: Overrides = {}): Promise<void> {
-  const running = await start(overrides)
-  const signalled = new Promise<void>((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
-      let asked = false
-      process.on(signal, () => {
-        if (asked) process.exit(130)
-        asked = true
-        resolve()
-      })
-    }
+  const asked = new AbortController()
+  let askedMs = 0
+  onSignals(() => {
+    const nowMs = systemClock.monotonicMs()
+    if (!asked.signal.aborted) askedMs = nowMs
+    else if (nowMs - askedMs > SAME_SIGNAL_MS) process.exit(130)
+    asked.abort()
   })
+  let running: Running
+  try {
+    running = await start(overrides, asked.signal)
+  } catch (error) {
+    if (asked.signal.aborted && isCode(error, 'unavailable')) return
+    throw error
+  }
   process.stdout.write(running.url === null ? 'rekey: ready (worker)\n' : `rekey: ready on ${running.url}\n`)
-  await signalled
+  if (!asked.signal.aborted) await new Promise((resolve) => asked.signal.addEventListener('abort', resolve, { once: true }))
   await running.stop()
+}
+
+/** Calls `act` at each signal that asks the process to end; the returned function ends that. */
+function onSignals(act: (signal: 'SIGTERM' | 'SIGINT' | 'SIGHUP') => void): () => void {
+  const signals = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const
+  for (const signal of signals) process.on(signal, act)
+  return () => {
+    for (const signal of signals) process.off(signal, act)
+  }
+}
+
+/** Waits for `work`, but no longer than so. */
+async function within(ms: number, work: Promise<unknown>): Promise<void> {
+  const timer = new AbortController()
+  await Promise.race([work, sleep(ms, timer.signal)]).finally(() => timer.abort())
 }

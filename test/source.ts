@@ -25,7 +25,9 @@ export function textFiles(folder = ''): string[] {
   const walk = (at: string) => {
     for (const entry of readdirSync(join(ROOT, at), { withFileTypes: true })) {
       const path = at === '' ? entry.name : `${at}/${entry.name}`
-      if (entry.isDirectory() && !OUTSIDE.has(entry.name)) walk(path)
+      // Of a linked worktree `.git` is a file.
+      if (OUTSIDE.has(entry.name)) continue
+      if (entry.isDirectory()) walk(path)
       else if (entry.isFile() && !BINARY.test(entry.name)) found.push(path)
     }
   }

@@ -1,8 +1,9 @@
-import { get } from 'node:http'
+import { get, type IncomingMessage } from 'node:http'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
-import { makeCtx, newId, sleep } from '../kernel/index.ts'
-import { batchEvents, eventText } from './events.ts'
-import { TestServer } from './testing.ts'
+import { makeCtx, newId, silentLog, sleep } from '../kernel/index.ts'
+import type { Store } from '../store/index.ts'
+import { BatchWatch, eventText } from './events.ts'
+import { range, TestServer } from './testing.ts'
 
 let server: TestServer
 beforeAll(async () => {
@@ -108,17 +109,23 @@ test('clients that hang up leave nothing: no timer, no question to the database'
   await sleep(1_000)
   const before = timers()
   const open = await openMany()
-  await expect.poll(timers).toBeGreaterThanOrEqual(before + 10)
+  // One timer looks for all of them.
+  expect(timers()).toBeLessThanOrEqual(before + 3)
   for (const stream of open) stream.destroy()
   // The polling itself has a timer or two; a leak would be of twenty.
   await expect.poll(timers, { timeout: 5_000 }).toBeLessThanOrEqual(before + 3)
-  const asked = await questions()
-  await sleep(700)
-  // Asking takes two itself; one leaked stream would ask twice in this time, twenty of them forty times.
-  expect((await questions()) - asked).toBeLessThanOrEqual(3)
+  // A backend tells its last counts up to some seconds late: it counts once nobody asked within 700 ms. Asking takes two itself; one
+  // leaked stream would ask twice in each such span, for ever.
+  await expect.poll(askedWithin700, { timeout: 20_000 }).toBeLessThanOrEqual(3)
 })
 
-/** How many transactions the database has run; settles a moment after the last one. */
+async function askedWithin700(): Promise<number> {
+  const before = await questions()
+  await sleep(700)
+  return (await questions()) - before
+}
+
+/** How many transactions the database has told of. */
 async function questions(): Promise<number> {
   await server.db.store.query('select pg_stat_force_next_flush()')
   const [row] = await server.db.store.query<{ count: number }>(
@@ -160,13 +167,179 @@ test('silence is broken by a heartbeat every 15 seconds', async () => {
   }
   const clock = { now: () => new Date(0), monotonicMs }
   const texts: string[] = []
-  for await (const text of batchEvents(makeCtx('test', 'test', { clock, signal: stop.signal }), server.db.store, batch)) {
+  const ctx = makeCtx('test', 'test', { clock, signal: stop.signal })
+  const watch = new BatchWatch(server.db.store, ctx)
+  for await (const text of watch.follow(ctx, 'token', batch)) {
     texts.push(text)
     if (texts.length === 5) stop.abort()
   }
+  await watch.close()
   expect(texts.slice(1, 2)[0]).toMatch(/^event: progress/)
   expect(texts.slice(2)).toEqual([': \n\n', ': \n\n', ': \n\n'])
 })
+
+/** The test's store, with every statement counted and every listener. */
+function counted(): { store: Pick<Store, 'query' | 'listen'>; asked: string[]; listening: () => number } {
+  const { store } = server.db
+  const asked: string[] = []
+  let listening = 0
+  return {
+    asked,
+    listening: () => listening,
+    store: {
+      query: (text, params) => {
+        asked.push(text)
+        return store.query(text, params)
+      },
+      listen: async (channel, onNotice) => {
+        listening++
+        const stop = await store.listen(channel, onNotice)
+        return async () => {
+          listening--
+          await stop()
+        }
+      },
+    },
+  }
+}
+
+test('fifty streams, of two batches, ask the database as often as one', async () => {
+  const { store, asked, listening } = counted()
+  const ctx = makeCtx('test', 'test')
+  const watch = new BatchWatch(store, ctx)
+  const [one, other] = [await start(['app-8', 'app-9']), await start(['app-10'])]
+  const read = async (batch: string) => {
+    const texts: string[] = []
+    for await (const text of watch.follow(ctx, 'token', batch)) texts.push(text)
+    return texts
+  }
+  const reading = range(50).map((n) => read(n % 2 ? one.batch : other.batch))
+  await sleep(1_100)
+  // Five looks of 250 ms, and for the first what has ended.
+  expect(asked.length).toBeLessThanOrEqual(8)
+  expect(asked.length).toBeGreaterThanOrEqual(3)
+  expect(listening()).toBe(1)
+  for (const id of [...one.ids, ...other.ids]) await server.post(`/v1/rotations/${id}/undo`)
+  const all = await Promise.all(reading)
+  for (const [n, texts] of all.entries()) {
+    const ended = texts
+      .filter((text) => text.startsWith('event: rotation'))
+      .map((text) => JSON.parse(text.split('data: ')[1] ?? '').rotation)
+    expect(ended.sort()).toEqual([...(n % 2 ? one.ids : other.ids)].sort())
+    expect(texts.at(-1)).toBe('event: done\ndata: {}\n\n')
+  }
+  // Nobody follows any more: nothing is asked, nothing listens.
+  await sleep(300)
+  const before = asked.length
+  await sleep(600)
+  expect([asked.length - before, listening()]).toEqual([0, 0])
+  await watch.close()
+})
+
+test('whoever comes later is told all, and those who were there nothing twice', async () => {
+  const { store } = counted()
+  const ctx = makeCtx('test', 'test')
+  const watch = new BatchWatch(store, ctx)
+  const { batch, ids } = await start(['app-11', 'app-12'])
+  const follow = (texts: string[]) =>
+    (async () => {
+      for await (const text of watch.follow(ctx, 'token', batch)) texts.push(text)
+    })()
+  const [early, late]: [string[], string[]] = [[], []]
+  const first = follow(early)
+  await server.post(`/v1/rotations/${ids[0]}/undo`)
+  await expect.poll(() => early.filter((text) => text.startsWith('event: rotation')).length).toBe(1)
+  const second = follow(late)
+  await expect.poll(() => late.filter((text) => text.startsWith('event: rotation')).length).toBe(1)
+  await server.post(`/v1/rotations/${ids[1]}/undo`)
+  await Promise.all([first, second])
+  for (const texts of [early, late]) expect(texts.filter((text) => text.startsWith('event: rotation'))).toHaveLength(2)
+  await watch.close()
+})
+
+test('a notice wakes it: what a human did is told before the next look', async () => {
+  const { store } = counted()
+  const frozen = makeCtx('test', 'test')
+  const watch = new BatchWatch(store, frozen)
+  const { batch, ids } = await start(['app-13', 'app-14', 'app-15', 'app-16'])
+  const told: string[] = []
+  const following = (async () => {
+    for await (const text of watch.follow(frozen, 'token', batch)) told.push(text)
+  })()
+  await expect.poll(() => told.length).toBe(2)
+  await sleep(500)
+  const delays: number[] = []
+  for (const id of ids) {
+    await server.post(`/v1/rotations/${id}/retry`).catch(() => undefined)
+    const before = told.length
+    await server.post(`/v1/rotations/${id}/undo`)
+    const since = performance.now()
+    while (told.length === before) await sleep(2)
+    delays.push(performance.now() - since)
+    // Half a look's time apart from the one before, so that no look falls on it by chance.
+    await sleep(125)
+  }
+  await following
+  await watch.close()
+  expect(Math.min(...delays)).toBeLessThan(100)
+})
+
+test('one token follows a hundred streams at most, and a place that is left is free', async () => {
+  const { batch } = await start(['app-17'])
+  const streams = await Promise.all(range(100).map(() => openStream(batch)))
+  const refused = await server.get(`/v1/batches/${batch}/events`)
+  expect([refused.status, refused.body.code]).toEqual([429, 'too_many_requests'])
+  streams[0]?.destroy()
+  await expect
+    .poll(async () => {
+      const stream = await Promise.race([openStream(batch).then((it) => it), sleep(1_000).then(() => null)])
+      stream?.destroy()
+      return stream !== null
+    })
+    .toBe(true)
+  for (const stream of streams) stream.destroy()
+})
+
+test('a reader that takes nothing for a minute is cut off, and what waits for it is not kept', async () => {
+  let aheadMs = 0
+  const clock = { now: () => new Date(), monotonicMs: () => performance.now() + aheadMs }
+  const lines: string[] = []
+  const log = { ...silentLog, warn: (_fields: Record<string, unknown>, message: string) => void lines.push(message) }
+  const slow = await TestServer.start({ ctx: makeCtx('test', 'test', { clock, log }) })
+  await slow.declare(1)
+  const { batch } = (await slow.post('/v1/rotations', { all: true })).body
+  // More than the buffers of two sockets hold: 34 MB of rotations that have ended.
+  await slow.db.store.query(
+    `insert into rotation (id, batch_id, credential_id, system_id, state, reason, started_by, old_version_id, old_account, new_account,
+                           grace_seconds, ended_at)
+     select gen_random_uuid(), batch_id, credential_id, system_id, 'undone', repeat('x', 1000), started_by, old_version_id, old_account,
+            new_account, grace_seconds, now() from rotation, generate_series(1, 20000)`,
+  )
+  const answer = await new Promise<IncomingMessage>((resolve, reject) => {
+    get(`${slow.url}/v1/batches/${batch}/events`, { headers: { authorization: `Bearer ${slow.token}` } }, resolve).on('error', reject)
+  })
+  answer.pause()
+  // Nothing is cut off before its time.
+  await sleep(2_500)
+  expect(lines).toEqual([])
+  // A minute passes between any two looks at the log: a reader that took something in between would not be cut off.
+  const isCut = () => {
+    aheadMs += 61_000
+    return lines
+  }
+  await expect.poll(isCut, { timeout: 20_000, interval: 500 }).toContain('a reader of events was too slow and is cut off')
+  let bytes = 0
+  const end = new Promise<string>((resolve) => {
+    answer.on('error', () => resolve('cut off')).on('end', () => resolve('whole'))
+  })
+  answer.on('data', (chunk: Buffer) => {
+    bytes += chunk.length
+  })
+  answer.resume()
+  expect(await end).toBe('cut off')
+  expect(bytes).toBeLessThan(20_000_000)
+  await slow.stop()
+}, 60_000)
 
 test('an event is one line of data, whatever is in it', () => {
   expect(eventText('x', { text: 'a\nb\r\n\u2028event: y' }).split('\n')).toHaveLength(4)

@@ -33,7 +33,15 @@ test('diff, apply, look: the whole way of a declaration', async () => {
   const again = await server.post('/v1/fleet/diff', input(2))
   expect(again.body.changes).toEqual([])
   const status = await server.get('/v1/status')
-  expect(status.body.counts).toEqual({ systems: 1, identities: 1, credentials: 2, liveRotations: 0, blocked: 0 })
+  expect(status.body.counts).toEqual({
+    systems: 1,
+    identities: 1,
+    credentials: 2,
+    liveRotations: 0,
+    blocked: 0,
+    decommissioned: 0,
+    notProvable: 0,
+  })
   for (const answer of [diff, applied, shown, status]) expect(answer.text).not.toContain('canary-1177')
 })
 

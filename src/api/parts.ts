@@ -14,6 +14,10 @@ export interface ApiParts {
   readonly targets: Targets
   /** Under which fingerprints of declared values are made. */
   readonly fingerprintKey: Secret
+  /** Files and folders of Rekey itself, which no consumer's file may be or be in. */
+  readonly keepOut?: readonly string[]
+  /** How long after its death, or its being given up, the ciphertext of a version is kept. */
+  readonly shredAfterSeconds: number
   /** Whose rows a rotation of the key-encryption key wraps again. */
   readonly areas: readonly Rewrap[]
   /** Of the program, as `rekey --version` prints it. */

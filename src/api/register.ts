@@ -1,10 +1,12 @@
 /** Turns declared routes into fastify's: authentication before the body is read, then permission, idempotency, work, answer. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
-import { authenticate } from '../identity/index.ts'
-import { type Clock, type Ctx, ERRORS, type ErrorCode, type Log, makeCtx, RekeyError, Secret } from '../kernel/index.ts'
+import { authenticate, type KnownTokens } from '../identity/index.ts'
+import { type Clock, type Ctx, ERRORS, type ErrorCode, type Log, makeCtx, RekeyError } from '../kernel/index.ts'
 import { Problem } from './errors.ts'
+import type { BatchWatch } from './events.ts'
 import { once } from './idempotency.ts'
+import { tokenOf } from './limit.ts'
 import type { ApiParts } from './parts.ts'
 import { type Answer, BODY_BYTES, type Caller, type Route } from './route.ts'
 
@@ -20,8 +22,11 @@ declare module 'fastify' {
 /** What one server gives to every request. */
 export interface ServerParts {
   readonly parts: ApiParts
+  /** Whose requests are counted by their token. */
+  readonly known: KnownTokens
   readonly clock: Clock
   readonly log: Log
+  readonly batches: BatchWatch
   readonly openapi: () => unknown
   readonly metrics: () => Promise<string>
 }
@@ -59,7 +64,7 @@ export function register(app: FastifyInstance, route: Route, server: ServerParts
     method: route.method,
     url: route.path,
     bodyLimit: route.bodyBytes ?? BODY_BYTES,
-    config: { statuses: statusesOf(route) },
+    config: { statuses: statusesOf(route), ...(route.unlimited ? { rateLimit: false as const } : {}) },
     schema: schemaOf(route),
     // After the rate limit (onRequest) and before the body is read: a stranger cannot make us parse 32 MiB.
     ...(route.action === null ? {} : { preParsing: (request: FastifyRequest) => admit(server, route, request) }),
@@ -76,6 +81,7 @@ export function register(app: FastifyInstance, route: Route, server: ServerParts
         body,
         openapi: server.openapi,
         metrics: server.metrics,
+        batches: server.batches,
       }
       const key = request.headers['idempotency-key']
       if (!route.startsWork || key === undefined || caller === null) return send(reply, route, await route.handle(call))
@@ -93,8 +99,9 @@ function ctxOf({ clock, log }: ServerParts, request: FastifyRequest, principal =
 
 /** No token and a wrong one get the same answer. */
 async function admit(server: ServerParts, route: Route, request: FastifyRequest): Promise<undefined> {
-  const token = /^Bearer ([A-Za-z0-9._~+/-]{1,512}=*)$/i.exec(request.headers.authorization ?? '')?.[1]
-  const principal = token === undefined ? null : await authenticate(server.parts.store, Secret.fromText(token))
+  const token = tokenOf(request)
+  const principal = token === null ? null : await authenticate(server.parts.store, token)
+  if (token !== null) server.known.note(token, principal !== null)
   if (principal === null || route.action === null) {
     throw new RekeyError('unauthenticated', 'No valid token was presented.', {
       hint: 'Send Authorization: Bearer with the token of the token file.',

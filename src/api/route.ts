@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream'
 import type { z } from 'zod'
 import type { Ctx, ErrorCode } from '../kernel/index.ts'
 import type { Action, Allowed, Principal } from '../policy/index.ts'
+import type { BatchWatch } from './events.ts'
 import type { ApiParts } from './parts.ts'
 
 /** Request body of everything but fleet files, bytes. */
@@ -37,6 +38,8 @@ export interface Call<A extends Action | null, P, Q, B> {
   /** The document of this server's own interface. */
   readonly openapi: () => unknown
   readonly metrics: () => Promise<string>
+  /** Who follows which batch at this server. */
+  readonly batches: BatchWatch
 }
 
 interface Spec {
@@ -52,6 +55,8 @@ interface Spec {
   /** True: an `Idempotency-Key` is honoured. */
   readonly startsWork?: true
   readonly bodyBytes?: number
+  /** True: not counted, because those who ask decide whether this process lives, and the answer costs next to nothing. */
+  readonly unlimited?: true
 }
 
 interface Schemas<P, Q, B> {

@@ -1,3 +1,4 @@
+import { get } from 'node:http'
 import { connect } from 'node:net'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
@@ -5,7 +6,7 @@ import { makeCtx, newId } from '../kernel/index.ts'
 import { hostName, isLoopback } from './hosts.ts'
 import { type Answer, BODY_BYTES, route } from './route.ts'
 import { buildApp, startServer } from './server.ts'
-import { TestServer } from './testing.ts'
+import { range, TestServer } from './testing.ts'
 
 let server: TestServer
 beforeAll(async () => {
@@ -99,6 +100,15 @@ describe('problems', () => {
   })
 })
 
+/** Transactions of this test's database. */
+async function commits(): Promise<number> {
+  await server.db.store.query('select pg_stat_force_next_flush()')
+  const [row] = await server.db.store.query<{ count: number }>(
+    'select xact_commit::int as count from pg_stat_database where datname = current_database()',
+  )
+  return row?.count ?? 0
+}
+
 const logOf = ({ lines }: TestServer) => ({
   info: () => undefined,
   warn: () => undefined,
@@ -167,19 +177,76 @@ describe('strangers', () => {
     expect(['[::1]:80', 'A.b:1', 'a b', 'a:b:c', ':80'].map(hostName)).toEqual(['[::1]', 'a.b', null, null, null])
   })
 
-  test('a rate limit is not evaded by a changing X-Forwarded-For', async () => {
+  test.each([
+    ['with a token', undefined],
+    ['without one', null],
+  ])('a rate limit is not evaded by a changing X-Forwarded-For, %s', async (_how, token) => {
     const limited = await TestServer.start({ requestsPerMinute: 20 })
     const statuses: number[] = []
     for (let n = 0; n < 30; n++) {
       const headers = { 'x-forwarded-for': `10.0.0.${n}`, 'x-real-ip': `10.0.1.${n}`, forwarded: `for=10.0.2.${n}` }
-      statuses.push((await limited.send('GET', n % 2 ? '/v1/rotations' : '/v1/nothing', { headers })).status)
+      statuses.push(
+        (await limited.send('GET', n % 2 ? '/v1/rotations' : '/v1/nothing', { headers, ...(token === null ? { token } : {}) })).status,
+      )
     }
-    const last = await limited.get('/v1/rotations')
+    const last = await limited.send('GET', '/v1/rotations', token === null ? { token } : {})
     await limited.stop()
     expect(statuses.slice(0, 20)).not.toContain(429)
     expect(statuses.slice(20)).toEqual(Array.from({ length: 10 }, () => 429))
     expect(last.body.code).toBe('too_many_requests')
     expect(Number(last.headers.get('retry-after'))).toBeGreaterThan(0)
+  })
+
+  test('a stranger who uses up the limit takes nothing from the holder of a token, nor from those who watch the process', async () => {
+    const limited = await TestServer.start({ requestsPerMinute: 20 })
+    const stranger = (n: number, path = '/v1/rotations') => limited.send('GET', path, { token: n % 2 ? null : `rekey_wrong-${n}` })
+    const statuses: number[] = []
+    for (let n = 0; n < 40; n++) statuses.push((await stranger(n)).status)
+    expect(statuses).toEqual(statuses.map((_, n) => (n < 20 ? 401 : 429)))
+    // His first request of all: it is known before anybody has asked the database about it.
+    expect((await limited.get('/v1/rotations')).status).toBe(200)
+    const open = await Promise.all(range(40).map((n) => stranger(1, n % 2 ? '/healthz' : '/readyz')))
+    expect(new Set(open.map(({ status }) => status))).toEqual(new Set([200]))
+    expect((await stranger(1, '/metrics')).status).toBe(429)
+    // The holder's own limit is not without end.
+    const own = []
+    for (let n = 0; n < 25; n++) own.push((await limited.get('/v1/rotations')).status)
+    expect(own.indexOf(429)).toBe(19)
+    await limited.stop()
+  })
+
+  test('a token that is revoked is refused at once, and is a stranger’s from then on', async () => {
+    const limited = await TestServer.start({ requestsPerMinute: 20 })
+    expect((await limited.get('/v1/rotations')).status).toBe(200)
+    await limited.db.store.query('update api_token set revoked_at = now()')
+    expect((await limited.get('/v1/rotations')).status).toBe(401)
+    const statuses: number[] = []
+    for (let n = 0; n < 25; n++) statuses.push((await limited.send('GET', '/v1/rotations', { token: null })).status)
+    expect(statuses.indexOf(429)).toBe(20)
+    expect((await limited.get('/v1/rotations')).status).toBe(429)
+    await limited.stop()
+  })
+
+  test('another address of loopback is no other address', async () => {
+    const limited = await TestServer.start({ requestsPerMinute: 20 })
+    const from = (localAddress: string) =>
+      new Promise<number>((resolve, reject) => {
+        get(`${limited.url}/v1/rotations`, { localAddress }, (answer) => {
+          answer.resume()
+          resolve(answer.statusCode ?? 0)
+        }).on('error', reject)
+      })
+    const statuses: number[] = []
+    for (let n = 0; n < 25; n++) statuses.push(await from(`127.0.0.${n + 2}`))
+    await limited.stop()
+    expect(statuses.indexOf(429)).toBe(20)
+  })
+
+  test('/readyz asks the database once for many that ask at one moment', async () => {
+    const before = await commits()
+    const answers = await Promise.all(range(200).map(() => server.send('GET', '/readyz', { token: null })))
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]))
+    expect((await commits()) - before).toBeLessThan(40)
   })
 
   test('nobody may frame an answer, sniff its type or keep it', async () => {

@@ -4,10 +4,13 @@ import rateLimit from '@fastify/rate-limit'
 import swagger from '@fastify/swagger'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod'
+import { KnownTokens } from '../identity/index.ts'
 import { type Ctx, newId, RekeyError } from '../kernel/index.ts'
 import { type StepUp, StepUpRequired } from '../policy/index.ts'
 import { logFailure, PROBLEM_TYPE, problemOf, StatusError } from './errors.ts'
+import { BatchWatch } from './events.ts'
 import { hostGuard } from './hosts.ts'
+import { limitOptions } from './limit.ts'
 import { makeMetrics } from './metrics.ts'
 import { documentOptions } from './openapi.ts'
 import type { ApiParts } from './parts.ts'
@@ -22,7 +25,7 @@ export interface ServerOptions {
   /** Port 0: any free one. */
   readonly listen: { readonly host: string; readonly port: number }
   readonly ctx: Ctx
-  /** Requests of one address (IPv6: of one /64) in a minute before it is refused for the rest of it. */
+  /** Requests with one valid token, or of one address (IPv6: of one /64) without, in a minute before it is refused for the rest. */
   readonly requestsPerMinute?: number
 }
 
@@ -34,7 +37,6 @@ export interface RunningServer {
   close(): Promise<void>
 }
 
-const REQUESTS_PER_MINUTE = 6_000
 /** A whole request must arrive in this time: the largest body takes 4 s at 70 Mbit/s. */
 const REQUEST_MS = 60_000
 const HEADERS_MS = 10_000
@@ -49,7 +51,8 @@ declare module 'fastify' {
 
 /** Starts the HTTP server. Rejects with `config_invalid` if it cannot listen there. */
 export async function startServer(parts: ApiParts, options: ServerOptions): Promise<RunningServer> {
-  const { app, endStreams } = await buildApp(parts, options)
+  const { app, known, endStreams } = await buildApp(parts, options)
+  await known.load(parts.store)
   const { host, port } = options.listen
   try {
     await app.listen({ host, port })
@@ -107,23 +110,19 @@ export async function buildApp(parts: ApiParts, options: ServerOptions, routes: 
     strictTransportSecurity: false,
     crossOriginResourcePolicy: { policy: 'same-origin' },
   })
-  await app.register(rateLimit, {
-    max: options.requestsPerMinute ?? REQUESTS_PER_MINUTE,
-    timeWindow: 60_000,
-    // The socket's own address, never a header: a client can write any X-Forwarded-For.
-    keyGenerator: (request) => rateLimit.normalizeIP(request.socket.remoteAddress ?? ''),
-    errorResponseBuilder: () =>
-      new RekeyError('too_many_requests', 'Too many requests from this address.', { hint: 'Wait for what Retry-After says.' }),
-  })
+  const known = new KnownTokens()
+  await app.register(rateLimit, limitOptions(known, options.requestsPerMinute))
   await app.register(swagger, documentOptions(parts.version))
   app.setNotFoundHandler({ preHandler: app.rateLimit() }, notFound(routes))
   const metrics = makeMetrics(parts)
-  const server: ServerParts = { parts, clock: ctx.clock, log: ctx.log, openapi: () => app.swagger(), metrics: metrics.text }
+  const batches = new BatchWatch(parts.store, ctx)
+  const server: ServerParts = { parts, known, batches, clock: ctx.clock, log: ctx.log, openapi: () => app.swagger(), metrics: metrics.text }
   for (const route of routes) register(app, route, server)
   await registerScim(app, SCIM_ROUTES, server)
   app.addHook('onClose', async () => metrics.close())
+  app.addHook('onClose', () => batches.close())
   await app.ready()
-  return { app, endStreams }
+  return { app, known, endStreams }
 }
 
 /**

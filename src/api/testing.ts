@@ -142,6 +142,7 @@ export async function partsOf(store: Store, folder: string): Promise<ApiParts> {
     keyring,
     targets: new Targets(connectorFor, keyring),
     fingerprintKey: fingerprintKey(await installationSecret(store, keyring, 'fingerprints')),
+    shredAfterSeconds: 3600,
     areas: [rewrapCredentials],
     version: '0.1.0',
     role: 'server',

@@ -1,7 +1,7 @@
 /** What the API shows and takes, as schemas. `satisfies`-like checks against the areas' own types keep the two in step. */
 import { z } from 'zod'
 import { type CredentialView, type RotationView, STATES, type SystemView, type VersionView } from '../credential/index.ts'
-import { LIMITS } from '../kernel/index.ts'
+import { LIMITS, Secret } from '../kernel/index.ts'
 
 /** Holds a schema to a type of the domain. */
 const of =
@@ -25,6 +25,15 @@ export const text = (maxChars: number) =>
 export const Id = z.uuid()
 export const Name = text(LIMITS.nameChars)
 export const Reason = text(1000)
+
+const BASE64_CHARS = 4 * Math.ceil(LIMITS.secretBytes / 3)
+
+/** A secret is a `Secret` from the moment it is parsed: what a log or an error could print of the body is a mask. */
+export const SecretValue = z
+  .base64()
+  .min(4)
+  .max(BASE64_CHARS)
+  .transform((value) => new Secret(Buffer.from(value, 'base64')))
 
 /** A page of a list: `after` is the cursor that the page before gave as `next`. */
 export const pageQuery = {
@@ -99,6 +108,7 @@ export const System = of<SystemView>()(
     rootAccount: z.string(),
     concurrent: z.int(),
     credentials: z.int(),
+    decommissionedAt: MaybeTime,
   }),
 ).meta({ id: 'System' })
 

@@ -115,6 +115,21 @@ function addInventory(program: Command, add: Add): void {
   add(system, 'rotate-root <system>', root, async () => (await import('./commands/system-rotate-root.ts')).systemRotateRoot)
     .option(...WAIT)
     .option('--reason <text>', 'why, for the evidence')
+  const set = {
+    does: 'tell Rekey a root secret that was changed on the system by hand',
+    example: 'rekey system set-root orders-db --secret-file /run/root.secret',
+  }
+  add(system, 'set-root <system>', set, async () => (await import('./commands/system-set-root.ts')).systemSetRoot)
+    .option('--secret-file <file>', 'the file with the value; - for standard input')
+    .option('--prompt', 'ask for it on the terminal')
+  const decommission = {
+    does: 'give up a system: rotate nothing on it any more, destroy its root secret',
+    example: 'rekey system decommission orders-db --reason "host was scrapped"',
+  }
+  add(system, 'decommission <system>', decommission, async () => (await import('./commands/system-decommission.ts')).systemDecommission)
+    .requiredOption('--reason <text>', 'why, for the evidence')
+    .option('--unprovable', 'also if something on it is alive and it does not answer')
+    .option('--yes', 'do not ask')
   const identity = group(program, 'identity', 'who or what uses credentials')
   const identities = { does: 'list the identities', example: 'rekey identity list' }
   add(identity, 'list', identities, async () => (await import('./commands/identity-list.ts')).identityList)

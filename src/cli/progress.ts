@@ -36,7 +36,7 @@ const REDRAW_MS = 1000
 /** Lines kept free of the display, so that the cursor never has to leave the screen. */
 const SPARE_ROWS = 4
 
-/** Shows how a batch goes on. `close` leaves nothing of it on the screen. */
+/** Shows how a batch goes on. `close` leaves the last state on the screen and writes nothing more. */
 export interface Display {
   counts(counts: readonly Count[]): void
   finished(view: RotationView): void
@@ -105,9 +105,7 @@ class LiveDisplay implements Display {
 
   finished(view: RotationView): void {
     this.#erase()
-    // Standard output may be a file: it gets every result; the screen, those that need a look.
-    const lines = rotationLines(view, this.#out.colors('stdout'))
-    for (const line of lines) this.#out.line(line)
+    for (const line of rotationLines(view, this.#out.colors('stdout'))) this.#out.line(line)
     this.#draw()
   }
 

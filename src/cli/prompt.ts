@@ -10,16 +10,26 @@ export function canAsk(): boolean {
 }
 
 /** Asks on standard error; anything but `y` or `yes` is a no, also the end of input. Throws `Interrupted` at Ctrl-C. */
-export function askYesNo(question: string): Promise<boolean> {
+export async function askYesNo(question: string): Promise<boolean> {
+  return /^y(es)?$/i.test(await askLine(`${question} [y/N] `))
+}
+
+/** Asks for one text to be typed as it is; anything else is a no. Throws `Interrupted` at Ctrl-C. */
+export async function askExactly(question: string, wanted: string): Promise<boolean> {
+  return (await askLine(`${question}: `)) === wanted
+}
+
+/** A line without blanks at its ends; empty at the end of input. */
+function askLine(question: string): Promise<string> {
   const lines = createInterface({ input: process.stdin, output: process.stderr })
   return new Promise((resolve, reject) => {
     lines.once('SIGINT', () => {
       reject(new Interrupted())
       lines.close()
     })
-    lines.once('close', () => resolve(false))
-    lines.question(`${question} [y/N] `, (answer) => {
-      resolve(/^y(es)?$/i.test(answer.trim()))
+    lines.once('close', () => resolve(''))
+    lines.question(question, (answer) => {
+      resolve(answer.trim())
       lines.close()
     })
   })

@@ -11,36 +11,24 @@ export function stateText(state: State): string {
   return state.replaceAll('_', ' ')
 }
 
+const FINISHED_KEYS = [
+  'rotation',
+  'credential',
+  'state',
+  'oldVersion',
+  'newVersion',
+  'installedAt',
+  'verifiedAt',
+  'activatedAt',
+  'retiredAt',
+  'provedDeadAt',
+  'gapMs',
+  'reason',
+] as const satisfies (keyof RotationView)[]
+
 /** What `rotation start --wait --json` prints of a finished rotation: these keys and no others, in this order. */
 export function finishedObject(view: RotationView): object {
-  const {
-    rotation,
-    credential,
-    state,
-    oldVersion,
-    newVersion,
-    installedAt,
-    verifiedAt,
-    activatedAt,
-    retiredAt,
-    provedDeadAt,
-    gapMs,
-    reason,
-  } = view
-  return {
-    rotation,
-    credential,
-    state,
-    oldVersion,
-    newVersion,
-    installedAt,
-    verifiedAt,
-    activatedAt,
-    retiredAt,
-    provedDeadAt,
-    gapMs,
-    reason,
-  }
+  return Object.fromEntries(FINISHED_KEYS.map((key) => [key, view[key]]))
 }
 
 const COLORS: Partial<Record<State, number>> = { proven_dead: 32, blocked: 31, irrevocable: 35, not_provable: 33, undone: 33 }
@@ -51,10 +39,15 @@ export function rotationLines(view: RotationView, color: boolean): string[] {
   const word = stateText(view.state)
   const state = color && code !== undefined ? `\u001b[${code}m${word}\u001b[0m` : word
   const versions = `v${view.oldVersion ?? '-'} -> v${view.newVersion ?? '-'}`
-  const gap = view.gapMs === null ? '' : `  gap ${Math.round(view.gapMs)} ms`
-  const first = `${state}  ${printable(view.credential)}  ${versions}${gap}  ${printable(view.rotation)}`
+  const gap = view.gapMs === null ? [] : [view.gapMs === 0 ? 'no gap' : `gap ${gapText(view.gapMs)}`]
+  const first = [state, printable(view.credential), versions, ...gap, printable(view.rotation)].join('  ')
   const reason = view.reason === null ? [] : [`    ${printable(view.reason)}`]
   return [first, ...reason, ...(view.hint === null ? [] : [`    ${printable(view.hint)}`])]
+}
+
+/** `none` where the old value and the new one both worked all the time. */
+function gapText(ms: number): string {
+  return ms === 0 ? 'none' : `${Math.round(ms)} ms`
 }
 
 /** The rotation with every time that it has; ages at `now`. */
@@ -74,7 +67,7 @@ export function showRotation(view: RotationView, now: Date, out: Output): void {
     ['because', view.startReason],
     ['created', shortTime(view.createdAt)],
     ...TIMES.flatMap(([name, key]) => (view[key] === null ? [] : [[name, shortTime(view[key])] as const])),
-    ['gap', view.gapMs === null ? null : `${Math.round(view.gapMs)} ms`],
+    ['gap', view.gapMs === null ? null : gapText(view.gapMs)],
     ['tries', view.tries > 0 ? view.tries : null],
   ])
 }

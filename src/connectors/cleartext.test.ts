@@ -1,10 +1,13 @@
 /** What a server of somebody else can learn from us: it may ask for the value itself, and must not get it. */
 import { createServer, type Socket } from 'node:net'
+import { createServer as createTlsServer } from 'node:tls'
 import { afterEach, expect, test } from 'vitest'
+import { makeAuthority } from '../../test/lab/certificates.ts'
 import { makeCtx, Secret } from '../kernel/index.ts'
-import type { Connector } from './contract.ts'
+import type { Address, Connector } from './contract.ts'
 import { mariadb } from './mariadb/index.ts'
 import { postgres } from './postgres/index.ts'
+import { redis } from './redis/index.ts'
 
 const VALUE = 'the-value-that-must-not-be-told'
 const ctx = makeCtx('test', 'cleartext')
@@ -27,8 +30,8 @@ async function impostor(speak: (socket: Socket, heard: () => Buffer) => void): P
   return { port, heard: () => Buffer.concat(chunks) }
 }
 
-async function probe(connector: Connector, port: number): Promise<string> {
-  const address = { host: '127.0.0.1', port, tls: 'off' as const }
+async function probe(connector: Connector, port: number, way: Partial<Address> = {}): Promise<string> {
+  const address = { host: '127.0.0.1', port, tls: 'off' as const, ...way }
   const spec = { name: 'x', address, rootAccount: 'root', rootSecrets: [Secret.fromText(VALUE)], timeoutMs: 2_000, concurrent: 1 }
   const target = connector.open(spec)
   try {
@@ -82,3 +85,27 @@ test.each(['caching_sha2_password', 'sha256_password', 'mysql_clear_password'])(
     expect(server.heard().includes(VALUE)).toBe(false)
   },
 )
+
+/** Redis has no challenge: the value itself goes to whoever is spoken to, so that only the certificate protects it. */
+test.each([
+  ['verify-full', true],
+  ['require', true],
+  ['require', false],
+] as const)('a Redis with a certificate of another authority under %s (authority named: %s)', async (tls, named) => {
+  const [own, other] = [makeAuthority(), makeAuthority()]
+  const chunks: Buffer[] = []
+  const server = createTlsServer(other.issue({ hosts: ['127.0.0.1'] }), (socket) => {
+    socket.on('error', () => undefined)
+    socket.on('data', (chunk) => {
+      chunks.push(chunk)
+      socket.write('-WRONGPASS no\r\n')
+    })
+  })
+  server.on('tlsClientError', () => undefined)
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  closing.push(() => server.close())
+  const { port } = server.address() as { port: number }
+  const outcome = await probe(redis, port, { tls, ...(named ? { ca: own.ca } : {}) })
+  // Without an authority anybody is believed: the documents say so, and this is what it costs.
+  expect([outcome, Buffer.concat(chunks).includes(VALUE)]).toEqual(named ? ['unreachable', false] : ['refused', true])
+})

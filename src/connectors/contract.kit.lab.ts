@@ -22,6 +22,25 @@ export interface LabProxy {
   stop(): Promise<void>
 }
 
+/** PEM texts of a certificate and its private key. */
+export interface LabCertificate {
+  readonly cert: string
+  readonly key: string
+}
+
+/** What a certificate says: host names and IPv4 addresses, and the days from now at which it begins and ends (-1 and 30). */
+export interface LabSubject {
+  readonly hosts: readonly string[]
+  readonly days?: readonly [number, number]
+}
+
+/** Makes certificates of every kind. `test/lab/certificates.ts` does. */
+export interface LabCertificates {
+  /** Another authority at each call, with the same name. `ca` is its own certificate, PEM. */
+  makeAuthority(): { readonly ca: string; issue(subject: LabSubject): LabCertificate }
+  selfSigned(subject: LabSubject): LabCertificate
+}
+
 /** What the suite needs of one real, running system. Everything here goes around the connector, with the system's own means. */
 export interface ContractLab {
   readonly connector: Connector
@@ -42,6 +61,9 @@ export interface ContractLab {
   openSession(account: string, secret: Secret, application: string): Promise<LabSession>
   /** Connections on the system without the lab's own: consumers', Rekey's, half-closed ones. */
   countConnections(): Promise<number>
+  readonly certificates: LabCertificates
+  /** From now on the system offers TLS with this certificate. Resolves with the address where it does so, `tls` still to be chosen. */
+  serveTls(certificate: LabCertificate): Promise<Address>
   /** In front of `address`. */
   startProxy(): Promise<LabProxy>
   /** A port that accepts connections and never says a word. */

@@ -3,10 +3,11 @@ import { type Bench, expectCode, makeMove, withBench } from './contract.kit.benc
 import type { ContractLab } from './contract.kit.lab.ts'
 import { describeFaults, describeMove, describeSessions } from './contract.kit.strategy.ts'
 import { describeListing, describeNames, describeProbe, describeRoot } from './contract.kit.system.ts'
+import { describeTls } from './contract.kit.tls.ts'
 import type { Strategy } from './contract.ts'
 
 export { expectCode, expectNoLeak, freshSecret } from './contract.kit.bench.ts'
-export type { ContractLab, LabProxy, LabSession } from './contract.kit.lab.ts'
+export type { ContractLab, LabCertificate, LabProxy, LabSession } from './contract.kit.lab.ts'
 
 /**
  * The promises of `contract.ts`, tried against a real system under every strategy that the connector declares.
@@ -25,6 +26,7 @@ export function contractSuite(name: string, makeLab: () => Promise<ContractLab>)
     describeProbe(bench)
     describeRoot(bench)
     describeListing(bench)
+    describe('TLS', () => describeTls(bench))
     describe.each<Strategy>(['in-place', 'alternating', 'dual'])('%s', (strategy) => {
       const when = (use: (b: Bench, s: Strategy) => Promise<void>) =>
         bench(async (b) => {

@@ -73,6 +73,7 @@ export interface Address {
   readonly host: string
   readonly port: number
   readonly database?: string
+  /** As libpq means the words; `tls.ts` says it in full. */
   readonly tls: 'off' | 'require' | 'verify-full'
   /** PEM text of the certificate authority, already read. */
   readonly ca?: string
@@ -120,6 +121,8 @@ export interface Target {
   endSessions(ctx: Ctx, account: string, before?: Mark): Promise<number>
   /** Accounts that exist on the system. */
   discover(ctx: Ctx): Promise<readonly Account[]>
+  /** What about the system will keep rotations from working, each a sentence or two for people. Only where a connector can tell. */
+  warnings?(ctx: Ctx): Promise<readonly string[]>
   /** What the account may do, one sorted text per right, with the account's own name replaced by `@`. */
   listGrants(ctx: Ctx, account: string): Promise<readonly string[]>
   /** Drops idle connections that were opened with an older root secret. */

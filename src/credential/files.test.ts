@@ -138,3 +138,57 @@ test('a key is set in any text, exactly once, and setting it twice changes nothi
     }),
   )
 })
+
+test("nothing is written into Rekey's own folders or where the kernel shows files, links in the path followed", async () => {
+  const own = join(folder, 'data')
+  mkdirSync(join(own, 'deep'), { recursive: true })
+  symlinkSync(own, join(folder, 'door'))
+  symlinkSync('/proc/self', join(folder, 'self'))
+  symlinkSync('/dev/shm', join(folder, 'shm'))
+  const keepOut = [join(folder, 'door'), join(folder, 'one.token')]
+  const refused = [
+    ...[join(own, 'x'), join(own, 'deep/x'), join(folder, 'door/deep/x'), join(folder, 'one.token')],
+    ...['/proc/self/comm', '/dev/null', '/sys/kernel/x', join(folder, 'self/comm'), join(folder, 'shm/x')],
+  ]
+  for (const path of refused) {
+    const place = { path, key: null, keepOut }
+    const code = existsSync(join(path, '..')) ? 'conflict' : 'ENOENT'
+    for (const write of [placeFile, prepareFile]) {
+      await expect(write(place, secret('x')), path).rejects.toMatchObject({ code })
+    }
+    await dropPrepared(place)
+  }
+  expect(readdirSync(own)).toEqual(['deep'])
+  expect(readdirSync(join(own, 'deep'))).toEqual([])
+  await placeFile({ path: join(folder, 'data-of-others'), key: null, keepOut }, secret('x'))
+  await placeFile({ path: join(folder, 'two.token'), key: null, keepOut }, secret('x'))
+})
+
+test('a folder above that is exchanged for a link all the while never leads into a folder of ours', async () => {
+  const own = join(folder, 'data')
+  const above = join(folder, 'above')
+  mkdirSync(own)
+  let racing = true
+  const racer = (async () => {
+    while (racing) {
+      rmSync(above, { force: true, recursive: true })
+      symlinkSync(own, above)
+      await new Promise((resolve) => setImmediate(resolve))
+      rmSync(above, { force: true })
+      mkdirSync(above)
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+  })()
+  const ends = new Set<string>()
+  for (let i = 0; i < 400; i++) {
+    const place = { path: join(above, 'x'), key: null, keepOut: [own] }
+    await placeFile(place, secret('x')).then(
+      () => ends.add('written'),
+      (error: { code?: string }) => ends.add(error.code ?? 'unknown'),
+    )
+  }
+  racing = false
+  await racer
+  expect(readdirSync(own)).toEqual([])
+  expect([...ends]).toContain('conflict')
+})

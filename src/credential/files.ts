@@ -1,7 +1,8 @@
 import { constants } from 'node:fs'
-import { type FileHandle, open, rename, rm } from 'node:fs/promises'
+import { type FileHandle, open, readlink, rename, rm } from 'node:fs/promises'
 import { basename, dirname, isAbsolute, join } from 'node:path'
-import { RekeyError, type Secret } from '../kernel/index.ts'
+import { isCode, RekeyError, type Secret } from '../kernel/index.ts'
+import { refuseOwnPlace } from './files.guard.ts'
 
 /** Largest file of which one key is replaced. */
 const FILE_MAX_BYTES = 1024 * 1024
@@ -12,6 +13,8 @@ export interface Place {
   readonly key: string | null
   /** Of an alternating pair a consumer must also learn which account the value is for: written as `<key>_ACCOUNT`. */
   readonly account?: string | null
+  /** Files and folders of Rekey itself, which no consumer's file may be or be in. */
+  readonly keepOut?: readonly string[]
 }
 
 interface Present {
@@ -30,14 +33,14 @@ export function checkPath(path: string): void {
 const NOT_A_FILE = { hint: 'Name the file itself, not a link.' }
 
 /**
- * The file as it is, or null. Opened once, without following a link, and looked at and read through that handle only: whoever may
- * write the folder could exchange the name for a link to any file between two looks.
+ * The file as it is, or null; `at` is how it is reached, `path` how it is called. Opened once, without following a link, and looked at
+ * and read through that handle only: whoever may write the folder could exchange the name for a link to any file between two looks.
  * Its bytes are kept as they are, whatever their encoding (latin1 maps each to one character and back).
  */
-async function present(path: string): Promise<Present | null> {
+async function present(at: string, path: string): Promise<Present | null> {
   let file: FileHandle
   try {
-    file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+    file = await open(at, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
   } catch (error) {
     const { code } = error as { code?: string }
     if (code === 'ENOENT') return null
@@ -85,16 +88,35 @@ function contentOf(place: Place, before: Present | null, secret: Secret): string
   return account ? withKey(text, `${key}_ACCOUNT`, asBytes(account)) : text
 }
 
-/** The file written beside its place: same folder, so that the rename is atomic and a full disk shows itself now. */
-function besideOf(path: string): string {
-  return join(dirname(path), `.${basename(path)}.rekey-new`)
+/** The folder of a place, held open: everything is done through the handle, so that a name above it can be exchanged unharmed. */
+interface Folder {
+  readonly handle: FileHandle
+  readonly file: string
+  /** The file written beside its place: same folder, so that the rename is atomic and a full disk shows itself now. */
+  readonly beside: string
+}
+
+/** Throws `bad_input` for a path that is not plain, `conflict` if the folder that it really leads to is none to write in. */
+async function inFolder<T>(place: Place, use: (folder: Folder) => Promise<T>): Promise<T> {
+  checkPath(place.path)
+  const handle = await open(dirname(place.path), constants.O_RDONLY | constants.O_DIRECTORY)
+  try {
+    const held = `/proc/self/fd/${handle.fd}`
+    const name = basename(place.path)
+    await refuseOwnPlace(place.path, join(await readlink(held), name), place.keepOut ?? [])
+    return await use({ handle, file: join(held, name), beside: join(held, `.${name}.rekey-new`) })
+  } finally {
+    await handle.close()
+  }
 }
 
 /** Writes the new file beside the old one and syncs it. Called before an in-place install, so that only a rename is left for after. */
 export async function prepareFile(place: Place, secret: Secret): Promise<void> {
-  checkPath(place.path)
-  const before = await present(place.path)
-  const beside = besideOf(place.path)
+  await inFolder(place, async (folder) => prepareIn(folder, place, secret))
+}
+
+async function prepareIn({ file: at, beside }: Folder, place: Place, secret: Secret): Promise<void> {
+  const before = await present(at, place.path)
   await rm(beside, { force: true })
   const file = await open(beside, 'wx', before?.mode ?? 0o600)
   try {
@@ -116,31 +138,40 @@ async function writeOwned(file: FileHandle, text: string, before: Present | null
   await file.sync()
 }
 
-/** Puts the value in its place for good: whole or not at all. The caller holds the lock on the path, since keys share files. */
-export async function placeFile(place: Place, secret: Secret): Promise<void> {
-  checkPath(place.path)
-  const before = await present(place.path)
-  if (before !== null && before.text === contentOf(place, before, secret)) return dropPrepared(place)
-  if (!(await isPrepared(place, contentOf(place, before, secret)))) await prepareFile(place, secret)
-  await rename(besideOf(place.path), place.path)
-  const folder = await open(dirname(place.path), 'r')
-  try {
-    await folder.sync()
-  } finally {
-    await folder.close()
-  }
+/**
+ * Puts the value in its place for good: whole or not at all. The caller holds the lock on the path, since keys share files.
+ * `visible` is called when readers find it there, before the folder is synced.
+ */
+export async function placeFile(place: Place, secret: Secret, visible: () => void = () => {}): Promise<void> {
+  await inFolder(place, async (folder) => {
+    const { file, beside, handle } = folder
+    const before = await present(file, place.path)
+    const content = contentOf(place, before, secret)
+    if (before !== null && before.text === content) {
+      visible()
+      return rm(beside, { force: true })
+    }
+    if (!(await isPrepared(folder, content))) await prepareIn(folder, place, secret)
+    await rename(beside, file)
+    visible()
+    await handle.sync()
+  })
 }
 
 /** True if what lies beside the file is just what would be written now: nothing else of the file changed since it was prepared. */
-async function isPrepared(place: Place, content: string): Promise<boolean> {
+async function isPrepared({ beside }: Folder, content: string): Promise<boolean> {
   try {
-    return (await present(besideOf(place.path)))?.text === content
+    return (await present(beside, beside))?.text === content
   } catch {
     return false
   }
 }
 
-/** Removes what `prepareFile` left, when a rotation is undone. */
+/** Removes what `prepareFile` left, when a rotation is undone. Where nothing could have been prepared, there is nothing to do. */
 export async function dropPrepared(place: Place): Promise<void> {
-  await rm(besideOf(place.path), { force: true })
+  try {
+    await inFolder(place, ({ beside }) => rm(beside, { force: true }))
+  } catch (error) {
+    if (!isCode(error, 'conflict') && (error as { code?: string }).code !== 'ENOENT') throw error
+  }
 }

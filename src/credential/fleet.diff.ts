@@ -23,7 +23,15 @@ export interface Change {
 }
 
 type Fields = Readonly<Record<string, Json>>
-type Row = { readonly of: Change['of']; readonly name: string; readonly credential: string | null; readonly fields: Fields }
+/** A declared item with its fields under the names that a diff and the evidence give them. */
+export interface Declared {
+  readonly of: Change['of']
+  readonly name: string
+  /** The credential that a consumer belongs to; null for the other items. */
+  readonly credential: string | null
+  readonly fields: Fields
+}
+type Row = Declared
 type Refuse = (row: Row, fields: readonly FieldChange[]) => string | null
 
 /** Fields of a credential that say where its living value is accepted. */
@@ -52,6 +60,11 @@ export function diffFleet(present: Inventory, wanted: Inventory): Change[] {
     ...compare(present.identities.map(identityRow), wanted.identities.map(identityRow), refuse),
     ...compare(credentialRows(present, liveNames), credentialRows(wanted, liveNames), refuse),
   ]
+}
+
+/** Every item of an inventory with its fields, as a diff sees them; the order of accounts is that of the inventory. */
+export function declaredItems(inventory: Inventory): Declared[] {
+  return [...inventory.systems.map(systemRow), ...inventory.identities.map(identityRow), ...credentialRows(inventory, new Set())]
 }
 
 function compare(present: readonly Row[], wanted: readonly Row[], refuse: Refuse): Change[] {

@@ -1,6 +1,9 @@
 import type { Strategy } from '../connectors/contract.ts'
 
-/** How the way to a system is protected. `require` encrypts; `verify-full` also checks the certificate and the host name in it. */
+/**
+ * How the way to a system is protected. `require` encrypts, and with an authority checks the certificate; `verify-full` also checks the
+ * host name in it.
+ */
 export type TlsMode = 'off' | 'require' | 'verify-full'
 
 export type IdentityKind = 'human' | 'workload' | 'machine' | 'agent'

@@ -124,6 +124,27 @@ test('no fault repeats a value that stands where a secret is expected', () => {
   }
 })
 
+test('a key that may be a secret is only hinted at, and one of words is named', () => {
+  const secrets = [
+    'kR7-canary-9Zq',
+    'hunter2hunter2',
+    'qzjxkvbpwmgyfh',
+    'AKIAIOSFODNN7EXAMPLE',
+    'correct horse battery',
+    'aBcDeFgHiJkLm',
+    'x'.repeat(90),
+  ]
+  for (const secret of secrets) {
+    const [fault] = faultsOf(`version: 1\n? ${JSON.stringify(secret)}\n: 1\n`)
+    expect(fault?.line).toBe(2)
+    expect(JSON.stringify(fault)).not.toContain(secret.slice(0, 4))
+    expect(fault?.message).toContain(`"${secret.slice(0, 3)}" and ${secret.length - 3} characters more`)
+  }
+  for (const key of ['credentails', 'connectionTimeoutSeconds', 'max-connections', 'root_account_name', 'x']) {
+    expect(faultsOf(`version: 1\n${key}: 1\n`)[0]?.message).toContain(`"${key}" is not a key`)
+  }
+})
+
 test('a file beyond the limit is refused before it is read', () => {
   const text = `version: 1\n${'#'.repeat(LIMITS.fleetBytes)}`
   expect(faultsOf(text)[0]?.message).toBe('The file is larger than 4 MiB.')

@@ -17,22 +17,45 @@ import {
   type SystemDraft,
   tlsOf,
 } from './fleet.shape.ts'
-import { Faults, openYaml } from './fleet.yaml.ts'
+import { Faults, openYaml, type Place } from './fleet.yaml.ts'
+
+/** The line of every value of a fleet file, counted from 1, by its path. */
+export type Lines = ReadonlyMap<string, number>
 
 /**
  * Reads and checks a fleet.yaml. Paths stay as written. Throws `fleet_invalid` with every fault and its line (the first 500 of
  * them); syntax faults come alone, since what follows them cannot be trusted. Neither the fleet nor a fault holds a secret.
  */
 export function parseFleet(text: string, options: FleetOptions): Fleet {
+  return parseWithLines(text, options).fleet
+}
+
+/** The same, with the line of every value by its path (`credentials[2].consumers[0].file.path`), for faults that are found later. */
+export function parseWithLines(text: string, options: FleetOptions): { readonly fleet: Fleet; readonly lines: Lines } {
   const faults = new Faults()
   const draft = fleetShape(openYaml(text, faults))
   if (draft) checkFleet(draft, options)
   faults.throwIfAny()
-  return {
+  const lines = new Map<string, number>()
+  if (draft) collectLines(draft, lines)
+  const fleet = {
     systems: valuesOf(draft?.fields.systems).map((system) => buildSystem(system, options)),
     identities: valuesOf(draft?.fields.identities).map(buildIdentity),
     credentials: valuesOf(draft?.fields.credentials).map(buildCredential),
   }
+  return { fleet, lines }
+}
+
+/** Walks drafts, lists and what they hold. */
+function collectLines(found: unknown, lines: Map<string, number>): void {
+  if (Array.isArray(found)) for (const item of found) collectLines(item, lines)
+  if (typeof found !== 'object' || found === null) return
+  if ('at' in found) {
+    const { path, line } = found.at as Place
+    lines.set(path, line)
+  }
+  if ('value' in found) collectLines(found.value, lines)
+  if ('fields' in found) for (const field of Object.values(found.fields as object)) collectLines(field, lines)
 }
 
 /** The text of the bytes of a fleet.yaml. Throws `fleet_invalid` if they are not UTF-8 or more than `LIMITS.fleetBytes`. */

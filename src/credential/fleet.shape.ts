@@ -60,10 +60,27 @@ function record<S extends Record<string, Read<unknown>>>(shape: S, { needed = []
   }
 }
 
+const WORDS = /^[a-z]{1,15}([A-Z][a-z]{1,15}){0,4}$|^[a-z]{1,15}([_-][a-z]{1,15}){0,4}$/
+const LONG_CHARS = 12
+/** Bits for each character: English words in a row have about 3.3, random letters and digits 3.8 and more at this length. */
+const RANDOM_BITS = 3.6
+
+/** A key as a fault may show it. One that looks like a secret that slipped into the wrong place is only hinted at. */
+function quoteKey(key: string): string {
+  const harmless = key.length < LONG_CHARS || (WORDS.test(key) && bitsOf(key) < RANDOM_BITS)
+  return harmless ? quote(key) : `${quote(key.slice(0, 3))} and ${key.length - 3} characters more, which may be a secret,`
+}
+
+/** Shannon entropy of the characters of a text. */
+function bitsOf(text: string): number {
+  const counts = [...Map.groupBy(text, (char) => char).values()].map((chars) => chars.length / text.length)
+  return -counts.reduce((sum, share) => sum + share * Math.log2(share), 0)
+}
+
 function unknownKey(key: string, known: readonly string[], at: Place): string {
   if (key === '<<') return 'Merge keys (<<) are not read: write the values out.'
   const near = at.source.faults.suggest(key, known)
-  return `${quote(key)} is not a key that may stand here.${near || ` Known here: ${known.join(', ')}.`}`
+  return `${quoteKey(key)} is not a key that may stand here.${near || ` Known here: ${known.join(', ')}.`}`
 }
 
 /** A list of them; those with faults are left out. */

@@ -43,6 +43,33 @@ export function versionRows(sql: Sql): AsyncGenerator<VersionRow> {
   )
 }
 
+/** Root credentials, which are no items of a fleet file. */
+export async function rootRows(sql: Sql): Promise<{ name: string; system: string; accounts: string[]; strategy: string }[]> {
+  return sql.query(
+    'select c.name, s.name as system, c.accounts, c.strategy from credential c join system s on s.id = c.system_id where c.is_root',
+  )
+}
+
+/** Credentials whose accounts are not exactly those that the table of taken accounts holds for them. */
+export async function strayAccounts(sql: Sql): Promise<{ name: string }[]> {
+  return sql.query(
+    `select c.name from credential c
+      where (select array_agg(n order by n) from unnest(c.accounts) n) is distinct from
+            (select array_agg(a.name order by a.name) from account a where a.credential_id = c.id and a.system_id = c.system_id)
+      order by c.name`,
+  )
+}
+
+/** Credentials that have a schedule and no next rotation, or the other way round, or one later than the schedule allows. */
+export async function scheduleFaults(sql: Sql): Promise<{ name: string }[]> {
+  return sql.query(
+    `select c.name from credential c join system s on s.id = c.system_id and s.decommissioned_at is null
+      where (c.every_seconds is null) <> (c.next_rotation_at is null)
+         or c.next_rotation_at > now() + make_interval(secs => c.every_seconds) + interval '1 minute'
+      order by c.name`,
+  )
+}
+
 async function* pages<Row extends { readonly id: string }>(sql: Sql, text: string): AsyncGenerator<Row> {
   for (let after = FIRST; ; ) {
     const rows = await sql.query<Row>(text, [after, AT_ONCE])

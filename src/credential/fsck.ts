@@ -1,5 +1,6 @@
 import { type EventBody, eachEvent } from '../evidence/index.ts'
 import type { Store } from '../store/index.ts'
+import { followInventory, type Inventoried, inventoryFindings } from './fsck.inventory.ts'
 import { rotationRows, versionRows } from './fsck.store.ts'
 import { ENDS, NEXT, STATES, type State } from './rotation.model.ts'
 
@@ -25,6 +26,10 @@ interface Story {
   /** The version in use, by credential. */
   readonly current: Map<string, string>
   readonly removed: Set<string>
+  readonly items: Inventoried
+  /** Versions whose end is on record as not provable. */
+  readonly unprovable: Set<string>
+  readonly givenUp: (Finding & { readonly credential: string })[]
 }
 
 /** Where a rotation stands after an event of it; null for events that change no state. */
@@ -41,10 +46,12 @@ function stateOf(text: unknown): State | null {
 }
 
 function follow(story: Story, event: EventBody, report: (where: string, what: string) => void): void {
+  followInventory(story.items, event)
   const { rotation, credential, from, to, version } = event.links
   if (event.type === 'credential.removed' && credential !== undefined) story.removed.add(credential)
   if (event.type === 'version.declared' && credential !== undefined && version !== undefined) story.current.set(credential, version)
   if (event.type === 'version.shredded' && version !== undefined) story.shredded.add(version)
+  followVersions(story, event)
   const state = rotation === undefined ? null : stateAfter(event)
   if (rotation === undefined || credential === undefined || state === null) return
   const told = story.rotations.get(rotation)
@@ -58,19 +65,47 @@ function follow(story: Story, event: EventBody, report: (where: string, what: st
   if (state === 'proven_dead' && from !== undefined) story.dead.set(from, String(event.data.provedDeadAt))
 }
 
+/** What happens to versions outside of rotations: a root value that was told, and the end of a system that was given up. */
+function followVersions(story: Story, { type, links, data, actor, subject }: EventBody): void {
+  const { credential, from, to, version } = links
+  if (type === 'root.set' && credential !== undefined && to !== undefined) {
+    story.current.set(credential, to)
+    if (from !== undefined && typeof data.provedDeadAt === 'string') story.dead.set(from, data.provedDeadAt)
+    else if (from !== undefined) story.unprovable.add(from)
+  }
+  if (type === 'rotation.not_provable' && from !== undefined) story.unprovable.add(from)
+  if ((type !== 'version.not_provable' && type !== 'version.irrevocable') || version === undefined || credential === undefined) return
+  if (type === 'version.not_provable') story.unprovable.add(version)
+  if (story.current.get(credential) === version) story.current.delete(credential)
+  const end = type === 'version.not_provable' ? 'nobody can prove whether it is dead' : 'it was accepted when the system was given up'
+  story.givenUp.push({ credential, where: `version ${data.version} of ${subject}`, what: `${end}; ${actor} said: ${data.reason}.` })
+}
+
 /**
  * Compares the tables with the log: every rotation stands where its events left it and went only where the state table allows, every
- * version that a row calls dead has its proof and every proof its row, and the version in use is the one that was last verified.
- * Rotations that move while this runs are left out. Resolves with what does not agree; with nothing if all does.
+ * version that a row calls dead has its proof and every proof its row, the version in use is the one that was last verified, and every
+ * declared field of systems, identities, credentials and consumers is as it was applied.
+ * Rotations that move while this runs are left out. `remark` is told what is no fault and yet not proven: versions of systems that were
+ * given up, with who said so and why. Resolves with what does not agree; with nothing if all does.
  */
-export async function fsckCredentials(store: Store): Promise<Finding[]> {
+export async function fsckCredentials(store: Store, remark: (where: string, what: string) => void = () => undefined): Promise<Finding[]> {
   const findings: Finding[] = []
   const report = (where: string, what: string) => void findings.push({ where, what })
-  const story: Story = { rotations: new Map(), dead: new Map(), shredded: new Set(), current: new Map(), removed: new Set() }
+  const story: Story = {
+    rotations: new Map(),
+    dead: new Map(),
+    shredded: new Set(),
+    current: new Map(),
+    removed: new Set(),
+    items: new Map(),
+    unprovable: new Set(),
+    givenUp: [],
+  }
   for await (const event of eachEvent(store, 'credential')) follow(story, event, report)
   await compareRotations(store, story, report)
   await compareVersions(store, story, report)
-  return findings
+  for (const { where, what, credential } of story.givenUp) if (!story.removed.has(credential)) remark(where, what)
+  return [...findings, ...(await inventoryFindings(store, story.items))]
 }
 
 async function compareRotations(store: Store, story: Story, report: (where: string, what: string) => void): Promise<void> {
@@ -101,6 +136,7 @@ async function compareVersions(store: Store, story: Story, report: (where: strin
     if (row.state !== 'dead' && proof !== undefined) report(where, `The log has its proof of death; the table says ${row.state}.`)
     if (proof !== undefined && row.proved_dead_at?.toISOString() !== proof)
       report(where, `Proven dead at ${proof} by the log, not by the table.`)
+    if (row.state === 'unprovable' && !story.unprovable.has(row.id)) report(where, 'The table says unprovable; the log does not.')
     if (row.shredded && !story.shredded.has(row.id)) report(where, 'Its ciphertext is gone; the log does not say that it was destroyed.')
     const current = story.current.get(row.credential_id)
     if (row.state === 'current' && current !== undefined && current !== row.id && !row.moving) {

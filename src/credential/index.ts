@@ -6,6 +6,7 @@ export type { Fleet, SecretSource } from './fleet.model.ts'
 export { decodeFleet } from './fleet.parse.ts'
 export { fsckCredentials } from './fsck.ts'
 export { type Applied, type ApplyInput, applyInventory, diffInventory, type InventoryParts } from './inventory.actions.ts'
+export { type Decommissioned, type DecommissionInput, decommissionSystem } from './inventory.decommission.ts'
 export {
   type ConsumerView,
   type CredentialFilter,
@@ -17,8 +18,10 @@ export {
   listCredentials,
   listSystems,
   listVersions,
+  systemWarnings,
 } from './inventory.list.ts'
 export type { FleetText, InventoryDiff, NeededSecret } from './inventory.plan.ts'
+export { type RootSet, setRoot } from './inventory.root.ts'
 export type { CredentialView, RotationView, SystemView, VersionView } from './model.ts'
 export { rewrapCredentials } from './rewrap.ts'
 export {
@@ -31,9 +34,10 @@ export {
   undoRotation,
 } from './rotation.actions.ts'
 export {
-  countBatch,
+  type BatchCount,
+  countBatches,
   findRotation,
-  finishedOfBatch,
+  finishedOfBatches,
   isFinished,
   listRotations,
   type RotationFigures,
@@ -44,4 +48,5 @@ export {
 export { STATES, type State } from './rotation.model.ts'
 export type { RotationParts } from './rotation.run.ts'
 export { Targets } from './targets.ts'
+export { NUDGE } from './worker.channel.ts'
 export { makeMoves, Worker } from './worker.ts'

@@ -5,13 +5,14 @@ import type { Allowed } from '../policy/index.ts'
 import type { Tx } from '../store/index.ts'
 import type { Change } from './fleet.diff.ts'
 import type { Fleet } from './fleet.model.ts'
+import { collisions } from './inventory.clash.ts'
 import { declare, declareNext, pinKek, type Wanted } from './inventory.declare.ts'
-import { eventsOf } from './inventory.events.ts'
+import { eventsOf, renewedEvent, rootMovedEvent } from './inventory.events.ts'
 import {
-  collisions,
   type FleetText,
   type InventoryDiff,
   isRootMoved,
+  type LinedFleet,
   loadPresent,
   type Present,
   planOf,
@@ -25,7 +26,7 @@ import type { RotationParts } from './rotation.run.ts'
 import { NUDGE } from './worker.channel.ts'
 
 /** What the inventory needs of the process; `RotationParts` has all of it. */
-export type InventoryParts = Pick<RotationParts, 'store' | 'keyring' | 'targets' | 'fingerprintKey'>
+export type InventoryParts = Pick<RotationParts, 'store' | 'keyring' | 'targets' | 'fingerprintKey' | 'keepOut'>
 
 /** A fleet file to apply, with the diff that was agreed to and the secrets that it asked for. */
 export interface ApplyInput extends FleetText {
@@ -50,12 +51,12 @@ export interface Applied {
  * `bad_input` for a folder that is not absolute.
  */
 export async function diffInventory(
-  parts: Pick<InventoryParts, 'store' | 'targets'>,
+  parts: Pick<InventoryParts, 'store' | 'targets' | 'keepOut'>,
   _ctx: Ctx,
   _may: Allowed<'inventory:read'>,
   input: FleetText,
 ): Promise<InventoryDiff> {
-  const fleet = readFleet(parts.targets, input)
+  const { fleet } = await readFleet(parts, input)
   return planOf(await loadPresent(parts.store, fleet), fleet)
 }
 
@@ -76,7 +77,8 @@ export async function applyInventory(
   _may: Allowed<'inventory:apply'>,
   input: ApplyInput,
 ): Promise<Applied> {
-  const fleet = readFleet(parts.targets, input)
+  const lined = await readFleet(parts, input)
+  const { fleet } = lined
   const looks: Looks = input.prune ? await lookAtMissing(parts, ctx, await loadPresent(parts.store, fleet), fleet) : new Map()
   return parts.store.inTx(async (tx) => {
     await rows.lockInventory(tx)
@@ -87,7 +89,7 @@ export async function applyInventory(
         hint: 'Look at the diff again.',
       })
     }
-    refuse(present, plan, fleet, input.prune)
+    refuse(present, plan, lined, input.prune)
     checkSecrets(plan.needed, input.secrets)
     const systems = systemsToWrite(ctx, present, plan.changes, fleet, input.authorities)
     const applied = { add: plan.summary.add, change: plan.summary.change, removed: input.prune ? plan.summary.missing : 0 }
@@ -101,16 +103,40 @@ export async function applyInventory(
 
 const BINDING: readonly string[] = ['accounts', 'system', 'strategy']
 
-function refuse(present: Present, { changes }: InventoryDiff, fleet: Fleet, prune: boolean): void {
+function refuse(present: Present, { changes }: InventoryDiff, lined: LinedFleet, prune: boolean): void {
+  const { fleet } = lined
   const faults = changes.flatMap((change) => {
     const binding = change.kind === 'change' && change.of === 'credential' && change.fields.some(({ field }) => BINDING.includes(field))
     const reason =
       change.reason ?? (binding ? 'account, system and strategy of a stored credential cannot change: give it another name' : null)
-    return change.dangerous || binding ? [{ path: change.name, message: `${change.of} ${change.name}: ${reason}.` }] : []
+    return change.dangerous || binding
+      ? [{ path: change.name, message: `${change.of} ${change.name}: ${reason}.`, ...lineOf(change, lined) }]
+      : []
   })
-  throwFaults('conflict', 'The file asks for changes that are refused; nothing was applied.', faults)
-  const clashes = collisions(keptBeside(present, fleet, prune), fleet)
+  throwFaults('conflict', 'The file asks for changes that are refused; nothing was applied.', [
+    ...faults,
+    ...onGivenUp(present, changes, lined),
+  ])
+  const clashes = collisions(keptBeside(present, fleet, prune), lined)
   throwFaults('conflict', 'The file asks for what stored items hold; nothing was applied.', clashes)
+}
+
+/** A system that was given up takes nothing new, and does not come back by a change: it is pruned, and may then be declared anew. */
+function onGivenUp(present: Present, changes: readonly Change[], lined: LinedFleet): NonNullable<RekeyError['faults']> {
+  return changes.flatMap((change) => {
+    const { kind, of, name } = change
+    const credential = kind === 'add' && of === 'credential' ? lined.fleet.credentials.find((item) => item.name === name) : undefined
+    const system = kind === 'change' && of === 'system' ? name : credential?.system
+    if (system === undefined || !present.systems.get(system)?.decommissioned) return []
+    return [{ path: name, message: `${of} ${name}: the system ${system} is decommissioned.`, ...lineOf(change, lined) }]
+  })
+}
+
+/** The line of the item that a change is of: a system or a credential. */
+function lineOf({ of, name }: Change, { fleet, lines }: LinedFleet): { line?: number } {
+  const items = of === 'system' ? fleet.systems : fleet.credentials
+  const line = lines.get(`${of}s[${items.findIndex((item) => item.name === name)}].name`)
+  return line === undefined ? {} : { line }
 }
 
 interface Job {
@@ -147,30 +173,22 @@ async function write(job: Job, looks: Looks | null): Promise<void> {
   await updateCredentials(job, identities)
   const ids = new Map([...present.credentials.values(), ...declared.credentials].map(({ name, id }) => [name, id]))
   await putConsumers(job, ids)
+  const authorities = new Map(systems.map(({ row }) => [row.name, { before: present.systems.get(row.name)?.ca ?? null, after: row.ca }]))
   const idOf = (map: ReadonlyMap<string, string>) => (name: string) => map.get(name) ?? ''
   await append(tx, ctx, [
-    ...eventsOf(changes, { system: idOf(systemIds), credential: idOf(ids) }),
-    ...renewals(systems),
+    ...eventsOf(changes, { system: idOf(systemIds), credential: idOf(ids) }, authorities),
+    ...renewals(present, systems),
     ...moved,
     ...declared.events,
   ])
   await tx.query('select pg_notify($1, $2)', [NUDGE, ''])
 }
 
-function renewals(systems: readonly SystemToWrite[]): EvidenceEvent[] {
-  return systems.flatMap(({ row, renewed }): EvidenceEvent[] =>
-    renewed
-      ? [
-          {
-            log: 'credential',
-            type: 'system.changed',
-            subject: row.name,
-            links: { system: row.id },
-            data: { authority: 'renewed', caFile: row.ca_file },
-          },
-        ]
-      : [],
-  )
+function renewals(present: Present, systems: readonly SystemToWrite[]): EvidenceEvent[] {
+  return systems.flatMap(({ row, renewed }): EvidenceEvent[] => {
+    const before = present.systems.get(row.name)?.ca ?? null
+    return renewed ? [renewedEvent(row.name, row.id, row.ca_file, { before, after: row.ca })] : []
+  })
 }
 
 /** New systems bring their root credential; new credentials their value in use, if the file says where it is. */
@@ -219,7 +237,9 @@ async function moveRoots({ parts, tx, ctx, present, changes, fleet, secrets }: J
     const value = secrets.get(`system:${system.name}`)
     if (root === undefined || value === undefined) throw new RekeyError('internal', `The root credential of ${system.name} went missing.`)
     const account = system.root.account
-    moves.push({ id: root.id, account, strategy: parts.targets.connectorFor(system.connector).describe().rootStrategy })
+    const strategy = parts.targets.connectorFor(system.connector).describe().rootStrategy
+    moves.push({ id: root.id, account, strategy })
+    events.push(rootMovedEvent(`root@${system.name}`, root, { accounts: [account], strategy }))
     const next = { name: `root@${system.name}`, credential: root.id, number: root.last_number + 1, account, value }
     const made = await declareNext(parts, ctx, tx, root, next)
     versions.push(made.version)

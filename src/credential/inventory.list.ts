@@ -24,6 +24,10 @@ export interface InventoryCounts {
   readonly credentials: number
   readonly liveRotations: number
   readonly blocked: number
+  /** Systems that were given up. */
+  readonly decommissioned: number
+  /** Versions of which nobody can prove whether they are dead. */
+  readonly notProvable: number
 }
 
 const SYSTEM = 's.id, s.name, s.connector, s.host, s.port, s.database, s.tls, s.ca, s.root_account, s.concurrent'
@@ -43,8 +47,9 @@ interface SystemColumns {
 
 /** Every system, by name. */
 export async function listSystems(sql: Sql): Promise<SystemView[]> {
-  const rows = await sql.query<SystemColumns & { credentials: number }>(
-    `select ${SYSTEM}, (select count(*)::int from credential c where c.system_id = s.id and not c.is_root) as credentials
+  const rows = await sql.query<SystemColumns & { credentials: number; decommissioned_at: Date | null }>(
+    `select ${SYSTEM}, s.decommissioned_at,
+            (select count(*)::int from credential c where c.system_id = s.id and not c.is_root) as credentials
        from system s order by s.name collate "C"`,
   )
   return rows.map((row) => ({
@@ -54,6 +59,7 @@ export async function listSystems(sql: Sql): Promise<SystemView[]> {
     rootAccount: row.root_account,
     concurrent: row.concurrent,
     credentials: row.credentials,
+    decommissionedAt: row.decommissioned_at?.toISOString() ?? null,
   }))
 }
 
@@ -234,14 +240,36 @@ export async function discoverAccounts(
   return accounts.filter((account) => !names.has(account.name)).sort((a, b) => (a.name < b.name ? -1 : 1))
 }
 
+/**
+ * What about a system will keep rotations from working, as far as its connector can tell. Throws `not_found`. A system that does not
+ * let itself be asked is told of here too: `discoverAccounts` has its own errors.
+ */
+export async function systemWarnings(
+  parts: Pick<RotationParts, 'store' | 'targets'>,
+  ctx: Ctx,
+  _may: Allowed<'system:discover'>,
+  name: string,
+): Promise<readonly string[]> {
+  const { system, root } = await systemForDiscovery(parts.store, name)
+  try {
+    const target = await parts.targets.of(parts.store, system, root)
+    return (await target.warnings?.(ctx)) ?? []
+  } catch (error) {
+    if (!(error instanceof RekeyError) || !error.code.startsWith('target_')) throw error
+    return [`Whether rotations can work could not be asked: ${error.message}`]
+  }
+}
+
 /** Counts for the status page. */
 export async function countInventory(sql: Sql): Promise<InventoryCounts> {
   const [row] = await sql.query<Omit<InventoryCounts, 'identities'>>(
     `select (select count(*)::int from system) as systems,
             (select count(*)::int from credential where not is_root) as credentials,
             (select count(*)::int from rotation where ended_at is null) as "liveRotations",
-            (select count(*)::int from rotation where state = 'blocked') as blocked`,
+            (select count(*)::int from rotation where state = 'blocked') as blocked,
+            (select count(*)::int from system where decommissioned_at is not null) as decommissioned,
+            (select count(*)::int from version where state = 'unprovable') as "notProvable"`,
   )
   const identities = await countIdentities(sql)
-  return { systems: 0, credentials: 0, liveRotations: 0, blocked: 0, ...row, identities }
+  return { systems: 0, credentials: 0, liveRotations: 0, blocked: 0, decommissioned: 0, notProvable: 0, ...row, identities }
 }

@@ -1,15 +1,16 @@
-import { isAbsolute, resolve } from 'node:path'
+import { basename, dirname, isAbsolute, join, resolve } from 'node:path'
 import { canonicalJson } from '../evidence/index.ts'
 import { fleetIdentities } from '../identity/index.ts'
 import { isCode, type Json, RekeyError } from '../kernel/index.ts'
 import { digestHex } from '../seal/index.ts'
 import type { Sql } from '../store/index.ts'
+import { realPathOf, whyNotThere } from './files.guard.ts'
 import { checkPath } from './files.ts'
 import { type Change, diffFleet } from './fleet.diff.ts'
 import { type Fleet, type Inventory, mapPaths, type SecretSource } from './fleet.model.ts'
-import { parseFleet } from './fleet.parse.ts'
+import { type Lines, parseWithLines } from './fleet.parse.ts'
 import { allConsumers, allCredentials, allSystems, type ConsumerRow, type CredentialRow, type SystemRow } from './inventory.store.ts'
-import type { Targets } from './targets.ts'
+import type { RotationParts } from './rotation.run.ts'
 
 /** A fleet.yaml and the absolute folder that its relative paths start from. */
 export interface FleetText {
@@ -21,6 +22,15 @@ export interface FleetText {
 export interface NeededSecret {
   readonly for: string
   readonly source: SecretSource
+}
+
+/** What reading a fleet file needs of the process. */
+export type Places = Pick<RotationParts, 'targets' | 'keepOut'>
+
+/** A fleet file that was read, and the line of each of its values by path. */
+export interface LinedFleet {
+  readonly fleet: Fleet
+  readonly lines: Lines
 }
 
 /** What applying a fleet file would do. The digest stands for all of it: applying asks for the same. */
@@ -50,9 +60,9 @@ export function isRootMoved({ kind, of, fields }: Change): boolean {
  * Parses and checks a fleet file, with every path made absolute. Throws `fleet_invalid` with every fault, `bad_input` if the folder
  * is not absolute.
  */
-export function readFleet(targets: Targets, { text, folder }: FleetText): Fleet {
+export async function readFleet({ targets, keepOut = [] }: Places, { text, folder }: FleetText): Promise<LinedFleet> {
   if (!isAbsolute(folder)) throw new RekeyError('bad_input', 'The folder of the fleet file must be an absolute path.')
-  const parsed = parseFleet(text, {
+  const { fleet: parsed, lines } = parseWithLines(text, {
     knownConnector(name) {
       try {
         return targets.connectorFor(name).describe()
@@ -70,8 +80,39 @@ export function readFleet(targets: Targets, { text, folder }: FleetText): Fleet 
       : []),
     ...consumers.flatMap(({ file }, j) => (file && !isPlainPath(file.path) ? [pathFault(i, j, file.path)] : [])),
   ])
-  throwFaults('fleet_invalid', 'The fleet file has faults; nothing was applied.', faults)
-  return fleet
+  const places = await placeFaults(fleet, keepOut)
+  const all = [...faults, ...places].map((fault) => ({ ...fault, line: lines.get(fault.path) }))
+  throwFaults('fleet_invalid', 'The fleet file has faults; nothing was applied.', sortedByLine(all))
+  return { fleet, lines }
+}
+
+/** Faults in the order of their lines; `undefined` is left out, as JSON would. */
+function sortedByLine(faults: readonly Placed[]): NonNullable<RekeyError['faults']> {
+  return [...faults]
+    .sort((a, b) => (a.line ?? 0) - (b.line ?? 0))
+    .map(({ line, ...fault }) => (line === undefined ? fault : { ...fault, line }))
+}
+
+/**
+ * Consumers' files that this machine shows to be Rekey's own, or no files at all, links followed. Looked at again when they are
+ * written, since folders change, and since the worker that writes may be elsewhere.
+ */
+async function placeFaults({ credentials }: Fleet, keepOut: readonly string[]): Promise<{ path: string; message: string }[]> {
+  const own = await Promise.all(keepOut.map(realPathOf))
+  const faults: { path: string; message: string }[] = []
+  const known = new Map<string, string>()
+  for (const [i, { consumers }] of credentials.entries()) {
+    for (const [j, { file }] of consumers.entries()) {
+      if (file === null) continue
+      const folder = dirname(file.path)
+      const real = known.get(folder) ?? (await realPathOf(folder))
+      known.set(folder, real)
+      const why = whyNotThere(join(real, basename(file.path)), own) ?? whyNotThere(file.path, own)
+      if (why !== null)
+        faults.push({ path: `credentials[${i}].consumers[${j}].file.path`, message: `${JSON.stringify(file.path)}: ${why}.` })
+    }
+  }
+  return faults
 }
 
 function isPlainPath(path: string): boolean {
@@ -87,6 +128,13 @@ const pathFault = (i: number, j: number, path: string) => ({
   path: `credentials[${i}].consumers[${j}].file.path`,
   message: `Not the path of a file: ${JSON.stringify(path)}`,
 })
+
+/** A fault with the line of the file that it belongs to, if there is one. */
+interface Placed {
+  readonly path: string
+  readonly message: string
+  readonly line?: number | undefined
+}
 
 /** Throws with the faults, if there are any. */
 export function throwFaults(code: 'fleet_invalid' | 'conflict', message: string, faults: NonNullable<RekeyError['faults']>): void {
@@ -154,42 +202,4 @@ function neededBy(changes: readonly Change[], fleet: Fleet): NeededSecret[] {
     ...fleet.systems.map(({ name, root }) => ({ for: `system:${name}`, source: root.secret })),
     ...fleet.credentials.flatMap(({ name, current }) => (current === null ? [] : [{ for: `credential:${name}`, source: current }])),
   ].filter((secret) => asking.has(secret.for))
-}
-
-/**
- * What the file alone cannot show: accounts and files that items hold which are stored and not in the file, and relative paths that
- * turn out to be one file. `kept` are the stored items that stay beside those of the file.
- */
-export function collisions(kept: Inventory, fleet: Fleet): { readonly path: string; readonly message: string }[] {
-  const all = [...fleet.credentials, ...kept.credentials]
-  const accounts = new Map<string, string>()
-  const faults: { path: string; message: string }[] = []
-  const roots = [...fleet.systems, ...kept.systems].map(
-    ({ name, root }) => [name, [root.account], `the root credential of ${name}`] as const,
-  )
-  for (const [system, names, holder] of [...roots, ...all.map((it) => [it.system, it.accounts, it.name] as const)]) {
-    for (const account of names) {
-      const key = JSON.stringify([system, account])
-      const other = accounts.get(key)
-      if (other === undefined) accounts.set(key, holder)
-      else faults.push({ path: holder, message: `The account "${account}" of ${system} is that of ${other} already.` })
-    }
-  }
-  return [...faults, ...fileCollisions(all, fleet)]
-}
-
-function fileCollisions(all: readonly Inventory['credentials'][number][], fleet: Fleet): { path: string; message: string }[] {
-  const files = new Map<string, Map<string | null, string>>()
-  for (const { name, root } of fleet.systems) {
-    if ('file' in root.secret) files.set(root.secret.file, new Map([[null, `the root secret of ${name}`]]))
-  }
-  const users = all.flatMap((credential) => credential.consumers.map(({ name, file }) => ({ who: `${name} of ${credential.name}`, file })))
-  return users.flatMap(({ who, file }) => {
-    if (file === null) return []
-    const claims = files.get(file.path) ?? new Map<string | null, string>()
-    files.set(file.path, claims)
-    const other = claims.get(file.key) ?? claims.get(null) ?? (file.key === null ? claims.values().next().value : undefined)
-    if (other === undefined) claims.set(file.key, who)
-    return other === undefined ? [] : [{ path: who, message: `The file ${file.path} is already written for ${other}.` }]
-  })
 }

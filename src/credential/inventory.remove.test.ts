@@ -3,6 +3,7 @@ import { type LabPostgres, startPostgres } from '../../test/lab/postgres.ts'
 import { makeCtx, type RekeyError, Secret } from '../kernel/index.ts'
 import { allowed } from '../policy/testing.ts'
 import { type Applied, applyInventory, diffInventory } from './inventory.actions.ts'
+import { decommissionSystem } from './inventory.decommission.ts'
 import { discoverAccounts, findCredential, listSystems } from './inventory.list.ts'
 import { Engine } from './testing.ts'
 
@@ -134,4 +135,20 @@ test('a system goes with its declared root value, but not when only Rekey knows 
   await apply([], { prune: true, empty: true })
   expect(await listSystems(engine.db.store)).toEqual([])
   expect(await findCredential(engine.db.store, 'root@lab')).toBeNull()
+})
+
+test('a decommissioned system takes nothing new, and goes although only Rekey knew its root value', async () => {
+  await apply([])
+  await engine.db.store.query('update version set installed_at = now()')
+  expect((await refusal(apply([], { prune: true, empty: true }))).faults?.[0]?.message).toContain('the only copy')
+  const may = allow(ctx, ADMIN, 'system:decommission')
+  expect(await decommissionSystem(engine.parts, ctx, may, 'lab', { reason: 'scrapped', unprovable: false })).toMatchObject({
+    notProvable: 0,
+  })
+  const added = await refusal(apply(['late_9']))
+  expect(added.faults).toEqual([{ path: 'late_9@lab', line: 1, message: 'credential late_9@lab: the system lab is decommissioned.' }])
+  await apply([], { prune: true, empty: true })
+  expect(await listSystems(engine.db.store)).toEqual([])
+  await apply([])
+  expect(await listSystems(engine.db.store)).toMatchObject([{ name: 'lab', decommissionedAt: null }])
 })

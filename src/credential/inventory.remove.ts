@@ -106,8 +106,8 @@ async function probeAll(
  * Removes what is stored and not in the file. Throws `conflict`, with the reason for each, if one of them is alive, is being rotated,
  * or is a system whose root value only Rekey knows; nothing is removed then. Resolves with how many items went.
  *
- * A system goes when no credential is left on it and its root value is the declared one: whoever declared it still has it. The
- * account lives on; the event says so.
+ * A system goes when no credential is left on it and its root value is the declared one, since whoever declared it still has it, or when
+ * it was decommissioned. The account lives on; the event says so.
  */
 export async function removeMissing(tx: Tx, ctx: Ctx, present: Present, changes: readonly Change[], looks: Looks): Promise<number> {
   const missing = changes.filter(({ kind }) => kind === 'missing-from-file')
@@ -131,7 +131,9 @@ export async function removeMissing(tx: Tx, ctx: Ctx, present: Present, changes:
   ]
   await removeSystems(tx, systems)
   events.push(
-    ...systems.map(({ id, name, root_account }) => removed('system', name, id, { root: { account: root_account, left: 'as declared' } })),
+    ...systems.map(({ id, name, root_account, decommissioned }) =>
+      removed('system', name, id, { root: { account: root_account, left: decommissioned ? 'given up' : 'as declared' } }),
+    ),
   )
   await append(tx, ctx, events)
   await removeIdentities(tx, ctx, named('identity'))
@@ -165,13 +167,13 @@ async function removeSystems(tx: Tx, systems: readonly SystemRow[]): Promise<voi
   const ids = systems.map(({ id }) => id)
   const roots = await lockRoots(tx, ids)
   const inUse = await rows.credentialsOf(tx, ids)
-  const faults = systems.flatMap(({ id, name }) => {
+  const faults = systems.flatMap(({ id, name, decommissioned }) => {
     const root = roots.find((row) => row.system_id === id)
     const why = inUse.has(id)
       ? 'credentials are left on it'
       : root?.rotating
         ? 'its root credential is being rotated'
-        : root?.declared === false
+        : root?.declared === false && !decommissioned
           ? 'Rekey holds the only copy of its root secret'
           : null
     return why === null ? [] : [{ path: name, message: `The system ${name} cannot be removed: ${why}.` }]

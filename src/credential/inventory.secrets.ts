@@ -9,12 +9,13 @@ export function checkSecrets(needed: readonly NeededSecret[], secrets: ReadonlyM
   for (const { for: name } of needed) {
     const secret = secrets.get(name)
     if (secret === undefined) throw new RekeyError('bad_input', `The secret for ${name} is missing.`)
-    const fault = faultOf(secret)
+    const fault = faultOfSecret(secret)
     if (fault !== null) throw new RekeyError('bad_input', `The secret for ${name} ${fault}.`)
   }
 }
 
-function faultOf(secret: Secret): string | null {
+/** What keeps a declared value from being used, as the end of a sentence; null if nothing does. */
+export function faultOfSecret(secret: Secret): string | null {
   if (secret.reveal((bytes) => bytes.length) > LIMITS.secretBytes) return `is longer than ${LIMITS.secretBytes} bytes`
   try {
     return secret.revealText((text) => (/[\0\r\n]/.test(text) ? 'holds a line break or a zero byte' : null))

@@ -25,10 +25,12 @@ export interface SystemRow {
   readonly ca_file: string | null
   readonly root_account: string
   readonly concurrent: number
+  readonly decommissioned: boolean
 }
 
 export async function allSystems(sql: Sql): Promise<SystemRow[]> {
-  return sql.query('select id, name, connector, host, port, database, tls, ca, ca_file, root_account, concurrent from system')
+  return sql.query(`select id, name, connector, host, port, database, tls, ca, ca_file, root_account, concurrent,
+            decommissioned_at is not null as decommissioned from system`)
 }
 
 /** A credential as it is stored, roots left out. */
@@ -67,7 +69,20 @@ export async function allConsumers(sql: Sql): Promise<ConsumerRow[]> {
 /** The columns of a system that a file declares, and its authority's text. */
 export function systemColumns(id: string, { name, connector, address, root, limits }: FleetSystem, ca: string | null): SystemRow {
   const { host, port, database, tls, caFile } = address
-  return { id, name, connector, host, port, database, tls, ca, ca_file: caFile, root_account: root.account, concurrent: limits.concurrent }
+  return {
+    id,
+    name,
+    connector,
+    host,
+    port,
+    database,
+    tls,
+    ca,
+    ca_file: caFile,
+    root_account: root.account,
+    concurrent: limits.concurrent,
+    decommissioned: false,
+  }
 }
 
 const SYSTEM = `id uuid, name text, connector text, host text, port int, database text, tls text, ca text, ca_file text, root_account text,
@@ -100,6 +115,8 @@ export interface RootRow {
   readonly kek_id: string
   readonly wrapped_key: Uint8Array
   readonly last_number: number
+  readonly accounts: readonly string[]
+  readonly strategy: Strategy
   /** True if the value in use now came from a declaration: then whoever declared it has it too. */
   readonly declared: boolean
   /** True while a rotation of it is under way. */
@@ -108,7 +125,7 @@ export interface RootRow {
 
 export async function lockRoots(tx: Tx, systemIds: readonly string[]): Promise<RootRow[]> {
   return tx.query(
-    `select c.id, c.system_id, c.kek_id, c.wrapped_key,
+    `select c.id, c.system_id, c.kek_id, c.wrapped_key, c.accounts, c.strategy,
             (select max(v.number) from version v where v.credential_id = c.id) as last_number,
             exists (select 1 from version v where v.credential_id = c.id and v.state = 'current' and v.installed_at is null) as declared,
             exists (select 1 from rotation r where r.credential_id = c.id and r.ended_at is null) as rotating

@@ -121,7 +121,15 @@ test('a new fleet is stored whole, with its values sealed', async () => {
   expect(await listSystems(engine.db.store)).toMatchObject([
     { name: 'db', credentials: 1, rootAccount: 'rekey_root', address: { port: 5432, ca: false } },
   ])
-  expect(await countInventory(engine.db.store)).toEqual({ systems: 1, identities: 1, credentials: 1, liveRotations: 0, blocked: 0 })
+  expect(await countInventory(engine.db.store)).toEqual({
+    systems: 1,
+    identities: 1,
+    credentials: 1,
+    liveRotations: 0,
+    blocked: 0,
+    decommissioned: 0,
+    notProvable: 0,
+  })
   expect(await storedValue('api@db')).toBe('value of credential:api@db')
   expect(await storedValue('root@db')).toBe('value of system:db')
   expect(await events()).toEqual([

@@ -11,8 +11,15 @@ export function thisProcess(): string {
   return nameOf(process.pid) ?? `${place()}/${process.pid}/unknown`
 }
 
-/** Same host, same boot, same pid namespace: only then does a pid say anything. */
+let known: string | undefined
+
+/** Same host, same boot, same pid namespace: only then does a pid say anything. None of them changes while a process lives. */
 function place(): string {
+  known ??= readPlace()
+  return known
+}
+
+function readPlace(): string {
   try {
     const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
     return `${hostname()}/${boot}/${readlinkSync('/proc/self/ns/pid')}`

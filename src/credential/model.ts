@@ -13,6 +13,8 @@ export interface SystemView {
   readonly rootAccount: string
   readonly concurrent: number
   readonly credentials: number
+  /** When it was given up; null: it was not. */
+  readonly decommissionedAt: string | null
 }
 
 /** A credential as it is listed: no place for a secret. */

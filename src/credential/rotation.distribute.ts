@@ -7,7 +7,8 @@ const FILE_LOCK = 7_395
 
 function placesOf(run: Run, version: WorkVersion | null): { readonly name: string; readonly place: Place }[] {
   const account = run.plan.otherAccount && version !== null ? version.account : null
-  return run.work.consumers.flatMap(({ name, path, key }) => (path === null ? [] : [{ name, place: { path, key, account } }]))
+  const { keepOut = [] } = run.parts
+  return run.work.consumers.flatMap(({ name, path, key }) => (path === null ? [] : [{ name, place: { path, key, account, keepOut } }]))
 }
 
 /** File errors become ours: the path is told, the content never. */
@@ -41,21 +42,32 @@ async function locked(run: Run, place: Place, use: () => Promise<void>): Promise
   })
 }
 
-/** Writes a version's value into every consumer's file. */
-export async function writeFiles(run: Run, version: WorkVersion): Promise<string[]> {
+/** Writes a version's value into every consumer's file; `visible` is called when the last of them holds it. */
+export async function writeFiles(run: Run, version: WorkVersion, visible: () => void = () => {}): Promise<string[]> {
   const secret = run.valueOf(version)
   if (secret === null) return []
   const places = placesOf(run, version)
-  for (const { name, place } of places) await locked(run, place, () => onFile(name, place, () => placeFile(place, secret)))
+  for (const [at, { name, place }] of places.entries()) {
+    const told = at === places.length - 1 ? visible : undefined
+    await locked(run, place, () => onFile(name, place, () => placeFile(place, secret, told)))
+  }
   return places.map(({ name }) => name)
 }
 
-/** Puts the files in place while the new value is being verified, where the old one is dead already. Never rejects. */
-export async function placeEarly(run: Run): Promise<void> {
+/**
+ * Puts the files in place at once after an install that killed the old value. Calls `over` when every consumer's file holds the new
+ * one, or when that failed; resolves when it is durable too. Never rejects: a file that cannot be written is told by `distribute`.
+ */
+export async function placeEarly(run: Run, over: () => void): Promise<void> {
   try {
-    if ((await writeFiles(run, run.fresh().version)).length > 0) run.placedMs = run.ctx.clock.monotonicMs()
+    await writeFiles(run, run.fresh().version, () => {
+      run.placedMs = run.ctx.clock.monotonicMs()
+      over()
+    })
   } catch {
     run.placedMs = null
+  } finally {
+    over()
   }
 }
 
@@ -72,7 +84,8 @@ export async function distribute(run: Run): Promise<StepResult> {
   run.progress.distributed_at = run.now()
   run.progress.tries = 0
   run.progress.problem = null
-  if (run.progress.gap_ms === null) run.progress.gap_ms = gapMs(run)
+  // Without a file there is nobody who held only a dead value that Rekey knows of.
+  if (run.progress.gap_ms === null && consumers.length > 0) run.progress.gap_ms = gapMs(run)
   run.move('distributed', { consumers, gapMs: run.progress.gap_ms })
   return 'go'
 }

@@ -121,7 +121,7 @@ export async function markIrrevocable(tx: Tx, rotationId: string): Promise<void>
 }
 
 const VIEW = `
-  select r.id, r.state, r.blocked_from, r.reason, r.started_by, r.problem, r.tries, r.gap_ms,
+  select r.id, r.batch_id, r.state, r.blocked_from, r.reason, r.started_by, r.problem, r.tries, r.gap_ms,
          r.created_at, r.staged_at, r.installed_at, r.verified_at, r.distributed_at, r.activated_at, r.retired_at,
          r.proved_dead_at, r.ended_at, r.blocked_at,
          c.name as credential, s.name as system, ov.number as old_number, nv.number as new_number
@@ -130,6 +130,7 @@ const VIEW = `
 
 interface ViewRow {
   id: string
+  batch_id: string
   state: State
   blocked_from: State | null
   reason: string
@@ -200,23 +201,42 @@ export async function findRotation(sql: Sql, id: string): Promise<RotationView |
   return row ? viewOf(row) : null
 }
 
-/** How many rotations of a batch are in which state, per system; for progress displays. */
-export async function countBatch(sql: Sql, batch: string): Promise<{ system: string; state: State; count: number }[]> {
-  return sql.query(
-    `select s.name as system, r.state, count(*)::int as count from rotation r join system s on s.id = r.system_id where r.batch_id = $1
-      group by 1, 2 order by 1, 2`,
-    [batch],
-  )
+/** How many rotations of a batch are in one state on one system. */
+export interface BatchCount {
+  readonly system: string
+  readonly state: State
+  readonly count: number
 }
 
-/** Rotations of a batch that need no more waiting: ended, or blocked. `known` are left out. */
-export async function finishedOfBatch(sql: Sql, batch: string, known: readonly string[]): Promise<RotationView[]> {
-  const rows = await sql.query<ViewRow>(
-    `${VIEW} where r.batch_id = $1 and (r.ended_at is not null or r.state = 'blocked') and not r.id = any($2::uuid[])
-      order by coalesce(r.ended_at, r.blocked_at), r.id`,
-    [batch, known],
+/** Counts of each batch that has rotations, by system and state, in one statement; for progress displays. */
+export async function countBatches(sql: Sql, batches: readonly string[]): Promise<Map<string, BatchCount[]>> {
+  const rows = await sql.query<BatchCount & { batch: string }>(
+    `select b.id as batch, c.system, c.state, c.count from unnest($1::uuid[]) as b(id), lateral (
+       select s.name as system, r.state, count(*)::int as count from rotation r join system s on s.id = r.system_id
+        where r.batch_id = b.id group by 1, 2) c
+      order by 1, 2, 3`,
+    [batches],
   )
-  return rows.map(viewOf)
+  const byBatch = Map.groupBy(rows, ({ batch }) => batch)
+  return new Map([...byBatch].map(([batch, counts]) => [batch, counts.map(({ system, state, count }) => ({ system, state, count }))]))
+}
+
+/**
+ * Rotations of each batch that need no more waiting (ended, or blocked), by batch, in the order of their ends and in one statement.
+ * `known` are left out.
+ */
+export async function finishedOfBatches(
+  sql: Sql,
+  batches: readonly string[],
+  known: readonly string[],
+): Promise<Map<string, RotationView[]>> {
+  const rows = await sql.query<ViewRow>(
+    `${VIEW} where r.batch_id = any($1::uuid[]) and (r.ended_at is not null or r.state = 'blocked') and not r.id = any($2::uuid[])
+      order by coalesce(r.ended_at, r.blocked_at), r.id`,
+    [batches, known],
+  )
+  const byBatch = Map.groupBy(rows, (row) => row.batch_id)
+  return new Map([...byBatch].map(([batch, ended]) => [batch, ended.map(viewOf)]))
 }
 
 /** True if nobody need wait for it any longer: it has ended, or waits for a human. */

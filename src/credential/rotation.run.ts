@@ -25,6 +25,8 @@ export interface RotationParts {
   readonly moves: Batcher<Move, { readonly version: number | null } | null>
   /** How long after its proof of death a version's ciphertext is kept. */
   readonly shredAfterSeconds: number
+  /** Files and folders of Rekey itself, which no consumer's file may be or be in; absolute. */
+  readonly keepOut?: readonly string[]
   /** Instead of the connectors' own login windows, milliseconds; tests make it short. */
   readonly loginWindowMs?: number
   /** In [0, 1); spreads retries. */

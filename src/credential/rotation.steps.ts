@@ -6,6 +6,7 @@ import { compareGrants } from './rotation.grants.ts'
 import { ACTIVATION_PATIENCE_SECONDS, activationPauseMs, MAX_REGENERATIONS, type State } from './rotation.model.ts'
 import { prove, retire } from './rotation.retire.ts'
 import { type Pair, probeData, probePair, type Run, type StepResult } from './rotation.run.ts'
+import { installTurn } from './rotation.turn.ts'
 import { undo } from './rotation.undo.ts'
 import { versionBound } from './targets.ts'
 
@@ -58,6 +59,41 @@ async function install(run: Run): Promise<StepResult> {
   await lookAtOld(run, observed)
   if (run.plan.oldDiesAtInstall) await prepare(run, run.fresh().version)
   await run.renewRoot('old')
+  if (!hasGap(run)) {
+    await makeAccepted(run, observed, grants)
+    return verify(run)
+  }
+  const endTurn = await installTurn(run.target)
+  try {
+    await makeAccepted(run, observed, grants)
+  } catch (error) {
+    endTurn()
+    throw error
+  }
+  return placeAndVerify(run, endTurn)
+}
+
+/** The old value is dead: first the files, then the login that shows it; only what makes the files durable goes on beside that. */
+async function placeAndVerify(run: Run, endTurn: () => void): Promise<StepResult> {
+  let placing: Promise<void> = Promise.resolve()
+  await new Promise<void>((placed) => {
+    placing = placeEarly(run, placed)
+  })
+  endTurn()
+  try {
+    return await verify(run)
+  } finally {
+    await placing
+  }
+}
+
+/** True if consumers' files hold a dead value between the install and their placing. */
+function hasGap({ plan, work }: Run): boolean {
+  return plan.oldDiesAtInstall && work.consumers.some(({ path }) => path !== null)
+}
+
+/** The call itself, and what is recorded of it. */
+async function makeAccepted(run: Run, observed: Pair | null, grants: Awaited<ReturnType<typeof compareGrants>>): Promise<void> {
   const calledMs = run.ctx.clock.monotonicMs()
   await run.trap('before_install')
   const mark = await callInstall(run)
@@ -77,13 +113,6 @@ async function install(run: Run): Promise<StepResult> {
     ...(grants ? { grants } : {}),
     ...(observed ? { afterInterruption: { old: probeData(observed.old), new: probeData(observed.control) } } : {}),
   })
-  // The old value is dead: consumers need not wait for the login that shows it. A file that cannot be written is told by `distribute`.
-  const placing = run.plan.oldDiesAtInstall ? placeEarly(run) : null
-  try {
-    return await verify(run)
-  } finally {
-    await placing
-  }
 }
 
 /**

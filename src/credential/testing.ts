@@ -5,10 +5,12 @@ import { join } from 'node:path'
 import { freshDatabase, type TestDatabase } from '../../test/lab/database.ts'
 import type { Address, Connector, Strategy } from '../connectors/contract.ts'
 import { connectorFor } from '../connectors/registry.ts'
-import { type Clock, type Ctx, type Log, makeCtx, newId, type Secret, silentLog, sleep } from '../kernel/index.ts'
+import { append, type LogName } from '../evidence/index.ts'
+import { type Clock, type Ctx, type Json, type Log, makeCtx, newId, type Secret, silentLog, sleep } from '../kernel/index.ts'
 import { fileKeks, fingerprintKey, installationSecret, Keyring } from '../keys/index.ts'
 import { allowed } from '../policy/testing.ts'
 import { fingerprint, seal } from '../seal/index.ts'
+import { authorityDigest } from './inventory.events.ts'
 import type { RotationView } from './model.ts'
 import { type StartOptions, startRotations } from './rotation.actions.ts'
 import { findRotation, isFinished } from './rotation.list.ts'
@@ -107,6 +109,16 @@ export class Engine {
         concurrent,
       ],
     )
+    const { host, port, tls } = address
+    const fields = {
+      connector,
+      'address.host': host,
+      'address.port': port,
+      'address.database': address.database ?? null,
+      'address.tls': tls,
+    }
+    const more = { 'address.caFile': null, 'root.account': root.account, 'limits.concurrent': concurrent }
+    await this.#tell('system.added', name, { ...fields, ...more, ca: authorityDigest(address.ca ?? null) })
     const strategy = this.parts.targets.connectorFor(connector).describe().rootStrategy
     await this.addCredential(id, { name: `root@${name}`, strategy, accounts: [root.account], current: root.secret, isRoot: true })
     return id
@@ -123,6 +135,8 @@ export class Engine {
         "insert into identity (id, name, kind, owner, purpose, environment) values ($1, $2, 'workload', 'team', 'test', 'test')",
         [identity, `id-${id}`],
       )
+      const fields = { kind: 'workload', owner: 'team', purpose: 'test', environment: 'test' }
+      await this.#tell('identity.added', `id-${id}`, fields, 'identity')
     }
     await store.query(
       `insert into credential (id, name, system_id, identity_id, is_root, strategy, accounts, every_seconds, grace_seconds,
@@ -142,6 +156,12 @@ export class Engine {
         key.wrapped,
       ],
     )
+    // Some tests share an account, which an apply refuses.
+    await store.query('insert into account select $1, name, $2 from unnest($3::text[]) name on conflict do nothing', [
+      systemId,
+      id,
+      spec.accounts,
+    ])
     const version = newId()
     const sealed = spec.current === null ? null : seal(key.key, spec.current, versionBound(id, version))
     const print = spec.current === null ? null : fingerprint(this.parts.fingerprintKey, spec.current)
@@ -159,7 +179,24 @@ export class Engine {
         consumer.activation,
       ])
     }
+    await this.#tellCredential(id, systemId, spec)
     return id
+  }
+
+  async #tellCredential(id: string, systemId: string, spec: CredentialSpec): Promise<void> {
+    const [system] = await this.db.store.query<{ name: string }>('select name from system where id = $1', [systemId])
+    const common = { accounts: [...spec.accounts], strategy: spec.strategy }
+    if (spec.isRoot) return this.#tell('credential.added', spec.name, { root: true, ...common })
+    const schedule = { 'rotate.everySeconds': spec.everySeconds ?? null, 'rotate.graceSeconds': spec.graceSeconds ?? 0 }
+    const consumers = (spec.consumers ?? []).map(({ name, path, key, activation }) => {
+      return { name, 'file.path': path ?? null, 'file.key': key ?? null, activation }
+    })
+    await this.#tell('credential.added', spec.name, { ...common, ...schedule, identity: `id-${id}`, system: system?.name ?? '', consumers })
+  }
+
+  /** The evidence that an apply would have written. */
+  #tell(type: string, subject: string, data: Record<string, Json>, log: LogName = 'credential'): Promise<void> {
+    return this.db.store.inTx((tx) => append(tx, this.ctx, [{ log, type, subject, data }]))
   }
 
   async rotate(names: readonly string[], options: Partial<StartOptions> = {}): Promise<string[]> {
@@ -194,7 +231,8 @@ export class Engine {
       )
       if ((row?.other ?? 0) > 0) throw new Error('a rotation ended otherwise than proven dead')
       if (row?.open === 0) return
-      await sleep(ids.length > 1 ? 100 : 1)
+      // Seldom while many are open, so that looking costs little; closely at the end, so that the end is seen when it comes.
+      await sleep(ids.length === 1 ? 1 : (row?.open ?? 0) > 16 ? 100 : 10)
     }
   }
 

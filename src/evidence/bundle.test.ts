@@ -146,6 +146,13 @@ describe('damage is found and located', () => {
     expect(forked.problems[0]).toMatchObject({ where: 'credential checkpoint 3 of 3', what: expect.stringContaining('grown') })
   })
 
+  test('and no log of a damaged bundle is called complete', () => {
+    expect(verify('nonsense').logs).toMatchObject({ credential: { complete: false }, identity: { complete: false } })
+    const without = text.split('\n').filter((line) => !line.startsWith('{"event"'))
+    const damaged = verify(without.join('\n').replace('"record":"checkpoint"', '"record":"checkpaint"'))
+    expect(damaged).toMatchObject({ ok: false, logs: { credential: { complete: false }, identity: { complete: false } } })
+  })
+
   test('for events without a checkpoint', () => {
     const bare = withCredential({ checkpoints: [] })
     expect(verifyContent(bare).problems).toEqual([{ where: 'credential log', what: expect.stringContaining('no checkpoint') }])

@@ -26,7 +26,7 @@ export interface LogVerdict {
   readonly root: string
   /** Events in the bundle that were proven to be in that tree. */
   readonly events: number
-  /** True if these are all the events of that tree: nothing was left out. */
+  /** True if these are all the events of that tree: nothing was left out. Never true where a record of the bundle could not be read. */
   readonly complete: boolean
 }
 
@@ -55,7 +55,8 @@ export function verifyBundle(bytes: Uint8Array, key: string): BundleVerdict {
   if (allRead && bundle.content.key !== formatVerifierKey(verifier))
     report('first record', 'The bundle names another key than the one given.')
   for (const log of LOGS) {
-    logs[log] = verifyLog(log, bundle.content.logs[log], verifier, report)
+    const found = verifyLog(log, bundle.content.logs[log], verifier, report)
+    logs[log] = { ...found, complete: found.complete && allRead }
     checkNothingLeftOut(log, bundle.content, logs[log].size, allRead, report)
   }
   const { filter, logs: told } = bundle.content
@@ -79,14 +80,14 @@ function checkNothingLeftOut(log: LogName, { filter, logs }: BundleContent, size
   report(`${log} log`, `The bundle says that it holds all events, but only ${held} of ${size} are there: some were left out.`)
 }
 
-const NOTHING: LogVerdict = { size: 0, root: Buffer.from(EMPTY_ROOT).toString('base64'), events: 0, complete: true }
+const NOTHING: LogVerdict = { size: 0, root: Buffer.from(EMPTY_ROOT).toString('base64'), events: 0, complete: false }
 
 function verifyLog(log: LogName, { checkpoints, events }: BundleLog, key: VerifierKey, report: Report): LogVerdict {
   let last: Checkpoint | null = null
   for (const [i, { note, proof }] of checkpoints.entries()) {
     const where = `${log} checkpoint ${i + 1} of ${checkpoints.length}`
     const checkpoint = open(note, key, log, where, report)
-    if (checkpoint === null) return { ...NOTHING, complete: false }
+    if (checkpoint === null) return NOTHING
     checkConsistency(last, checkpoint, proof, where, report)
     last = checkpoint
   }

@@ -6,7 +6,7 @@ import { append } from './append.ts'
 import { verifyBundle } from './bundle.verify.ts'
 import { openCheckpoint } from './checkpoint.ts'
 import { type EvidenceEvent, eventLeafHash, type LogName } from './event.ts'
-import { fleetEvents, rotationEvents, testSigner, tickingCtx } from './evidence.kit.ts'
+import { drain, fleetEvents, numbered, rotationEvents, testSigner, tickingCtx } from './evidence.kit.ts'
 import { fsck } from './fsck.ts'
 import { verifyConsistency, verifyInclusion } from './merkle.ts'
 import { formatVerifierKey, newSigningSeed, signerFromSeed } from './note.ts'
@@ -26,16 +26,9 @@ beforeEach(async () => {
 
 afterEach(() => database.drop())
 
-const numbered = (n: number): EvidenceEvent => ({ log: 'credential', type: 'test.happened', subject: `s${n}`, data: { n } })
 const write = (events: readonly EvidenceEvent[]) => store.inTx((tx) => append(tx, ctx, events))
 const heads = (log: LogName) =>
   store.query<{ size: number; root: Uint8Array; note: string }>('select * from evidence_checkpoint where log = $1 order by size', [log])
-
-async function drain(): Promise<number> {
-  let placed = 0
-  for (let more = await sequence(store, ctx, signer); more > 0; more = await sequence(store, ctx, signer)) placed += more
-  return placed
-}
 
 async function leaves(log: LogName): Promise<{ leaf_index: number; body: string; id: number }[]> {
   return store.query('select id, leaf_index, body from evidence_event where log = $1 and leaf_index is not null order by leaf_index', [log])
@@ -75,7 +68,7 @@ describe('appending', () => {
     ['delete from evidence_key'],
   ])('is final: %s is refused by the database', async (sql) => {
     await write([numbered(1)])
-    await drain()
+    await drain(store)
     await write([numbered(2)])
     await expect(store.query(sql)).rejects.toMatchObject({ code: 'database_failed', detail: expect.stringContaining('append-only') })
   })
@@ -128,7 +121,7 @@ describe('the sequencer', () => {
     await Promise.all(appenders)
     done = true
     await Promise.all(sequencers)
-    await drain()
+    await drain(store)
     const placed = await leaves('credential')
     expect(placed.map(({ leaf_index }) => leaf_index)).toEqual(Array.from({ length: 240 }, (_, i) => i))
     expect(await fsck(store, ctx, key)).toEqual([])
@@ -136,7 +129,7 @@ describe('the sequencer', () => {
 
   test('leaves no trace of a batch that did not commit', async () => {
     await write([numbered(1)])
-    await drain()
+    await drain(store)
     await write([numbered(2), numbered(3)])
     const failing: typeof signer = {
       ...signer,
@@ -146,7 +139,7 @@ describe('the sequencer', () => {
     }
     await expect(sequence(store, ctx, failing)).rejects.toThrow('power cut')
     expect(await leaves('credential')).toHaveLength(1)
-    expect(await drain()).toBe(2)
+    expect(await drain(store)).toBe(2)
     expect(await fsck(store, ctx, key)).toEqual([])
   })
 
@@ -177,14 +170,14 @@ describe('the sequencer', () => {
       if (!failed) break
       expect(await leaves('credential')).toHaveLength(0)
     }
-    await drain()
+    await drain(store)
     expect(await leaves('credential')).toHaveLength(20)
     expect(await fsck(store, ctx, key)).toEqual([])
   })
 
   test('does not sign with another key, and does not build on a damaged tree', async () => {
     await write([numbered(1)])
-    await drain()
+    await drain(store)
     await write([numbered(2)])
     await expect(sequence(store, ctx, signerFromSeed('rekey.example', newSigningSeed()))).rejects.toMatchObject({ code: 'conflict' })
     await tamper("update evidence_node set hash = decode(repeat('00', 32), 'hex')")
@@ -196,7 +189,7 @@ describe('proofs', () => {
   test('of every leaf at every published size, and between all published sizes, verify', async () => {
     for (const count of [1, 4, 2, 6]) {
       await write(Array.from({ length: count }, (_, i) => numbered(i)))
-      await drain()
+      await drain(store)
     }
     const [published, placed] = [await heads('credential'), await leaves('credential')]
     expect(published.map(({ size }) => size)).toEqual([1, 5, 7, 13])
@@ -215,7 +208,7 @@ describe('proofs', () => {
 
   test('of what is not published are not found', async () => {
     await write([numbered(1)])
-    await drain()
+    await drain(store)
     await write([numbered(2)])
     for (const [index, size] of [
       [0, 2],
@@ -238,9 +231,9 @@ describe('an exported bundle', () => {
   test('holds everything published, verifies, and counts what is not', async () => {
     await expect(exportBundle(store, ctx)).rejects.toMatchObject({ code: 'not_found' })
     await write(fleetEvents())
-    await drain()
+    await drain(store)
     await write(rotationEvents(0))
-    await drain()
+    await drain(store)
     await write([numbered(1), numbered(2)])
     const bundle = await exportBundle(store, ctx)
     expect(verifyBundle(Buffer.from(bundle), key)).toMatchObject({
@@ -253,7 +246,7 @@ describe('an exported bundle', () => {
 
   test('may be of one credential or of late events only, and then says so', async () => {
     await write([...fleetEvents(), ...rotationEvents(0), ...rotationEvents(1)])
-    await drain()
+    await drain(store)
     const one = await exportBundle(store, ctx, { credential: 'orders-api-1@orders-db' })
     expect(verifyBundle(Buffer.from(one), key)).toMatchObject({ ok: true, logs: { credential: { size: 22, events: 9, complete: false } } })
     expect(one).not.toContain('orders-api-0@')
@@ -264,7 +257,7 @@ describe('an exported bundle', () => {
 
   test('stops when nobody waits for it any more', async () => {
     await write([numbered(1)])
-    await drain()
+    await drain(store)
     const gone = makeCtx('test', 'x', { signal: AbortSignal.abort() })
     await expect(exportBundle(store, gone)).rejects.toThrow(/abort/i)
   })

@@ -61,13 +61,18 @@ export function sealEvent(ctx: Pick<Ctx, 'actor' | 'clock'>, event: EvidenceEven
     data: event.data ?? {},
   }
   const text = canonicalJson({ ...body })
-  const fault = faultOfEvent({ ...body })
+  const fault = faultOfBody({ ...body }, () => text)
   if (fault !== null) throw new RekeyError('bad_input', `The evidence event is not valid: ${fault}.`)
   return { body, text }
 }
 
 /** What keeps a JSON value from being the body of an event, as half a sentence; `null` if nothing does. */
 export function faultOfEvent(value: Json): string | null {
+  return faultOfBody(value, () => canonicalJson(value))
+}
+
+/** The same where the canonical text is there already: making it is most of the work. */
+function faultOfBody(value: Json, text: () => string): string | null {
   if (!isObject(value)) return 'it is not an object'
   if (Object.keys(value).sort().join() !== KEYS.join()) return 'its members are not those of an event'
   const { v, log, type, at, actor, subject, links, data } = value
@@ -78,7 +83,7 @@ export function faultOfEvent(value: Json): string | null {
   if (!isName(actor) || !isName(subject)) return 'its actor and subject must be names without control characters'
   if (!isObject(links ?? null) || Object.values(links ?? {}).some((id) => typeof id !== 'string')) return 'its links are not texts'
   if (!isObject(data ?? null)) return 'its data is not an object'
-  return Buffer.byteLength(canonicalJson(value)) > EVENT_MAX_BYTES ? 'it is larger than 64 KiB' : null
+  return Buffer.byteLength(text()) > EVENT_MAX_BYTES ? 'it is larger than 64 KiB' : null
 }
 
 /** The hash under which an event's text stands in its log. */

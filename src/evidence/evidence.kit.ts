@@ -1,11 +1,13 @@
 import { type Json, makeCtx, Secret } from '../kernel/index.ts'
+import type { Store } from '../store/index.ts'
 import type { BundleContent, BundleLog } from './bundle.model.ts'
 import { originOf, signCheckpoint } from './checkpoint.ts'
 import { type EvidenceEvent, eventLeafHash, type LogName, sealEvent } from './event.ts'
 import { consistencyProof, grow, type Hash, inclusionProof, nodeKey, treeHead } from './merkle.ts'
 import { formatVerifierKey, type Signer, signerFromSeed } from './note.ts'
+import { sequence } from './sequence.ts'
 
-/** For tests only: a fleet's evidence as the other areas write it, and bundles of it made without a database. */
+/** For tests only: a fleet's evidence of the shape in which the other areas write it, and bundles of it made without a database. */
 
 const START_MS = Date.UTC(2026, 10, 21, 9, 20, 32, 123)
 
@@ -36,18 +38,21 @@ export function rotationEvents(n: number, name = `orders-api-${n}@orders-db`): E
   }
   const make = (type: string, data: { [key: string]: Json }): EvidenceEvent => ({ log: 'credential', type, subject: name, links, data })
   return [
-    { ...make('rotation.planned', { reason: 'leak of ci-store', strategy: 'in-place', by: 'admin:ops' }), actor: 'admin:ops' },
-    make('rotation.staged', { version: 2, fingerprint: 'hmac-sha256:5f1e9a77' }),
-    make('rotation.installed', { mark: '2026-11-21 09:20:33.001+00' }),
-    make('rotation.verified', { probe: { outcome: 'accepted', code: '00000' } }),
-    make('rotation.distributed', { consumers: ['orders-api-1', 'orders-api-2'] }),
-    make('rotation.activated', { how: [{ consumer: 'orders-api-1', by: 'session' }] }),
+    { ...make('rotation.planned', { reason: 'leak of ci-store', urgent: true, batch: 'b-1' }), actor: 'admin:ops' },
+    make('rotation.staged', { fingerprint: 'tFxbYhjDnVApMe6L-DgOXg' }),
+    make('rotation.installed', { account: 'orders_api', version: 2 }),
+    make('rotation.verified', { probe: { outcome: 'accepted', code: '00000', at: at(193) } }),
+    make('rotation.distributed', { consumers: ['orders-api-1', 'orders-api-2'], gapMs: 12.5 + n }),
+    make('rotation.activated', { how: [{ consumer: 'orders-api-1', by: 'session 4711' }] }),
     make('rotation.retiring', {}),
     make('rotation.retired', { sessionsEnded: 2, revokedAt: at(210) }),
     make('rotation.proven_dead', {
+      oldVersion: 1,
+      newVersion: 2,
       old: { outcome: 'refused', code: '28P01', at: at(251) },
       control: { outcome: 'accepted', code: '00000', at: at(254) },
       sessionsLeft: 0,
+      sessionsEnded: 2,
       revokedAt: at(210),
       effectiveDeadAt: at(251),
       provedDeadAt: at(254),
@@ -67,14 +72,14 @@ export function fleetEvents(): EvidenceEvent[] {
       data: { kind: 'workload', owner: 'team-orders' },
     },
     { log: 'identity', type: 'token.created', subject: 'ops', data: { role: 'admin' } },
-    { log: 'credential', type: 'fleet.applied', subject: 'fleet.yaml', actor: 'admin:ops', data: { added: 3, changed: 0 } },
+    { log: 'credential', type: 'fleet.applied', subject: 'fleet', actor: 'admin:ops', data: { add: 3, change: 0, removed: 0 } },
     { log: 'credential', type: 'system.added', subject: 'orders-db', links: { system: 's-1' }, data: { connector: 'postgres' } },
     {
       log: 'credential',
       type: 'credential.added',
       subject: 'orders-api-0@orders-db',
       links: { credential: 'c-0' },
-      data: { account: 'orders_api' },
+      data: { accounts: ['orders_api'], strategy: 'in-place', system: 'orders-db' },
     },
     {
       log: 'credential',
@@ -83,6 +88,18 @@ export function fleetEvents(): EvidenceEvent[] {
       data: { __proto__x: '<!--', '"': "'&" },
     },
   ]
+}
+
+/** An event that tells nothing but its number. */
+export function numbered(n: number): EvidenceEvent {
+  return { log: 'credential', type: 'test.happened', subject: `s${n}`, data: { n } }
+}
+
+/** Gives every waiting event of a database its place. Resolves with how many there were. */
+export async function drain(store: Store, ctx = tickingCtx(), signer = testSigner()): Promise<number> {
+  let placed = 0
+  for (let more = await sequence(store, ctx, signer); more > 0; more = await sequence(store, ctx, signer)) placed += more
+  return placed
 }
 
 /** A bundle's content, with checkpoints of each log at the given sizes (the last being all of it). */

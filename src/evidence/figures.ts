@@ -1,5 +1,5 @@
 import type { Sql } from '../store/index.ts'
-import type { LogName } from './event.ts'
+import { LOGS, type LogName } from './event.ts'
 
 /** How far one log is published. */
 export interface LogFigures {
@@ -15,8 +15,9 @@ export async function logFigures(sql: Sql): Promise<LogFigures[]> {
   const rows = await sql.query<{ log: LogName; unsequenced: number; size: number | null; at: Date | null }>(
     `select l.log, c.size, c.at,
             (select count(*)::int from evidence_event e where e.log = l.log and e.leaf_index is null) as unsequenced
-       from unnest(array['credential', 'identity']) as l(log)
+       from unnest($1::text[]) as l(log)
        left join lateral (select size, at from evidence_checkpoint where log = l.log order by size desc limit 1) c on true`,
+    [LOGS],
   )
   return rows.map(({ log, unsequenced, size, at }) => ({
     log,

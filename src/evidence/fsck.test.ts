@@ -4,7 +4,7 @@ import type { Store } from '../store/index.ts'
 import { append } from './append.ts'
 import { originOf, signCheckpoint } from './checkpoint.ts'
 import type { EvidenceEvent } from './event.ts'
-import { fleetEvents, rotationEvents, testSigner, tickingCtx } from './evidence.kit.ts'
+import { drain, fleetEvents, numbered, rotationEvents, testSigner, tickingCtx } from './evidence.kit.ts'
 import { fsck } from './fsck.ts'
 import { formatVerifierKey, newSigningSeed, signerFromSeed } from './note.ts'
 import { sequence } from './sequence.ts'
@@ -22,13 +22,7 @@ beforeEach(async () => {
 
 afterEach(() => database.drop())
 
-const numbered = (n: number): EvidenceEvent => ({ log: 'credential', type: 'test.happened', subject: `s${n}`, data: { n } })
 const write = (events: readonly EvidenceEvent[]) => store.inTx((tx) => append(tx, ctx, events))
-async function drain(): Promise<number> {
-  let placed = 0
-  for (let more = await sequence(store, ctx, signer); more > 0; more = await sequence(store, ctx, signer)) placed += more
-  return placed
-}
 
 describe('fsck', () => {
   test.each([
@@ -61,7 +55,7 @@ describe('fsck', () => {
     ['a node past the end', `insert into evidence_node values ('identity', 3, 0, sha256('x'))`, 'identity log'],
   ])('finds %s, and where', async (_, sql, where) => {
     await write([...fleetEvents(), ...rotationEvents(0)])
-    await drain()
+    await drain(store)
     await write([numbered(1)])
     expect(await fsck(store, ctx, key)).toEqual([])
     await tamper(sql)
@@ -71,7 +65,7 @@ describe('fsck', () => {
 
   test('finds a checkpoint that our own key signed over another tree', async () => {
     await write(rotationEvents(0))
-    await drain()
+    await drain(store)
     const forged = { origin: originOf(signer.name, 'credential'), size: 9, root: Buffer.alloc(32), at: '2026-01-02T03:04:05.678Z' }
     await tamper('update evidence_checkpoint set note = $1', [signCheckpoint(forged, signer)])
     expect(await fsck(store, ctx, key)).toEqual([{ where: 'credential checkpoint of 9', what: expect.stringContaining('signed root') }])

@@ -2,6 +2,7 @@ import type { Json } from '../kernel/index.ts'
 import type { BundleContent, BundleEvent } from './bundle.model.ts'
 import { canonicalJson } from './canonical.ts'
 import { type EventBody, isObject, LOGS, type LogName } from './event.ts'
+import { type Ending, endingAfter } from './report.words.ts'
 
 /** An event with its place in its log. */
 export interface Step {
@@ -9,9 +10,6 @@ export interface Step {
   readonly index: number
   readonly event: EventBody
 }
-
-/** How a rotation stood at its last event. `running` is neither an end nor a stop. */
-export type Ending = 'proven dead' | 'not provable' | 'blocked' | 'undone' | 'irrevocable' | 'running'
 
 /** One rotation, as its events tell it. Texts are empty where no event says anything. */
 export interface RotationStory {
@@ -24,9 +22,12 @@ export interface RotationStory {
   readonly oldVersion: string
   readonly newVersion: string
   readonly ending: Ending
-  /** Why it is blocked or not provable. */
+  /** Why it ended otherwise than with a proof of death, or is blocked. */
   readonly trouble: string
-  /** Time in which neither value was usable, milliseconds; `null` if it was not measured. */
+  /**
+   * Time in which the consumers' files held only a dead value, milliseconds; `null` if it was not measured: there is no such file, or
+   * it did not come so far.
+   */
   readonly gapMs: number | null
   readonly steps: readonly Step[]
 }
@@ -45,14 +46,7 @@ export interface Story {
   readonly others: readonly Step[]
 }
 
-const ENDINGS = new Map<string, Ending>([
-  ['rotation.proven_dead', 'proven dead'],
-  ['rotation.not_provable', 'not provable'],
-  ['rotation.blocked', 'blocked'],
-  ['rotation.undone', 'undone'],
-  ['rotation.irrevocable', 'irrevocable'],
-])
-const OF_CREDENTIAL = /^(credential|version|rotation|override)\./
+const OF_CREDENTIAL = /^(consumer|credential|override|rotation|version)\./
 
 /** Tells the story of a bundle. Total: any content that can be read can be told, unknown events included. */
 export function tellStory({ logs }: BundleContent): Story {
@@ -94,17 +88,23 @@ function tellCredential(steps: readonly Step[], systems: ReadonlyMap<string, str
   const name = steps.at(-1)?.event.subject ?? ''
   // An order to rotate names no strategy: that is the credential's, said when it was declared or changed.
   const strategy = others.map(({ event }) => dataText(event, 'strategy')).findLast((text) => text !== '') ?? ''
-  const told = [...rotations].map(([id, own]) => tellRotation(id, name, own, systems))
+  const numbers = numbersOf(steps)
+  const told = [...rotations].map(([id, own]) => tellRotation(id, name, own, { systems, numbers }))
   return { name, rotations: told.map((one) => (one.strategy === '' ? { ...one, strategy } : one)), others }
 }
 
-function tellRotation(id: string, credential: string, steps: readonly Step[], systems: ReadonlyMap<string, string>): RotationStory {
+/** What people call things, by the ids that events carry. */
+interface Names {
+  readonly systems: ReadonlyMap<string, string>
+  readonly numbers: ReadonlyMap<string, string>
+}
+
+function tellRotation(id: string, credential: string, steps: readonly Step[], { systems, numbers }: Names): RotationStory {
   const find = (type: string) => steps.findLast(({ event }) => event.type === type)?.event
   const anyLink = (what: string) => steps.map(({ event }) => link(event, what)).findLast((text) => text !== '') ?? ''
   const planned = find('rotation.planned')
-  const last = steps.filter(({ event }) => event.type.startsWith('rotation.')).at(-1)?.event
-  const ending = ENDINGS.get(last?.type ?? '') ?? 'running'
-  const gap = Number.parseFloat(dataText(find('rotation.proven_dead'), 'gapMs'))
+  const last = steps.findLast(({ event }) => endingAfter(event) !== null)?.event
+  const ending = (last && endingAfter(last)) ?? 'under way'
   return {
     id,
     credential,
@@ -112,18 +112,46 @@ function tellRotation(id: string, credential: string, steps: readonly Step[], sy
     strategy: dataText(planned, 'strategy'),
     reason: dataText(planned, 'reason'),
     by: dataText(planned, 'by') || (planned ?? steps[0]?.event)?.actor || '',
-    oldVersion: numbered(dataText(find('rotation.proven_dead'), 'oldVersion')) || anyLink('from'),
-    newVersion: numbered(dataText(find('rotation.proven_dead') ?? find('rotation.installed'), 'newVersion')) || anyLink('to'),
+    oldVersion: numbers.get(anyLink('from')) ?? anyLink('from'),
+    newVersion: numbers.get(anyLink('to')) ?? anyLink('to'),
     ending,
-    trouble: ending === 'proven dead' ? '' : dataText(last, 'reason'),
-    gapMs: Number.isFinite(gap) ? gap : null,
+    trouble: troubleOf(ending, last, find('rotation.undo_requested')),
+    gapMs: gapOf(find('rotation.distributed'), find('rotation.proven_dead')),
     steps,
   }
 }
 
-/** `v2` for 2: what people call a version; its id stands in the links of every event. */
-function numbered(number: string): string {
-  return number === '' ? '' : `v${number}`
+function troubleOf(ending: Ending, last: EventBody | undefined, undo: EventBody | undefined): string {
+  if (ending === 'proven dead' || ending === 'under way') return ''
+  const why = dataText(last, 'reason') || (ending === 'undone' ? dataText(undo, 'reason') : '')
+  // The reason alone may be general; what to do about it names the thing.
+  return [why, dataText(last, 'hint')].filter(Boolean).join(' ')
+}
+
+/** As measured when the files were written; without a file nobody was left with a dead value that Rekey knows of. */
+function gapOf(distributed: EventBody | undefined, dead: EventBody | undefined): number | null {
+  const consumers = distributed?.data.consumers
+  const gap = distributed?.data.gapMs ?? dead?.data.gapMs
+  if (typeof gap !== 'number') return null
+  return gap > 0 && Array.isArray(consumers) && consumers.length === 0 ? null : gap
+}
+
+/** `v2` for the id of version 2, wherever an event tells the two together. */
+function numbersOf(steps: readonly Step[]): Map<string, string> {
+  const numbers = new Map<string, string>()
+  for (const { event } of steps) {
+    for (const [of, key] of [
+      ['version', 'version'],
+      ['to', 'version'],
+      ['from', 'oldVersion'],
+      ['to', 'newVersion'],
+    ] as const) {
+      const number = dataText(event, key)
+      // An event of a consumer or of a value made anew may speak of another version than its links do.
+      if (number !== '' && link(event, of) !== '' && event.type !== 'rotation.regenerated') numbers.set(link(event, of), `v${number}`)
+    }
+  }
+  return numbers
 }
 
 function link(event: EventBody, what: string): string {

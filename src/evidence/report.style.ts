@@ -34,12 +34,20 @@ dd{margin:0;overflow-wrap:anywhere}
 td.w{min-width:10rem}
 .wide table{min-width:44rem}
 .steps{table-layout:fixed}
-.steps th:nth-child(1){width:3.2rem}.steps th:nth-child(2){width:12.2rem}.steps th:nth-child(3){width:13rem}
-.steps th:nth-last-child(2){width:8rem}.steps th:nth-child(4):nth-last-child(3){width:11rem}
-ul{margin:.5rem 0;padding-left:1.1rem}
+.steps th:nth-child(1){width:3.2rem}.steps th:nth-child(2){width:12rem}.steps th:nth-child(3){width:13.5rem}
+.steps th:nth-last-child(2){width:9.8rem}.steps th:nth-child(4):nth-last-child(3){width:11rem}
+section>dl{margin-top:1.2rem}
 footer{margin-top:3.5rem;padding-top:1rem;border-top:1px solid var(--line);font-size:.85rem;color:var(--soft)}
-@media (max-width:40rem){main{padding:1.5rem 1rem 3rem}dl{grid-template-columns:1fr}dd{margin-bottom:.4rem}}
-@media print{:root{--ink:#000;--soft:#444;--line:#bbb;--ground:#fff;--good:#000;--bad:#000;--wait:#000}body{font-size:9.5pt}
+@media screen and (max-width:40rem){main{padding:1.5rem 1rem 3rem}h2{margin-top:2.5rem}dl{grid-template-columns:1fr}dd{margin-bottom:.4rem}
+.figures{display:grid;grid-template-columns:1fr 1fr;gap:.8rem 1.5rem}.figures div{justify-content:flex-end}
+.wide .stack,.wide .steps{min-width:0}.stack,.stack tbody,.steps,.steps tbody{display:block}.stack thead,.steps thead{display:none}
+.stack tr,.steps tr{display:flex;flex-wrap:wrap;gap:0 1rem;padding:.55rem 0;border-bottom:1px solid var(--line)}
+.stack td,.steps td{border:0;padding:0}.stack .head{flex:1 0 55%}.steps td:nth-child(3),.steps td:last-child{flex:1 0 100%}
+td[data-of]::before{content:attr(data-of) " ";color:var(--soft)}}
+@media print{:root{--ink:#000;--soft:#444;--line:#bbb;--ground:#fff;--good:#000;--bad:#000;--wait:#000}
+html{font-size:11.5px}body{font-size:9pt}td,th{padding-top:.25rem;padding-bottom:.25rem}h1{font-size:1.7rem}
+.t,.figures b{white-space:nowrap}article{margin-bottom:1.2rem}
+article dl{grid-template-columns:max-content 1fr max-content 1fr;gap:.1rem 1rem}
 main{max-width:none;padding:0}h2{margin-top:2rem;break-after:avoid}header,dl,tr{break-inside:avoid}thead{display:table-header-group}
 .wide{overflow:visible}.wide table{min-width:0}a{text-decoration:none}@page{margin:16mm 14mm}}
 `

@@ -6,6 +6,7 @@ import { fleetEvents, rotationEvents, sampleContent } from './evidence.kit.ts'
 import { escapeHtml } from './report.html.ts'
 import { tellStory } from './report.story.ts'
 import { renderReport } from './report.ts'
+import { ENDINGS, type Ending } from './report.words.ts'
 
 const render = (events: readonly EvidenceEvent[]) => renderReport(sampleContent(events))
 const textOf = (page: string) =>
@@ -25,17 +26,18 @@ describe('the report', () => {
     for (const part of [
       'orders-api-0@orders-db proven dead',
       'System orders-db',
-      'Change in-place, leak of ci-store',
+      'Reason leak of ci-store',
+      'Strategy in-place',
       'Ordered by admin:ops',
-      'New value accepted (00000), 2026-11-21',
+      'New value accepted (00000), 2026-11-21 09:20:32.316 UTC',
       'Old value refused (28P01), 2026-11-21 09:20:32.374 UTC',
       'Control new value accepted (00000), 2026-11-21 09:20:32.377 UTC',
-      'Sessions of the old 0 left',
+      'Sessions of the old 2 ended, 0 left',
       'Revoked 2026-11-21 09:20:32.333 UTC',
       'Effectively dead 2026-11-21 09:20:32.374 UTC',
       'Proven dead 2026-11-21 09:20:32.377 UTC',
       'Gap 13 ms',
-      'Versions v-0-1 → v-0-2',
+      'Versions v1 → v2',
       'OWASP NHI7:2025',
       'NIST CSF 2.0 PR.AA-01',
     ]) {
@@ -43,16 +45,80 @@ describe('the report', () => {
     }
   })
 
-  test.each([
+  test.each<[string, Ending, { [key: string]: Json }]>([
     ['rotation.blocked', 'blocked', { reason: 'no answer' }],
     ['rotation.not_provable', 'not provable', { reason: 'value unknown' }],
     ['rotation.undone', 'undone', {}],
     ['rotation.irrevocable', 'irrevocable', {}],
-    ['rotation.activated', 'running', {}],
+    ['rotation.activated', 'under way', {}],
+    ['override.recorded', 'irrevocable', { kind: 'irrevocable', by: 'ada', reason: 'no answer' }],
+    ['override.recorded', 'under way', { kind: 'override-activation', by: 'ada', reason: 'seen by hand' }],
   ])('never shows a rotation that ended with %s as proven dead', (type, shown, data) => {
     const [rotation] = tellStory(sampleContent(ended(type, data))).credentials.flatMap(({ rotations }) => rotations)
-    expect(rotation).toMatchObject({ ending: shown, trouble: 'reason' in data ? data.reason : '', gapMs: null })
+    expect(rotation).toMatchObject({ ending: shown, trouble: 'reason' in data && shown !== 'under way' ? data.reason : '' })
     expect(textOf(render(ended(type, data)))).toMatch(/old values proven dead 0 /)
+    expect(textOf(render(ended(type, data)))).toContain(`${ENDINGS[shown].figure} 1 `)
+  })
+
+  test('still shows as proven dead what was looked at once more after its end', () => {
+    const [planned] = rotationEvents(2)
+    if (planned === undefined) throw new Error('the sample has events')
+    const story = tellStory(sampleContent([...rotationEvents(2), { ...planned, type: 'rotation.rechecked', data: { sessionsEnded: 0 } }]))
+    expect(story.credentials[0]?.rotations[0]?.ending).toBe('proven dead')
+  })
+
+  test('counts what was undone, what cannot be proven and what waits for a human apart, each in words', () => {
+    const endings = ['rotation.undone', 'rotation.undone', 'rotation.not_provable', 'rotation.blocked'].flatMap((type, n) => {
+      const [planned] = rotationEvents(n)
+      if (planned === undefined) throw new Error('the sample has events')
+      return [planned, { ...planned, type, data: { reason: 'because', hint: 'Look there.' } }]
+    })
+    const text = textOf(render(endings))
+    expect(text).toContain(
+      'old values proven dead 0 replaced, death not provable 1 blocked, wait for a human 1 undone, old value in use 2 longest gap – ',
+    )
+    for (const ending of ['not provable', 'blocked', 'undone'] as const) expect(text).toContain(`${ending} ${ENDINGS[ending].meaning}`)
+    expect(text).not.toContain(ENDINGS.irrevocable.meaning)
+    expect(text).toContain('Blocked because because Look there.')
+  })
+
+  test('shows no gap where no file of a consumer was written, and says what the sign means', () => {
+    const withConsumers = (consumers: string[], gapMs: number | null) =>
+      rotationEvents(2).map((event) => (event.type === 'rotation.distributed' ? { ...event, data: { consumers, gapMs } } : event))
+    const gapOf = (events: EvidenceEvent[]) => tellStory(sampleContent(events)).credentials[0]?.rotations[0]?.gapMs
+    expect(gapOf(withConsumers(['a'], 40))).toBe(40)
+    expect(gapOf(withConsumers([], 40))).toBeNull()
+    expect(gapOf(withConsumers([], 0))).toBe(0)
+    expect(textOf(render(withConsumers([], 40)))).toContain('longest gap – ')
+    expect(textOf(render(withConsumers(['a'], 0)))).toContain('Gap none')
+    expect(textOf(render(withConsumers([], 40)))).toContain('“–”: not measured')
+  })
+
+  test('tells of a consumer’s report inside the rotation it belongs to', () => {
+    const [planned] = rotationEvents(2)
+    if (planned === undefined) throw new Error('the sample has events')
+    const { credentials, others } = tellStory(sampleContent([planned, { ...planned, type: 'consumer.reported', data: { consumer: 'a' } }]))
+    expect(others).toEqual([])
+    expect(credentials[0]?.rotations[0]?.steps).toHaveLength(2)
+  })
+
+  test('tells details in words, with units, and probes in one piece', () => {
+    const [planned] = rotationEvents(2)
+    if (planned === undefined) throw new Error('the sample has events')
+    const probe = { outcome: 'accepted', code: 'ok', at: '2026-11-21T09:20:32.123Z' }
+    const data = {
+      'rotate.everySeconds': 60,
+      gapMs: null,
+      how: [{ by: 'report' }],
+      probe,
+      other: { ...probe, more: 1 },
+      two: [{ a: 1 }, { a: 2 }],
+    }
+    const text = textOf(render([{ ...planned, type: 'version.tried', data }]))
+    expect(text).toContain(
+      'gap: – · how by: report · other at: 2026-11-21 09:20:32.123 UTC · other code: ok · other more: 1 · other outcome: accepted · ' +
+        'probe: accepted (ok), 2026-11-21 09:20:32.123 UTC · rotate every: 60 s · two 1 a: 1 · two 2 a: 2',
+    )
   })
 
   test('shows a rotation that went on after a block as what it is now', () => {

@@ -1,18 +1,10 @@
-import type { Json } from '../kernel/index.ts'
 import type { BundleCheckpoint, BundleContent } from './bundle.model.ts'
-import { type EventBody, isObject, LOGS, type LogName } from './event.ts'
+import { type EventBody, LOGS, type LogName } from './event.ts'
 import { type Html, html, raw } from './report.html.ts'
-import {
-  type CredentialStory,
-  dataText,
-  type Ending,
-  type RotationStory,
-  type Step,
-  type Story,
-  stepOf,
-  tellStory,
-} from './report.story.ts'
+import { type CredentialStory, dataText, type RotationStory, type Step, type Story, stepOf, tellStory } from './report.story.ts'
 import { REPORT_STYLE } from './report.style.ts'
+import { clockText, detailsText, probeText, some, spanText, timeText } from './report.text.ts'
+import { ENDINGS, type Ending, wordsOf } from './report.words.ts'
 
 /**
  * The page of a bundle, from the end of its machine part to the end of the file. A pure function of the content and total: what
@@ -44,80 +36,73 @@ events and the number of events not yet in the tree are the exporter’s word; a
   return page.html
 }
 
+const GAP_MEANING =
+  'How long a consumer’s file held only a value that the system no longer took. “none”: the old value and the new one both worked ' +
+  'meanwhile. “–”: not measured, because Rekey writes no file for this credential or did not come so far.'
 const NO_CREDENTIAL = html`<p class="soft">No credential is named in these events.</p>\n`
 
-const TYPES = new Map([
-  ['credential.added', 'Entered in the inventory'],
-  ['credential.changed', 'Inventory entry changed'],
-  ['credential.removed', 'Removed from the inventory'],
-  ['version.declared', 'Value in use declared'],
-  ['version.shredded', 'Stored value destroyed'],
-  ['override.recorded', 'Override'],
-  ['rotation.planned', 'Planned'],
-  ['rotation.staged', 'New value stored'],
-  ['rotation.installed', 'New value installed'],
-  ['rotation.verified', 'New value verified'],
-  ['rotation.distributed', 'New value distributed'],
-  ['rotation.activated', 'Consumers on the new'],
-  ['rotation.retiring', 'Retirement begins'],
-  ['rotation.retired', 'Old value retired'],
-  ['rotation.proven_dead', 'Old value proven dead'],
-  ['rotation.not_provable', 'Death not provable'],
-  ['rotation.blocked', 'Blocked'],
-  ['rotation.undone', 'Undone'],
-  ['rotation.irrevocable', 'Cannot be revoked'],
-  ['rotation.regenerated', 'Value generated anew'],
-])
-
-const TONES: { readonly [ending in Ending]: 'good' | 'bad' | 'wait' } = {
-  'proven dead': 'good',
-  'not provable': 'bad',
-  blocked: 'bad',
-  irrevocable: 'bad',
-  undone: 'wait',
-  running: 'wait',
-}
-
 function opening({ filter, key, logs }: BundleContent, rotations: readonly RotationStory[], story: Story): Html {
-  const dead = rotations.filter(({ ending }) => ending === 'proven dead').length
-  const gaps = rotations.flatMap(({ gapMs }) => gapMs ?? [])
   const asOf =
     LOGS.flatMap((log) => logs[log].checkpoints.map(({ note }) => headOf(note).at))
       .sort()
       .at(-1) ?? ''
   const pending = LOGS.reduce((sum, log) => sum + logs[log].pending, 0)
-  const scope = [filter.credential === null ? '' : `of ${filter.credential}`, filter.since === null ? '' : `since ${time(filter.since)}`]
+  const left = `Left out: ${some(pending, 'newer event')}, not yet in the tree.`
+  const scope = [
+    filter.credential === null ? '' : `of ${filter.credential}`,
+    filter.since === null ? '' : `since ${timeText(filter.since)}`,
+  ]
   return html`<header>
 <h1>Evidence of credential rotation</h1>
-<p class="soft">${asOf === '' ? 'Nothing is signed yet' : `As of the last signed checkpoint, ${time(asOf)}`}. ${
+<p class="soft">${asOf === '' ? 'Nothing is signed yet' : `As of the last signed checkpoint, ${timeText(asOf)}`}. ${
     scope.join('') === '' ? 'All events' : `Only events ${scope.join(' ').trim()}`
-  }.${pending === 0 ? '' : ` ${pending} newer events were not yet in the tree and are left out.`}</p>
+  }.${pending === 0 ? '' : ` ${left}`}</p>
 <p class="soft">Signed by <code>${key}</code></p>
-<div class="figures">
-<div><span>credentials</span><b>${story.credentials.length}</b></div>
-<div><span>rotations</span><b>${rotations.length}</b></div>
-<div><span>old values proven dead</span><b>${dead}</b></div>
-<div><span>not proven</span><b>${rotations.length - dead}</b></div>
-<div><span>longest gap</span><b>${gaps.length === 0 ? '–' : duration(gaps.reduce((a, b) => Math.max(a, b)))}</b></div>
-</div>
-</header>`
+${figures(rotations, story)}</header>`
+}
+
+/** What stands so is counted by itself: a reader must not take one that was undone for one that failed. */
+function figures(rotations: readonly RotationStory[], story: Story): Html {
+  const gaps = rotations.flatMap(({ gapMs }) => gapMs ?? [])
+  const figure = (name: string, value: string | number): Html => html`<div><span>${name}</span><b>${value}</b></div>\n`
+  const counts = endingsOf(rotations, ['proven dead']).map(({ ending, count }) => figure(ENDINGS[ending].figure, count))
+  return html`<div class="figures">
+${figure('credentials', story.credentials.length)}${figure('rotations', rotations.length)}${counts}${figure(
+  'longest gap',
+  gaps.length === 0 ? '–' : gapText(gaps.reduce((a, b) => Math.max(a, b))),
+)}</div>
+`
+}
+
+/** How many rotations stand how, in the order of `ENDINGS`; those that none does are left out, but for `always`. */
+function endingsOf(rotations: readonly RotationStory[], always: readonly Ending[] = []): { ending: Ending; count: number }[] {
+  return (Object.keys(ENDINGS) as Ending[])
+    .map((ending) => ({ ending, count: rotations.filter((one) => one.ending === ending).length }))
+    .filter(({ ending, count }) => count > 0 || always.includes(ending))
 }
 
 function summary(rotations: readonly RotationStory[]): Html {
   if (rotations.length === 0) return html``
   const row = (rotation: RotationStory): Html =>
-    html`<tr><td class="w"><a href="#${anchor(rotation)}">${rotation.credential}</a></td><td>${
-      rotation.strategy || '–'
-    }</td><td>${rotation.reason || '–'}</td><td class="t">${clock(rotation.steps[0]?.event.at ?? '')}</td><td class="n">${
-      rotation.gapMs === null ? '–' : duration(rotation.gapMs)
-    }</td><td>${ending(rotation)}</td></tr>\n`
+    html`<tr><td class="w head"><a href="#${anchor(rotation)}">${rotation.credential}</a></td><td class="t">${ending(
+      rotation,
+    )}</td><td class="t" data-of="Strategy">${rotation.strategy || '–'}</td><td data-of="Reason">${
+      rotation.reason || '–'
+    }</td><td class="t" data-of="Ordered">${clockText(rotation.steps[0]?.event.at ?? '')}</td><td class="n" data-of="Gap">${
+      rotation.gapMs === null ? '–' : gapText(rotation.gapMs)
+    }</td></tr>\n`
+  const meaning = ({ ending: name }: { ending: Ending }): Html =>
+    html`<dt class="${ENDINGS[name].tone}">${name}</dt><dd>${ENDINGS[name].meaning}</dd>\n`
   return html`<section>
 <h2>Rotations</h2>
-<div class="wide"><table>
-<thead><tr><th>Credential</th><th>Strategy</th><th>Reason</th><th>Begun (UTC)</th><th class="n">Gap</th><th>Old value</th></tr></thead>
+<div class="wide"><table class="stack">
+<thead><tr><th>Credential</th><th>Outcome</th><th>Strategy</th><th>Reason</th><th>Ordered (UTC)</th><th class="n">Gap</th></tr></thead>
 <tbody>
 ${rotations.map(row)}</tbody>
 </table></div>
+<dl class="soft">
+${endingsOf(rotations).map(meaning)}<dt>Gap</dt><dd>${GAP_MEANING}</dd>
+</dl>
 </section>`
 }
 
@@ -138,17 +123,18 @@ function rotationPart(rotation: RotationStory): Html {
   const dead = stepOf(rotation, 'rotation.proven_dead')?.event
   const facts: [string, string][] = [
     ['System', rotation.system],
-    ['Change', [rotation.strategy, rotation.reason].filter(Boolean).join(', ')],
+    ['Reason', rotation.reason],
+    ['Strategy', rotation.strategy],
     ['Ordered by', rotation.by],
-    ['New value', verified === undefined ? '' : `${probe(verified, 'probe')}, ${time(verified.at)}`],
-    ['Old value', dead === undefined ? '' : `${probe(dead, 'old')}, ${time(dataText(dead, 'old', 'at') || dead.at)}`],
-    ['Why', rotation.trouble],
-    ['Control', dead === undefined ? '' : `new value ${probe(dead, 'control')}, ${time(dataText(dead, 'control', 'at') || dead.at)}`],
-    ['Sessions of the old', dead === undefined ? '' : `${dataText(dead, 'sessionsLeft') || 'not counted'} left`],
-    ['Revoked', time(dataText(dead, 'revokedAt'))],
-    ['Effectively dead', time(dataText(dead, 'effectiveDeadAt'))],
-    ['Proven dead', time(dataText(dead, 'provedDeadAt'))],
-    ['Gap', rotation.gapMs === null ? '' : duration(rotation.gapMs)],
+    [rotation.ending === 'blocked' ? 'Blocked because' : 'Ended so because', rotation.trouble],
+    ['New value', verified === undefined ? '' : probed(verified, 'probe')],
+    ['Old value', dead === undefined ? '' : probed(dead, 'old')],
+    ['Control', dead === undefined ? '' : `new value ${probed(dead, 'control')}`],
+    ['Sessions of the old', dead === undefined ? '' : sessionsText(dead)],
+    ['Revoked', timeText(dataText(dead, 'revokedAt'))],
+    ['Effectively dead', timeText(dataText(dead, 'effectiveDeadAt'))],
+    ['Proven dead', timeText(dataText(dead, 'provedDeadAt'))],
+    ['Gap', rotation.gapMs === null ? '' : gapText(rotation.gapMs)],
   ]
   return html`<article id="${anchor(rotation)}">
 <header><h3>${rotation.credential}</h3>${ending(rotation)}</header>
@@ -158,9 +144,19 @@ ${timeline(rotation.steps, false)}</article>
 `
 }
 
-/** `worker:…b78715e068cd` for an actor named by a UUID: the end tells it apart, and the event itself has all of it. */
+function sessionsText(dead: EventBody): string {
+  const ended = dataText(dead, 'sessionsEnded')
+  return `${ended === '' ? '' : `${ended} ended, `}${dataText(dead, 'sessionsLeft') || 'not counted'} left`
+}
+
+/** `none` where both values worked all the time. */
+function gapText(ms: number): string {
+  return ms === 0 ? 'none' : spanText(ms)
+}
+
+/** `worker:…15e068cd` for an actor named by a UUID: the end tells it apart, and the event itself has all of it. */
 function shortActor(actor: string): string {
-  return actor.replace(/^([a-z]+:)[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}([0-9a-f]{12})$/, '$1…$2')
+  return actor.replace(/^([a-z]+:)[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{4}([0-9a-f]{8})$/, '$1…$2')
 }
 
 function versions({ oldVersion, newVersion, id }: RotationStory): Html {
@@ -175,9 +171,9 @@ function timeline(steps: readonly Step[], withSubject: boolean): Html {
   const row = ({ log, index, event }: Step): Html =>
     html`<tr><td class="n soft" title="${log} log, event ${index}">${
       log === 'identity' ? 'i' : ''
-    }${index}</td><td>${clock(event.at)}</td><td>${TYPES.get(event.type) ?? event.type}</td>${
-      withSubject ? html`<td>${event.subject}</td>` : html``
-    }<td>${shortActor(event.actor)}</td><td>${details(event)}</td></tr>\n`
+    }${index}</td><td class="t">${clockText(event.at)}</td><td>${wordsOf(event.type)}</td>${
+      withSubject ? html`<td data-of="Of">${event.subject}</td>` : html``
+    }<td class="t" data-of="By">${shortActor(event.actor)}</td><td>${detailsText(event)}</td></tr>\n`
   const of = withSubject ? html`<th>Of</th>` : html``
   return html`<div class="wide"><table class="steps">
 <thead><tr><th class="n">#</th><th>Time (UTC)</th><th>What</th>${of}<th>By</th><th>Details</th></tr></thead>
@@ -194,7 +190,7 @@ function othersPart(steps: readonly Step[]): Html {
 function checkpointPart({ logs }: BundleContent): Html {
   const row = (log: LogName, { note }: BundleCheckpoint): Html => {
     const { size, root, at } = headOf(note)
-    return html`<tr><td>${log}</td><td class="n">${size}</td><td class="t">${clock(at)}</td><td><code>${root}</code></td></tr>\n`
+    return html`<tr><td>${log}</td><td class="n">${size}</td><td class="t">${clockText(at)}</td><td><code>${root}</code></td></tr>\n`
   }
   return html`<section>
 <h2>Checkpoints</h2>
@@ -217,16 +213,20 @@ function controls(rotations: readonly RotationStory[]): Html {
 <thead><tr><th>Control</th><th>Asks for</th><th>Shown here</th></tr></thead>
 <tbody>
 ${[
-  row('OWASP NHI7:2025 Long-Lived Secrets', 'secrets are rotated', `${has('rotation.verified')} new values verified on the system itself`),
+  row(
+    'OWASP NHI7:2025 Long-Lived Secrets',
+    'secrets are rotated',
+    `${some(has('rotation.verified'), 'new value')} verified on the system itself`,
+  ),
   row(
     'OWASP NHI1:2025 Improper Offboarding',
     'what is no longer needed stops working',
-    `${has('rotation.proven_dead')} old values proven dead`,
+    `${some(has('rotation.proven_dead'), 'old value')} proven dead`,
   ),
   row(
     'NIST CSF 2.0 PR.AA-01 (1.1: PR.AC-1)',
     'credentials are managed by the organisation',
-    `${rotations.length} rotations, each with its order, steps and end on record`,
+    `${some(rotations.length, 'rotation')} on record, with order, steps and end`,
   ),
 ]}</tbody>
 </table></div>
@@ -234,51 +234,21 @@ ${[
 }
 
 function ending(rotation: RotationStory): Html {
-  return html`<span class="${TONES[rotation.ending]}">${rotation.ending}</span>`
+  return html`<span class="${ENDINGS[rotation.ending].tone}">${rotation.ending}</span>`
 }
 
 function anchor({ id }: RotationStory): string {
   return `r-${encodeURIComponent(id)}`
 }
 
-function probe(event: EventBody, what: string): string {
-  const code = dataText(event, what, 'code')
-  return `${dataText(event, what, 'outcome') || 'not told'}${code === '' ? '' : ` (${code})`}`
-}
-
-/** The details of any event: its data, flattened to `name: value`. */
-function details(event: EventBody): string {
-  return flatten(event.data).join(' · ')
-}
-
-function flatten(value: Json, name = ''): string[] {
-  if (Array.isArray(value) && value.every((item) => typeof item !== 'object')) return [`${name}: ${value.join(', ') || 'none'}`]
-  if (Array.isArray(value)) return value.flatMap((item: Json, i) => flatten(item, `${name} ${i + 1}`))
-  if (isObject(value)) {
-    // Sorted, so that the page does not depend on the order of keys, which canonical JSON does not keep.
-    const members = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))
-    return members.flatMap(([key, item]) => flatten(item, name === '' ? key : `${name} ${key}`))
-  }
-  const text = typeof value === 'string' && /^\d{4}-\d\d-\d\dT/.test(value) ? time(value) : String(value)
-  return [name === '' ? text : `${name}: ${text}`]
+/** A probe inside an event, and when it was made; the time of the event where the probe has none of its own. */
+function probed(event: EventBody, what: string): string {
+  const told = probeText(dataText(event, what, 'outcome'), dataText(event, what, 'code'))
+  return `${told}, ${timeText(dataText(event, what, 'at') || event.at)}`
 }
 
 /** The lines of a checkpoint as they stand, unchecked: `verifyBundle` is what checks. */
 function headOf(note: string): { size: string; root: string; at: string } {
   const [, size = '', root = '', at = ''] = note.split('\n')
   return { size, root, at: at.replace(/^at /, '') }
-}
-
-/** The same, for a column that says UTC in its head. */
-function clock(at: string): string {
-  return time(at).replace(/ UTC$/, '')
-}
-
-/** RFC 3339 UTC, for people: `2026-11-21 09:20:32.123 UTC`. */
-function time(at: string): string {
-  return at.replace(/^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d(?:\.\d+)?)Z$/, '$1 $2 UTC')
-}
-
-function duration(ms: number): string {
-  return ms < 10_000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`
 }

@@ -7,6 +7,7 @@ import {
   ensureAdminToken,
   finishAnswer,
   identitiesById,
+  KnownTokens,
   listIdentities,
   putIdentities,
   releaseAnswer,
@@ -29,6 +30,26 @@ async function newToken(): Promise<string> {
 
 const eventTypes = async () =>
   (await db.store.query<{ type: string }>("select body::jsonb ->> 'type' as type from evidence_event order by id")).map(({ type }) => type)
+
+test('known tokens: what was valid when last met, bounded, and no proof of anything', async () => {
+  const text = await newToken()
+  const [right, wrong] = [Secret.fromText(text), Secret.fromText(`${text}x`)]
+  const known = new KnownTokens()
+  expect(known.nameOf(right)).toBeNull()
+  await known.load(db.store)
+  expect(known.nameOf(right)).toMatch(/^[0-9a-f]{64}$/)
+  expect([known.nameOf(right)?.includes(text), known.nameOf(wrong)]).toEqual([false, null])
+  await db.store.query('update api_token set revoked_at = now()')
+  expect(known.nameOf(right)).not.toBeNull()
+  expect(await authenticate(db.store, right)).toBeNull()
+  known.note(right, false)
+  expect(known.nameOf(right)).toBeNull()
+  const later = new KnownTokens()
+  await later.load(db.store)
+  expect(later.nameOf(right)).toBeNull()
+  for (let n = 0; n <= 1_000; n++) later.note(Secret.fromText(`token-${n}`), true)
+  expect([later.nameOf(Secret.fromText('token-0')), later.nameOf(Secret.fromText('token-1'))]).toEqual([null, expect.any(String)])
+})
 
 test('the first start makes one admin token, later ones none', async () => {
   const text = await newToken()

@@ -1,5 +1,6 @@
 export { putIdentities, removeIdentities } from './actions.ts'
 export { beginAnswer, finishAnswer, releaseAnswer } from './answers.ts'
+export { KnownTokens } from './known.ts'
 export type { JoinFields, RecoveryOverride } from './lifecycle.fields.ts'
 export { type Handover, type HandoverCause, type HandoverRule, openHandovers } from './lifecycle.handover.ts'
 export { joinIdentity } from './lifecycle.join.ts'

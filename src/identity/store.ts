@@ -33,6 +33,15 @@ export async function tokenByHash(sql: Sql, hashHex: string): Promise<TokenRow |
   return row ?? null
 }
 
+/** Hashes of tokens that are not revoked, the newest first. */
+export async function validTokens(sql: Sql, limit: number): Promise<string[]> {
+  const found = await sql.query<{ hash: string }>(
+    "select encode(hash, 'hex') as hash from api_token where revoked_at is null order by id desc limit $1",
+    [limit],
+  )
+  return found.map(({ hash }) => hash)
+}
+
 export async function fleetIdentities(sql: Sql, names: readonly string[]): Promise<Identity[]> {
   return sql.query(
     `select id, name, kind, owner, purpose, environment from identity where source = 'declared'

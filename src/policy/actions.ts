@@ -42,6 +42,8 @@ const TABLE = {
   'inventory:apply': change('credential'),
   'system:discover': change('credential', 'system'),
   'system:rotate-root': change('credential', 'system'),
+  'system:set-root': change('credential', 'system'),
+  'system:decommission': change('credential', 'system'),
   'rotation:read': read('credential', 'credential'),
   'rotation:start': change('credential', 'credential'),
   'rotation:retry': change('credential', 'credential'),

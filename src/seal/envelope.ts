@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, createHash, createHmac, randomBytes } from 'node:crypto'
+import { createCipheriv, createDecipheriv, createHash, createHmac, createSecretKey, randomBytes } from 'node:crypto'
 import { RekeyError, Secret } from '../kernel/index.ts'
 
 /** First byte of every sealed value; a later format gets the next number and old ones stay readable. */
@@ -11,12 +11,13 @@ const KEY_BYTES = 32
  * Seals bytes with AES-256-GCM (NIST SP 800-38D) under a fresh random 96-bit nonce: `1 ‖ nonce ‖ ciphertext ‖ tag`.
  * `bound` is associated data that must be given again to open, normally which row and column the value belongs to, so that a
  * ciphertext copied into another row does not open there.
+ * The key goes in as a key object: Node takes four times as long with plain bytes.
  * Random nonces allow 2^32 values under one key (section 8.3); a data key sees a handful, a key-encryption key one per credential.
  */
 export function seal(key: Secret, plain: Secret, bound: string): Uint8Array {
   const nonce = randomBytes(NONCE_BYTES)
   return key.reveal((keyBytes) => {
-    const cipher = createCipheriv('aes-256-gcm', keyBytes, nonce).setAAD(Buffer.from(bound))
+    const cipher = createCipheriv('aes-256-gcm', createSecretKey(keyBytes), nonce).setAAD(Buffer.from(bound))
     const body = plain.reveal((bytes) => cipher.update(bytes))
     return Buffer.concat([Buffer.of(FORMAT), nonce, body, cipher.final(), cipher.getAuthTag()])
   })
@@ -31,7 +32,7 @@ export function open(key: Secret, sealed: Uint8Array, bound: string): Secret {
   const tag = sealed.subarray(sealed.length - TAG_BYTES)
   try {
     return key.reveal((keyBytes) => {
-      const decipher = createDecipheriv('aes-256-gcm', keyBytes, nonce, { authTagLength: TAG_BYTES })
+      const decipher = createDecipheriv('aes-256-gcm', createSecretKey(keyBytes), nonce, { authTagLength: TAG_BYTES })
       decipher.setAAD(Buffer.from(bound)).setAuthTag(tag)
       const body = decipher.update(sealed.subarray(1 + NONCE_BYTES, sealed.length - TAG_BYTES))
       return new Secret(Buffer.concat([body, decipher.final()]))
@@ -53,7 +54,12 @@ export function newKey(): Secret {
 export function fingerprint(key: Secret, secret: Secret): string {
   return key.reveal((keyBytes) =>
     secret.reveal((bytes) =>
-      createHmac('sha256', keyBytes).update('rekey fingerprint v1\0').update(bytes).digest().subarray(0, 16).toString('base64url'),
+      createHmac('sha256', createSecretKey(keyBytes))
+        .update('rekey fingerprint v1\0')
+        .update(bytes)
+        .digest()
+        .subarray(0, 16)
+        .toString('base64url'),
     ),
   )
 }

@@ -1,6 +1,18 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -10,6 +22,7 @@ import { type EmbeddedDatabase, openStore, startEmbedded } from './index.ts'
 const ctx = makeCtx('test', 'test')
 const CHILD = new URL('./embedded.child.ts', import.meta.url).pathname
 const isRoot = process.getuid?.() === 0
+if (!isRoot) console.warn('SKIPPED: what only root can try of the embedded database')
 
 let folder: string
 let running: EmbeddedDatabase[]
@@ -82,6 +95,54 @@ test('a second process attaches, and only the owner stops the server', async () 
   expect(lives(first.pid)).toBe(true)
   await first.stop()
   expect(lives(first.pid)).toBe(false)
+})
+
+test('of processes that start it at one moment one owns it, and all of them know its pid', async () => {
+  await (await start()).stop()
+  const databases = await Promise.all([start(), start(), start()])
+  const pid = Number(readFileSync(join(folder, 'data', 'postgres', 'postmaster.pid'), 'utf8').split('\n')[0])
+  expect(databases.map((database) => database.pid)).toEqual([pid, pid, pid])
+  expect(databases.filter(({ owner }) => owner)).toHaveLength(1)
+  for (const database of databases) await database.stop()
+  expect(lives(pid)).toBe(false)
+})
+
+test('when its owner was killed, whoever leaves last stops it', async () => {
+  const data = join(folder, 'data')
+  const owner = spawn(process.execPath, [CHILD, data, 'stay'], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const [pid] = (await once(owner.stdout, 'data')).map(Number)
+  const [one, other] = [await start(data), await start(data)]
+  expect([one.owner, other.owner, one.pid]).toEqual([false, false, pid])
+  const store = openStore({ connection: other.connection, max: 1, log: silentLog })
+  await store.query('select 1')
+  owner.kill('SIGKILL')
+  await once(owner, 'exit')
+  await one.stop()
+  expect(lives(one.pid)).toBe(true)
+  await store.close()
+  await other.stop()
+  expect(lives(one.pid)).toBe(false)
+})
+
+test('a start that is told to stop leaves no process', async () => {
+  for (const ms of [0, 50, 300, 700]) {
+    const stopping = new AbortController()
+    const data = join(folder, `stopped-${ms}`)
+    const starting = startEmbedded(makeCtx('test', 'test', { signal: stopping.signal }), data).then(
+      (database) => database.stop(),
+      (error: unknown) => expect(error).toMatchObject({ code: 'unavailable' }),
+    )
+    setTimeout(() => stopping.abort(), ms)
+    await starting
+    const left = readdirSync('/proc').filter((pid) => {
+      try {
+        return /^\d+$/.test(pid) && lives(Number(pid)) && readlinkSync(`/proc/${pid}/cwd`).startsWith(data)
+      } catch {
+        return false
+      }
+    })
+    expect(left, `after ${ms} ms`).toEqual([])
+  }
 })
 
 test('a server left by a killed process is attached to, keeps what was committed, and is stopped by its new owner', async () => {

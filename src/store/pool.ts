@@ -1,5 +1,5 @@
 import pg from 'pg'
-import { isCode, type Log, messageOf, RekeyError, sleep } from '../kernel/index.ts'
+import { isCode, isUntrusted, type Log, messageOf, RekeyError, sleep } from '../kernel/index.ts'
 import type { Sql, Store, Tx } from './tx.ts'
 
 const { Client, Pool, types } = pg
@@ -39,17 +39,30 @@ function nameOf(text: string): string {
 function fromDatabase(error: unknown): RekeyError {
   if (error instanceof RekeyError) return error
   const { code, constraint } = error as { code?: string; constraint?: string }
-  const lost = code === undefined || code.startsWith('08') || code.startsWith('57P') || code.startsWith('E') || code.startsWith('53')
   const detail = [code, constraint, messageOf(error)].filter(Boolean).join(' ')
+  const way = waysIn(code ?? '')
+  if (way !== null) return new RekeyError('unavailable', SHUT, { detail, cause: error, hint: way })
+  const lost = code === undefined || code.startsWith('08') || code.startsWith('57P') || code.startsWith('E') || code.startsWith('53')
   if (lost) return new RekeyError('unavailable', LOST, { detail, cause: error, hint: 'Try again in a moment.' })
   return new RekeyError('database_failed', 'The database refused a statement.', { detail, cause: error })
 }
 
 const LOST = 'The database does not answer.'
+const SHUT = 'The database does not let Rekey in.'
+
+/** What to do about a way in that is shut by how it is declared, or null. It may open again while Rekey runs, so it counts as lost. */
+function waysIn(code: string): string | null {
+  if (isUntrusted(code))
+    return `Its certificate is not trusted (${code}): compare sslmode, sslrootcert and the host in DATABASE_URL with it.`
+  if (code.startsWith('28'))
+    return `Check the user, the password and sslmode in DATABASE_URL, and pg_hba.conf of the server (SQLSTATE ${code}).`
+  if (code === '3D000') return 'The database of DATABASE_URL does not exist: make it, or correct the name.'
+  return null
+}
 
 /** True if what failed is the way to Rekey's own database, and not what was asked of it. */
 export function isDatabaseLost(error: unknown): boolean {
-  return isCode(error, 'unavailable') && error.message === LOST
+  return isCode(error, 'unavailable') && (error.message === LOST || error.message === SHUT)
 }
 
 async function run<Row extends object>(client: pg.ClientBase | pg.Pool, text: string, params?: readonly unknown[]): Promise<Row[]> {

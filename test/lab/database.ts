@@ -3,9 +3,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type pg from 'pg'
 import { makeCtx, newId, silentLog, systemClock } from '../../src/kernel/index.ts'
-import { type EmbeddedDatabase, migrate, openStore, type Store, startEmbedded } from '../../src/store/index.ts'
+import { migrate, openStore, type Store, startEmbedded } from '../../src/store/index.ts'
 import { recordedScanner } from '../canary/recorder.ts'
 import { describeFinds } from '../canary/scanner.ts'
+import { type OlderPostgres, startPostgres } from './postgres.ts'
 
 export const SCHEMA_FOLDER = new URL('../../schema', import.meta.url).pathname
 
@@ -16,10 +17,35 @@ export interface TestDatabase {
   drop(): Promise<void>
 }
 
-/** One server per test process, started at first use, stopped with the process. */
-let server: Promise<{ database: EmbeddedDatabase; admin: Store; folder: string; sinceMs: number }> | undefined
+/** Any server on which databases of tests are made. `connection` is to the template, a superuser's. */
+interface Server {
+  readonly connection: pg.ClientConfig
+  /** What the server wrote lies in here; still there after `end`. */
+  readonly folder: string
+  end(): Promise<void>
+}
 
-async function startServer() {
+interface Running extends Server {
+  readonly admin: Store
+  readonly sinceMs: number
+}
+
+/** One server per test process, started at first use, stopped with the process. */
+let server: Promise<Running> | undefined
+let start: () => Promise<Server> = embedded
+
+/** The databases of this test file are made on these programs and not on the embedded PostgreSQL. Called before the first is made. */
+export function makeDatabasesWith({ programs }: OlderPostgres): void {
+  start = async () => {
+    const lab = await startPostgres({ programs, fsync: false })
+    await lab.query('create database rekey')
+    const { host, port, folder, superuser } = lab
+    const password = superuser.secret.revealText((text) => text)
+    return { connection: { host, port, database: 'rekey', user: superuser.account, password }, folder, end: () => lab.halt() }
+  }
+}
+
+async function embedded(): Promise<Server> {
   const folder = mkdtempSync(join(tmpdir(), 'rekey-test-'))
   chmodSync(folder, 0o711)
   const database = await startEmbedded(makeCtx('test', 'lab'), join(folder, 'data'))
@@ -31,28 +57,33 @@ async function startServer() {
       // It has ended already, as it should.
     }
   })
+  return { connection: database.connection, folder, end: () => database.stop() }
+}
+
+async function startServer(): Promise<Running> {
+  const database = await start()
   // What lay there before, and was not written since, knows no secret of these tests. A second for clocks of coarse file systems.
   const sinceMs = systemClock.now().getTime() - 1000
   const template = openStore({ connection: database.connection, max: 1, log: silentLog })
   try {
     await migrate(template, SCHEMA_FOLDER)
   } catch (error) {
-    await database.stop()
+    await database.end()
     throw error
   } finally {
     await template.close()
   }
   const admin = openStore({ connection: { ...database.connection, database: 'postgres' }, max: 2, log: silentLog })
-  return { database, admin, folder, sinceMs }
+  return { ...database, admin, sinceMs }
 }
 
 /** A database of its own, cloned from the migrated template. */
 export async function freshDatabase(): Promise<TestDatabase> {
   server ??= startServer()
-  const { database, admin } = await server
+  const { connection: template, admin } = await server
   const name = `t_${newId().replaceAll('-', '')}`
   await admin.query(`create database ${name} template rekey`)
-  const connection = { ...database.connection, database: name }
+  const connection = { ...template, database: name }
   const store = openStore({ connection, max: 10, log: silentLog })
   return {
     store,
@@ -70,10 +101,10 @@ export async function freshDatabase(): Promise<TestDatabase> {
  */
 export async function stopServer(): Promise<void> {
   if (server === undefined) return
-  const { database, admin, folder, sinceMs } = await server
+  const { end, admin, folder, sinceMs } = await server
   server = undefined
   await admin.close()
-  await database.stop()
+  await end()
   const { finds } = recordedScanner().folder(folder, (path) => lstatSync(path).mtimeMs >= sinceMs)
   rmSync(folder, { recursive: true, force: true })
   if (finds.length > 0) throw new Error(describeFinds(finds))

@@ -1,36 +1,22 @@
 import { execFile } from 'node:child_process'
-import { chownSync, rmSync, writeFileSync } from 'node:fs'
+import { chownSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import mysql from 'mysql2/promise'
 import { messageOf, newId, Secret, sleep } from '../../src/kernel/index.ts'
 import { mysqlNativeHash } from '../../src/seal/index.ts'
+import { KeptServer, type LabServer } from './kept.ts'
 import { freePort, removeFolder, temporaryFolder, waitForPort } from './ports.ts'
-import { findProgram, launch, type Running, unprivileged } from './program.ts'
+import { findProgram, launch, type Running, unprivileged, writeOwned } from './program.ts'
 
 const run = promisify(execFile)
 const START_MS = 30_000
 const LOOK_MS = 25
 
-/** A real MariaDB on a free port of 127.0.0.1, in a temporary folder. Its `root` accounts are removed: nobody else gets in. */
-export interface LabMariadb {
-  readonly host: '127.0.0.1'
-  readonly port: number
-  /** May do everything, from any host. */
-  readonly superuser: { readonly account: string; readonly secret: Secret }
-  /** Removed by `stop`. */
-  readonly folder: string
-  /** Of the server at this moment. */
-  readonly pid: number
+/** A real MariaDB on a free port of 127.0.0.1. Its `root` accounts are removed: nobody else gets in. */
+export interface LabMariadb extends LabServer {
   /** As superuser, over one kept connection. Values are parameters (prepared on the server). */
   query<Row extends object>(sql: string, params?: readonly (string | number)[]): Promise<Row[]>
-  /** Orderly stop and start on the same port; open connections are cut. `args` are added for this start. */
-  restart(args?: readonly string[]): Promise<void>
-  /** SIGSTOP: it accepts connections and does not answer. */
-  pause(): void
-  resume(): void
-  /** Shuts down and removes the folder. Twice is harmless. */
-  stop(): Promise<void>
 }
 
 /** Makes a new data folder and starts the server; null if MariaDB is not installed. As root, it runs as an unprivileged user. */
@@ -51,11 +37,9 @@ export async function startMariadb(): Promise<LabMariadb | null> {
       env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', HOME: folder, TMPDIR: folder, TZ: 'UTC' },
     })
     // Runs before the server listens, so that the accounts without password which the installer made never answer.
-    const init = join(folder, 'init.sql')
-    writeFileSync(init, initialAccounts(superuser.account, mysqlNativeHash(superuser.secret)), { mode: 0o600 })
-    if (runner) chownSync(init, runner.uid, runner.gid)
+    const init = writeOwned(folder, 'init.sql', initialAccounts(superuser.account, mysqlNativeHash(superuser.secret)), runner)
     const port = await freePort()
-    const start = async (more: readonly string[] = []) => {
+    const start = async (more: readonly string[]) => {
       const args = ['--no-defaults', `--datadir=${data}`, `--port=${port}`, '--bind-address=127.0.0.1', `--socket=${join(folder, 's')}`]
       args.push(
         `--pid-file=${join(folder, 'pid')}`,
@@ -70,7 +54,7 @@ export async function startMariadb(): Promise<LabMariadb | null> {
     }
     const running = await start([`--init-file=${init}`])
     rmSync(init)
-    return new Lab(running, folder, port, superuser, start)
+    return new Lab({ port, folder, superuser, runner, start }, running)
   } catch (error) {
     await removeFolder(folder)
     throw error
@@ -101,79 +85,21 @@ function initialAccounts(account: string, hash: string): string {
   ].join('\n')
 }
 
-class Lab implements LabMariadb {
-  readonly host = '127.0.0.1'
-  readonly port: number
-  readonly folder: string
-  readonly superuser: LabMariadb['superuser']
-  #running: Running
-  readonly #start: (args?: readonly string[]) => Promise<Running>
-  #connection: Promise<mysql.Connection> | null = null
-
-  constructor(
-    running: Running,
-    folder: string,
-    port: number,
-    superuser: LabMariadb['superuser'],
-    start: (args?: readonly string[]) => Promise<Running>,
-  ) {
-    this.#running = running
-    this.folder = folder
-    this.port = port
-    this.superuser = superuser
-    this.#start = start
-  }
-
-  get pid(): number {
-    return this.#running.pid
-  }
-
+class Lab extends KeptServer<mysql.Connection> implements LabMariadb {
   async query<Row extends object>(sql: string, params?: readonly (string | number)[]): Promise<Row[]> {
-    this.#connection ??= this.#connect()
-    const connection = await this.#connection
+    const connection = await this.client()
     const [rows] = params === undefined ? await connection.query(sql) : await connection.execute(sql, [...params])
     return Array.isArray(rows) ? (rows as Row[]) : []
   }
 
-  async restart(args: readonly string[] = []): Promise<void> {
-    await this.#disconnect()
-    await this.#running.stop()
-    this.#running = await this.#start(args)
-  }
-
-  pause(): void {
-    this.#running.pause()
-  }
-
-  resume(): void {
-    this.#running.resume()
-  }
-
-  async stop(): Promise<void> {
-    await this.#disconnect()
-    await this.#running.stop()
-    await removeFolder(this.folder)
-  }
-
-  /** The kept connection; forgotten when it breaks or cannot be had, so that the next query opens another. */
-  async #connect(): Promise<mysql.Connection> {
-    const forget = () => {
-      this.#connection = null
-    }
+  protected async connect(broken: () => void): Promise<mysql.Connection> {
     const { account: user, secret } = this.superuser
-    try {
-      const connection = await secret.revealText((password) => mysql.createConnection({ host: this.host, port: this.port, user, password }))
-      connection.on('error', forget)
-      return connection
-    } catch (error) {
-      forget()
-      throw error
-    }
+    const connection = await secret.revealText((password) => mysql.createConnection({ host: this.host, port: this.port, user, password }))
+    connection.on('error', broken)
+    return connection
   }
 
-  async #disconnect(): Promise<void> {
-    const connection = await this.#connection?.catch(() => null)
-    this.#connection = null
-    await connection?.end().catch(() => {})
+  protected async disconnect(connection: mysql.Connection): Promise<void> {
+    await connection.end().catch(() => {})
   }
 }

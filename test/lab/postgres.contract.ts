@@ -4,8 +4,9 @@ import pg from 'pg'
 import type { ContractLab, LabSession } from '../../src/connectors/contract.kit.ts'
 import { postgres } from '../../src/connectors/postgres/index.ts'
 import { newId, Secret, sleep } from '../../src/kernel/index.ts'
+import { makeAuthority, selfSigned } from './certificates.ts'
 import { freePort, startSilent } from './ports.ts'
-import { type LabPostgres, startPostgres } from './postgres.ts'
+import { type LabPostgres, type PostgresOptions, startPostgres } from './postgres.ts'
 import { startProxy } from './proxy.ts'
 import { LAB_TLS } from './tls.ts'
 
@@ -15,8 +16,9 @@ export interface PostgresLab extends ContractLab {
 }
 
 /** Starts a PostgreSQL with TLS, `passwordcheck` loaded and a superuser `rekey_root`. */
-export async function startLab(): Promise<PostgresLab> {
+export async function startLab(options: Pick<PostgresOptions, 'programs'> = {}): Promise<PostgresLab> {
   const server = await startPostgres({
+    ...options,
     fsync: false,
     tls: LAB_TLS,
     settings: { shared_preload_libraries: 'passwordcheck', track_commit_timestamp: 'on' },
@@ -35,6 +37,13 @@ export async function startLab(): Promise<PostgresLab> {
     setRootSecret: (secret) => setPassword(server, root.account, secret),
     openSession: (account, secret, application) => openSession(server, account, secret, application),
     countConnections: () => countConnections(server),
+    certificates: { makeAuthority, selfSigned },
+    async serveTls(certificate) {
+      server.write('data/server.crt', certificate.cert)
+      server.write('data/server.key', certificate.key)
+      await server.restart()
+      return address
+    },
     startProxy: () => startProxy(address),
     startSilent,
     closedPort: freePort,

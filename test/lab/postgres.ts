@@ -1,19 +1,22 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { chownSync, closeSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { execFile } from 'node:child_process'
+import { chownSync, existsSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import pg from 'pg'
-import { newId, Secret, sleep } from '../../src/kernel/index.ts'
-import { type Account, databaseAccount, reachablePrograms } from '../../src/store/embedded.places.ts'
-import { freePort, temporaryFolder } from './ports.ts'
+import { messageOf, newId, Secret, sleep } from '../../src/kernel/index.ts'
+import { databaseAccount, reachablePrograms } from '../../src/store/embedded.places.ts'
+import { KeptServer, type LabServer } from './kept.ts'
+import { freePort, removeFolder, temporaryFolder } from './ports.ts'
+import { launch, type Runner, type Running, writeOwned } from './program.ts'
 
 const run = promisify(execFile)
 const START_MS = 30_000
-const STOP_MS = 10_000
+const LOOK_MS = 25
 
 /** What may be chosen when a laboratory PostgreSQL starts. */
 export interface PostgresOptions {
+  /** Folder of `initdb` and `postgres`; default: those that the project brings along, PostgreSQL 18. */
+  readonly programs?: string
   /** Default true; false makes start and commits faster and survives no power cut. */
   readonly fsync?: boolean
   /** Default 200. */
@@ -24,93 +27,68 @@ export interface PostgresOptions {
   readonly settings?: Readonly<Record<string, string>>
 }
 
-/** A real PostgreSQL 18 on a free port of 127.0.0.1, in a temporary folder, where every login needs SCRAM-SHA-256. */
-export interface LabPostgres {
-  readonly host: '127.0.0.1'
-  readonly port: number
-  readonly superuser: { readonly account: string; readonly secret: Secret }
-  /** Holds `data/` (the cluster) and `log`. Removed by `stop`. */
-  readonly folder: string
-  /** Of the postmaster at this moment. */
-  readonly pid: number
+/** A real PostgreSQL on a free port of 127.0.0.1 whose cluster is `data/`, where every login needs SCRAM-SHA-256. */
+export interface LabPostgres extends LabServer {
   /** As superuser in database `postgres`, over one connection of application name `lab`. */
   query<Row extends object>(sql: string, params?: readonly unknown[]): Promise<Row[]>
-  /** Fast shutdown and start on the same port; open connections are cut. */
-  restart(): Promise<void>
-  /** SIGSTOP to the postmaster and all its children: it accepts and does not answer. */
-  pause(): void
-  resume(): void
-  /** Shuts down and removes the folder. Twice is harmless. */
-  stop(): Promise<void>
+}
+
+/** Programs of a PostgreSQL that somebody else installed. */
+export interface OlderPostgres {
+  readonly version: number
+  /** Folder of `initdb` and `postgres`. */
+  readonly programs: string
+}
+
+/** PostgreSQL 15 to 17 of this machine, oldest first, where Debian and the packages of postgresql.org put them. */
+export function olderPostgres(): OlderPostgres[] {
+  return [15, 16, 17].flatMap((version) => {
+    const folders = [`/usr/lib/postgresql/${version}/bin`, `/usr/pgsql-${version}/bin`]
+    const programs = folders.find((folder) => existsSync(join(folder, 'initdb')) && existsSync(join(folder, 'postgres')))
+    return programs === undefined ? [] : [{ version, programs }]
+  })
 }
 
 /** Makes a new cluster and starts it. Also as root, where PostgreSQL itself runs as an unprivileged user. */
 export async function startPostgres(options: PostgresOptions = {}): Promise<LabPostgres> {
-  const account = databaseAccount()
-  const bin = join(await reachablePrograms(account), 'bin')
+  const runner = databaseAccount()
+  const bin = options.programs ?? join(await reachablePrograms(runner), 'bin')
   const folder = await temporaryFolder('rekey-lab-pg')
-  if (account) chownSync(folder, account.uid, account.gid)
-  const secret = Secret.fromText(`lab-${newId()}`)
+  if (runner) chownSync(folder, runner.uid, runner.gid)
+  const superuser = { account: 'postgres', secret: Secret.fromText(`lab-${newId()}`) }
   try {
-    await makeCluster(bin, folder, secret, account)
-    if (options.tls) writeTls(folder, options.tls, account)
+    await makeCluster(bin, folder, superuser.secret, runner)
+    if (options.tls) {
+      writeOwned(join(folder, 'data'), 'server.crt', options.tls.cert, runner)
+      writeOwned(join(folder, 'data'), 'server.key', options.tls.key, runner)
+    }
     const port = await freePort()
-    const server = await launch(bin, folder, port, options, account, secret)
-    return new Lab(server, folder, port, secret, () => launch(bin, folder, port, options, account, secret))
+    const start = async (more: readonly string[]) => {
+      const args = [...settingsOf(folder, port, options), ...more]
+      const running = launch(join(bin, 'postgres'), args, { folder, log: join(folder, 'log'), runner, signals: SIGNALS, forks: true })
+      await answering(running, port, superuser.secret)
+      return running
+    }
+    return new Lab({ port, folder, superuser, runner, start }, await start([]))
   } catch (error) {
-    rmSync(folder, { recursive: true, force: true })
+    await removeFolder(folder)
     throw error
   }
 }
 
-async function makeCluster(bin: string, folder: string, secret: Secret, account: Account | null): Promise<void> {
-  const pwfile = join(folder, 'pw')
-  secret.revealText((text) => writeFileSync(pwfile, `${text}\n`, { mode: 0o600 }))
-  if (account) chownSync(pwfile, account.uid, account.gid)
-  const args = [
-    '-D',
-    join(folder, 'data'),
-    '-U',
-    'postgres',
-    '-A',
-    'scram-sha-256',
-    `--pwfile=${pwfile}`,
-    '-E',
-    'UTF8',
-    '--locale=C',
-    '--no-sync',
-  ]
-  await run(join(bin, 'initdb'), args, { ...asUser(account), cwd: folder, env: { PATH: '/usr/bin:/bin', TZ: 'UTC' } })
+/** Fast shutdown, which cuts connections; then immediate shutdown, which ends the children too. */
+const SIGNALS = { stop: 'SIGINT', kill: 'SIGQUIT' } as const
+
+async function makeCluster(bin: string, folder: string, secret: Secret, runner: Runner | null): Promise<void> {
+  const pwfile = secret.revealText((text) => writeOwned(folder, 'pw', `${text}\n`, runner))
+  const args = ['-D', join(folder, 'data'), '-U', 'postgres', '-A', 'scram-sha-256', `--pwfile=${pwfile}`]
+  args.push('-E', 'UTF8', '--locale=C', '--no-sync')
+  const user = runner ? { uid: runner.uid, gid: runner.gid } : {}
+  await run(join(bin, 'initdb'), args, { ...user, cwd: folder, env: { PATH: '/usr/bin:/bin', TZ: 'UTC' } })
   rmSync(pwfile)
 }
 
-function writeTls(folder: string, tls: { cert: string; key: string }, account: Account | null): void {
-  for (const [name, text] of [
-    ['server.crt', tls.cert],
-    ['server.key', tls.key],
-  ] as const) {
-    const path = join(folder, 'data', name)
-    writeFileSync(path, text, { mode: 0o600 })
-    if (account) chownSync(path, account.uid, account.gid)
-  }
-}
-
-const asUser = (account: Account | null) => (account ? { uid: account.uid, gid: account.gid } : {})
-
-/** One running postmaster. */
-interface Server {
-  readonly pid: number
-  stop(): Promise<void>
-}
-
-async function launch(
-  bin: string,
-  folder: string,
-  port: number,
-  options: PostgresOptions,
-  account: Account | null,
-  secret: Secret,
-): Promise<Server> {
+function settingsOf(folder: string, port: number, options: PostgresOptions): string[] {
   const settings: Record<string, string> = {
     port: String(port),
     listen_addresses: '127.0.0.1',
@@ -120,49 +98,23 @@ async function launch(
     ...(options.tls ? { ssl: 'on' } : {}),
     ...options.settings,
   }
-  const args = ['-D', join(folder, 'data'), ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])]
-  const log = openSync(join(folder, 'log'), 'a')
-  // Its own process group: Ctrl-C in a terminal must not shut it down before its owner has decided so.
-  const child = spawn(join(bin, 'postgres'), args, {
-    ...asUser(account),
-    cwd: folder,
-    env: { PATH: '/usr/bin:/bin', TZ: 'UTC' },
-    stdio: ['ignore', log, log],
-    detached: true,
-  })
-  closeSync(log)
-  const { pid } = child
-  if (pid === undefined) throw new Error('PostgreSQL could not be spawned.')
-  // An owner that dies without stop() takes the server with it, unless it was killed by SIGKILL.
-  const last = () => void child.kill('SIGQUIT')
-  process.once('exit', last)
-  child.once('exit', () => process.off('exit', last))
-  await answering(child, folder, port, secret)
-  return { pid, stop: () => stopChild(child) }
+  return ['-D', join(folder, 'data'), ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])]
 }
 
-async function answering(child: ChildProcess, folder: string, port: number, secret: Secret): Promise<void> {
-  for (let waited = 0; ; waited += 25) {
-    if (child.exitCode !== null || waited > START_MS) {
-      child.kill('SIGQUIT')
-      throw new Error(`PostgreSQL did not start: ${readFileSync(join(folder, 'log'), 'utf8').slice(-2000)}`)
-    }
+async function answering(running: Running, port: number, secret: Secret): Promise<void> {
+  for (let waited = 0; ; waited += LOOK_MS) {
     try {
       return await (await superClient(port, secret)).end()
-    } catch {
-      await sleep(25)
+    } catch (error) {
+      const ended = running.ended() ?? (waited > START_MS ? messageOf(error) : null)
+      if (ended === null) {
+        await sleep(LOOK_MS)
+        continue
+      }
+      await running.stop()
+      throw new Error(`PostgreSQL did not start: ${ended}`)
     }
   }
-}
-
-async function stopChild(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return
-  const gone = once(child, 'exit')
-  child.kill('SIGCONT')
-  child.kill('SIGINT')
-  const impatient = setTimeout(() => child.kill('SIGQUIT'), STOP_MS)
-  await gone
-  clearTimeout(impatient)
 }
 
 async function superClient(port: number, secret: Secret): Promise<pg.Client> {
@@ -180,93 +132,25 @@ async function superClient(port: number, secret: Secret): Promise<pg.Client> {
   return client
 }
 
-class Lab implements LabPostgres {
-  readonly host = '127.0.0.1'
-  readonly port: number
-  readonly folder: string
-  readonly superuser: LabPostgres['superuser']
-  #server: Server
-  readonly #launch: () => Promise<Server>
-  #client: Promise<pg.Client> | null = null
+class Lab extends KeptServer<pg.Client> implements LabPostgres {
   /** Settles when the query before is answered: the library no longer queues them itself. */
   #last: Promise<unknown> = Promise.resolve()
-
-  constructor(server: Server, folder: string, port: number, secret: Secret, launchAgain: () => Promise<Server>) {
-    this.#server = server
-    this.folder = folder
-    this.port = port
-    this.superuser = { account: 'postgres', secret }
-    this.#launch = launchAgain
-  }
-
-  get pid(): number {
-    return this.#server.pid
-  }
 
   async query<Row extends object>(sql: string, params: readonly unknown[] = []): Promise<Row[]> {
     const before = this.#last
     const answer = (async () => {
       await before
-      this.#client ??= this.#connect()
-      return (await this.#client).query<Row>(sql, [...params])
+      return (await this.client()).query<Row>(sql, [...params])
     })()
     this.#last = answer.catch(() => {})
     return (await answer).rows
   }
 
-  /** The kept connection; forgotten when it ends or cannot be had, so that the next query opens another. */
-  async #connect(): Promise<pg.Client> {
-    const forget = () => {
-      this.#client = null
-    }
-    try {
-      const client = await superClient(this.port, this.superuser.secret)
-      return client.once('end', forget)
-    } catch (error) {
-      forget()
-      throw error
-    }
+  protected async connect(broken: () => void): Promise<pg.Client> {
+    return (await superClient(this.port, this.superuser.secret)).once('end', broken)
   }
 
-  async #disconnect(): Promise<void> {
-    const client = await this.#client?.catch(() => null)
-    this.#client = null
-    await client?.end().catch(() => {})
+  protected async disconnect(client: pg.Client): Promise<void> {
+    await client.end().catch(() => {})
   }
-
-  async restart(): Promise<void> {
-    await this.#disconnect()
-    await this.#server.stop()
-    this.#server = await this.#launch()
-  }
-
-  pause(): void {
-    // The postmaster first: it can then make no new child that would be missed.
-    for (const pid of [this.pid, ...childrenOf(this.pid)]) process.kill(pid, 'SIGSTOP')
-  }
-
-  resume(): void {
-    for (const pid of [...childrenOf(this.pid), this.pid]) process.kill(pid, 'SIGCONT')
-  }
-
-  async stop(): Promise<void> {
-    await this.#disconnect()
-    await this.#server.stop()
-    rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 })
-  }
-}
-
-/** Backends make sessions of their own, so a signal to the process group would miss them: the parent's number is what tells. */
-function childrenOf(parent: number): number[] {
-  const children: number[] = []
-  for (const name of readdirSync('/proc')) {
-    if (!/^\d+$/.test(name)) continue
-    try {
-      const stat = readFileSync(`/proc/${name}/stat`, 'utf8')
-      if (Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]) === parent) children.push(Number(name))
-    } catch {
-      // It ended while we looked.
-    }
-  }
-  return children
 }

@@ -1,36 +1,9 @@
-/**
- * A certificate authority of the laboratory (its key is gone) and one server certificate for IP address 127.0.0.1, valid for 100
- * years. Protects nothing.
- */
-export const LAB_TLS = {
-  ca: `-----BEGIN CERTIFICATE-----
-MIIBlDCCATmgAwIBAgIUFNnpg9t6k69MtasmDQgXJgOmhEwwCgYIKoZIzj0EAwIw
-HjEcMBoGA1UEAwwTUmVrZXkgbGFib3JhdG9yeSBDQTAgFw0yNjExMjEwOTM5MTVa
-GA8yMTI2MTAyODA5MzkxNVowHjEcMBoGA1UEAwwTUmVrZXkgbGFib3JhdG9yeSBD
-QTBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABHuoZdD88sFH8ocAxSRhax8WIv+I
-MXIvPoTfuk+XMm9mMvddAcaU7I2YKkLZgWq21Y+QeqAK/sWBMVAVY7O0gfWjUzBR
-MB0GA1UdDgQWBBT+dB6gMo5Jlh0oXFFg90PLOpeJqDAfBgNVHSMEGDAWgBT+dB6g
-Mo5Jlh0oXFFg90PLOpeJqDAPBgNVHRMBAf8EBTADAQH/MAoGCCqGSM49BAMCA0kA
-MEYCIQCd3HyXRLjXUkpIqz8QJT1eFZ5ZWwS0bJBU8wqYFXlbvwIhAKPEiR6qIQzy
-iiiFc5UOLwpxXAr1xJ/p9Pk+E82+984e
------END CERTIFICATE-----
-`,
-  cert: `-----BEGIN CERTIFICATE-----
-MIIBhDCCASmgAwIBAgIUMUFRJPJ+eTl5TFo2veh4g9b3NnAwCgYIKoZIzj0EAwIw
-HjEcMBoGA1UEAwwTUmVrZXkgbGFib3JhdG9yeSBDQTAgFw0yNjExMjEwOTM5MTVa
-GA8yMTI2MTAyODA5MzkxNVowDjEMMAoGA1UEAwwDbGFiMFkwEwYHKoZIzj0CAQYI
-KoZIzj0DAQcDQgAEkZ0nrpzxD03D3ml61kxmNJp+4HLSrbyp6Nr2SIwWwkZm6UnH
-3LybOBtfeQ5jwBSxRxqNKydHyYopTGh54qAkM6NTMFEwDwYDVR0RBAgwBocEfwAA
-ATAdBgNVHQ4EFgQUns37qYIwPna2Yq9ebmY2VWiOkj4wHwYDVR0jBBgwFoAU/nQe
-oDKOSZYdKFxRYPdDyzqXiagwCgYIKoZIzj0EAwIDSQAwRgIhALgns+R4TAFWG7xD
-Q7nf/cbHnw97gZjjMhSX4cRJoxTJAiEAvasV8k5Nu+13iQZJcl8Zw568Qv6jZP80
-JbxfJIxKjTw=
------END CERTIFICATE-----
-`,
-  key: `-----BEGIN PRIVATE KEY-----
-MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgX00BsHGIzwqwDsrm
-3be1sRn0RLlcHNhMbD5qOHi/kNqhRANCAASRnSeunPEPTcPeaXrWTGY0mn7gctKt
-vKno2vZIjBbCRmbpScfcvJs4G195DmPAFLFHGo0rJ0fJiilMaHnioCQz
------END PRIVATE KEY-----
-`,
-} as const
+import { makeAuthority } from './certificates.ts'
+
+const authority = makeAuthority()
+
+/** A certificate authority of this process and one server certificate for IP address 127.0.0.1 (not for any name), PEM. */
+export const LAB_TLS: { readonly ca: string; readonly cert: string; readonly key: string } = {
+  ca: authority.ca,
+  ...authority.issue({ hosts: ['127.0.0.1'] }),
+}

@@ -26,9 +26,11 @@ import { showRotation } from './rotations/show-rotation.ts'
 import { startRotationsRoute } from './rotations/start-rotations.ts'
 import { undoRotationRoute } from './rotations/undo-rotation.ts'
 import { showStatus } from './status/show-status.ts'
+import { decommissionSystemRoute } from './systems/decommission-system.ts'
 import { discoverAccountsRoute } from './systems/discover-accounts.ts'
 import { listSystemsRoute } from './systems/list-systems.ts'
 import { rotateRoot } from './systems/rotate-root.ts'
+import { setRootRoute } from './systems/set-root.ts'
 
 /** Every route there is. A file under `routes/` that declares one and is missing here fails a test. */
 export const ROUTES: readonly Route[] = [
@@ -62,4 +64,6 @@ export const ROUTES: readonly Route[] = [
   discoverAccountsRoute,
   listSystemsRoute,
   rotateRoot,
+  setRootRoute,
+  decommissionSystemRoute,
 ]

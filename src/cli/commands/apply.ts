@@ -70,9 +70,10 @@ async function namingFile<T>(file: string, request: Promise<T>): Promise<T> {
   try {
     return await request
   } catch (error) {
-    if (!isCode(error, 'fleet_invalid')) throw error
-    const faults = error.faults?.map(({ message, line }) => ({ path: file, line, message }))
-    throw new RekeyError('fleet_invalid', error.message, { hint: error.hint, faults })
+    if (!isCode(error, 'fleet_invalid') && !isCode(error, 'conflict')) throw error
+    // A fault without a line is of what is stored, and says itself whose it is.
+    const faults = error.faults?.map(({ message, line }) => (line === undefined ? { message } : { path: file, line, message }))
+    throw new RekeyError(error.code, error.message, { hint: error.hint, faults })
   }
 }
 

@@ -1,4 +1,4 @@
-import { BUNDLE_MAX_BYTES, LOGS, verifyBundle } from '../../evidence/index.ts'
+import { BUNDLE_MAX_BYTES, type BundleVerdict, LOGS, verifyBundle } from '../../evidence/index.ts'
 import { printable } from '../../kernel/index.ts'
 import type { Cli } from '../cli.ts'
 import { EXIT } from '../exit.ts'
@@ -17,13 +17,28 @@ export async function evidenceVerify(cli: Cli, path: string, { key: keyPath }: {
     out.object(verdict)
     return verdict.ok ? EXIT.ok : EXIT.failed
   }
-  for (const { where, what } of verdict.problems) out.line(`${printable(where)}: ${printable(what)}`)
-  for (const log of LOGS) {
-    const { size, events, complete, root } = verdict.logs[log]
-    out.line(`${log} log: ${events} of ${size} events proven${complete ? ', complete' : ''}, root ${root}`)
-  }
-  const whole = LOGS.every((log) => verdict.logs[log].complete)
-  const sound = whole ? 'sound' : 'sound, but chosen from more: what is not in it cannot be known from it'
-  out.line(verdict.ok ? sound : `not sound: ${verdict.problems.length} problems`)
+  for (const line of verdict.ok ? soundLines(verdict) : problemLines(verdict)) out.line(line)
   return verdict.ok ? EXIT.ok : EXIT.failed
+}
+
+function soundLines({ logs }: BundleVerdict): string[] {
+  const whole = LOGS.every((log) => logs[log].complete)
+  return [
+    ...LOGS.map((log) => {
+      const { size, events, complete, root } = logs[log]
+      return size === 0
+        ? `${log} log: nothing is signed yet`
+        : `${log} log: ${events} of ${size} events proven${complete ? ', complete' : ''}, root ${root}`
+    }),
+    whole ? 'sound' : 'sound, but chosen from more: what is not in it cannot be known from it',
+  ]
+}
+
+/** Only what is wrong: that some of it could be proven is nothing to rely on, and would read like half a yes. */
+function problemLines({ problems }: BundleVerdict): string[] {
+  const number = problems.length === 1 ? '1 problem' : `${problems.length} problems`
+  return [
+    ...problems.map(({ where, what }) => `${printable(where)}: ${printable(what)}`),
+    `not sound: ${number}. Do not rely on this file.`,
+  ]
 }

@@ -1,6 +1,7 @@
 import type { RotationView } from '../../credential/index.ts'
 import type { Cli } from '../cli.ts'
 import { EXIT } from '../exit.ts'
+import { shortTime } from '../text.ts'
 import { age, rotationLines } from '../views.ts'
 
 interface Status {
@@ -21,7 +22,7 @@ export async function status(cli: Cli): Promise<number> {
     ['server', cli.config.url],
     ['version', `${found.version}, role ${found.role}`],
     ...Object.entries(found.counts).map(([name, count]) => [wordsOf(name), count] as const),
-    ...found.evidence.checkpoints.map(({ log, size, at }) => [`${log} log`, `${size} events, signed ${at}`] as const),
+    ...found.evidence.checkpoints.map(({ log, size, at }) => [`${log} log`, `${size} events, signed ${shortTime(at)}`] as const),
     ['not yet signed', found.evidence.unsequenced],
   ])
   if (!cli.out.json && found.blocked.length > 0) {

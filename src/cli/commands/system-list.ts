@@ -2,6 +2,7 @@ import type { SystemView } from '../../credential/index.ts'
 import type { Cli } from '../cli.ts'
 import { EXIT } from '../exit.ts'
 import type { Column } from '../output.ts'
+import { shortTime } from '../text.ts'
 
 const COLUMNS: Column<SystemView>[] = [
   { head: 'SYSTEM', of: (it) => it.name },
@@ -10,6 +11,7 @@ const COLUMNS: Column<SystemView>[] = [
   { head: 'TLS', of: (it) => it.address.tls },
   { head: 'ROOT', of: (it) => it.rootAccount },
   { head: 'CREDENTIALS', of: (it) => it.credentials, right: true },
+  { head: 'DECOMMISSIONED', of: (it) => it.decommissionedAt && shortTime(it.decommissionedAt) },
 ]
 
 /** Lists the systems. */

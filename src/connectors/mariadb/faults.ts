@@ -1,4 +1,5 @@
 import { type ErrorCode, RekeyError } from '../../kernel/index.ts'
+import { untrusted } from '../tls.ts'
 
 /**
  * MariaDB's error numbers (manual, "MariaDB Error Code Reference"), by its own names: the client library names some of them after
@@ -92,6 +93,8 @@ const TITLES: Partial<Record<ErrorCode, string>> = {
 export function targetError(error: unknown): RekeyError {
   if (error instanceof RekeyError) return error
   const errno = serverErrno(error)
+  const distrust = errno === null ? untrusted('MariaDB', faultName(error)) : null
+  if (distrust !== null) return distrust
   const row = errno === null ? undefined : CLASSES.find((each) => each.numbers.includes(errno))
   const code = errno === null ? 'target_unreachable' : (row?.code ?? 'target_conflict')
   const detail = errno === null ? faultName(error) : `${faultName(error)} (${errno})`

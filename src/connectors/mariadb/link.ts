@@ -1,7 +1,10 @@
 import { connect, isIP, type Socket } from 'node:net'
+import type { TLSSocket } from 'node:tls'
 import mysql from 'mysql2'
-import { type Ctx, RekeyError, type Secret, sleep } from '../../kernel/index.ts'
+import { RekeyError, type Secret, sleep } from '../../kernel/index.ts'
 import type { Address } from '../contract.ts'
+import { tlsOptions } from '../tls.ts'
+import { faultName } from './faults.ts'
 
 /** Plugins that would hand the value over, encrypted with a key that the other side names, or in the clear. */
 const refuse = (plugin: string) => () => () => {
@@ -17,21 +20,6 @@ const GOODBYE_MS = 500
 /** What a caller gets when its deadline passed or nobody waits any more. */
 export function gaveUp(): RekeyError {
   return new RekeyError('target_unreachable', 'MariaDB did not answer in time.', { detail: 'deadline' })
-}
-
-/** Runs `work` with a signal that aborts after `ms`, or when `ctx` does. The timer is gone when it settles. */
-export async function withDeadline<T>(ctx: Ctx, ms: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  const stop = new AbortController()
-  const abort = () => stop.abort()
-  const timer = setTimeout(abort, ms)
-  ctx.signal.addEventListener('abort', abort, { once: true })
-  if (ctx.signal.aborted) abort()
-  try {
-    return await work(stop.signal)
-  } finally {
-    clearTimeout(timer)
-    ctx.signal.removeEventListener('abort', abort)
-  }
 }
 
 /** One connection. Everything it does is bounded by a signal; whoever gives up in the middle destroys it. */
@@ -55,7 +43,6 @@ export class Link {
   /** Connects and logs in, with no database chosen. Rejects with the library's error, or `target_unreachable` when given up. */
   static async open(address: Address, user: string, secret: Secret, signal: AbortSignal): Promise<Link> {
     if (signal.aborted) throw gaveUp()
-    const ssl = tlsOptions(address)
     const socket = connect({ host: address.host, port: address.port, noDelay: true })
     // The library's own listener comes a moment later.
     socket.on('error', () => {})
@@ -63,12 +50,11 @@ export class Link {
       mysql.createConnection({
         user,
         password,
-        host: address.host,
         stream: () => socket,
         charset: 'utf8mb4',
         connectAttributes: { program_name: 'rekey' },
         authPlugins: CHALLENGES_ONLY,
-        ...ssl,
+        ...secured(address),
       }),
     )
     const link = new Link(connection, socket)
@@ -76,7 +62,7 @@ export class Link {
       await link.#bounded(signal, (done) => connection.connect((error) => done(error, undefined)))
     } catch (error) {
       link.destroy()
-      throw error
+      throw faultName(error) === 'HANDSHAKE_SSL_ERROR' ? (distrusted(connection) ?? error) : error
     }
     return link
   }
@@ -142,14 +128,21 @@ function lost(): RekeyError {
   return new RekeyError('target_unreachable', 'The connection to MariaDB broke.', { detail: 'connection lost' })
 }
 
-function tlsOptions({ host, tls, ca }: Address): Pick<mysql.ConnectionOptions, 'ssl'> {
-  if (tls === 'off') return {}
-  const verify = tls === 'verify-full'
-  // The library would compare the certificate with `localhost` instead of the address.
-  if (verify && isIP(host) !== 0) {
-    throw new RekeyError('target_unsupported', 'verify-full needs a host name for MariaDB, not an address.', {
-      hint: 'Use the name that the certificate carries.',
-    })
-  }
-  return { ssl: { rejectUnauthorized: verify, verifyIdentity: verify, ...(ca === undefined ? {} : { ca }) } }
+/** What Node found wrong with the server's certificate, or null: the library says only that TLS failed. */
+function distrusted(connection: mysql.Connection): Error | null {
+  const { authorizationError } = (connection as unknown as { stream: Partial<TLSSocket> }).stream
+  if (!authorizationError) return null
+  return Object.assign(new Error('the certificate of the server is not trusted'), { code: String(authorizationError) })
+}
+
+/**
+ * The library takes `host` for nothing but the name in the certificate, and for an address it would compare `localhost`. With a dot at its
+ * end, which the comparison takes off, an address passes as a name and is compared with the addresses that the certificate carries.
+ */
+function secured(address: Address): Pick<mysql.ConnectionOptions, 'host' | 'ssl'> {
+  const options = tlsOptions(address)
+  if (options === null) return {}
+  const host = isIP(address.host) === 0 ? address.host : `${address.host}.`
+  const { rejectUnauthorized, ca } = options
+  return { host, ssl: { rejectUnauthorized, verifyIdentity: address.tls === 'verify-full', ...(ca === undefined ? {} : { ca }) } }
 }

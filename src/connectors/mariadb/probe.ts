@@ -1,7 +1,8 @@
 import { type Ctx, isCode, newId, RekeyError, Secret } from '../../kernel/index.ts'
 import type { Probe, SystemSpec } from '../contract.ts'
+import { withDeadline } from '../deadline.ts'
 import { faultName, isWrongValue, serverErrno } from './faults.ts'
-import { Link, withDeadline } from './link.ts'
+import { Link } from './link.ts'
 import { parseAccount } from './names.ts'
 
 /** The number of a probe's session stays known to us for so long after its end: the server's list may lag behind the closed socket. */

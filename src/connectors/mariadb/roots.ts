@@ -1,7 +1,8 @@
 import { type Ctx, RekeyError } from '../../kernel/index.ts'
 import type { SystemSpec } from '../contract.ts'
+import { withDeadline } from '../deadline.ts'
 import { isWrongValue, targetError } from './faults.ts'
-import { gaveUp, Link, withDeadline } from './link.ts'
+import { gaveUp, Link } from './link.ts'
 import { parseAccount } from './names.ts'
 
 /** Idle root connections are closed after this: a target must not carry ours between rotations. */

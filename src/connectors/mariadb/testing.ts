@@ -1,4 +1,5 @@
 import mysql from 'mysql2/promise'
+import { makeAuthority, selfSigned } from '../../../test/lab/certificates.ts'
 import { type LabMariadb, startMariadb } from '../../../test/lab/mariadb.ts'
 import { freePort, startSilent } from '../../../test/lab/ports.ts'
 import { startProxy } from '../../../test/lab/proxy.ts'
@@ -33,6 +34,12 @@ export async function startLab(): Promise<MariadbLab> {
     setRootSecret: (secret) => alter(server, root.account, identified(secret)),
     openSession: (account, secret) => openSession(server, account, secret),
     countConnections: () => countConnections(server),
+    certificates: { makeAuthority, selfSigned },
+    async serveTls({ cert, key }) {
+      const [certFile, keyFile] = [server.write('server.crt', cert), server.write('server.key', key)]
+      await server.restart([`--ssl-cert=${certFile}`, `--ssl-key=${keyFile}`])
+      return address
+    },
     startProxy: () => startProxy(address),
     startSilent,
     closedPort: freePort,

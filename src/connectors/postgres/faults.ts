@@ -1,4 +1,5 @@
 import { type ErrorCode, RekeyError } from '../../kernel/index.ts'
+import { untrusted } from '../tls.ts'
 
 const SQLSTATE = /^[0-9A-Z]{5}$/
 /** Node's and OpenSSL's own names of connection faults: ECONNREFUSED, DEPTH_ZERO_SELF_SIGNED_CERT, ERR_TLS_CERT_ALTNAME_INVALID. */
@@ -55,6 +56,8 @@ const CLASSES: readonly { readonly state: RegExp; readonly code: ErrorCode; read
 export function targetError(error: unknown, phase: Phase): RekeyError {
   if (error instanceof RekeyError) return error
   const state = sqlState(error)
+  const distrust = state === null ? untrusted('PostgreSQL', faultName(error)) : null
+  if (distrust !== null) return distrust
   const row = state === null ? null : CLASSES.find((each) => each.state.test(state) && (each.only === undefined || each.only === phase))
   const code: ErrorCode = state === null ? 'target_unreachable' : (row?.code ?? 'target_conflict')
   return new RekeyError(code, TITLES[code] ?? 'PostgreSQL failed.', {

@@ -1,7 +1,8 @@
 import { type Ctx, RekeyError } from '../../kernel/index.ts'
 import type { SystemSpec } from '../contract.ts'
+import { withDeadline } from '../deadline.ts'
 import { sqlState, targetError } from './faults.ts'
-import { gaveUp, Wire, withDeadline } from './wire.ts'
+import { gaveUp, Wire } from './wire.ts'
 
 /** Idle root connections are closed after this: a target must not carry ours between rotations. */
 const IDLE_MS = 10_000

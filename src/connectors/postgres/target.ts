@@ -1,5 +1,5 @@
 import { type Ctx, RekeyError, type Secret, sleep } from '../../kernel/index.ts'
-import { scramSha256Verifier } from '../../seal/index.ts'
+import { newScramKey, type ScramKey, scramVerifierOf } from '../../seal/index.ts'
 import type { Account, InstallOrder, Mark, Probe, RetireOrder, Session, SystemSpec, Target } from '../contract.ts'
 import { probeLogin } from './probe.ts'
 import { Roots } from './roots.ts'
@@ -23,6 +23,8 @@ type OwnProcesses = Set<number>
 export class PostgresTarget implements Target {
   readonly #roots: Roots
   readonly #probes: OwnProcesses = new Set()
+  /** Of values installed here, for as long as the engine holds them: the login that follows need not derive the same key again. */
+  readonly #keys = new WeakMap<Secret, ScramKey>()
 
   constructor(spec: SystemSpec) {
     this.#roots = new Roots(spec)
@@ -30,7 +32,9 @@ export class PostgresTarget implements Target {
 
   async install(ctx: Ctx, order: InstallOrder): Promise<{ readonly mark: Mark }> {
     supported(order.strategy)
-    const verifier = await scramSha256Verifier(order.secret)
+    const key = await newScramKey(order.secret)
+    this.#keys.set(order.secret, key)
+    const verifier = scramVerifierOf(key)
     const rows = await this.#roots.run(ctx, (wire, signal) => wire.script(signal, setPassword(order.account, verifier)), 'install')
     return { mark: markOf(rows) }
   }
@@ -47,7 +51,7 @@ export class PostgresTarget implements Target {
   }
 
   probe(ctx: Ctx, account: string, secret: Secret): Promise<Probe> {
-    return probeLogin(ctx, this.#roots.spec, account, secret, this.#probes)
+    return probeLogin(ctx, this.#roots.spec, account, secret, this.#probes, this.#keys.get(secret))
   }
 
   /**

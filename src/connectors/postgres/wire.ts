@@ -1,29 +1,16 @@
 import { Socket } from 'node:net'
 import pg from 'pg'
-import { type Ctx, newId, RekeyError, type Secret } from '../../kernel/index.ts'
+import { newId, RekeyError, type Secret } from '../../kernel/index.ts'
 import type { Address } from '../contract.ts'
+import { tlsOptions } from '../tls.ts'
 import type { Statement } from './sql.ts'
 
 /** How every connection of this process names itself to people who look at the target. Never trusted: anybody can call himself so. */
 export const APPLICATION_PREFIX = 'rekey:'
-const APPLICATION = `${APPLICATION_PREFIX}${newId().slice(-12)}`
+/** The name itself, one for each process. */
+export const APPLICATION = `${APPLICATION_PREFIX}${newId().slice(-12)}`
 /** A server that does not close after our goodbye is left. */
-const GOODBYE_MS = 500
-
-/** Runs `use` with a signal that aborts when `ms` have passed or the context's own signal aborts. The timer never outlives the call. */
-export async function withDeadline<T>(ctx: Ctx, ms: number, use: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  const deadline = new AbortController()
-  const end = () => deadline.abort()
-  if (ctx.signal.aborted) end()
-  const timer = setTimeout(end, ms)
-  ctx.signal.addEventListener('abort', end, { once: true })
-  try {
-    return await use(deadline.signal)
-  } finally {
-    clearTimeout(timer)
-    ctx.signal.removeEventListener('abort', end)
-  }
-}
+export const GOODBYE_MS = 500
 
 /** The error for a call that ran out of time or that nobody waits for any more. */
 export function gaveUp(): RekeyError {
@@ -34,7 +21,6 @@ export function gaveUp(): RekeyError {
 export class Wire {
   readonly #client: pg.Client
   readonly #socket: Socket
-  #asked = false
   #dead = false
 
   /** `statementTimeoutMs` makes the server itself give up too, so that nothing of ours runs on there after we left. */
@@ -45,11 +31,8 @@ export class Wire {
       port: address.port,
       database: address.database ?? 'postgres',
       user: account,
-      password: () => {
-        this.#asked = true
-        return secret.revealText((text) => text)
-      },
-      ssl: tlsOptions(address),
+      password: () => secret.revealText((text) => text),
+      ssl: tlsOptions(address) ?? false,
       application_name: APPLICATION,
       stream: () => this.#socket,
       // The search path keeps objects that others made from standing in for the system's own. Stating options also keeps the
@@ -70,11 +53,6 @@ export class Wire {
     client._handleAuthCleartextPassword = () => {
       this.#socket.destroy(Object.assign(new Error('the server asked for the password in the clear'), { code: 'CLEARTEXT_ASKED' }))
     }
-  }
-
-  /** Whether the server asked for a password. If it let us in without, being let in says nothing of the value. */
-  get passwordAsked(): boolean {
-    return this.#asked
   }
 
   /** True once the connection cannot be used any more. */
@@ -139,12 +117,4 @@ export class Wire {
         .finally(() => signal.removeEventListener('abort', abort))
     })
   }
-}
-
-/** `require` encrypts and checks the authority if one is named, not the host's name; `verify-full` checks both (libpq's words). */
-function tlsOptions(address: Address): pg.ClientConfig['ssl'] {
-  if (address.tls === 'off') return false
-  const ca = address.ca === undefined ? {} : { ca: address.ca }
-  if (address.tls === 'verify-full') return { ...ca, rejectUnauthorized: true }
-  return { ...ca, rejectUnauthorized: address.ca !== undefined, checkServerIdentity: () => undefined }
 }

@@ -1,5 +1,6 @@
 import { ErrorReply } from 'redis'
 import { type ErrorCode, RekeyError } from '../../kernel/index.ts'
+import { untrusted } from '../tls.ts'
 
 /** The first word of an error that the server sent (`WRONGPASS`, `NOPERM`, `ERR`, …), or null for any other error. */
 export function replyCode(error: unknown): string | null {
@@ -34,6 +35,8 @@ const TITLES: Partial<Record<ErrorCode, string>> = {
 export function targetError(error: unknown): RekeyError {
   if (error instanceof RekeyError) return error
   const reply = replyCode(error)
+  const distrust = reply === null ? untrusted('Redis', faultName(error)) : null
+  if (distrust !== null) return distrust
   const row = reply === null ? undefined : CLASSES[reply]
   const full = error instanceof ErrorReply && error.message.includes('max number of clients')
   const code: ErrorCode = reply === null || full ? 'target_unreachable' : (row?.code ?? 'target_conflict')

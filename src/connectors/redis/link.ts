@@ -1,6 +1,7 @@
 import { createClient } from 'redis'
-import { type Ctx, RekeyError, type Secret, sleep } from '../../kernel/index.ts'
+import { RekeyError, type Secret, sleep } from '../../kernel/index.ts'
 import type { Address } from '../contract.ts'
+import { tlsOptions } from '../tls.ts'
 
 /** How long a polite goodbye may take before the socket is destroyed. */
 const GOODBYE_MS = 500
@@ -8,21 +9,6 @@ const GOODBYE_MS = 500
 /** What a caller gets when its deadline passed or nobody waits any more. */
 function gaveUp(): RekeyError {
   return new RekeyError('target_unreachable', 'Redis did not answer in time.', { detail: 'deadline' })
-}
-
-/** Runs `work` with a signal that aborts after `ms`, or when `ctx` does. The timer is gone when it settles. */
-export async function withDeadline<T>(ctx: Ctx, ms: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  const stop = new AbortController()
-  const abort = () => stop.abort()
-  const timer = setTimeout(abort, ms)
-  ctx.signal.addEventListener('abort', abort, { once: true })
-  if (ctx.signal.aborted) abort()
-  try {
-    return await work(stop.signal)
-  } finally {
-    clearTimeout(timer)
-    ctx.signal.removeEventListener('abort', abort)
-  }
 }
 
 /** A reply as Redis sends it (RESP2): text, number, nothing, or a list of these. */
@@ -105,17 +91,12 @@ export class Link {
 }
 
 /** RESP2 and no client information: on such a connection nothing is sent before our first command (Redis 7.0 knows no SETINFO). */
-function makeClient({ host, port, tls, ca }: Address, timeoutMs: number) {
+function makeClient(address: Address, timeoutMs: number) {
+  const { host, port } = address
   const way = { host, port, reconnectStrategy: false as const, connectTimeout: timeoutMs, noDelay: true }
-  const verify = tls === 'verify-full'
-  const secure = {
-    ...way,
-    tls: true as const,
-    rejectUnauthorized: verify,
-    ...(verify ? {} : { checkServerIdentity: () => undefined }),
-    ...(ca === undefined ? {} : { ca }),
-  }
-  return createClient({ socket: tls === 'off' ? way : secure, RESP: 2, disableClientInfo: true, maintNotifications: 'disabled' })
+  const secure = tlsOptions(address)
+  const socket = secure === null ? way : { ...way, ...secure, tls: true as const }
+  return createClient({ socket, RESP: 2, disableClientInfo: true, maintNotifications: 'disabled' })
 }
 
 /** The library does not take back a command that is under way: whoever gives up leaves its reply to nobody. */

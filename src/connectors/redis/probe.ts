@@ -1,8 +1,9 @@
 import { type Ctx, isCode, newId, RekeyError, Secret } from '../../kernel/index.ts'
 import type { Probe, SystemSpec } from '../contract.ts'
+import { withDeadline } from '../deadline.ts'
 import { checkName } from './acl.ts'
 import { faultName, replyCode } from './faults.ts'
-import { Link, withDeadline } from './link.ts'
+import { Link } from './link.ts'
 
 /**
  * Logs in as a consumer would and out again. Never rejects.

@@ -69,6 +69,19 @@ describe('what would not last is not installed', () => {
     expect([await outcome(account, secret), await outcome(account, next)]).toEqual(['accepted', 'refused'])
   })
 
+  test('a server that keeps its accounts nowhere is warned of before the first rotation, and others are not', async () => {
+    await begin()
+    expect(await target.warnings?.(ctx)).toEqual([])
+    await Promise.all([target.close(), lab.stop()])
+    await begin('config')
+    expect(await target.warnings?.(ctx)).toEqual([])
+    await Promise.all([target.close(), lab.stop()])
+    await begin('nowhere')
+    expect(await target.warnings?.(ctx)).toEqual([
+      'This Redis forgets its accounts at a restart. No rotation can be made on it. Start it with an aclfile or a configuration file.',
+    ])
+  })
+
   test('a retirement that cannot be written fails, and succeeds when it can', async () => {
     await begin()
     const { account, secret } = await fresh()

@@ -1,8 +1,9 @@
 import { type Ctx, RekeyError } from '../../kernel/index.ts'
 import type { SystemSpec } from '../contract.ts'
+import { withDeadline } from '../deadline.ts'
 import { infoValue } from './acl.ts'
 import { replyCode, targetError } from './faults.ts'
-import { Link, withDeadline } from './link.ts'
+import { Link } from './link.ts'
 
 /** An idle root connection is closed after this: a target must not carry ours between rotations. */
 const IDLE_MS = 10_000

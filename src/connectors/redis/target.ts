@@ -1,4 +1,4 @@
-import { type Ctx, RekeyError, type Secret, sleep } from '../../kernel/index.ts'
+import { type Ctx, isCode, RekeyError, type Secret, sleep } from '../../kernel/index.ts'
 import { sha256Hex } from '../../seal/index.ts'
 import type { Account, InstallOrder, Mark, Probe, RetireOrder, Session, SystemSpec, Target } from '../contract.ts'
 import { type ClientRow, checkName, readClients, readUser, type User } from './acl.ts'
@@ -120,6 +120,19 @@ export class RedisTarget implements Target {
         const opens = user !== null && (user.flags.includes('nopass') || user.hashes.length > 0)
         return { name: String(name), canLogin: opens && user.flags.includes('on') }
       })
+    })
+  }
+
+  /** A Redis that keeps its accounts in no file refuses every rotation: better known before the first one. */
+  async warnings(ctx: Ctx): Promise<readonly string[]> {
+    return this.#root.run(ctx, async (root, signal) => {
+      try {
+        await howToSave(root, signal, '')
+        return []
+      } catch (error) {
+        if (!isCode(error, 'target_conflict')) throw error
+        return [`${error.message} No rotation can be made on it. ${error.hint ?? ''}`.trim()]
+      }
     })
   }
 

@@ -1,10 +1,12 @@
 import { createClient } from 'redis'
+import { makeAuthority, selfSigned } from '../../../test/lab/certificates.ts'
 import { freePort, startSilent } from '../../../test/lab/ports.ts'
 import { startProxy } from '../../../test/lab/proxy.ts'
 import { type LabRedis, type Persistence, startRedis } from '../../../test/lab/redis.ts'
 import { newId, Secret } from '../../kernel/index.ts'
 import { sha256Hex } from '../../seal/index.ts'
-import type { ContractLab, LabSession } from '../contract.kit.ts'
+import type { ContractLab, LabCertificate, LabSession } from '../contract.kit.ts'
+import type { Address } from '../contract.ts'
 import { readClients } from './acl.ts'
 import { redis } from './index.ts'
 
@@ -39,6 +41,8 @@ export async function startLab(persistence: Persistence = 'aclfile'): Promise<Re
     setRootSecret: async (secret) => void (await server.command('ACL', 'SETUSER', root.account, 'resetpass', `#${sha256Hex(secret)}`)),
     openSession: (account, secret, application) => openSession(server, account, secret, application),
     countConnections: () => countConnections(server),
+    certificates: { makeAuthority, selfSigned },
+    serveTls: (certificate) => serveTls(server, certificate),
     startProxy: () => startProxy(address),
     startSilent,
     closedPort: freePort,
@@ -59,6 +63,14 @@ async function nopass(server: LabRedis, account: string): Promise<() => Promise<
   const hashes = fields.get('passwords') as string[]
   await server.command('ACL', 'SETUSER', account, 'nopass')
   return async () => void (await server.command('ACL', 'SETUSER', account, 'resetpass', ...hashes.map((hash) => `#${hash}`)))
+}
+
+/** On a port of its own, beside the plain one. */
+async function serveTls(server: LabRedis, { cert, key }: LabCertificate): Promise<Address> {
+  const files = ['tls-cert-file', server.write('server.crt', cert), 'tls-key-file', server.write('server.key', key)]
+  const port = await freePort()
+  await server.command('CONFIG', 'SET', 'tls-auth-clients', 'no', ...files, 'tls-port', String(port))
+  return { host: server.host, port, tls: 'require' }
 }
 
 /** Connections of clients, the laboratory's own left out. */

@@ -1,8 +1,7 @@
 import { Readable } from 'node:stream'
 import { z } from 'zod'
-import { countBatch } from '../../../credential/index.ts'
+import { countBatches } from '../../../credential/index.ts'
 import { RekeyError } from '../../../kernel/index.ts'
-import { batchEvents } from '../../events.ts'
 import { route } from '../../route.ts'
 import { Id } from '../../views.ts'
 
@@ -14,9 +13,10 @@ export const streamEvents = route({
   params: z.strictObject({ id: Id }),
   answers: { 200: { what: 'The stream', schema: null, type: 'text/event-stream; charset=utf-8' } },
   problems: ['not_found'],
-  handle: async ({ parts, ctx, params }) => {
-    if ((await countBatch(parts.store, params.id)).length === 0) throw new RekeyError('not_found', `No such batch: ${params.id}`)
-    const text = Readable.from(batchEvents(ctx, parts.store, params.id), { objectMode: false, highWaterMark: 64 * 1024 })
+  handle: async ({ parts, ctx, params, principal, batches }) => {
+    if ((await countBatches(parts.store, [params.id])).size === 0) throw new RekeyError('not_found', `No such batch: ${params.id}`)
+    const events = batches.follow(ctx, principal.id, params.id, () => text.destroy())
+    const text = Readable.from(events, { objectMode: false, highWaterMark: 64 * 1024 })
     // A proxy that buffers would hold events back until there are many.
     return { status: 200, text, headers: { 'x-accel-buffering': 'no' } }
   },

@@ -1,20 +1,12 @@
 import { z } from 'zod'
 import { applyInventory } from '../../../credential/index.ts'
-import { LIMITS, Secret } from '../../../kernel/index.ts'
+import { LIMITS } from '../../../kernel/index.ts'
 import { route } from '../../route.ts'
-import { text } from '../../views.ts'
+import { SecretValue, text } from '../../views.ts'
 import { Change, FleetInput } from './schemas.ts'
 
-const BASE64_CHARS = 4 * Math.ceil(LIMITS.secretBytes / 3)
 const PEM_CHARS = 1024 * 1024
 const KEY_CHARS = LIMITS.nameChars + 'credential:'.length
-
-/** A secret is a `Secret` from the moment it is parsed: what a log or an error could print of the body is a mask. */
-const SecretValue = z
-  .base64()
-  .min(4)
-  .max(BASE64_CHARS)
-  .transform((value) => new Secret(Buffer.from(value, 'base64')))
 
 const Body = z.strictObject({
   ...FleetInput,

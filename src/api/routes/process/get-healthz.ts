@@ -8,5 +8,6 @@ export const getHealthz = route({
   action: null,
   answers: { 200: { what: 'It lives', schema: z.object({ status: z.literal('ok') }) } },
   problems: [],
+  unlimited: true,
   handle: async () => ({ status: 200, body: { status: 'ok' } }),
 })

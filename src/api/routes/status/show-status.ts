@@ -16,6 +16,8 @@ const Status = z.object({
     credentials: z.int().describe('Root credentials of systems are not counted.'),
     liveRotations: z.int().describe('Rotations that have not ended, the blocked ones included.'),
     blocked: z.int(),
+    decommissioned: z.int().describe('Systems that were given up.'),
+    notProvable: z.int().describe('Versions of which nobody can prove whether they are dead.'),
   }),
   blocked: z.array(Rotation).describe('The latest blocked rotations: each waits for a human.'),
   evidence: z.object({

@@ -1,0 +1,41 @@
+/** Who a request is counted for: before anything is known of it but its address and what it shows. */
+import rateLimit from '@fastify/rate-limit'
+import type { FastifyRequest } from 'fastify'
+import type { KnownTokens } from '../identity/index.ts'
+import { RekeyError, Secret } from '../kernel/index.ts'
+
+/** Far above what people and their scripts ask for, far below what one core answers. */
+const REQUESTS_PER_MINUTE = 6_000
+const WINDOW_MS = 60_000
+
+/** The token of `Authorization: Bearer` (RFC 6750 section 2.1); `null` if there is none of that form. */
+export function tokenOf(request: FastifyRequest): Secret | null {
+  const token = /^Bearer ([A-Za-z0-9._~+/-]{1,512}=*)$/i.exec(request.headers.authorization ?? '')?.[1]
+  return token === undefined ? null : Secret.fromText(token)
+}
+
+/** Options of the limit: `perMinute` requests for each known token, and for each address all others together. */
+export function limitOptions(known: KnownTokens, perMinute = REQUESTS_PER_MINUTE) {
+  return {
+    max: perMinute,
+    timeWindow: WINDOW_MS,
+    keyGenerator: (request: FastifyRequest) => bucketOf(request, known),
+    errorResponseBuilder: () =>
+      new RekeyError('too_many_requests', 'Too many requests from this address or with this token.', {
+        hint: 'Wait for what Retry-After says.',
+      }),
+  }
+}
+
+/** A stranger on the same address must not use up what the holder of a token may ask; a wrong token is a stranger's. */
+function bucketOf(request: FastifyRequest, known: KnownTokens): string {
+  const token = tokenOf(request)
+  const holder = token === null ? null : known.nameOf(token)
+  return holder === null ? `address ${addressOf(request)}` : `token ${holder}`
+}
+
+/** The socket's own address, never a header: a client can write any X-Forwarded-For. All of loopback is one machine. */
+function addressOf(request: FastifyRequest): string {
+  const address = rateLimit.normalizeIP(request.socket.remoteAddress ?? '')
+  return address.startsWith('127.') || address === '::' ? 'loopback' : address
+}

@@ -1,0 +1,115 @@
+import type { EventBody } from './event.ts'
+
+/** How a rotation stood at its last event. */
+export type Ending = 'proven dead' | 'not provable' | 'undone' | 'blocked' | 'irrevocable' | 'under way'
+
+/** What the report says of an ending. */
+interface EndingWords {
+  readonly tone: 'good' | 'bad' | 'wait'
+  /** Under the number of rotations that stand so. */
+  readonly figure: string
+  /** One sentence, for who has never read about Rekey. */
+  readonly meaning: string
+}
+
+/** Every ending, in the order in which the report counts them. */
+export const ENDINGS: { readonly [ending in Ending]: EndingWords } = {
+  'proven dead': {
+    tone: 'good',
+    figure: 'old values proven dead',
+    meaning: 'The old value was refused and the new one accepted at the same moment, and no session of the old one was left.',
+  },
+  'not provable': {
+    tone: 'bad',
+    figure: 'replaced, death not provable',
+    meaning: 'A new value is in use. The old one was not known, or never seen to work, so nothing shows that it is dead.',
+  },
+  irrevocable: { tone: 'bad', figure: 'cannot be revoked', meaning: 'Nobody could take the old value away: it may still work.' },
+  blocked: {
+    tone: 'bad',
+    figure: 'blocked, wait for a human',
+    meaning: 'It stopped and waits for a human. Nothing is claimed of the old value.',
+  },
+  undone: {
+    tone: 'wait',
+    figure: 'undone, old value in use',
+    meaning: 'It was taken back: the old value is the one in use, the new one is not.',
+  },
+  'under way': {
+    tone: 'wait',
+    figure: 'under way',
+    meaning: 'It had not ended when this was signed. Nothing is claimed of the old value.',
+  },
+}
+
+/** What people read for an event, by its type. A type that is not here is shown as it is: the record may be of a later version. */
+const WORDS = new Map([
+  ['consumer.proof_refused', 'A consumer’s proof was wrong and refused'],
+  ['consumer.reported', 'Consumer proved that it has the new value'],
+  ['credential.added', 'Credential entered in the inventory'],
+  ['credential.changed', 'Inventory entry changed'],
+  ['credential.removed', 'Credential removed from the inventory'],
+  ['fleet.applied', 'Fleet file applied'],
+  ['identity.added', 'Identity entered'],
+  ['identity.changed', 'Identity changed'],
+  ['identity.removed', 'Identity removed'],
+  ['kek.created', 'Key-encryption key made'],
+  ['kek.rotated', 'Key-encryption key replaced and retired'],
+  ['override.recorded', 'A human decided what could not be seen'],
+  ['root.refused', 'Root value told was not taken'],
+  ['root.set', 'Root value told is in use'],
+  ['root.tried', 'Root value told, to be tried'],
+  ['rotation.activated', 'No consumer is waited for any more'],
+  ['rotation.blocked', 'Blocked: waits for a human'],
+  ['rotation.distributed', 'New value handed to its consumers'],
+  ['rotation.installed', 'New value installed on the system'],
+  ['rotation.irrevocable', 'Old value cannot be revoked'],
+  ['rotation.not_provable', 'Ended: death of the old value not provable'],
+  ['rotation.planned', 'Rotation ordered'],
+  ['rotation.proven_dead', 'Old value proven dead'],
+  ['rotation.rechecked', 'Looked once more for sessions of the old value'],
+  ['rotation.regenerated', 'Value refused by the system’s policy; another one made'],
+  ['rotation.retired', 'Old value taken away, its sessions ended'],
+  ['rotation.retiring', 'Retirement of the old value begins'],
+  ['rotation.retried', 'Tried again by order'],
+  ['rotation.staged', 'New value made and stored, encrypted'],
+  ['rotation.undo_requested', 'Undo ordered'],
+  ['rotation.undoing', 'Old value is being put back'],
+  ['rotation.undone', 'Undone: the old value is in use'],
+  ['rotation.verified', 'Login with the new value accepted'],
+  ['system.added', 'System entered in the inventory'],
+  ['system.changed', 'System changed'],
+  ['system.decommissioned', 'System decommissioned'],
+  ['system.removed', 'System removed from the inventory'],
+  ['token.created', 'Access token made'],
+  ['version.declared', 'Value in use declared'],
+  ['version.irrevocable', 'Given up while it was accepted'],
+  ['version.not_provable', 'Given up: whether it is dead cannot be proven'],
+  ['version.shredded', 'Stored ciphertext of a value destroyed'],
+  ['version.tried', 'Login with the value in use, before any change'],
+])
+
+/** The types that have words. */
+export const WORDED: ReadonlySet<string> = new Set(WORDS.keys())
+
+/** What people read for an event of this type. */
+export function wordsOf(type: string): string {
+  return WORDS.get(type) ?? type
+}
+
+const ENDED = new Map<string, Ending>([
+  ['rotation.proven_dead', 'proven dead'],
+  ['rotation.not_provable', 'not provable'],
+  ['rotation.blocked', 'blocked'],
+  ['rotation.undone', 'undone'],
+  ['rotation.irrevocable', 'irrevocable'],
+])
+/** What is told of a rotation and does not move it; it may come after its end. */
+const BESIDE: readonly string[] = ['rotation.rechecked', 'rotation.regenerated']
+
+/** How a rotation stands after an event; `null` if the event does not move it. */
+export function endingAfter({ type, data }: EventBody): Ending | null {
+  if (type === 'override.recorded') return data.kind === 'irrevocable' ? 'irrevocable' : 'under way'
+  if (!type.startsWith('rotation.') || BESIDE.includes(type)) return null
+  return ENDED.get(type) ?? 'under way'
+}

@@ -1,0 +1,88 @@
+/** Rekey as a person runs it: `bin/rekey` in a folder, its server beside it, everything ended and removed afterwards. */
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { sleep } from '../../src/kernel/index.ts'
+import { type Outcome, type Started, startProgram } from '../cli/process.ts'
+
+const PROGRAM = new URL('../../bin/rekey', import.meta.url).pathname
+
+/** A running `rekey serve`. */
+export interface Served {
+  /** Null if it ended instead of becoming ready. */
+  readonly url: string | null
+  /** What it said on standard error, until now. */
+  errors(): string
+  /** SIGKILL: it has no time to put anything in order. */
+  kill(): Promise<void>
+}
+
+/** One folder with fleet file, secrets, keys and token; several servers may share it. */
+export class Site {
+  readonly folder: string
+  readonly #servers: Started[] = []
+
+  constructor() {
+    this.folder = mkdtempSync(join(tmpdir(), 'rekey-site-'))
+    chmodSync(this.folder, 0o711)
+    mkdirSync(this.path('home'))
+  }
+
+  path(name: string): string {
+    return join(this.folder, name)
+  }
+
+  /** Writes a file that nobody else may read. Returns its path. */
+  write(name: string, text: string): string {
+    writeFileSync(this.path(name), text, { mode: 0o600 })
+    return this.path(name)
+  }
+
+  /** Resolves when it is ready or has ended. */
+  async serve(env: Record<string, string> = {}): Promise<Served> {
+    const server = startProgram([PROGRAM, 'serve'], this.folder, this.#env({ REKEY_LISTEN: '127.0.0.1:0', ...env }), null)
+    this.#servers.push(server)
+    let ended = false
+    void server.done.then(() => {
+      ended = true
+    })
+    const ready = () => /rekey: ready on (\S+)/.exec(server.output().stdout)?.[1] ?? null
+    while (ready() === null && !ended) await sleep(20)
+    return {
+      url: ready(),
+      errors: () => server.output().stderr,
+      async kill() {
+        server.destroy()
+        await server.done
+      },
+    }
+  }
+
+  /** One command, by words. */
+  rekey(url: string, ...words: readonly string[]): Promise<Outcome> {
+    return startProgram([PROGRAM, ...words], this.folder, this.#env({ REKEY_URL: url }), null).done
+  }
+
+  /** One command that needs no server. */
+  offline(env: Record<string, string>, ...words: readonly string[]): Promise<Outcome> {
+    return startProgram([PROGRAM, ...words], this.folder, this.#env(env), null).done
+  }
+
+  async stop(): Promise<void> {
+    for (const server of this.#servers) server.terminate()
+    await Promise.all(this.#servers.map((server) => server.done))
+    rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 })
+  }
+
+  #env(more: Record<string, string>): Record<string, string> {
+    return { PATH: process.env.PATH ?? '', HOME: this.path('home'), REKEY_DATA: this.path('data'), ...more }
+  }
+}
+
+/** JSON objects of a command's output, one a line. */
+export function jsonLines({ stdout }: Outcome): Record<string, unknown>[] {
+  return stdout
+    .split('\n')
+    .filter((line) => line.startsWith('{'))
+    .map((line) => JSON.parse(line))
+}
