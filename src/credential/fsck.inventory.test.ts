@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { makeCtx, Secret } from '../kernel/index.ts'
-import { allow } from '../policy/index.ts'
+import { allowed } from '../policy/testing.ts'
 import type { Sql } from '../store/index.ts'
 import { fsckCredentials } from './fsck.ts'
 import { applyInventory, diffInventory } from './inventory.actions.ts'
-import { ADMIN, Engine } from './testing.ts'
+import { Engine } from './testing.ts'
 
 const ctx = makeCtx('test', 'fsck')
 const CA = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n'
@@ -35,10 +35,10 @@ const FLEET = {
 
 async function apply(fleet: object, authority = CA, prune = false): Promise<void> {
   const input = { text: JSON.stringify({ version: 1, ...fleet }), folder: '/srv/fleet' }
-  const { digest, needed } = await diffInventory(engine.parts, ctx, allow(ctx, ADMIN, 'inventory:read'), input)
+  const { digest, needed } = await diffInventory(engine.parts, ctx, allowed(ctx, 'inventory:read'), input)
   const secrets = new Map(needed.map((one) => [one.for, Secret.fromText(`value of ${one.for}`)]))
   const authorities = new Map([['/srv/fleet/ca.pem', authority]])
-  await applyInventory(engine.parts, ctx, allow(ctx, ADMIN, 'inventory:apply'), { ...input, digest, prune, secrets, authorities })
+  await applyInventory(engine.parts, ctx, allowed(ctx, 'inventory:apply'), { ...input, digest, prune, secrets, authorities })
 }
 
 /** What fsck finds after the statement, which is then taken back. */

@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { makeCtx, type RekeyError, Secret } from '../kernel/index.ts'
-import { allow } from '../policy/index.ts'
+import { allowed } from '../policy/testing.ts'
 import { applyInventory, diffInventory } from './inventory.actions.ts'
-import { ADMIN, Engine } from './testing.ts'
+import { Engine } from './testing.ts'
 
 const ctx = makeCtx('test', 'places')
 let engine: Engine
@@ -40,10 +40,10 @@ ${credentials.map(lineOf).join('\n')}
 async function apply(text: string): Promise<RekeyError | null> {
   const input = { text, folder }
   try {
-    const { digest, needed } = await diffInventory(engine.parts, ctx, allow(ctx, ADMIN, 'inventory:read'), input)
+    const { digest, needed } = await diffInventory(engine.parts, ctx, allowed(ctx, 'inventory:read'), input)
     const secrets = new Map(needed.map((one) => [one.for, Secret.fromText('value')]))
     const more = { digest, prune: false, secrets, authorities: new Map<string, string>() }
-    await applyInventory(engine.parts, ctx, allow(ctx, ADMIN, 'inventory:apply'), { ...input, ...more })
+    await applyInventory(engine.parts, ctx, allowed(ctx, 'inventory:apply'), { ...input, ...more })
     return null
   } catch (error) {
     return error as RekeyError

@@ -141,7 +141,7 @@ test('a decommissioned system takes nothing new, and goes although only Rekey kn
   await apply([])
   await engine.db.store.query('update version set installed_at = now()')
   expect((await refusal(apply([], { prune: true, empty: true }))).faults?.[0]?.message).toContain('the only copy')
-  const may = allow(ctx, ADMIN, 'system:decommission')
+  const may = allowed(ctx, 'system:decommission')
   expect(await decommissionSystem(engine.parts, ctx, may, 'lab', { reason: 'scrapped', unprovable: false })).toMatchObject({
     notProvable: 0,
   })

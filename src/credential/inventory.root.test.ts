@@ -1,13 +1,13 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type LabPostgres, startPostgres } from '../../test/lab/postgres.ts'
 import { type RekeyError, Secret, sleep } from '../kernel/index.ts'
-import { allow } from '../policy/index.ts'
+import { allowed } from '../policy/testing.ts'
 import { fsckCredentials } from './fsck.ts'
 import { decommissionSystem } from './inventory.decommission.ts'
 import { findCredential, listSystems, listVersions } from './inventory.list.ts'
 import { setRoot } from './inventory.root.ts'
 import { shredDue } from './shred.ts'
-import { ADMIN, Engine } from './testing.ts'
+import { Engine } from './testing.ts'
 
 let target: LabPostgres
 let engine: Engine
@@ -36,9 +36,9 @@ async function makeSystem(port = target.port): Promise<Made> {
 }
 
 const set = (name: string, value: string) =>
-  setRoot(engine.parts, engine.ctx, allow(engine.ctx, ADMIN, 'system:set-root'), name, Secret.fromText(value))
+  setRoot(engine.parts, engine.ctx, allowed(engine.ctx, 'system:set-root'), name, Secret.fromText(value))
 const giveUp = (name: string, unprovable = false, reason = 'scrapped') =>
-  decommissionSystem(engine.parts, engine.ctx, allow(engine.ctx, ADMIN, 'system:decommission'), name, { reason, unprovable })
+  decommissionSystem(engine.parts, engine.ctx, allowed(engine.ctx, 'system:decommission'), name, { reason, unprovable })
 const refusal = (doing: Promise<unknown>): Promise<RekeyError> =>
   doing.then(
     () => expect.unreachable('it was not refused'),
@@ -137,7 +137,7 @@ test('a value is stored before it is tried; one that a dead process left undecid
       },
     }),
   }
-  void setRoot(watching, engine.ctx, allow(engine.ctx, ADMIN, 'system:set-root'), name, Secret.fromText('second'))
+  void setRoot(watching, engine.ctx, allowed(engine.ctx, 'system:set-root'), name, Secret.fromText('second'))
   while (stored === 0) await sleep(10)
   expect(stored).toBe(1)
   await shredDue(engine.parts, engine.ctx)
