@@ -7,10 +7,11 @@ import { EXIT } from '../exit.ts'
  * needed, one may run.
  */
 export async function fsck(cli: Cli, { data }: CommonOptions): Promise<number> {
-  const [main, evidence, credential] = await Promise.all([
+  const [main, evidence, credential, identity] = await Promise.all([
     import('../../main.ts'),
     import('../../evidence/index.ts'),
     import('../../credential/index.ts'),
+    import('../../identity/index.ts'),
   ])
   const opened = await main.openOffline({ data })
   try {
@@ -24,7 +25,11 @@ export async function fsck(cli: Cli, { data }: CommonOptions): Promise<number> {
       cli.out.note(`${error.message} So the key that the database names is believed; compare it with one that you kept.`)
       return published
     })
-    const findings = [...(await evidence.fsck(opened.store, opened.ctx, own)), ...(await credential.fsckCredentials(opened.store))]
+    const findings = [
+      ...(await evidence.fsck(opened.store, opened.ctx, own)),
+      ...(await credential.fsckCredentials(opened.store)),
+      ...(await identity.fsckIdentities(opened.store)),
+    ]
     if (own !== published)
       findings.unshift({ where: 'signing key', what: 'The database names another key than this installation signs with.' })
     if (cli.out.json) for (const finding of findings) cli.out.object(finding)
