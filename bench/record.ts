@@ -32,7 +32,8 @@ async function fill(store: Store): Promise<void> {
   )
   const nested = teams.flatMap(({ id, parent }) => (parent === null ? [] : [{ parent: teams[parent]?.id, child: id }]))
   await store.query(
-    'insert into team_nesting (parent_id, child_id) select n.parent, n.child from jsonb_to_recordset($1::jsonb) as n(parent uuid, child uuid)',
+    `insert into team_nesting (parent_id, child_id)
+     select n.parent, n.child from jsonb_to_recordset($1::jsonb) as n(parent uuid, child uuid)`,
     [JSON.stringify(nested)],
   )
   for (let at = 0; at < COUNT; at += 5_000) {
