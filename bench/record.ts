@@ -32,15 +32,14 @@ async function fill(store: Store): Promise<void> {
   )
   const nested = teams.flatMap(({ id, parent }) => (parent === null ? [] : [{ parent: teams[parent]?.id, child: id }]))
   await store.query(
-    'insert into team_nesting (parent_id, child_id) select n.parent, n.child from jsonb_to_recordset($1::jsonb) as n(parent uuid, child uuid)',
+    `insert into team_nesting (parent_id, child_id)
+     select n.parent, n.child from jsonb_to_recordset($1::jsonb) as n(parent uuid, child uuid)`,
     [JSON.stringify(nested)],
   )
   for (let at = 0; at < COUNT; at += 5_000) {
     const rows = Array.from({ length: Math.min(5_000, COUNT - at) }, (_, i) => identity(at + i, teams))
     await insert(store, JSON.stringify(rows))
   }
-  // What autovacuum does within the next minute or so.
-  await store.query('vacuum analyze')
 }
 
 function identity(n: number, teams: readonly { readonly id: string }[]) {

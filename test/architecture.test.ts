@@ -36,7 +36,7 @@ const MAY: Record<string, readonly string[]> = {
   // SCIM has a door of its own: its many names are of use to its routes alone.
   api: ['kernel', 'evidence', 'policy', 'keys', ...DOMAIN, 'src/identity/scim/index.ts', 'type store', 'type src/store/tx.ts'],
   // The server speaks through the HTTP client; the ground and the fleet parser serve `apply` and the offline commands, main.ts `serve`.
-  cli: ['kernel', 'seal', 'evidence', 'store', 'credential', 'src/config.ts', 'dynamic src/main.ts'],
+  cli: ['kernel', 'seal', 'evidence', 'store', 'identity', 'credential', 'src/config.ts', 'dynamic src/main.ts'],
   'src/config.ts': ['kernel'],
   'src/log.ts': ['kernel'],
 }

@@ -1,9 +1,8 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
 import manifest from '../../package.json' with { type: 'json' }
-import type { Cli, CommonOptions } from './cli.ts'
-
-/** A command's own function; it gets the arguments as commander parsed them. */
-type Run<A extends unknown[]> = (cli: Cli, ...args: A) => Promise<number>
+import type { CommonOptions } from './cli.ts'
+import { addRecord } from './program.identity.ts'
+import { type Add, type Run, type Texts, wholeNumber } from './program.parts.ts'
 
 /**
  * All commands with their help. What a command does is loaded only when it runs: `rekey --help` must not wait for a database driver.
@@ -37,14 +36,6 @@ Environment:
   NO_COLOR          no colours
 
 Exit status: 0 ok, 1 failed, 2 usage or bad input, 3 blocked, 4 irrevocable or not provable, 5 undone, 6 no server, 130 interrupted`
-
-type Add = <A extends unknown[]>(parent: Command, usage: string, texts: Texts, load: () => Promise<Run<A>>) => Command
-
-interface Texts {
-  readonly does: string
-  /** A call as a user would type it. */
-  readonly example: string
-}
 
 function adder(onStatus: (status: number) => void): Add {
   return <A extends unknown[]>(parent: Command, usage: string, { does, example }: Texts, load: () => Promise<Run<A>>) => {
@@ -130,9 +121,7 @@ function addInventory(program: Command, add: Add): void {
     .requiredOption('--reason <text>', 'why, for the evidence')
     .option('--unprovable', 'also if something on it is alive and it does not answer')
     .option('--yes', 'do not ask')
-  const identity = group(program, 'identity', 'who or what uses credentials')
-  const identities = { does: 'list the identities', example: 'rekey identity list' }
-  add(identity, 'list', identities, async () => (await import('./commands/identity-list.ts')).identityList)
+  addRecord(program, add, group)
   const credential = group(program, 'credential', 'credentials and their versions')
   const credentials = { does: 'list the credentials', example: 'rekey credential list --system orders-db' }
   add(credential, 'list', credentials, async () => (await import('./commands/credential-list.ts')).credentialList).option(
@@ -248,9 +237,4 @@ function seconds(text: string): number {
     throw new InvalidArgumentError('Write a number with its unit: 30m, 12h, 7d.')
   }
   return Number(number) * (SECONDS[unit] ?? 1)
-}
-
-function wholeNumber(text: string): number {
-  if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('Write a whole number, 1 or more.')
-  return Number(text)
 }

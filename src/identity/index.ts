@@ -9,6 +9,17 @@ export { findOwner, type OwnerInput } from './lifecycle.owners.ts'
 export { leaveIdentity, offboardIdentity, resumeIdentity, suspendIdentity } from './lifecycle.status.ts'
 export { countIdentities, fleetIdentities, identitiesById } from './list.ts'
 export type { Begun, Identity, IdentityFields, IdentityKind } from './model.ts'
+export {
+  type JoinInput,
+  joinByHand,
+  type MoveInput,
+  moveByHand,
+  moveStatusByHand,
+  type RecordParts,
+  readIdentities,
+  readIdentity,
+} from './record.actions.ts'
+export { fsckIdentities } from './record.fsck.ts'
 export { findIdentity, type IdentityFilter, identityByExternalId, identityNamed, listIdentities, type NamePage } from './record.list.ts'
 export {
   DEFAULT_TENANCY,
@@ -51,5 +62,6 @@ export {
   teamById,
   teamsOf,
 } from './team.actions.ts'
+export { changeTeam, createTeam, readTeam, readTeams, type TeamDetail, type TeamPage, teamNamed } from './team.list.ts'
 export type { Members, Team, TeamFields } from './team.model.ts'
 export { authenticate, ensureAdminToken } from './tokens.ts'

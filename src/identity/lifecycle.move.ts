@@ -18,6 +18,7 @@ import {
   checkExternalIds,
   checkIdentityName,
   checkLabels,
+  checkReason,
   checkText,
   type Entitlement,
   entitlementKey,
@@ -34,6 +35,8 @@ import { teamById, teamsByName, teamsWithPeople } from './team.store.ts'
  */
 export interface MoveChange extends Partial<Omit<JoinFields, 'kind' | 'externalIds'>> {
   readonly externalIds?: readonly { readonly source: string; readonly id: string | null }[]
+  /** Why, for the record. */
+  readonly reason?: string
 }
 
 /**
@@ -60,13 +63,15 @@ export async function moveIdentity(tx: Tx, ctx: Ctx, id: string, change: MoveCha
   const moved = events.some(({ type }) => type === 'identity.entitlements_changed') || MOVES.some((key) => key in facts.after)
   if (Object.keys(facts.after).length === 0 && events.length === 0) return false
   await rows.updateRow(tx, after)
-  await append(tx, ctx, [identityEvent(moved ? 'identity.moved' : 'identity.changed', after, facts), ...events])
+  await append(tx, ctx, [identityEvent(moved ? 'identity.moved' : 'identity.changed', after, { ...facts, ...reasonOf(change) }), ...events])
   await followTenancy(tx, ctx, before, after, change)
   if (change.owner !== undefined) await settleHandovers(tx, [id], ctx.clock.now())
   const renamed = change.name !== undefined && after.kind === 'human' ? [after.name] : []
   await recordResolved(tx, ctx, [...renamed, ...((after.owner_identity_id ?? after.owner_team_id) ? [] : [after.owner])])
   return true
 }
+
+const reasonOf = ({ reason }: MoveChange): Record<string, Json> => (reason === undefined ? {} : { reason: checkReason(reason) })
 
 const MOVES = ['owner', 'ownerPerson', 'ownerTeam', 'tenancy', 'environment', 'manager']
 

@@ -46,21 +46,23 @@ export async function ownerOf(tx: Tx, wanted: OwnerInput): Promise<Pick<Row, 'ow
 
 /**
  * Whom a text names as owner: `person:` or `team:` with a name or an id, or either alone. Throws `not_found` if it names nobody,
- * `conflict` if it names several.
+ * `conflict` if it names several. A name is looked for in the tenancy, an id everywhere.
  */
-export async function findOwner(sql: Sql, text: string): Promise<OwnerRef> {
+export async function findOwner(sql: Sql, text: string, tenancy: string): Promise<OwnerRef> {
   const match = /^(person|team):(.+)$/s.exec(text)
   const [only, name] = match === null ? [null, text] : [match[1], match[2] ?? '']
   const found: OwnerRef[] = []
   if (only !== 'team') {
     const people = await sql.query<{ id: string }>(
-      `select id from identity where ${isId(name) ? 'id = $1' : 'name = $1'} and kind = 'human' and status <> 'offboarded'`,
-      [name],
+      `select id from identity where ${isId(name) ? 'id = $1 and $2::text is not null' : 'name = $1 and tenancy = $2'}
+          and kind = 'human' and status <> 'offboarded'`,
+      [name, tenancy],
     )
     found.push(...people.map(({ id }) => ({ kind: 'person', id }) as const))
   }
   if (only !== 'person') {
-    const teams = isId(name) ? [await teamById(sql, name)].filter((team) => team !== null) : await teamsByName(sql, name)
+    const named = isId(name) ? [await teamById(sql, name)] : await teamsByName(sql, name)
+    const teams = named.filter((team) => team !== null).filter((team) => isId(name) || team.tenancy === tenancy)
     found.push(...teams.map(({ id }) => ({ kind: 'team', id }) as const))
   }
   const [first, second] = found

@@ -18,7 +18,10 @@ export async function suspendIdentity(tx: Tx, ctx: Ctx, id: string, reason: stri
   return moveStatus(tx, ctx, await locked(tx, id), 'suspended', reason)
 }
 
-/** Takes a suspension back (`identity.resumed`); the reverse of `suspendIdentity`, with the same promises. Ownership that was handed over stays where it went. */
+/**
+ * Takes a suspension back (`identity.resumed`); the reverse of `suspendIdentity`, with the same promises. Ownership that was handed
+ * over stays where it went.
+ */
 export async function resumeIdentity(tx: Tx, ctx: Ctx, id: string, reason: string): Promise<boolean> {
   checkReason(reason)
   return moveStatus(tx, ctx, await locked(tx, id), 'active', reason)

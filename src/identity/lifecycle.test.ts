@@ -392,7 +392,8 @@ test('labels and external ids are changed one by one in the record', async () =>
   })
   expect(await shown(id)).toMatchObject({ labels: { b: '3', c: '4' }, externalIds: [{ source: 't', id: 'y' }] })
   const [told] = await db.store.query<{ data: unknown }>(
-    "select body::jsonb -> 'data' as data from evidence_event where body::jsonb ->> 'type' = 'identity.labels_changed' order by id desc limit 1",
+    `select body::jsonb -> 'data' as data from evidence_event
+      where body::jsonb ->> 'type' = 'identity.labels_changed' order by id desc limit 1`,
   )
   expect(told?.data).toEqual({ labels: { a: null, b: '3', c: '4' } })
 })

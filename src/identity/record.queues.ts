@@ -2,7 +2,10 @@ import { LIMITS } from '../kernel/index.ts'
 import type { Sql, Tx } from '../store/index.ts'
 import type { IdentityStatus } from './record.model.ts'
 
-/** On this channel the id of an identity is told whenever `dueChanges` or `dueEntitlements` has something new. A lost notice costs nothing. */
+/**
+ * On this channel the id of an identity is told whenever `dueChanges` or `dueEntitlements` has something new. A lost notice costs
+ * nothing but time.
+ */
 export const IDENTITY_CHANGED = 'rekey_identity'
 
 /** A change of status that somebody must act on. */

@@ -124,7 +124,8 @@ export async function setLabels(tx: Tx, id: string, labels: Labels): Promise<voi
 
 export async function entitlementsOf(sql: Sql, id: string): Promise<Entitlement[]> {
   return sql.query(
-    'select system, account, role from entitlement where identity_id = $1 order by system collate "C", account collate "C", role collate "C"',
+    `select system, account, role from entitlement where identity_id = $1
+      order by system collate "C", account collate "C", role collate "C"`,
     [id],
   )
 }

@@ -32,6 +32,33 @@ export async function teamsByIds(sql: Sql, ids: readonly string[]): Promise<Team
   return sql.query(`select ${TEAM} from team where id = any($1::uuid[])`, [ids])
 }
 
+/** By id; `after` is the id of the last one seen. */
+export async function listTeams(
+  sql: Sql,
+  filter: { readonly tenancy?: string; readonly source?: string; readonly name?: string; readonly after?: string; readonly limit: number },
+): Promise<Team[]> {
+  return sql.query(
+    `select ${TEAM} from team
+      where ($1::uuid is null or id > $1) and ($2::text is null or tenancy = $2) and ($3::text is null or source = $3)
+        and ($4::text is null or name = $4) order by id limit $5`,
+    [filter.after ?? null, filter.tenancy ?? null, filter.source ?? null, filter.name ?? null, filter.limit],
+  )
+}
+
+/** What is around a team: nested teams, those that it is nested in, how many people are in it and what it owns. */
+export async function around(sql: Sql, id: string) {
+  type Named = { id: string; name: string }
+  const nested = 'select t.id, t.name from team_nesting n join team t on t.id = n.child_id where n.parent_id = $1 order by t.name, t.id'
+  const parents = 'select t.id, t.name from team_nesting n join team t on t.id = n.parent_id where n.child_id = $1 order by t.name, t.id'
+  const [owned] = await sql.query<{ count: number }>('select count(*)::int as count from identity where owner_team_id = $1', [id])
+  return {
+    people: (await peopleBelow(sql, id)).length,
+    nested: await sql.query<Named>(nested, [id]),
+    parents: await sql.query<Named>(parents, [id]),
+    owns: owned?.count ?? 0,
+  }
+}
+
 /** False if the source has given this external id to another team. */
 export async function insertTeam(
   tx: Tx,

@@ -8,7 +8,13 @@ import { exportBundleRoute } from './evidence/export-bundle.ts'
 import { showKey } from './evidence/show-key.ts'
 import { applyFleetRoute } from './fleet/apply-fleet.ts'
 import { diffFleetRoute } from './fleet/diff-fleet.ts'
+import { joinIdentityRoute } from './identities/join-identity.ts'
 import { listIdentitiesRoute } from './identities/list-identities.ts'
+import { moveIdentityRoute } from './identities/move-identity.ts'
+import { offboardIdentityRoute } from './identities/offboard-identity.ts'
+import { resumeIdentityRoute } from './identities/resume-identity.ts'
+import { showIdentity } from './identities/show-identity.ts'
+import { suspendIdentityRoute } from './identities/suspend-identity.ts'
 import { listKeksRoute } from './keks/list-keks.ts'
 import { rotateKekRoute } from './keks/rotate-kek.ts'
 import { getHealthz } from './process/get-healthz.ts'
@@ -31,6 +37,10 @@ import { discoverAccountsRoute } from './systems/discover-accounts.ts'
 import { listSystemsRoute } from './systems/list-systems.ts'
 import { rotateRoot } from './systems/rotate-root.ts'
 import { setRootRoute } from './systems/set-root.ts'
+import { changeMembersRoute } from './teams/change-members.ts'
+import { createTeamRoute } from './teams/create-team.ts'
+import { listTeamsRoute } from './teams/list-teams.ts'
+import { showTeam } from './teams/show-team.ts'
 
 /** Every route there is. A file under `routes/` that declares one and is missing here fails a test. */
 export const ROUTES: readonly Route[] = [
@@ -43,7 +53,13 @@ export const ROUTES: readonly Route[] = [
   showKey,
   applyFleetRoute,
   diffFleetRoute,
+  joinIdentityRoute,
   listIdentitiesRoute,
+  moveIdentityRoute,
+  offboardIdentityRoute,
+  resumeIdentityRoute,
+  showIdentity,
+  suspendIdentityRoute,
   listKeksRoute,
   rotateKekRoute,
   getHealthz,
@@ -66,4 +82,8 @@ export const ROUTES: readonly Route[] = [
   rotateRoot,
   setRootRoute,
   decommissionSystemRoute,
+  changeMembersRoute,
+  createTeamRoute,
+  listTeamsRoute,
+  showTeam,
 ]

@@ -9,10 +9,11 @@ import { EXIT } from '../exit.ts'
  * needed, one may run.
  */
 export async function fsck(cli: Cli, { data }: CommonOptions): Promise<number> {
-  const [main, evidence, credential] = await Promise.all([
+  const [main, evidence, credential, identity] = await Promise.all([
     import('../../main.ts'),
     import('../../evidence/index.ts'),
     import('../../credential/index.ts'),
+    import('../../identity/index.ts'),
   ])
   const opened = await main.openOffline({ data })
   try {
@@ -20,7 +21,11 @@ export async function fsck(cli: Cli, { data }: CommonOptions): Promise<number> {
     const remark = (where: string, what: string) => cli.out.note(`note: ${where}: ${what}`)
     // Without a key there is no log to check. The tables are compared all the same: a log that was emptied must not pass for a new one.
     const ofLogs = published === null ? [] : await logFindings(cli, opened, published)
-    const findings = [...ofLogs, ...(await credential.fsckCredentials(opened.store, remark))]
+    const findings = [
+      ...ofLogs,
+      ...(await credential.fsckCredentials(opened.store, remark)),
+      ...(await identity.fsckIdentities(opened.store)),
+    ]
     if (cli.out.json) for (const finding of findings) cli.out.object(finding)
     else for (const { where, what } of findings) cli.out.line(`${printable(where)}: ${printable(what)}`)
     cli.out.note(findings.length > 0 ? `${findings.length} findings.` : published === null ? NEW : SOUND)

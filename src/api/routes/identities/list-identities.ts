@@ -1,30 +1,31 @@
 import { z } from 'zod'
-import { IDENTITY_STATUSES, listIdentities } from '../../../identity/index.ts'
+import { IDENTITY_STATUSES, readIdentities } from '../../../identity/index.ts'
 import { route } from '../../route.ts'
-import { cut, Name, pageOf, pageQuery, text } from '../../views.ts'
-import { Identity, IdentityKind, identityView, labelOf } from './views.ts'
+import { Name, pageOf, pageQuery, text } from '../../views.ts'
+import { defined, Identity, IdentityKind, identityView, labelOf } from './views.ts'
 
 export const listIdentitiesRoute = route({
   method: 'GET',
   path: '/v1/identities',
-  summary: 'Identities by name.',
-  action: 'inventory:read',
+  summary: 'Identities by name, in code point order. All filters that are given must hold; a page may be short of what may not be read.',
+  action: 'identity:read',
   query: z.strictObject({
     ...pageQuery,
     kind: IdentityKind.optional(),
     status: z.enum(IDENTITY_STATUSES).optional(),
-    owner: Name.optional(),
-    team: Name.optional(),
+    owner: Name.optional().describe('Id or name of a person or team, or a declared owner that names nobody.'),
+    team: Name.optional().describe('Id or name of a team: its members, through any depth of nesting.'),
     environment: Name.optional(),
     tenancy: Name.optional(),
     source: Name.optional(),
-    label: text(300).optional(),
-    prefix: Name.optional(),
+    label: text(300).optional().describe('key=value'),
+    prefix: Name.optional().describe('How the name begins, in this case.'),
   }),
   answers: { 200: { what: 'One page', schema: pageOf(Identity) } },
   problems: [],
-  handle: async ({ parts, query: { after, limit, label, ...filter } }) => {
-    const found = await listIdentities(parts.store, { ...filter, ...labelOf(label) }, { after, limit: limit + 1 })
-    return { status: 200, body: cut(found.map(identityView), limit, (last) => last.name) }
+  handle: async ({ parts, ctx, may, query: { after, limit, label, ...filter } }) => {
+    const page = defined({ after, limit })
+    const { items, next } = await readIdentities(parts, ctx, may, { ...defined(filter), ...labelOf(label) }, page)
+    return { status: 200, body: { items: items.map(identityView), next } }
   },
 })

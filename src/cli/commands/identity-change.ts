@@ -1,0 +1,69 @@
+import { RekeyError } from '../../kernel/index.ts'
+import type { Cli } from '../cli.ts'
+import { EXIT } from '../exit.ts'
+import { type IdentityFull, showIdentity } from './identity-show.ts'
+
+/** Options of `rekey identity join` and `rekey identity move`. */
+export interface IdentityOptions {
+  readonly kind?: string
+  readonly name?: string
+  readonly owner?: string
+  readonly purpose?: string
+  readonly environment?: string
+  readonly tenancy?: string
+  readonly manager?: string
+  readonly label?: readonly string[]
+  readonly entitlement?: readonly string[]
+  readonly recoveryClass?: string
+  readonly reason?: string
+}
+
+/** Adds an identity. */
+export async function identityJoin(cli: Cli, name: string, options: IdentityOptions): Promise<number> {
+  const { recoveryClass, reason } = options
+  const override = recoveryClass === undefined ? {} : { recoveryClass: { class: recoveryClass, reason } }
+  return send(cli, '/v1/identities', { name, kind: options.kind, ...given(options), ...override })
+}
+
+/** Changes what the record says of one. */
+export async function identityMove(cli: Cli, identity: string, options: IdentityOptions): Promise<number> {
+  const { recoveryClass, reason, name } = options
+  const override = recoveryClass === undefined ? {} : { recoveryClass: { class: recoveryClass, reason } }
+  return send(cli, `/v1/identities/${encodeURIComponent(identity)}/move`, { ...given(options), ...override, name, reason })
+}
+
+/** Suspends, resumes or offboards one. */
+export const identityStatus =
+  (verb: 'suspend' | 'resume' | 'offboard') =>
+  (cli: Cli, identity: string, { reason }: { readonly reason: string }): Promise<number> =>
+    send(cli, `/v1/identities/${encodeURIComponent(identity)}/${verb}`, { reason })
+
+async function send(cli: Cli, path: string, body: object): Promise<number> {
+  showIdentity(cli, await (await cli.client()).post<IdentityFull>(path, body, { startsWork: true }))
+  return EXIT.ok
+}
+
+function given({ owner, purpose, environment, tenancy, manager, label, entitlement }: IdentityOptions): object {
+  return {
+    owner,
+    purpose,
+    environment,
+    tenancy,
+    // `-` takes the manager away: an empty argument is more often a mistake.
+    manager: manager === '-' ? null : manager,
+    labels: label && Object.fromEntries(label.map(labelOf)),
+    entitlements: entitlement?.map(entitlementOf),
+  }
+}
+
+function labelOf(text: string): [string, string] {
+  const at = text.indexOf('=')
+  if (at <= 0) throw new RekeyError('bad_input', 'Write a label as key=value.')
+  return [text.slice(0, at), text.slice(at + 1)]
+}
+
+function entitlementOf(text: string): object {
+  const [system, account, role, ...more] = text.split(':')
+  if (!system || !account || !role || more.length > 0) throw new RekeyError('bad_input', 'Write an entitlement as system:account:role.')
+  return { system, account, role }
+}

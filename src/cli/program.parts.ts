@@ -1,0 +1,24 @@
+import { type Command, InvalidArgumentError } from 'commander'
+import type { Cli } from './cli.ts'
+
+/** A command's own function; it gets the arguments as commander parsed them. */
+export type Run<A extends unknown[]> = (cli: Cli, ...args: A) => Promise<number>
+
+/** Adds one command. */
+export type Add = <A extends unknown[]>(parent: Command, usage: string, texts: Texts, load: () => Promise<Run<A>>) => Command
+
+/** What a command's help says. */
+export interface Texts {
+  readonly does: string
+  /** A call as a user would type it. */
+  readonly example: string
+}
+
+/** Adds the name that a group of commands stands under. */
+export type Group = (program: Command, name: string, does: string) => Command
+
+/** A count as an option. */
+export function wholeNumber(text: string): number {
+  if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('Write a whole number, 1 or more.')
+  return Number(text)
+}

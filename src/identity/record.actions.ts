@@ -1,0 +1,126 @@
+import { type Ctx, isId, RekeyError } from '../kernel/index.ts'
+import type { Allowed, Resource } from '../policy/index.ts'
+import type { Sql, Store } from '../store/index.ts'
+import type { JoinFields } from './lifecycle.fields.ts'
+import { joinIdentity } from './lifecycle.join.ts'
+import { type MoveChange, moveIdentity } from './lifecycle.move.ts'
+import { findOwner } from './lifecycle.owners.ts'
+import { offboardIdentity, resumeIdentity, suspendIdentity } from './lifecycle.status.ts'
+import { findIdentity, type IdentityFilter, identityNamed, listIdentities, type NamePage } from './record.list.ts'
+import type { IdentityDetail, IdentityRecord } from './record.model.ts'
+import { DEFAULT_TENANCY } from './record.model.ts'
+
+/** What the use cases of the record need of the process. */
+export interface RecordParts {
+  readonly store: Store
+}
+
+/** An identity that joins by hand: owner and manager as a user writes them, by name or id. */
+export interface JoinInput extends Omit<JoinFields, 'owner' | 'manager' | 'source' | 'externalIds'> {
+  readonly owner?: string
+  readonly manager?: string | null
+}
+
+/** What of an identity changes by hand. */
+export interface MoveInput extends Omit<MoveChange, 'owner' | 'manager' | 'source' | 'externalIds'> {
+  readonly owner?: string
+  readonly manager?: string | null
+}
+
+/** What a policy may know of an identity. */
+export function identityResource(it: Pick<IdentityRecord, 'id' | 'kind' | 'environment' | 'ownerId'>): Resource {
+  return { type: 'identity', id: it.id, kind: it.kind, environment: it.environment, owner: it.ownerId ?? undefined }
+}
+
+/** A page, without what the asker may not read; `next` is the cursor of what follows, null at the end. */
+export async function readIdentities(
+  parts: RecordParts,
+  _ctx: Ctx,
+  may: Allowed<'identity:read'>,
+  filter: IdentityFilter,
+  page: NamePage,
+): Promise<{ readonly items: IdentityRecord[]; readonly next: string | null }> {
+  const found = await listIdentities(parts.store, filter, { ...page, limit: page.limit + 1 })
+  const items = found.slice(0, page.limit)
+  // The cursor is that of the last row, shown or not: a page may be short, and the next one still comes.
+  const next = found.length > page.limit ? (items.at(-1)?.name ?? null) : null
+  return { items: items.filter((it) => may.can(identityResource(it))), next }
+}
+
+/** One identity by id or name. Throws `not_found`, in the same words for one that the asker may not read. */
+export async function readIdentity(
+  parts: RecordParts,
+  _ctx: Ctx,
+  may: Allowed<'identity:read'>,
+  idOrName: string,
+): Promise<IdentityDetail> {
+  const found = await identityNamed(parts.store, idOrName)
+  return may.can(identityResource(found)) ? found : noIdentity(idOrName)
+}
+
+/** Adds an identity by hand, as `joinIdentity`; its owner must be a person or a team with people. */
+export async function joinByHand(parts: RecordParts, ctx: Ctx, may: Allowed<'identity:join'>, input: JoinInput): Promise<IdentityDetail> {
+  const { owner, manager, ...fields } = input
+  may.check({ type: 'identity', id: 'new', kind: fields.kind, environment: fields.environment ?? 'none' })
+  const id = await parts.store.inTx(async (tx) =>
+    joinIdentity(tx, ctx, {
+      ...fields,
+      source: 'api',
+      ...(owner !== undefined && { owner: await findOwner(tx, owner, fields.tenancy ?? DEFAULT_TENANCY) }),
+      ...(manager != null && { manager: await idOf(tx, manager) }),
+    }),
+  )
+  return identityNamed(parts.store, id)
+}
+
+/** Changes an identity by hand, as `moveIdentity`. The asker must have the right both where it is and where it goes. */
+export async function moveByHand(
+  parts: RecordParts,
+  ctx: Ctx,
+  may: Allowed<'identity:move'>,
+  idOrName: string,
+  input: MoveInput,
+): Promise<IdentityDetail> {
+  const before = await identityNamed(parts.store, idOrName)
+  const resource = identityResource(before)
+  may.check(resource)
+  if (input.environment !== undefined) may.check({ ...resource, environment: input.environment })
+  const { owner, manager, ...change } = input
+  await parts.store.inTx(async (tx) =>
+    moveIdentity(tx, ctx, before.id, {
+      ...change,
+      ...(owner !== undefined && { owner: await findOwner(tx, owner, input.tenancy ?? before.tenancy) }),
+      ...(manager !== undefined && { manager: manager === null ? null : await idOf(tx, manager) }),
+    }),
+  )
+  return identityNamed(parts.store, before.id)
+}
+
+const STATUS_MOVES = {
+  'identity:suspend': suspendIdentity,
+  'identity:resume': resumeIdentity,
+  'identity:offboard': offboardIdentity,
+} as const
+
+/** Suspends, resumes or offboards, as the permission says; again does nothing. Resolves with the identity as it is then. */
+export async function moveStatusByHand(
+  parts: RecordParts,
+  ctx: Ctx,
+  may: Allowed<keyof typeof STATUS_MOVES>,
+  idOrName: string,
+  reason: string,
+): Promise<IdentityDetail> {
+  const before = await identityNamed(parts.store, idOrName)
+  may.check(identityResource(before))
+  await parts.store.inTx((tx) => STATUS_MOVES[may.action](tx, ctx, before.id, reason))
+  return identityNamed(parts.store, before.id)
+}
+
+async function idOf(sql: Sql, idOrName: string): Promise<string> {
+  if (isId(idOrName)) return idOrName
+  return (await findIdentity(sql, idOrName))?.id ?? noIdentity(idOrName)
+}
+
+function noIdentity(idOrName: string): never {
+  throw new RekeyError('not_found', `No such identity: ${idOrName}`, { hint: 'See rekey identity list.' })
+}

@@ -1,0 +1,91 @@
+import { type Ctx, isId, LIMITS, RekeyError } from '../kernel/index.ts'
+import type { Allowed } from '../policy/index.ts'
+import type { Sql } from '../store/index.ts'
+import type { RecordParts } from './record.actions.ts'
+import { addTeamMembers, putTeam, removeTeamMembers } from './team.actions.ts'
+import { BUILT_IN, type Members, type Team } from './team.model.ts'
+import * as rows from './team.store.ts'
+
+/** A page of teams: `after` is the id of the last one seen. */
+export interface TeamPage {
+  readonly tenancy?: string
+  readonly source?: string
+  readonly name?: string
+  readonly after?: string
+  readonly limit: number
+}
+
+/** Teams in the order in which they were made. */
+export async function readTeams(
+  parts: RecordParts,
+  _ctx: Ctx,
+  may: Allowed<'team:read'>,
+  page: TeamPage,
+): Promise<{ readonly items: Team[]; readonly next: string | null }> {
+  const limit = Math.max(1, Math.min(page.limit, LIMITS.pageMax))
+  const found = await rows.listTeams(parts.store, { ...page, limit: limit + 1 })
+  const items = found.slice(0, limit)
+  return { items: items.filter(({ id }) => may.can({ type: 'team', id })), next: found.length > limit ? (items.at(-1)?.id ?? null) : null }
+}
+
+/** One team by id, or by a name that only one has, with its own members and how many active people are in it, nested teams included. */
+export interface TeamDetail extends Team {
+  readonly people: number
+  readonly nested: readonly { readonly id: string; readonly name: string }[]
+  readonly parents: readonly { readonly id: string; readonly name: string }[]
+  readonly owns: number
+}
+
+/** Throws `not_found`, also for one that the asker may not read; `conflict` if several have the name. */
+export async function readTeam(parts: RecordParts, _ctx: Ctx, may: Allowed<'team:read'>, idOrName: string): Promise<TeamDetail> {
+  const team = await teamNamed(parts.store, idOrName)
+  if (!may.can({ type: 'team', id: team.id })) noTeam(idOrName)
+  return { ...team, ...(await rows.around(parts.store, team.id)) }
+}
+
+/** The team of this id, or the only one of this name. Throws `not_found`, `conflict`. */
+export async function teamNamed(sql: Sql, idOrName: string): Promise<Team> {
+  const byId = isId(idOrName) ? await rows.teamById(sql, idOrName) : null
+  const [first, second] = byId === null ? await rows.teamsByName(sql, idOrName) : [byId]
+  if (first === undefined) noTeam(idOrName)
+  if (second !== undefined) throw new RekeyError('conflict', `Several teams are called ${idOrName}.`, { hint: 'Name it by its id.' })
+  return first
+}
+
+/** Makes a team by hand (`team.created`). Throws `bad_input`. */
+export async function createTeam(
+  parts: RecordParts,
+  ctx: Ctx,
+  _may: Allowed<'team:create'>,
+  fields: { readonly name: string; readonly tenancy?: string },
+): Promise<Team> {
+  const id = await parts.store.inTx((tx) => putTeam(tx, ctx, fields))
+  return teamNamed(parts.store, id)
+}
+
+/**
+ * Adds and takes out direct members by hand. Throws as `setTeamMembers`; `conflict` for a team whose members a directory gives: it would
+ * give them again.
+ */
+export async function changeTeam(
+  parts: RecordParts,
+  ctx: Ctx,
+  may: Allowed<'team:change'>,
+  idOrName: string,
+  change: { readonly add: Members; readonly remove: Members },
+): Promise<Team> {
+  const team = await teamNamed(parts.store, idOrName)
+  may.check({ type: 'team', id: team.id })
+  if (team.source !== BUILT_IN && team.source !== 'api') {
+    throw new RekeyError('conflict', `The members of this team come from ${team.source}.`, { hint: 'Change them there.' })
+  }
+  await parts.store.inTx(async (tx) => {
+    await addTeamMembers(tx, ctx, team.id, change.add)
+    await removeTeamMembers(tx, ctx, team.id, change.remove)
+  })
+  return teamNamed(parts.store, team.id)
+}
+
+function noTeam(idOrName: string): never {
+  throw new RekeyError('not_found', `No such team: ${idOrName}`, { hint: 'See rekey team list.' })
+}
