@@ -5,12 +5,16 @@ import { type Config, loadConfig, type Overrides } from './config.ts'
 import { connectorFor } from './connectors/registry.ts'
 import { AddressGuard, makeMoves, type RotationParts, rewrapCredentials, rotationFigures, Targets, Worker } from './credential/index.ts'
 import { formatVerifierKey, logFigures, SEQUENCE_BATCH, type Signer, sequence, signerFromSeed } from './evidence/index.ts'
+<<<<<<< HEAD
 import { ensureAdminToken } from './identity/index.ts'
 import { offboardDue } from './identity/scim/index.ts'
+=======
+import { ensureAdminToken, ensurePolicySet, watchPolicies } from './identity/index.ts'
+>>>>>>> 7e956ba (Policy sets and role bindings as rows, with events; resources checked where rotations touch them)
 import { type Ctx, makeCtx, messageOf, newId, RekeyError, Secret, sleep } from './kernel/index.ts'
 import { fileKeks, fingerprintKey, installationSecret, type KekSource, Keyring, passphraseKeks } from './keys/index.ts'
 import { openLog } from './log.ts'
-import { defaultPolicies, Policies } from './policy/index.ts'
+import { Policies } from './policy/index.ts'
 import { fingerprint } from './seal/index.ts'
 import { connectionFromUrl, type EmbeddedDatabase, migrate, openStore, type Store, startEmbedded } from './store/index.ts'
 
@@ -177,7 +181,9 @@ export async function start(overrides: Overrides = {}): Promise<Running> {
       const offboarding = runOffboarding(ctx, opened.store)
       cleanups.push(() => offboarding)
     }
-    const server = config.role === 'worker' ? null : await listen(opened, composed)
+    const policies = config.role === 'worker' ? null : new Policies(await ensurePolicySet(opened.store, ctx))
+    if (policies) cleanups.push(await watchPolicies(opened.store, ctx, policies))
+    const server = policies && (await listen(opened, composed, policies))
     if (server) cleanups.push(() => server.close())
     return { url: server?.url ?? null, ctx, opened, stop }
   } catch (error) {
@@ -186,10 +192,9 @@ export async function start(overrides: Overrides = {}): Promise<Running> {
   }
 }
 
-function listen({ config, ctx, store }: Opened, { parts, keyring }: Composed): Promise<RunningServer> {
+function listen({ config, ctx, store }: Opened, { parts, keyring }: Composed, policies: Policies): Promise<RunningServer> {
   const areas = [rewrapCredentials]
   const figures = { rotations: () => rotationFigures(store), evidence: () => logFigures(store) }
-  const policies = new Policies(defaultPolicies())
   return startServer(
     { ...parts, store, policies, keyring, areas, figures, version: VERSION, role: config.role },
     { listen: config.listen, ctx },

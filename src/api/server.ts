@@ -5,8 +5,7 @@ import swagger from '@fastify/swagger'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod'
 import { type Ctx, newId, RekeyError } from '../kernel/index.ts'
-import { type StepUp, StepUpRequired } from '../policy/index.ts'
-import { logFailure, PROBLEM_TYPE, problemOf, StatusError } from './errors.ts'
+import { challengeOf, logFailure, PROBLEM_TYPE, problemOf, StatusError } from './errors.ts'
 import { hostGuard } from './hosts.ts'
 import { makeMetrics } from './metrics.ts'
 import { documentOptions } from './openapi.ts'
@@ -176,15 +175,9 @@ function logRequests(app: FastifyInstance, { log }: Ctx): void {
 function sendProblem(ctx: Ctx, request: FastifyRequest, reply: FastifyReply, error: unknown): FastifyReply {
   logFailure(ctx.log, request.id, error)
   const problem = problemOf(error, pathOf(request.url))
-  if (problem.status === 401) reply.header('www-authenticate', error instanceof StepUpRequired ? challengeOf(error.stepUp) : 'Bearer')
+  if (problem.status === 401) reply.header('www-authenticate', challengeOf(error))
   // As text: the bytes are ours, whatever the route's schemas say.
   return reply.code(problem.status).type(PROBLEM_TYPE).send(JSON.stringify(problem))
-}
-
-/** RFC 9470 section 3. Levels by Rekey's names; which `acr` of an issuer is which is a matter of the login's configuration. */
-function challengeOf({ aal, maxAgeSeconds }: StepUp): string {
-  const age = maxAgeSeconds === null ? '' : `, max_age=${maxAgeSeconds}`
-  return `Bearer error="insufficient_user_authentication", acr_values="aal${aal}"${age}`
 }
 
 function pathOf(url: string): string {

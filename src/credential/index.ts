@@ -20,6 +20,7 @@ export {
 } from './inventory.list.ts'
 export type { FleetText, InventoryDiff, NeededSecret } from './inventory.plan.ts'
 export type { CredentialView, RotationView, SystemView, VersionView } from './model.ts'
+export { isMine, resourcesByName, resourcesOfBatch } from './resources.ts'
 export { rewrapCredentials } from './rewrap.ts'
 export {
   type Resolution,

@@ -8,6 +8,7 @@ export const listIdentitiesRoute = route({
   method: 'GET',
   path: '/v1/identities',
   summary: 'Identities by name.',
+<<<<<<< HEAD
   action: 'inventory:read',
   query: z.strictObject({
     ...pageQuery,
@@ -26,5 +27,15 @@ export const listIdentitiesRoute = route({
   handle: async ({ parts, query: { after, limit, label, ...filter } }) => {
     const found = await listIdentities(parts.store, { ...filter, ...labelOf(label) }, { after, limit: limit + 1 })
     return { status: 200, body: cut(found.map(identityView), limit, (last) => last.name) }
+=======
+  action: 'identity:read',
+  query: z.strictObject(pageQuery),
+  answers: { 200: { what: 'One page', schema: pageOf(View) } },
+  problems: [],
+  handle: async ({ parts, may, query }) => {
+    const all = await listIdentities(parts.store)
+    const seen = all.filter(({ id, environment, kind }) => may.can({ type: 'identity', id, environment, kind }))
+    return { status: 200, body: slicePage(seen, query, (it) => it.name) }
+>>>>>>> 7e956ba (Policy sets and role bindings as rows, with events; resources checked where rotations touch them)
   },
 })
