@@ -5,12 +5,8 @@ import { type Config, loadConfig, type Overrides } from './config.ts'
 import { connectorFor } from './connectors/registry.ts'
 import { AddressGuard, makeMoves, type RotationParts, rewrapCredentials, rotationFigures, Targets, Worker } from './credential/index.ts'
 import { formatVerifierKey, logFigures, SEQUENCE_BATCH, type Signer, sequence, signerFromSeed } from './evidence/index.ts'
-<<<<<<< HEAD
-import { ensureAdminToken } from './identity/index.ts'
-import { offboardDue } from './identity/scim/index.ts'
-=======
 import { ensureAdminToken, ensurePolicySet, watchPolicies } from './identity/index.ts'
->>>>>>> 7e956ba (Policy sets and role bindings as rows, with events; resources checked where rotations touch them)
+import { offboardDue } from './identity/scim/index.ts'
 import { type Ctx, makeCtx, messageOf, newId, RekeyError, Secret, sleep } from './kernel/index.ts'
 import { fileKeks, fingerprintKey, installationSecret, type KekSource, Keyring, passphraseKeks } from './keys/index.ts'
 import { openLog } from './log.ts'

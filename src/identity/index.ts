@@ -8,7 +8,18 @@ export { findOwner, type OwnerInput } from './lifecycle.owners.ts'
 export { leaveIdentity, offboardIdentity, resumeIdentity, suspendIdentity } from './lifecycle.status.ts'
 export { countIdentities, fleetIdentities, identitiesById } from './list.ts'
 export type { Begun, Identity, IdentityFields, IdentityKind } from './model.ts'
-<<<<<<< HEAD
+export { activatePolicies, diffPolicies, ensurePolicySet, type Proposed, proposePolicies } from './policyset.actions.ts'
+export { findPolicySet, listPolicySets, type WholePolicySet } from './policyset.list.ts'
+export {
+  type ApprovalGate,
+  type Ask,
+  type FileChange,
+  type PolicySetView,
+  secondPerson,
+  standsBehind,
+  type Warrant,
+} from './policyset.model.ts'
+export { reloadPolicies, watchPolicies } from './policyset.watch.ts'
 export { findIdentity, type IdentityFilter, identityByExternalId, identityNamed, listIdentities, type NamePage } from './record.list.ts'
 export {
   DEFAULT_TENANCY,
@@ -37,7 +48,10 @@ export {
   markEntitlementsHandled,
   markHandled,
 } from './record.queues.ts'
-export { type RoleHolder, rolesOf } from './role.list.ts'
+export { type BindInput, bindRole, unbindRole } from './role.actions.ts'
+export { type Explained, explainPolicies } from './role.explain.ts'
+export { listBindings, type RoleHolder, type RoleView, rolesIn, rolesOf } from './role.list.ts'
+export type { Binding, SubjectKind } from './role.model.ts'
 export {
   addTeamMembers,
   membersOf,
@@ -52,22 +66,4 @@ export {
   teamsOf,
 } from './team.actions.ts'
 export type { Members, Team, TeamFields } from './team.model.ts'
-=======
-export { activatePolicies, diffPolicies, ensurePolicySet, type Proposed, proposePolicies } from './policyset.actions.ts'
-export { findPolicySet, listPolicySets, type WholePolicySet } from './policyset.list.ts'
-export {
-  type ApprovalGate,
-  type Ask,
-  type FileChange,
-  type PolicySetView,
-  secondPerson,
-  standsBehind,
-  type Warrant,
-} from './policyset.model.ts'
-export { reloadPolicies, watchPolicies } from './policyset.watch.ts'
-export { type BindInput, bindRole, unbindRole } from './role.actions.ts'
-export { type Explained, explainPolicies } from './role.explain.ts'
-export { listBindings, type RoleHolder, type RoleView, rolesIn, rolesOf } from './role.list.ts'
-export type { Binding, SubjectKind } from './role.model.ts'
->>>>>>> 7e956ba (Policy sets and role bindings as rows, with events; resources checked where rotations touch them)
 export { authenticate, ensureAdminToken } from './tokens.ts'

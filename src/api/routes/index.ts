@@ -22,17 +22,14 @@ import { getHealthz } from './process/get-healthz.ts'
 import { getMetrics } from './process/get-metrics.ts'
 import { getOpenapi } from './process/get-openapi.ts'
 import { getReadyz } from './process/get-readyz.ts'
-<<<<<<< HEAD
 import { addProviderRoute } from './providers/add-provider.ts'
 import { listProvidersRoute } from './providers/list-providers.ts'
 import { revokeProviderRoute } from './providers/revoke-provider.ts'
 import { rotateTokenRoute } from './providers/rotate-token.ts'
-=======
 import { bindRoleRoute } from './roles/bind-role.ts'
 import { listBindingsRoute } from './roles/list-bindings.ts'
 import { listRolesRoute } from './roles/list-roles.ts'
 import { unbindRoleRoute } from './roles/unbind-role.ts'
->>>>>>> 7e956ba (Policy sets and role bindings as rows, with events; resources checked where rotations touch them)
 import { listRotationsRoute } from './rotations/list-rotations.ts'
 import { resolveRotationRoute } from './rotations/resolve-rotation.ts'
 import { retryRotationRoute } from './rotations/retry-rotation.ts'
