@@ -23,7 +23,7 @@ alter table idempotency drop constraint idempotency_token_id_fkey;
 create table policy_set (
   id uuid primary key,
   origin text not null check (origin in ('default', 'own')),
-  state text not null check (state in ('proposed', 'active', 'replaced', 'withdrawn')),
+  state text not null check (state in ('proposed', 'active', 'replaced')),
   files jsonb not null,
   digest text not null,
   -- The set that was active when this one was proposed: if another one is by now, what was approved is not what would change.

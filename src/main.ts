@@ -6,12 +6,12 @@ import { type Config, loadConfig, type Overrides } from './config.ts'
 import { connectorFor } from './connectors/registry.ts'
 import { AddressGuard, makeMoves, type RotationParts, rewrapCredentials, rotationFigures, Targets, Worker } from './credential/index.ts'
 import { formatVerifierKey, logFigures, SEQUENCE_BATCH, type Signer, sequence, signerFromSeed } from './evidence/index.ts'
-import { ensureAdminToken } from './identity/index.ts'
+import { ensureAdminToken, ensurePolicySet, watchPolicies } from './identity/index.ts'
 import { offboardDue } from './identity/scim/index.ts'
 import { type Ctx, isCode, makeCtx, messageOf, newId, RekeyError, Secret, sleep, systemClock } from './kernel/index.ts'
 import { fileKeks, fingerprintKey, installationSecret, type KekSource, Keyring, passphraseKeks } from './keys/index.ts'
 import { openLog } from './log.ts'
-import { defaultPolicies, Policies } from './policy/index.ts'
+import { Policies } from './policy/index.ts'
 import { fingerprint } from './seal/index.ts'
 import { connectionFromUrl, type EmbeddedDatabase, migrate, openStore, type Store, startEmbedded } from './store/index.ts'
 
@@ -229,15 +229,16 @@ async function startParts(config: Config, ctx: Ctx, opened: Opened, cleanups: ((
     const offboarding = runOffboarding(ctx, opened.store)
     cleanups.push(() => offboarding)
   }
-  const server = config.role === 'worker' ? null : await listen(opened, composed)
+  const policies = config.role === 'worker' ? null : new Policies(await untilStopped(ctx, ensurePolicySet(opened.store, ctx)))
+  if (policies) cleanups.push(await watchPolicies(opened.store, ctx, policies))
+  const server = policies && (await listen(opened, composed, policies))
   if (server) cleanups.push(() => server.close())
   return { url: server?.url ?? null }
 }
 
-function listen({ config, ctx, store }: Opened, { parts, keyring }: Composed): Promise<RunningServer> {
+function listen({ config, ctx, store }: Opened, { parts, keyring }: Composed, policies: Policies): Promise<RunningServer> {
   const areas = [rewrapCredentials]
   const figures = { rotations: () => rotationFigures(store), evidence: () => logFigures(store) }
-  const policies = new Policies(defaultPolicies())
   return startServer(
     { ...parts, store, policies, keyring, areas, figures, version: VERSION, role: config.role },
     { listen: config.listen, ctx },

@@ -2,7 +2,9 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { rolesIn } from '../identity/index.ts'
 import { newId } from '../kernel/index.ts'
+import { defaultPolicies } from '../policy/index.ts'
 import { BODY_BYTES } from './route.ts'
 import { ROUTES } from './routes/index.ts'
 import { TestServer } from './testing.ts'
@@ -58,6 +60,21 @@ test.each(closed)('$name refuses a token that was revoked', async ({ route }) =>
   expect((await server.send(route.method, filled(route.path), { token: other })).status).toBe(401)
 })
 
+test.each(closed)('$name refuses whoever has another role', async ({ route }) => {
+  const action = route.action ?? 'status:read'
+  const role = rolesIn(defaultPolicies()).find(({ role, actions }) => role !== 'self' && !actions.includes(action))?.role ?? ''
+  const token = await tokenWith(server, role)
+  const first = await server.send(route.method, filled(route.path), { token, body: route.method === 'POST' ? { surprise: 1 } : undefined })
+  expect(first.status).toBe(403)
+  expect(first.body.code).toBe('forbidden')
+  expect(first.text).not.toContain(role)
+  // Nothing of it depends on what there is.
+  const other = await server.send(route.method, filled(route.path), { token })
+  expect(other.body.detail).toBe(first.body.detail)
+  // Neither does a token with no role at all do anything.
+  expect((await server.send(route.method, filled(route.path), { token: await tokenWith(server, null) })).status).toBe(403)
+})
+
 test.each(named.filter(({ route }) => route.method === 'POST'))('$name refuses unknown fields of a body', async ({ route }) => {
   const canary = `canary-${newId()}`
   const answer = await server.post(filled(route.path), { surprise: canary })
@@ -84,6 +101,20 @@ test.each(missing)('$name answers for two things that are not there in the same 
   }
   expect(await ask(newId())).toBe(await ask(newId()))
 })
+
+/** A token that holds one role, or none. */
+async function tokenWith({ db }: TestServer, role: string | null): Promise<string> {
+  const text = `rekey_${newId()}`
+  const id = newId()
+  await db.store.query("insert into api_token (id, name, hash) values ($1, 'some', sha256(convert_to($2, 'UTF8')))", [id, text])
+  if (role !== null) {
+    await db.store.query(
+      "insert into role_binding (id, role, subject_kind, subject_id, created_by, reason) values ($1, $2, 'token', $3, 'test', 'test')",
+      [newId(), role, id],
+    )
+  }
+  return text
+}
 
 /** A token that was good once. */
 async function revokedToken({ db }: TestServer): Promise<string> {

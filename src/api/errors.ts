@@ -108,3 +108,14 @@ function framesOf(error: Error): string[] {
     .slice(0, 12)
     .map((line) => line.trim())
 }
+
+/**
+ * The challenge of a 401. For a step-up as RFC 9470 section 3 has it, with levels by Rekey's names: which `acr` of an issuer is which is a
+ * matter of the login's configuration.
+ */
+export function challengeOf(error: unknown): string {
+  if (!(error instanceof StepUpRequired)) return 'Bearer'
+  const { aal, maxAgeSeconds } = error.stepUp
+  const age = maxAgeSeconds === null ? '' : `, max_age=${maxAgeSeconds}`
+  return `Bearer error="insufficient_user_authentication", acr_values="aal${aal}"${age}`
+}

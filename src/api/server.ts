@@ -6,8 +6,7 @@ import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod'
 import { KnownTokens } from '../identity/index.ts'
 import { type Ctx, newId, RekeyError } from '../kernel/index.ts'
-import { type StepUp, StepUpRequired } from '../policy/index.ts'
-import { logFailure, PROBLEM_TYPE, problemOf, StatusError } from './errors.ts'
+import { challengeOf, logFailure, PROBLEM_TYPE, problemOf, StatusError } from './errors.ts'
 import { BatchWatch } from './events.ts'
 import { hostGuard } from './hosts.ts'
 import { limitOptions } from './limit.ts'
@@ -175,15 +174,9 @@ function logRequests(app: FastifyInstance, { log }: Ctx): void {
 function sendProblem(ctx: Ctx, request: FastifyRequest, reply: FastifyReply, error: unknown): FastifyReply {
   logFailure(ctx.log, request.id, error)
   const problem = problemOf(error, pathOf(request.url))
-  if (problem.status === 401) reply.header('www-authenticate', error instanceof StepUpRequired ? challengeOf(error.stepUp) : 'Bearer')
+  if (problem.status === 401) reply.header('www-authenticate', challengeOf(error))
   // As text: the bytes are ours, whatever the route's schemas say.
   return reply.code(problem.status).type(PROBLEM_TYPE).send(JSON.stringify(problem))
-}
-
-/** RFC 9470 section 3. Levels by Rekey's names; which `acr` of an issuer is which is a matter of the login's configuration. */
-function challengeOf({ aal, maxAgeSeconds }: StepUp): string {
-  const age = maxAgeSeconds === null ? '' : `, max_age=${maxAgeSeconds}`
-  return `Bearer error="insufficient_user_authentication", acr_values="aal${aal}"${age}`
 }
 
 function pathOf(url: string): string {

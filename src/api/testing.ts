@@ -7,10 +7,10 @@ import { freshDatabase, type TestDatabase } from '../../test/lab/database.ts'
 import { connectorFor } from '../connectors/registry.ts'
 import { rewrapCredentials, rotationFigures, Targets } from '../credential/index.ts'
 import { logFigures } from '../evidence/index.ts'
-import { ensureAdminToken } from '../identity/index.ts'
+import { ensureAdminToken, ensurePolicySet } from '../identity/index.ts'
 import { type Log, makeCtx, newId } from '../kernel/index.ts'
 import { fileKeks, fingerprintKey, installationSecret, Keyring } from '../keys/index.ts'
-import { defaultPolicies, Policies } from '../policy/index.ts'
+import { Policies } from '../policy/index.ts'
 import type { Store } from '../store/index.ts'
 import type { ApiParts, Figures } from './parts.ts'
 import { type RunningServer, type ServerOptions, startServer } from './server.ts'
@@ -138,7 +138,7 @@ export async function partsOf(store: Store, folder: string): Promise<ApiParts> {
   await keyring.start(store)
   return {
     store,
-    policies: new Policies(defaultPolicies()),
+    policies: new Policies(await ensurePolicySet(store, makeCtx('test', 'test'))),
     keyring,
     targets: new Targets(connectorFor, keyring),
     fingerprintKey: fingerprintKey(await installationSecret(store, keyring, 'fingerprints')),

@@ -8,9 +8,16 @@ export async function findConsumer(
   sql: Sql,
   credential: string,
   consumer: string,
-): Promise<{ id: string; credential_id: string; activation: ActivationRule } | null> {
-  const [row] = await sql.query<{ id: string; credential_id: string; activation: ActivationRule }>(
-    `select k.id, k.credential_id, k.activation from consumer k join credential c on c.id = k.credential_id
+): Promise<{ id: string; activation: ActivationRule; credential_id: string; system: string; identity_id: string | null } | null> {
+  const [row] = await sql.query<{
+    id: string
+    activation: ActivationRule
+    credential_id: string
+    system: string
+    identity_id: string | null
+  }>(
+    `select k.id, k.credential_id, k.activation, s.name as system, c.identity_id
+       from consumer k join credential c on c.id = k.credential_id join system s on s.id = c.system_id
       where c.name = $1 and k.name = $2`,
     [credential, consumer],
   )
@@ -33,6 +40,8 @@ export interface Spent {
   readonly activation: ActivationRule
   readonly credential_id: string
   readonly credential: string
+  readonly system: string
+  readonly identity_id: string | null
   readonly kek_id: string
   readonly wrapped_key: Uint8Array
 }
@@ -40,9 +49,11 @@ export interface Spent {
 /** Uses a challenge up; null if it is unknown, used or expired. Of two that try at once one gets it. */
 export async function spend(tx: Tx, id: string): Promise<Spent | null> {
   const [row] = await tx.query<Spent>(
-    `update challenge h set used_at = now() from consumer k, credential c
-      where h.id = $1 and h.used_at is null and h.expires_at > now() and k.id = h.consumer_id and c.id = k.credential_id
-      returning h.nonce, k.name as consumer, k.activation, c.id as credential_id, c.name as credential, c.kek_id, c.wrapped_key`,
+    `update challenge h set used_at = now() from consumer k, credential c, system s
+      where h.id = $1 and h.used_at is null and h.expires_at > now()
+        and k.id = h.consumer_id and c.id = k.credential_id and s.id = c.system_id
+      returning h.nonce, k.name as consumer, k.activation, c.id as credential_id, c.name as credential, s.name as system, c.identity_id,
+                c.kek_id, c.wrapped_key`,
     [id],
   )
   return row ?? null

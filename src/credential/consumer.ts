@@ -4,6 +4,7 @@ import type { Allowed } from '../policy/index.ts'
 import { open, possessionProof, randomSecret } from '../seal/index.ts'
 import type { Tx } from '../store/index.ts'
 import * as rows from './consumer.store.ts'
+import { isMine, resourcesOf } from './resources.ts'
 import type { RotationParts } from './rotation.run.ts'
 import { dataKeyBound, versionBound } from './targets.ts'
 import { NUDGE } from './worker.channel.ts'
@@ -20,6 +21,13 @@ export interface Challenge {
   readonly expiresAt: Date
 }
 
+type Of = { readonly credential_id: string; readonly system: string; readonly identity_id: string | null }
+
+async function isTouchable(tx: Tx, may: Allowed<'consumer:report'>, { credential_id: id, system, identity_id }: Of): Promise<boolean> {
+  const [resource] = await resourcesOf(tx, [{ id, system, identity_id }])
+  return isMine(may, resource)
+}
+
 /**
  * Challenges a consumer to show that it has the new value. Throws `not_found` for an unknown credential or consumer, `wrong_state` if
  * the consumer does not report (its activation is another), or if no rotation waits for a report: the value in use before a rotation
@@ -28,13 +36,13 @@ export interface Challenge {
 export async function makeChallenge(
   parts: Pick<RotationParts, 'store'>,
   ctx: Ctx,
-  _may: Allowed<'consumer:report'>,
+  may: Allowed<'consumer:report'>,
   credential: string,
   consumer: string,
 ): Promise<Challenge> {
   return parts.store.inTx(async (tx) => {
     const found = await rows.findConsumer(tx, credential, consumer)
-    if (found === null)
+    if (found === null || !(await isTouchable(tx, may, found)))
       throw new RekeyError('not_found', `No consumer ${consumer} of a credential ${credential}.`, { hint: 'See rekey credential show.' })
     if (found.activation !== 'report') throw notReporting(consumer)
     if ((await rows.reportable(tx, found.credential_id)) === null) throw nothingToReport()
@@ -52,7 +60,7 @@ export async function makeChallenge(
 export async function answerChallenge(
   parts: Pick<RotationParts, 'store' | 'keyring'>,
   ctx: Ctx,
-  _may: Allowed<'consumer:report'>,
+  may: Allowed<'consumer:report'>,
   challengeId: string,
   proof: Uint8Array,
 ): Promise<void> {
@@ -60,7 +68,7 @@ export async function answerChallenge(
   // The refusal is thrown after the commit: a rollback would leave the challenge to be guessed at again.
   const refusal = await parts.store.inTx(async (tx) => {
     const spent = await rows.spend(tx, challengeId)
-    if (spent === null) return refused()
+    if (spent === null || !(await isTouchable(tx, may, spent))) return refused()
     if (spent.activation !== 'report') return notReporting(spent.consumer)
     const rotation = await rows.reportable(tx, spent.credential_id)
     if (rotation === null) return nothingToReport()

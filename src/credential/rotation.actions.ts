@@ -2,6 +2,7 @@ import { append, type EvidenceEvent } from '../evidence/index.ts'
 import { type Ctx, newId, RekeyError, sleep } from '../kernel/index.ts'
 import type { Allowed } from '../policy/index.ts'
 import type { Store, Tx } from '../store/index.ts'
+import { isMine, resourcesOf } from './resources.ts'
 import * as rows from './rotation.list.ts'
 import { accountAfter, ENDS, NEXT, type State, UNDOABLE } from './rotation.model.ts'
 import { NUDGE } from './worker.channel.ts'
@@ -32,14 +33,14 @@ export interface Started {
 export async function startRotations(
   parts: Parts,
   ctx: Ctx,
-  _may: Allowed<'rotation:start'>,
+  may: Allowed<'rotation:start'>,
   what: rows.Selection,
   options: StartOptions,
 ): Promise<Started> {
   if ('names' in what && what.names.length === 0)
     throw new RekeyError('bad_input', 'No credential is named.', { hint: 'Name credentials, or say --system or --all.' })
   return parts.store.inTx(async (tx) => {
-    const found = await rows.selectForRotation(tx, what, options.root === true)
+    const found = await touchable(tx, may, what, await rows.selectForRotation(tx, what, options.root === true))
     refuseMissing(what, found)
     const live = found.filter((row) => row.live !== null)
     // By name, each one was meant; of a system or of all, what moves already is on its way.
@@ -59,6 +60,22 @@ export async function startRotations(
     }
     return plan(tx, ctx, found, options)
   })
+}
+
+/**
+ * Those that may be rotated. By name, the others count as not there; of a system or of all, one that may not be touched refuses the whole:
+ * whoever asks for all of them must not believe that all are on their way.
+ */
+async function touchable(
+  tx: Tx,
+  may: Allowed<'rotation:start'>,
+  what: rows.Selection,
+  found: readonly rows.Startable[],
+): Promise<readonly rows.Startable[]> {
+  const resources = await resourcesOf(tx, found)
+  if ('names' in what) return found.filter((_, index) => isMine(may, resources[index]))
+  for (const resource of resources) may.check(resource)
+  return found
 }
 
 function refuseMissing(what: rows.Selection, found: readonly rows.Startable[]): void {
@@ -114,8 +131,8 @@ export async function startDue(parts: Parts, ctx: Ctx): Promise<number> {
 }
 
 /** Lets a blocked rotation try again from where it stopped. Throws `wrong_state` if it is not blocked. */
-export async function retryRotation(parts: Parts, ctx: Ctx, _may: Allowed<'rotation:retry'>, id: string): Promise<void> {
-  await change(parts, ctx, id, async (tx, row) => {
+export async function retryRotation(parts: Parts, ctx: Ctx, may: Allowed<'rotation:retry'>, id: string): Promise<void> {
+  await change(parts, ctx, may, id, async (tx, row) => {
     if (row.state !== 'blocked' || row.blocked_from === null) throw wrongState(row.state, 'only a blocked rotation can be tried again')
     await rows.setState(tx, id, row.blocked_from, { dueNow: true })
     return { type: 'rotation.retried', data: { from: row.blocked_from } }
@@ -123,8 +140,8 @@ export async function retryRotation(parts: Parts, ctx: Ctx, _may: Allowed<'rotat
 }
 
 /** Takes a rotation back while the old value is not yet retired. Throws `wrong_state` after that. */
-export async function undoRotation(parts: Parts, ctx: Ctx, _may: Allowed<'rotation:undo'>, id: string, reason: string): Promise<void> {
-  await change(parts, ctx, id, async (tx, row) => {
+export async function undoRotation(parts: Parts, ctx: Ctx, may: Allowed<'rotation:undo'>, id: string, reason: string): Promise<void> {
+  await change(parts, ctx, may, id, async (tx, row) => {
     const at = row.state === 'blocked' ? (row.blocked_from ?? 'blocked') : row.state
     if (ENDS.includes(row.state)) throw wrongState(row.state, 'it has ended')
     if (!UNDOABLE.includes(at)) throw wrongState(row.state, 'the old value is being retired or is gone')
@@ -154,14 +171,14 @@ export type Resolution =
 export async function resolveRotation(
   parts: Parts,
   ctx: Ctx,
-  _may: Allowed<'rotation:resolve'>,
+  may: Allowed<'rotation:resolve'>,
   id: string,
   resolution: Resolution,
 ): Promise<void> {
   if (resolution.by.trim() === '' || resolution.reason.trim() === '') {
     throw new RekeyError('bad_input', 'A resolution needs a name and a reason.', { hint: 'Give --by NAME and --reason TEXT.' })
   }
-  await change(parts, ctx, id, async (tx, row) => {
+  await change(parts, ctx, may, id, async (tx, row) => {
     const at = row.state === 'blocked' ? row.blocked_from : row.state
     if (resolution.kind === 'override-activation') {
       if (at !== 'distributed') throw wrongState(row.state, 'it does not wait for consumers')
@@ -181,6 +198,11 @@ function wrongState(state: State, why: string): RekeyError {
   return new RekeyError('wrong_state', `The rotation is ${state}: ${why}.`, { hint: 'See rekey rotation show ID.' })
 }
 
+async function isTouchable(tx: Tx, may: Allowed, { credential_id: id, system, identity_id }: rows.Held): Promise<boolean> {
+  const [resource] = await resourcesOf(tx, [{ id, system, identity_id }])
+  return isMine(may, resource)
+}
+
 /** How long a request waits for a worker to finish the step it is in. */
 const PATIENCE_MS = 15_000
 
@@ -188,6 +210,7 @@ const PATIENCE_MS = 15_000
 async function change(
   parts: Parts,
   ctx: Ctx,
+  may: Allowed,
   id: string,
   act: (tx: Tx, row: rows.Held) => Promise<Pick<EvidenceEvent, 'type' | 'data'>>,
 ): Promise<void> {
@@ -195,7 +218,7 @@ async function change(
   for (;;) {
     const done = await parts.store.inTx(async (tx) => {
       const row = await rows.lockRotation(tx, id)
-      if (row === null) throw new RekeyError('not_found', `No such rotation: ${id}`)
+      if (row === null || !(await isTouchable(tx, may, row))) throw new RekeyError('not_found', `No such rotation: ${id}`)
       if (row.held) return false
       const event = await act(tx, row)
       const links = { credential: row.credential_id, rotation: id, system: row.system_id }

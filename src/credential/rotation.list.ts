@@ -11,6 +11,8 @@ export interface Startable {
   readonly id: string
   readonly name: string
   readonly system_id: string
+  readonly system: string
+  readonly identity_id: string | null
   readonly strategy: Strategy
   readonly accounts: readonly string[]
   readonly grace_seconds: number
@@ -21,16 +23,15 @@ export interface Startable {
 }
 
 const STARTABLE = `
-  select c.id, c.name, c.system_id, c.strategy, c.accounts, c.grace_seconds, v.id as current_id, v.account as current_account,
+  select c.id, c.name, c.system_id, s.name as system, c.identity_id, c.strategy, c.accounts, c.grace_seconds, v.id as current_id, v.account as current_account,
          (select r.id from rotation r where r.credential_id = c.id and r.ended_at is null) as live
-    from credential c join version v on v.credential_id = c.id and v.state = 'current'`
+    from credential c join version v on v.credential_id = c.id and v.state = 'current' join system s on s.id = c.system_id`
 
 /** Rows are locked, so that two requests cannot both find a credential free. */
 export async function selectForRotation(tx: Tx, what: Selection, root: boolean): Promise<Startable[]> {
   const lock = 'order by c.name for update of c'
   if ('names' in what) return tx.query(`${STARTABLE} where c.name = any($1::text[]) and c.is_root = $2 ${lock}`, [what.names, root])
-  if ('system' in what)
-    return tx.query(`${STARTABLE} join system s on s.id = c.system_id where s.name = $1 and c.is_root = $2 ${lock}`, [what.system, root])
+  if ('system' in what) return tx.query(`${STARTABLE} where s.name = $1 and c.is_root = $2 ${lock}`, [what.system, root])
   return tx.query(`${STARTABLE} where c.is_root = $1 ${lock}`, [root])
 }
 
@@ -73,6 +74,8 @@ export interface Held {
   readonly credential_id: string
   readonly credential_name: string
   readonly system_id: string
+  readonly system: string
+  readonly identity_id: string | null
   /** True while a worker has claimed it. */
   readonly held: boolean
   /** False if the old value could not be put back: it is not known, and the account or a consumer's file would need it. */
@@ -81,11 +84,12 @@ export interface Held {
 
 export async function lockRotation(tx: Tx, id: string): Promise<Held | null> {
   const [row] = await tx.query<Held>(
-    `select r.state, r.blocked_from, r.credential_id, c.name as credential_name, r.system_id,
+    `select r.state, r.blocked_from, r.credential_id, c.name as credential_name, r.system_id, s.name as system, c.identity_id,
             coalesce(r.lease_until > now(), false) as held,
             v.sealed is not null or (c.strategy <> 'in-place' and not exists (
               select 1 from consumer k where k.credential_id = c.id and k.file_path is not null)) as can_undo
        from rotation r join credential c on c.id = r.credential_id join version v on v.id = r.old_version_id
+       join system s on s.id = r.system_id
       where r.id = $1 for update of r`,
     [id],
   )

@@ -9,6 +9,18 @@ export { findOwner, type OwnerInput } from './lifecycle.owners.ts'
 export { leaveIdentity, offboardIdentity, resumeIdentity, suspendIdentity } from './lifecycle.status.ts'
 export { countIdentities, fleetIdentities, identitiesById } from './list.ts'
 export type { Begun, Identity, IdentityFields, IdentityKind } from './model.ts'
+export { activatePolicies, diffPolicies, ensurePolicySet, type Proposed, proposePolicies } from './policyset.actions.ts'
+export { findPolicySet, listPolicySets, type WholePolicySet } from './policyset.list.ts'
+export {
+  type ApprovalGate,
+  type Ask,
+  type FileChange,
+  type PolicySetView,
+  secondPerson,
+  standsBehind,
+  type Warrant,
+} from './policyset.model.ts'
+export { reloadPolicies, watchPolicies } from './policyset.watch.ts'
 export {
   type JoinInput,
   joinByHand,
@@ -48,7 +60,10 @@ export {
   markEntitlementsHandled,
   markHandled,
 } from './record.queues.ts'
-export { type RoleHolder, rolesOf } from './role.list.ts'
+export { type BindInput, bindRole, unbindRole } from './role.actions.ts'
+export { type Explained, explainPolicies } from './role.explain.ts'
+export { listBindings, type RoleHolder, type RoleView, rolesIn, rolesOf } from './role.list.ts'
+export type { Binding, SubjectKind } from './role.model.ts'
 export {
   addTeamMembers,
   membersOf,

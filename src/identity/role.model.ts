@@ -8,6 +8,8 @@ export interface Binding {
   readonly kind: SubjectKind
   /** Immutable id of the team, identity or token. */
   readonly subject: string
+  /** Of an identity or token, for people; null for a team. */
+  readonly name: string | null
   readonly createdAt: string
   readonly createdBy: string
   readonly reason: string

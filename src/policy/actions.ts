@@ -38,7 +38,7 @@ const TABLE = {
   'scim:configure': change('directory'),
   'scim:push': change('directory', 'identity', 'team'),
 
-  'inventory:read': read('credential', 'credential', 'system'),
+  'inventory:read': read('credential'),
   'inventory:apply': change('credential'),
   'system:discover': change('credential', 'system'),
   'system:rotate-root': change('credential', 'system'),

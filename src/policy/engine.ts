@@ -146,6 +146,18 @@ export class Policies {
   }
 }
 
+let trial: Policies | null = null
+
+/**
+ * Asks a set that is not in force what it would decide. `use` must not wait for anything: the next trial takes the same place, since
+ * Cedar keeps every set that it was ever given a place for.
+ */
+export function onTrial<T>(set: PolicySet, use: (policies: Policies) => T): T {
+  trial ??= new Policies(set)
+  trial.replace(set)
+  return use(trial)
+}
+
 /** What the proof itself is limited to, whatever policies say. */
 function limitOf(principal: Principal, action: Action, resource: Resource | null): 'scope' | 'environment' | null {
   if (principal.scope !== null && !principal.scope.includes(action)) return 'scope'

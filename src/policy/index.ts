@@ -1,6 +1,18 @@
 export { ACTIONS, type Action, type ActionFacts, FAMILIES, type Family, factsOf, isAction } from './actions.ts'
+export {
+  ActionName,
+  asPrincipal,
+  type CaseResult,
+  type Expectation,
+  type Outcome,
+  outcomeOf,
+  readCases,
+  runCases,
+  WrittenPrincipal,
+  WrittenResource,
+} from './cases.ts'
 export { schemaText } from './cedar.ts'
-export { type Allowed, type Decision, Policies, type Reason, type StepUp, StepUpRequired } from './engine.ts'
+export { type Allowed, type Decision, onTrial, Policies, type Reason, type StepUp, StepUpRequired } from './engine.ts'
 export { FORCED_REASON_CHARS, type Holder, holdersOf, holdsBoth } from './hands.ts'
 export {
   type Aal,
@@ -14,4 +26,4 @@ export {
   type ResourceType,
 } from './model.ts'
 export type { Policy, PolicyFault, PolicyFile } from './set.model.ts'
-export { defaultFiles, defaultPolicies, overlay, POLICY_SET_MAX_BYTES, type PolicySet, readPolicies } from './set.ts'
+export { defaultFiles, defaultPolicies, NO_POLICIES, overlay, POLICY_SET_MAX_BYTES, type PolicySet, readPolicies } from './set.ts'

@@ -57,6 +57,7 @@ export type ResourceType = (typeof RESOURCE_TYPES)[number]
 /** One thing that is acted on. What is left out, no policy can rely on: it must ask for its presence first. */
 export interface Resource {
   readonly type: ResourceType
+  /** Immutable; of a system its name. */
   readonly id: string
   readonly environment?: string | undefined
   /** Identity id, or immutable team id, of who answers for it; of a session or passkey: whose it is. */

@@ -150,3 +150,6 @@ export function splitPolicies(text: string): { text: string; line: number }[] {
 function pieceOf(text: string, start: number, end: number): { text: string; line: number } {
   return { text: text.slice(start, end), line: text.slice(0, start).split('\n').length }
 }
+
+/** The set without policies: whoever asks is refused. For a server that cannot read the set that it should use. */
+export const NO_POLICIES: PolicySet = { files: [], policies: [], typesNamed: new Set() }

@@ -17,6 +17,13 @@ import { showIdentity } from './identities/show-identity.ts'
 import { suspendIdentityRoute } from './identities/suspend-identity.ts'
 import { listKeksRoute } from './keks/list-keks.ts'
 import { rotateKekRoute } from './keks/rotate-kek.ts'
+import { approvePoliciesRoute } from './policies/approve-policies.ts'
+import { bypassPoliciesRoute } from './policies/bypass-policies.ts'
+import { diffPoliciesRoute } from './policies/diff-policies.ts'
+import { explainPoliciesRoute } from './policies/explain-policies.ts'
+import { listPoliciesRoute } from './policies/list-policies.ts'
+import { proposePoliciesRoute } from './policies/propose-policies.ts'
+import { showPolicies } from './policies/show-policies.ts'
 import { getHealthz } from './process/get-healthz.ts'
 import { getMetrics } from './process/get-metrics.ts'
 import { getOpenapi } from './process/get-openapi.ts'
@@ -25,6 +32,10 @@ import { addProviderRoute } from './providers/add-provider.ts'
 import { listProvidersRoute } from './providers/list-providers.ts'
 import { revokeProviderRoute } from './providers/revoke-provider.ts'
 import { rotateTokenRoute } from './providers/rotate-token.ts'
+import { bindRoleRoute } from './roles/bind-role.ts'
+import { listBindingsRoute } from './roles/list-bindings.ts'
+import { listRolesRoute } from './roles/list-roles.ts'
+import { unbindRoleRoute } from './roles/unbind-role.ts'
 import { listRotationsRoute } from './rotations/list-rotations.ts'
 import { resolveRotationRoute } from './rotations/resolve-rotation.ts'
 import { retryRotationRoute } from './rotations/retry-rotation.ts'
@@ -86,4 +97,15 @@ export const ROUTES: readonly Route[] = [
   createTeamRoute,
   listTeamsRoute,
   showTeam,
+  approvePoliciesRoute,
+  bypassPoliciesRoute,
+  diffPoliciesRoute,
+  explainPoliciesRoute,
+  listPoliciesRoute,
+  proposePoliciesRoute,
+  showPolicies,
+  bindRoleRoute,
+  listBindingsRoute,
+  listRolesRoute,
+  unbindRoleRoute,
 ]

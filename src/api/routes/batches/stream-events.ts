@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream'
 import { z } from 'zod'
-import { countBatches } from '../../../credential/index.ts'
+import { isMine, resourcesOfBatch } from '../../../credential/index.ts'
 import { RekeyError } from '../../../kernel/index.ts'
 import { route } from '../../route.ts'
 import { Id } from '../../views.ts'
@@ -13,8 +13,11 @@ export const streamEvents = route({
   params: z.strictObject({ id: Id }),
   answers: { 200: { what: 'The stream', schema: null, type: 'text/event-stream; charset=utf-8' } },
   problems: ['not_found'],
-  handle: async ({ parts, ctx, params, principal, batches }) => {
-    if ((await countBatches(parts.store, [params.id])).size === 0) throw new RekeyError('not_found', `No such batch: ${params.id}`)
+  handle: async ({ parts, ctx, may, params, principal, batches }) => {
+    const touched = await resourcesOfBatch(parts.store, params.id)
+    // Of a batch that is not wholly to be seen nothing is, since its counts are of the whole.
+    if (touched.length === 0 || !touched.every((resource) => isMine(may, resource)))
+      throw new RekeyError('not_found', `No such batch: ${params.id}`)
     const events = batches.follow(ctx, principal.id, params.id, () => text.destroy())
     const text = Readable.from(events, { objectMode: false, highWaterMark: 64 * 1024 })
     // A proxy that buffers would hold events back until there are many.

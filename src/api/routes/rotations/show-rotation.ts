@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { route } from '../../route.ts'
 import { Id, Rotation } from '../../views.ts'
-import { rotationById } from './find.ts'
+import { noRotation, readable, rotationById } from './find.ts'
 
 export const showRotation = route({
   method: 'GET',
@@ -11,5 +11,9 @@ export const showRotation = route({
   params: z.strictObject({ id: Id }),
   answers: { 200: { what: 'The rotation', schema: Rotation } },
   problems: ['not_found'],
-  handle: async ({ parts, params }) => ({ status: 200, body: await rotationById(parts, params.id) }),
+  handle: async ({ parts, may, params }) => {
+    const [found] = await readable(parts, may, [await rotationById(parts, params.id)])
+    if (found === undefined) throw noRotation(params.id)
+    return { status: 200, body: found }
+  },
 })

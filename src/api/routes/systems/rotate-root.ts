@@ -14,7 +14,8 @@ export const rotateRoot = route({
   answers: { 202: { what: 'It is stored and will run', schema: Started } },
   problems: ['not_found', 'conflict'],
   startsWork: true,
-  handle: async ({ parts, ctx, principal, params, body }) => {
+  handle: async ({ parts, ctx, may: mayRoot, principal, params, body }) => {
+    mayRoot.check({ type: 'system', id: params.name, system: params.name })
     // Both rights are needed: to rotate at all, and to do it to the key of a whole system.
     const may = parts.policies.allow(ctx, principal, 'rotation:start')
     const options = { reason: body?.reason ?? 'requested', urgent: false, root: true }

@@ -1,0 +1,24 @@
+import { z } from 'zod'
+import { activatePolicies, reloadPolicies, secondPerson } from '../../../identity/index.ts'
+import { route } from '../../route.ts'
+import { Id } from '../../views.ts'
+import { Digest, PolicySetView } from './schemas.ts'
+
+export const approvePoliciesRoute = route({
+  method: 'POST',
+  path: '/v1/policies/:id/approve',
+  summary: 'Approves proposed policies, named by their digest, and brings them into force. Who proposed them cannot.',
+  action: 'policy:approve',
+  params: z.strictObject({ id: Id }),
+  body: z.strictObject({ digest: Digest }),
+  answers: { 200: { what: 'They are in force', schema: PolicySetView } },
+  problems: ['not_found', 'wrong_state', 'conflict', 'policy_invalid'],
+  handle: async ({ parts, ctx, may, principal, params, body }) => {
+    const { store, policies } = parts
+    const warrant = { may, gate: secondPerson }
+    const active = await activatePolicies(store, ctx, principal, { id: params.id, digest: body.digest, warrant })
+    // This server at once, so that whoever waited for the answer finds it true; the others by the notification.
+    await reloadPolicies(store, ctx, policies)
+    return { status: 200, body: active }
+  },
+})

@@ -1,0 +1,24 @@
+import { z } from 'zod'
+import { activatePolicies, reloadPolicies } from '../../../identity/index.ts'
+import { FORCED_REASON_CHARS } from '../../../policy/index.ts'
+import { route } from '../../route.ts'
+import { Id, Reason } from '../../views.ts'
+import { Digest, PolicySetView } from './schemas.ts'
+
+export const bypassPoliciesRoute = route({
+  method: 'POST',
+  path: '/v1/policies/:id/bypass',
+  summary: 'Brings proposed policies into force without approval, with a reason. By default only the first token may.',
+  action: 'policy:bypass',
+  params: z.strictObject({ id: Id }),
+  body: z.strictObject({ digest: Digest, reason: Reason.min(FORCED_REASON_CHARS) }),
+  answers: { 200: { what: 'They are in force', schema: PolicySetView } },
+  problems: ['not_found', 'wrong_state', 'conflict', 'policy_invalid'],
+  handle: async ({ parts, ctx, may, principal, params, body }) => {
+    const { store, policies } = parts
+    const warrant = { may, reason: body.reason }
+    const active = await activatePolicies(store, ctx, principal, { id: params.id, digest: body.digest, warrant })
+    await reloadPolicies(store, ctx, policies)
+    return { status: 200, body: active }
+  },
+})

@@ -1,0 +1,21 @@
+import { z } from 'zod'
+import { diffPolicies } from '../../../identity/index.ts'
+import { route } from '../../route.ts'
+import { FILES_BYTES, FileChange, Files } from './schemas.ts'
+
+export const diffPoliciesRoute = route({
+  method: 'POST',
+  path: '/v1/policies/diff',
+  summary: 'Checks policies, laid over the default set, and says what they would change. Stores nothing.',
+  action: 'policy:propose',
+  body: z.strictObject({ files: Files }),
+  bodyBytes: FILES_BYTES,
+  answers: {
+    200: { what: 'They have no fault', schema: z.object({ digest: z.string(), baseDigest: z.string(), changes: z.array(FileChange) }) },
+  },
+  problems: ['policy_invalid', 'wrong_state'],
+  handle: async ({ parts, ctx, may, body }) => {
+    const { digest, baseDigest, changes } = await diffPolicies(parts.store, ctx, may, body.files)
+    return { status: 200, body: { digest, baseDigest, changes } }
+  },
+})

@@ -1,0 +1,37 @@
+import { z } from 'zod'
+import { explainPolicies } from '../../../identity/index.ts'
+import { ActionName, WrittenPrincipal, WrittenResource } from '../../../policy/index.ts'
+import { route } from '../../route.ts'
+import { Name } from '../../views.ts'
+
+const Holder = z.strictObject({ kind: z.enum(['identity', 'token']), name: Name })
+
+export const explainPoliciesRoute = route({
+  method: 'POST',
+  path: '/v1/policies/explain',
+  summary: 'What the policies in force would decide, and which of them decides it.',
+  action: 'policy:explain',
+  body: z.strictObject({
+    principal: WrittenPrincipal.prefault({}),
+    holder: Holder.optional().describe('An identity or token whose bound roles are added.'),
+    action: ActionName,
+    resource: WrittenResource.optional(),
+  }),
+  answers: {
+    200: {
+      what: 'The decision',
+      schema: z.object({
+        allowed: z.boolean(),
+        reason: z.enum(['permitted', 'scope', 'environment', 'unpermitted', 'forbidden', 'failed']),
+        policies: z.array(z.string()).describe('Ids of the policies that decided.'),
+        stepUp: z.object({ aal: z.int(), maxAgeSeconds: z.int().nullable() }).nullable().describe('A login that would be allowed.'),
+        roles: z.array(z.string()),
+      }),
+    },
+  },
+  problems: ['not_found'],
+  handle: async ({ parts, ctx, may, body }) => {
+    const { principal, ...decision } = await explainPolicies(parts.store, parts.policies, ctx, may, body)
+    return { status: 200, body: { ...decision, roles: principal.roles } }
+  },
+})

@@ -1,0 +1,19 @@
+import { z } from 'zod'
+import { listPolicySets } from '../../../identity/index.ts'
+import { route } from '../../route.ts'
+import { cut, Id, pageOf, pageQuery } from '../../views.ts'
+import { PolicySetView } from './schemas.ts'
+
+export const listPoliciesRoute = route({
+  method: 'GET',
+  path: '/v1/policies',
+  summary: 'Sets of policies that are proposed, in force or replaced, newest first, without their texts.',
+  action: 'policy:read',
+  query: z.strictObject({ ...pageQuery, after: Id.optional() }),
+  answers: { 200: { what: 'One page', schema: pageOf(PolicySetView) } },
+  problems: [],
+  handle: async ({ parts, query }) => {
+    const found = await listPolicySets(parts.store, query.after ?? null, query.limit + 1)
+    return { status: 200, body: cut(found, query.limit, (last) => last.id) }
+  },
+})

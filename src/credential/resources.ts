@@ -1,0 +1,62 @@
+/** What policy gets to know of a credential. */
+import { type Identity, identitiesById } from '../identity/index.ts'
+import { isCode } from '../kernel/index.ts'
+import type { Allowed, Resource } from '../policy/index.ts'
+import type { Sql } from '../store/index.ts'
+
+/** What of a credential's row policy is told. */
+export interface Subject {
+  readonly id: string
+  readonly system: string
+  /** Null for the root credential of a system, which is in no environment: who is limited to some may not touch it. */
+  readonly identity_id: string | null
+}
+
+/** The credentials as policy sees them, in the same order. */
+export async function resourcesOf(sql: Sql, subjects: readonly Subject[]): Promise<Resource[]> {
+  const identities = await identitiesById(sql, [...new Set(subjects.flatMap(({ identity_id }) => identity_id ?? []))])
+  return subjects.map((subject) => resourceOf(subject, identities.get(subject.identity_id ?? '')))
+}
+
+function resourceOf({ id, system }: Subject, identity: Identity | undefined): Resource {
+  return { type: 'credential', id, system, environment: identity?.environment, kind: identity?.kind }
+}
+
+/** The credentials with these names as policy sees them, by name. */
+export async function resourcesByName(sql: Sql, names: readonly string[]): Promise<Map<string, Resource>> {
+  if (names.length === 0) return new Map()
+  const found = await sql.query<Subject & { name: string }>(
+    `select c.id, c.name, s.name as system, c.identity_id from credential c join system s on s.id = c.system_id
+      where c.name = any($1::text[])`,
+    [[...new Set(names)]],
+  )
+  const resources = await resourcesOf(sql, found)
+  return new Map(found.map(({ name }, index) => [name, resources[index] ?? NOTHING]))
+}
+
+/** The credentials of a batch of rotations as policy sees them; empty for a batch that does not exist. */
+export async function resourcesOfBatch(sql: Sql, batch: string): Promise<Resource[]> {
+  const found = await sql.query<Subject>(
+    `select c.id, s.name as system, c.identity_id
+       from rotation r join credential c on c.id = r.credential_id join system s on s.id = c.system_id where r.batch_id = $1`,
+    [batch],
+  )
+  return resourcesOf(sql, found)
+}
+
+/** Nothing that any policy permits something to. */
+const NOTHING: Resource = { type: 'credential', id: '' }
+
+/**
+ * Whether it may be touched. False is to be answered as if it were not there: "not yours" must not tell that it exists. Throws
+ * `step_up_required` where only a better login is missing.
+ */
+export function isMine(may: Allowed, resource: Resource | undefined): boolean {
+  try {
+    may.check(resource ?? NOTHING)
+    return resource !== undefined
+  } catch (error) {
+    if (isCode(error, 'forbidden')) return false
+    throw error
+  }
+}

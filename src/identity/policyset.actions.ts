@@ -1,0 +1,199 @@
+import { append, type EvidenceEvent } from '../evidence/index.ts'
+import { type Ctx, isId, newId, RekeyError } from '../kernel/index.ts'
+import {
+  type Allowed,
+  defaultFiles,
+  defaultPolicies,
+  FORCED_REASON_CHARS,
+  holdersOf,
+  NO_POLICIES,
+  overlay,
+  type PolicyFile,
+  type PolicySet,
+  type Principal,
+  readPolicies,
+} from '../policy/index.ts'
+import type { Store, Tx } from '../store/index.ts'
+import { changesBetween, digestOf, type FileChange, type PolicySetView, standsBehind, type Warrant } from './policyset.model.ts'
+import * as rows from './policyset.store.ts'
+import { requireChangeable } from './role.changeable.ts'
+
+/** What proposing a set came to. */
+export interface Proposed {
+  readonly id: string
+  readonly digest: string
+  readonly baseDigest: string
+  readonly changes: readonly FileChange[]
+}
+
+/**
+ * The set in force. At the first start the default set comes into force, and when a new version of the program brings another one; each
+ * time as an event. A set that was proposed here is left alone; one that cannot be read is no policy, and so no access.
+ */
+export async function ensurePolicySet(store: Store, ctx: Ctx): Promise<PolicySet> {
+  const own = await store.inTx(async (tx) => {
+    await rows.lockPolicies(tx)
+    const active = await rows.activeSet(tx)
+    if (active?.origin === 'own') return active.files
+    const files = defaultFiles()
+    const digest = digestOf(files)
+    if (active?.digest === digest) return null
+    const id = newId(ctx.clock.now().getTime())
+    const words = active === null ? 'the default policies' : 'the default policies of another version of the program'
+    await rows.insertSet(tx, {
+      id,
+      origin: 'default',
+      files,
+      digest,
+      baseDigest: active?.digest ?? null,
+      words,
+      by: ctx.actor,
+      proposers: [],
+    })
+    await rows.activateSet(tx, id, ctx.actor, null)
+    const before = active === null ? [] : forcedRoles(readOrNone(active.files))
+    await append(tx, ctx, [
+      activated(id, words, { digest, base: active?.digest ?? null, origin: 'default' }),
+      ...forcedEvents(id, before, forcedRoles(defaultPolicies())),
+    ])
+    return null
+  })
+  if (own === null) return defaultPolicies()
+  const set = readOrNone(own)
+  if (set === null) ctx.log.error({}, 'the policies in force cannot be read by this version: everything is refused')
+  return set ?? NO_POLICIES
+}
+
+/**
+ * Checks files, laid over the default set, and says what would change. Stores nothing. Throws `policy_invalid` with every fault,
+ * `wrong_state` if nothing would change or if nobody could change policy any more.
+ */
+export async function diffPolicies(store: Store, ctx: Ctx, _may: Allowed<'policy:propose'>, own: readonly PolicyFile[]) {
+  return store.inTx((tx) => compare(tx, ctx, own))
+}
+
+/** As `diffPolicies`, and stores the set as proposed (event `policy.proposed`). It changes no decision yet. */
+export async function proposePolicies(
+  store: Store,
+  ctx: Ctx,
+  _may: Allowed<'policy:propose'>,
+  by: Principal,
+  input: { readonly files: readonly PolicyFile[]; readonly words: string },
+): Promise<Proposed> {
+  return store.inTx(async (tx) => {
+    await rows.lockPolicies(tx)
+    const { set, digest, baseDigest, changes } = await compare(tx, ctx, input.files)
+    const id = newId(ctx.clock.now().getTime())
+    const { words } = input
+    const proposers = standsBehind(by)
+    await rows.insertSet(tx, { id, origin: 'own', files: set.files, digest, baseDigest, words, by: ctx.actor, proposers })
+    const files = changes.map(({ file, change }) => ({ file, change }))
+    await append(tx, ctx, [event('policy.proposed', id, words, { digest, base: baseDigest, files })])
+    return { id, digest, baseDigest, changes }
+  })
+}
+
+/**
+ * Brings a proposed set into force: approved (`policy.approved`), or without approval where policy lets somebody (`policy.bypassed`). In
+ * one transaction with `policy.activated`, and `role.forced` for each role that now holds both hands. `digest` is what whoever says
+ * yes has seen. Throws `not_found`, `wrong_state` if it is not proposed any more, `conflict` if the digest is another one or if another
+ * set came into force since it was proposed, `forbidden` if it is not approved.
+ */
+export async function activatePolicies(
+  store: Store,
+  ctx: Ctx,
+  by: Principal,
+  input: { readonly id: string; readonly digest: string; readonly warrant: Warrant },
+): Promise<PolicySetView> {
+  const { id, digest, warrant } = input
+  if ('reason' in warrant && warrant.reason.trim().length < FORCED_REASON_CHARS) {
+    throw new RekeyError('bad_input', `The reason of a bypass has at least ${FORCED_REASON_CHARS} characters.`)
+  }
+  return store.inTx(async (tx) => {
+    await rows.lockPolicies(tx)
+    const [proposal, active] = [isId(id) ? await rows.findSet(tx, id) : null, await rows.activeSet(tx)]
+    if (proposal === null) throw new RekeyError('not_found', 'There is no such set of policies.')
+    if (proposal.state !== 'proposed') throw new RekeyError('wrong_state', `This set is ${proposal.state} already.`)
+    // Of what is stored, not of what is said to be: whoever can write rows must not slip in other texts under an approved digest.
+    if (digest !== digestOf(proposal.files)) throw new RekeyError('conflict', 'This is not the digest of the set that was proposed.')
+    if (proposal.base_digest !== (active?.digest ?? null)) {
+      throw new RekeyError('conflict', 'Another set came into force since this one was proposed.', { hint: 'Propose it again.' })
+    }
+    const set = readPolicies(proposal.files)
+    await requireChangeable(tx, ctx, set)
+    const granted = await grant(tx, ctx, by, proposal, warrant)
+    await rows.activateSet(tx, id, ctx.actor, 'reason' in warrant ? warrant.reason : null)
+    const before = active === null ? [] : forcedRoles(readOrNone(active.files))
+    const facts = { digest, base: proposal.base_digest, origin: 'own', proposedBy: proposal.proposed_by }
+    await append(tx, ctx, [granted, activated(id, proposal.words, facts), ...forcedEvents(id, before, forcedRoles(set))])
+    return viewOf((await rows.findSet(tx, id)) ?? proposal)
+  })
+}
+
+async function grant(tx: Tx, ctx: Ctx, by: Principal, proposal: rows.SetRowWithFiles, warrant: Warrant): Promise<EvidenceEvent> {
+  const { id, digest, words, proposers, proposed_by } = proposal
+  if ('reason' in warrant) return event('policy.bypassed', id, words, { digest, reason: warrant.reason, proposedBy: proposed_by })
+  const { approvedBy } = await warrant.gate.require(tx, ctx, { action: 'policy:approve', subject: id, digest, words, proposers, by })
+  return event('policy.approved', id, words, { digest, approvedBy: [...approvedBy], proposedBy: proposed_by })
+}
+
+/** What `own` over the default set would change. */
+async function compare(tx: Tx, ctx: Ctx, own: readonly PolicyFile[]) {
+  const set = readPolicies(overlay(defaultFiles(), own))
+  const active = await rows.activeSet(tx)
+  if (active === null) throw new RekeyError('unavailable', 'There is no set of policies in force yet.')
+  const digest = digestOf(set.files)
+  if (digest === active.digest) throw new RekeyError('wrong_state', 'These are the policies in force: nothing would change.')
+  await requireChangeable(tx, ctx, set)
+  return { set, digest, baseDigest: active.digest, changes: changesBetween(active.files, set.files) }
+}
+
+/** For comparison with what is past: it need not be valid any more. */
+function readOrNone(files: readonly PolicyFile[]): PolicySet | null {
+  try {
+    return readPolicies(files)
+  } catch {
+    return null
+  }
+}
+
+function forcedRoles(set: PolicySet | null): { name: string; reason: string }[] {
+  return holdersOf(set?.policies ?? []).flatMap(({ name, forced }) => (forced === null ? [] : [{ name, reason: forced }]))
+}
+
+/** One for each holder that was not forced before, or for another reason. */
+function forcedEvents(set: string, before: ReturnType<typeof forcedRoles>, now: ReturnType<typeof forcedRoles>): EvidenceEvent[] {
+  const fresh = now.filter(({ name, reason }) => !before.some((one) => one.name === name && one.reason === reason))
+  return fresh.map(({ name, reason }) => ({ ...event('role.forced', set, name, { reason }) }))
+}
+
+function activated(id: string, words: string, data: EvidenceEvent['data']): EvidenceEvent {
+  return event('policy.activated', id, words, data)
+}
+
+function event(type: string, set: string, subject: string, data: EvidenceEvent['data']): EvidenceEvent {
+  return {
+    log: 'identity',
+    type,
+    subject: subject.replace(/\p{Cc}/gu, ' '),
+    links: { policySet: set },
+    ...(data === undefined ? {} : { data }),
+  }
+}
+
+export function viewOf(row: rows.SetRow): PolicySetView {
+  const { id, origin, state, digest, words } = row
+  return {
+    id,
+    origin,
+    state,
+    digest,
+    words,
+    baseDigest: row.base_digest,
+    proposedBy: row.proposed_by,
+    proposedAt: row.proposed_at.toISOString(),
+    activatedBy: row.activated_by,
+    activatedAt: row.activated_at?.toISOString() ?? null,
+    bypassReason: row.bypass_reason,
+  }
+}

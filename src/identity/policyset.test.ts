@@ -1,0 +1,222 @@
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { freshDatabase, type TestDatabase } from '../../test/lab/database.ts'
+import { isCode, makeCtx, newId } from '../kernel/index.ts'
+import { defaultFiles, Policies, type PolicyFile, type Principal, readPolicies } from '../policy/index.ts'
+import { principal } from '../policy/testing.ts'
+import {
+  activatePolicies,
+  bindRole,
+  ensureAdminToken,
+  ensurePolicySet,
+  findPolicySet,
+  listBindings,
+  listPolicySets,
+  type Proposed,
+  proposePolicies,
+  putIdentities,
+  secondPerson,
+  unbindRole,
+  watchPolicies,
+} from './index.ts'
+
+const ctx = makeCtx('test', 'test')
+const code = (wanted: Parameters<typeof isCode>[1]) => (error: unknown) => isCode(error, wanted)
+let db: TestDatabase
+let policies: Policies
+let admin: Principal
+beforeEach(async () => {
+  db = await freshDatabase()
+  policies = new Policies(await ensurePolicySet(db.store, ctx))
+  await ensureAdminToken(db.store, ctx, async () => undefined)
+  const [token] = await db.store.query<{ id: string }>('select id from api_token')
+  admin = principal({ id: token?.id ?? '', roles: ['bootstrap-admin'] })
+})
+afterEach(() => db.drop())
+
+const OWN = { name: 'night.cedar', text: 'permit (principal in Role::"night", action == Action::"rotation:start", resource);\n' }
+const person = (id: string, roles = ['security-admin']) =>
+  principal({ id, kind: 'person', identity: id, roles, aal: 3, authenticatedAt: new Date() })
+const propose = (files: readonly PolicyFile[] = [OWN], by = admin) =>
+  proposePolicies(db.store, ctx, policies.allow(ctx, by, 'policy:propose'), by, { files, words: 'nights' })
+const approve = (by: Principal, { id, digest }: Pick<Proposed, 'id' | 'digest'>) =>
+  activatePolicies(db.store, ctx, by, { id, digest, warrant: { may: policies.allow(ctx, by, 'policy:approve'), gate: secondPerson } })
+const bypass = ({ id, digest }: Pick<Proposed, 'id' | 'digest'>, reason = 'nobody else is here yet') =>
+  activatePolicies(db.store, ctx, admin, { id, digest, warrant: { may: policies.allow(ctx, admin, 'policy:bypass'), reason } })
+const events = () =>
+  db.store.query<{ type: string; subject: string; data: Record<string, unknown> }>(
+    `select body::jsonb ->> 'type' as type, body::jsonb ->> 'subject' as subject, body::jsonb -> 'data' as data from evidence_event order by id`,
+  )
+const types = async () => (await events()).map(({ type }) => type)
+
+test('the first start brings the default set into force, with the forced role on record; later starts do nothing', async () => {
+  expect(await types()).toEqual(['policy.activated', 'role.forced', 'token.created', 'role.bound'])
+  const forced = (await events())[1]
+  expect(forced).toMatchObject({ subject: 'Role::"bootstrap-admin"', data: { reason: expect.stringMatching(/one administrator/) } })
+  await ensurePolicySet(db.store, ctx)
+  expect(await types()).toHaveLength(4)
+})
+
+test('another version of the program brings its own default set, as an event', async () => {
+  await db.store.query("update policy_set set digest = 'older'")
+  await ensurePolicySet(db.store, ctx)
+  expect((await types()).slice(4)).toEqual(['policy.activated'])
+  expect((await listPolicySets(db.store, null, 10)).map(({ state }) => state)).toEqual(['active', 'replaced'])
+})
+
+test('processes that start together bring one set into force', async () => {
+  await db.store.query('delete from policy_set')
+  await Promise.all(Array.from({ length: 5 }, () => ensurePolicySet(db.store, ctx)))
+  expect(await listPolicySets(db.store, null, 10)).toHaveLength(1)
+})
+
+test('a proposed set decides nothing until another person has approved it by its digest', async () => {
+  const proposed = await propose([OWN], person(newId()))
+  expect(proposed.changes).toEqual([{ file: 'night.cedar', change: 'added', lines: [`+${OWN.text.trim()}`] }])
+  expect((await findPolicySet(db.store, 'active')).origin).toBe('default')
+  await expect(approve(person(newId()), { ...proposed, digest: '0'.repeat(64) })).rejects.toSatisfy(code('conflict'))
+  const active = await approve(person('b'), proposed)
+  expect(active).toMatchObject({ state: 'active', origin: 'own', digest: proposed.digest })
+  expect((await events()).slice(4)).toMatchObject([
+    { type: 'policy.proposed' },
+    { type: 'policy.approved', data: { digest: proposed.digest, approvedBy: ['b'] } },
+    { type: 'policy.activated' },
+  ])
+  await expect(approve(person('c'), proposed)).rejects.toSatisfy(code('wrong_state'))
+})
+
+test('self-approval never counts: not by the proposer, its token, its agent, nor when an agent proposed for the approver', async () => {
+  const ada = person(newId())
+  const token = { ...ada, kind: 'token', id: newId() } as const
+  const proposed = await propose([OWN], ada)
+  await expect(approve(ada, proposed)).rejects.toSatisfy(code('forbidden'))
+  for (const by of [token, { ...ada, id: newId() }, { ...person(newId()), actsFor: { identity: ada.id } }]) {
+    await expect(secondPerson.require(db.store as never, ctx, asking(proposed, by, [ada.id]))).rejects.toSatisfy(code('forbidden'))
+  }
+  const agent = principal({ id: newId(), kind: 'agent', identity: newId(), actsFor: { identity: ada.id }, roles: ['bootstrap-admin'] })
+  expect(() => policies.allow(ctx, agent, 'policy:propose')).toThrow()
+  const workload = { ...agent, kind: 'workload' } as const
+  await db.store.query("update policy_set set state = 'replaced' where state = 'proposed'")
+  const forAda = await propose([OWN], workload)
+  await expect(approve(ada, forAda)).rejects.toSatisfy(code('forbidden'))
+  expect((await approve(person('b'), forAda)).state).toBe('active')
+})
+
+function asking({ id, digest }: Proposed, by: Principal, proposers: readonly string[]) {
+  return { action: 'policy:approve', subject: id, digest, words: 'nights', proposers, by } as const
+}
+
+test('a program never approves', async () => {
+  const proposed = await propose()
+  for (const kind of ['token', 'workload', 'machine', 'agent'] as const) {
+    const by = principal({ id: newId(), identity: newId(), kind, roles: ['bootstrap-admin', 'security-admin', 'approver'] })
+    expect(() => policies.allow(ctx, by, 'policy:approve')).toThrow(expect.objectContaining({ code: 'forbidden' }))
+    await expect(secondPerson.require(db.store as never, ctx, asking(proposed, by, []))).rejects.toSatisfy(code('forbidden'))
+  }
+})
+
+test('a bypass needs a reason, is an event of its own, and only the first token has it', async () => {
+  const proposed = await propose()
+  await expect(bypass(proposed, '   short   ')).rejects.toSatisfy(code('bad_input'))
+  expect(() => policies.allow(ctx, person('a'), 'policy:bypass')).toThrow(expect.objectContaining({ code: 'forbidden' }))
+  expect(await bypass(proposed)).toMatchObject({ state: 'active', bypassReason: 'nobody else is here yet' })
+  expect((await types()).slice(4)).toEqual(['policy.proposed', 'policy.bypassed', 'policy.activated'])
+})
+
+test('if another set came into force meanwhile, what was approved is not what would change', async () => {
+  const [one, two] = [await propose(), await propose([{ ...OWN, name: 'other.cedar' }])]
+  await bypass(one)
+  await expect(bypass(two)).rejects.toSatisfy(code('conflict'))
+})
+
+test('texts that were changed in the row after they were proposed do not come into force', async () => {
+  const proposed = await propose()
+  await db.store.query(`update policy_set set files = replace(files::text, 'rotation:start', 'kek:rotate')::jsonb where id = $1`, [
+    proposed.id,
+  ])
+  await expect(bypass(proposed)).rejects.toSatisfy(code('conflict'))
+})
+
+test('a set with faults, one that changes nothing, and one that nobody could change again are refused', async () => {
+  await expect(propose([{ name: 'x.cedar', text: 'permit (' }])).rejects.toSatisfy(code('policy_invalid'))
+  await expect(propose([defaultFiles()[0] ?? OWN])).rejects.toSatisfy(code('wrong_state'))
+  const locked = propose([{ name: 'bootstrap-admin.cedar', text: '// nobody any more\n' }])
+  await expect(locked).rejects.toThrow(/Nobody could change policy any more/)
+  const forbidden = propose([{ name: 'x.cedar', text: 'forbid (principal, action == Action::"policy:propose", resource);' }])
+  await expect(forbidden).rejects.toThrow(/Nobody could change policy any more/)
+  expect(await listPolicySets(db.store, null, 10)).toHaveLength(1)
+})
+
+test('two people who may propose and approve are enough to let the first token go, and one is not', async () => {
+  const ids = await db.store.inTx((tx) =>
+    putIdentities(tx, ctx, [
+      { name: 'ada', kind: 'human', owner: 'ada', purpose: 'works here', environment: 'prod' },
+      { name: 'bob', kind: 'human', owner: 'bob', purpose: 'works here', environment: 'prod' },
+    ]),
+  )
+  const bind = (subject: string) =>
+    bindRole(db.store, ctx, policies.allow(ctx, admin, 'role:bind'), admin, policies.set, {
+      role: 'security-admin',
+      kind: 'identity',
+      subject,
+      reason: 'they run it',
+      force: false,
+    })
+  await bind('ada')
+  const [first] = await listBindings(db.store, null, 10)
+  const unbind = (id: string) => unbindRole(db.store, ctx, policies.allow(ctx, admin, 'role:unbind'), policies.set, id, 'done')
+  await expect(unbind(first?.id ?? '')).rejects.toThrow(/Nobody could change policy any more/)
+  await bind(ids.get('bob') ?? '')
+  await unbind(first?.id ?? '')
+  expect((await listBindings(db.store, null, 10)).map(({ name }) => name)).toEqual(['ada', 'bob'])
+  expect((await types()).slice(-3)).toEqual(['role.bound', 'role.bound', 'role.unbound'])
+})
+
+test('roles are bound to others, once, and never both hands to one without a reason', async () => {
+  await db.store.inTx((tx) =>
+    putIdentities(tx, ctx, [{ name: 'ada', kind: 'human', owner: 'ada', purpose: 'works here', environment: 'prod' }]),
+  )
+  const may = policies.allow(ctx, admin, 'role:bind')
+  const bind = (changes: Partial<Parameters<typeof bindRole>[5]>) =>
+    bindRole(db.store, ctx, may, admin, policies.set, {
+      role: 'operator',
+      kind: 'identity',
+      subject: 'ada',
+      reason: 'short',
+      force: false,
+      ...changes,
+    })
+  await bind({})
+  await expect(bind({})).rejects.toSatisfy(code('conflict'))
+  await expect(bind({ role: 'opperator' })).rejects.toSatisfy(code('bad_input'))
+  await expect(bind({ role: 'self' })).rejects.toSatisfy(code('bad_input'))
+  await expect(bind({ role: '__proto__' })).rejects.toSatisfy(code('bad_input'))
+  await expect(bind({ subject: 'nobody' })).rejects.toSatisfy(code('not_found'))
+  await expect(bind({ kind: 'team', subject: 'the team' })).rejects.toSatisfy(code('bad_input'))
+  await expect(bind({ role: 'operator', kind: 'token', subject: admin.id })).rejects.toSatisfy(code('forbidden'))
+  await expect(bind({ role: 'directory-admin' })).rejects.toSatisfy(code('wrong_state'))
+  await expect(bind({ role: 'directory-admin', force: true })).rejects.toSatisfy(code('bad_input'))
+  await bind({ role: 'directory-admin', force: true, reason: 'there are only two of us' })
+  expect((await types()).slice(-3)).toEqual(['role.bound', 'role.forced', 'role.bound'])
+})
+
+test('another server takes a new set over within moments, also if the notification is lost', async () => {
+  const other = new Policies(readPolicies(defaultFiles()))
+  const stop = await watchPolicies(db.store, ctx, other)
+  const night = principal({ roles: ['night'] })
+  expect(other.explain(ctx, night, 'rotation:start').allowed).toBe(false)
+  await bypass(await propose())
+  await expect.poll(() => other.explain(ctx, night, 'rotation:start').allowed, { timeout: 5_000 }).toBe(true)
+  // No notification tells of this one.
+  await db.store.query("update policy_set set state = 'replaced' where state = 'active'")
+  await expect.poll(() => other.explain(ctx, admin, 'rotation:start').allowed, { timeout: 5_000 }).toBe(false)
+  await stop()
+})
+
+test('a set in force that cannot be read lets nobody do anything', async () => {
+  await bypass(await propose())
+  await db.store.query(`update policy_set set files = '[{"name": "x.cedar", "text": "permit ("}]' where state = 'active'`)
+  expect((await ensurePolicySet(db.store, ctx)).policies).toEqual([])
+  const stop = await watchPolicies(db.store, ctx, policies)
+  expect(policies.explain(ctx, admin, 'status:read').allowed).toBe(false)
+  await stop()
+})

@@ -1,0 +1,110 @@
+import { append, type EvidenceEvent } from '../evidence/index.ts'
+import { type Ctx, isId, RekeyError } from '../kernel/index.ts'
+import { type Allowed, type Family, FORCED_REASON_CHARS, holdersOf, holdsBoth, type PolicySet, type Principal } from '../policy/index.ts'
+import type { Store, Tx } from '../store/index.ts'
+import { standsBehind } from './policyset.model.ts'
+import { lockPolicies } from './policyset.store.ts'
+import { requireChangeable } from './role.changeable.ts'
+import type { Binding, SubjectKind } from './role.model.ts'
+import * as rows from './role.store.ts'
+
+/** Which role, to whom, and why. */
+export interface BindInput {
+  readonly role: string
+  readonly kind: SubjectKind
+  /** Name or id of an identity or token; of a team its immutable id. */
+  readonly subject: string
+  readonly reason: string
+  /** True: bind it although one identity, team or token then holds directory rights and credential rights. */
+  readonly force: boolean
+}
+
+/**
+ * Binds a role (event `role.bound`). Throws `bad_input` for a role that no policy in force asks for, `not_found` for a subject that is
+ * not there, `conflict` if it has the role, `forbidden` for whoever binds a role to themselves, `wrong_state` if the subject would hold
+ * both hands and it is not forced (event `role.forced`; the reason then has at least 10 characters).
+ */
+export async function bindRole(
+  store: Store,
+  ctx: Ctx,
+  _may: Allowed<'role:bind'>,
+  by: Principal,
+  set: PolicySet,
+  input: BindInput,
+): Promise<Binding> {
+  const { role, kind, reason } = input
+  requireRole(set, role)
+  return store.inTx(async (tx) => {
+    await lockPolicies(tx)
+    const subject = await subjectOf(tx, kind, input.subject)
+    if (standsBehind(by).includes(subject) || (kind === 'team' && by.teams.includes(subject))) {
+      throw new RekeyError('forbidden', 'Nobody binds a role to themselves.', { hint: 'Ask somebody else who may do role:bind.' })
+    }
+    const held = await rows.rolesBoundTo(tx, kind, subject)
+    const both = !holdsBoth(familiesOf(set, held)) && holdsBoth(familiesOf(set, [...held, role]))
+    if (both) requireForce(input)
+    const id = await rows.addBinding(tx, ctx, { role, kind, id: subject, reason })
+    if (id === null) throw new RekeyError('conflict', `It has the role ${role} already.`)
+    const links = { [kind]: subject, binding: id }
+    const event = (type: string): EvidenceEvent => ({ log: 'identity', type, subject: role, links, data: { to: kind, reason } })
+    await append(tx, ctx, both ? [event('role.forced'), event('role.bound')] : [event('role.bound')])
+    return { id, role, kind, subject, name: null, createdAt: ctx.clock.now().toISOString(), createdBy: ctx.actor, reason }
+  })
+}
+
+/**
+ * Takes a role away (event `role.unbound`). Throws `not_found`, and `wrong_state` if nobody could change policy any more.
+ */
+export async function unbindRole(
+  store: Store,
+  ctx: Ctx,
+  _may: Allowed<'role:unbind'>,
+  set: PolicySet,
+  id: string,
+  reason: string,
+): Promise<void> {
+  await store.inTx(async (tx) => {
+    await lockPolicies(tx)
+    const gone = isId(id) ? await rows.removeBinding(tx, id) : null
+    if (gone === null) throw new RekeyError('not_found', 'There is no such binding.')
+    await requireChangeable(tx, ctx, set)
+    const links = { [gone.kind]: gone.subject, binding: gone.id }
+    await append(tx, ctx, [{ log: 'identity', type: 'role.unbound', subject: gone.role, links, data: { from: gone.kind, reason } }])
+  })
+}
+
+/** `self` is nobody's to give: every person has it. */
+function requireRole(set: PolicySet, role: string): void {
+  const known = holdersOf(set.policies).flatMap((holder) => (holder.role === null || holder.role === 'self' ? [] : [holder.role]))
+  if (known.includes(role)) return
+  throw new RekeyError('bad_input', 'No policy in force gives anything to a role of this name.', {
+    hint: `There are: ${known.join(', ')}.`,
+  })
+}
+
+function requireForce({ force, reason }: BindInput): void {
+  if (!force) {
+    throw new RekeyError('wrong_state', 'It would hold directory rights and credential rights together.', {
+      hint: 'Leave them in different hands, or force it with a reason.',
+    })
+  }
+  if (reason.trim().length < FORCED_REASON_CHARS) {
+    throw new RekeyError('bad_input', `The reason has at least ${FORCED_REASON_CHARS} characters.`)
+  }
+}
+
+function familiesOf(set: PolicySet, roles: readonly string[]): Set<Family> {
+  const held = holdersOf(set.policies).filter(({ role }) => role !== null && roles.includes(role))
+  return new Set(held.flatMap(({ families }) => [...families]))
+}
+
+async function subjectOf(tx: Tx, kind: SubjectKind, name: string): Promise<string> {
+  if (kind === 'team') {
+    if (!isId(name)) throw new RekeyError('bad_input', 'A team is named by its immutable id.')
+    return name
+  }
+  const [found, ...others] = await rows.subjectsNamed(tx, kind, name)
+  if (found === undefined) throw new RekeyError('not_found', `There is no such ${kind}.`)
+  if (others.length > 0) throw new RekeyError('conflict', `There are several of this name.`, { hint: 'Name it by its id.' })
+  return found
+}
