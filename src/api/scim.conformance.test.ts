@@ -19,7 +19,7 @@ test.skipIf('missing' in tester)(
     const python = 'python' in tester ? tester.python : ''
     const { checks, errors } = await runScimTester(python, `${server.url}/scim/v2`, token)
     const counts = Object.fromEntries([...Map.groupBy(checks, ({ status }) => status)].map(([status, some]) => [status, some.length]))
-  console.info(`scim2-tester: ${JSON.stringify(counts)}`)
+    console.info(`scim2-tester: ${JSON.stringify(counts)}`)
     const good = ['SUCCESS', 'COMPLIANT', 'ACCEPTABLE', 'SKIPPED']
     expect(
       checks.filter(({ status }) => !good.includes(status)),
