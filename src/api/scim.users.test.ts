@@ -77,7 +77,10 @@ test('a joiner becomes an identity of kind human, of the tenancy of the provider
 test('a mover: name, department and manager reach the record; labels of others stay', async () => {
   const id = await entra.user(fresh(), { [ENTERPRISE]: { department: 'Old' } })
   const identity = await identityOf(id)
-  await server.db.store.query("insert into identity_label (identity_id, key, value) values ($1, 'own', 'stays')", [identity.id])
+  await server.db.store.query("insert into identity_label (identity_id, identity_name, key, value) values ($1, $2, 'own', 'stays')", [
+    identity.id,
+    identity.name,
+  ])
   const manager = await entra.user(fresh('boss'))
   const userName = fresh('king')
   const answer = await entra.patch(
@@ -110,7 +113,13 @@ test.each([
   await offboardIn(7.1)
   expect((await identityOf(id)).status).toBe('offboarded')
   expect((await entra.get(`/Users/${id}`)).body).toMatchObject({ id, active: false })
-  expect(await events(identity)).toEqual(['identity.joined', 'identity.suspended', 'identity.offboarding_scheduled', 'identity.offboarded'])
+  expect(await events(identity)).toEqual([
+    'identity.joined',
+    'identity.suspended',
+    'identity.offboarding_scheduled',
+    'identity.handed_over',
+    'identity.offboarded',
+  ])
 })
 
 test('the same word again does not put the end off; true in between cancels it', async () => {
@@ -130,14 +139,19 @@ test('the same word again does not put the end off; true in between cancels it',
 })
 
 test('who comes back after the offboarding is a new identity, in the groups of the user', async () => {
-  const id = await entra.user(fresh())
+  const id = await entra.user(fresh(), { externalId: 'returner' })
   const group = await entra.group('returners', [id])
   const before = await identityOf(id)
   await entra.patch(`/Users/${id}`, { op: 'replace', path: 'active', value: false })
   await offboardIn(8)
   expect((await entra.patch(`/Users/${id}`, { op: 'replace', path: 'active', value: true })).status).toBe(200)
   const after = await identityOf(id)
-  expect(after).toMatchObject({ status: 'active', name: `${before.name} (entra)`, teams: [{ id: group }] })
+  expect(after).toMatchObject({
+    status: 'active',
+    name: `${before.name} (entra)`,
+    teams: [{ id: group }],
+    externalIds: [{ id: 'returner' }],
+  })
   expect(after.id).not.toBe(before.id)
   expect((await findIdentity(server.db.store, before.id))?.status).toBe('offboarded')
 })
