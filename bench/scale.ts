@@ -2,49 +2,20 @@
  * A real `rekey serve` as a child: start to ready on an existing data folder, resident memory idle and with a large inventory, and what
  * a rotation costs at 1,000, 10,000 and 100,000 credentials in the inventory.
  */
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { makeCtx, newId, Secret, silentLog, sleep } from '../src/kernel/index.ts'
-import { fileKeks, Keyring } from '../src/keys/index.ts'
+import { newId, Secret, sleep } from '../src/kernel/index.ts'
+import type { Keyring } from '../src/keys/index.ts'
 import { scramSha256Verifier, seal } from '../src/seal/index.ts'
-import { openStore, type Store, startEmbedded } from '../src/store/index.ts'
+import type { Store } from '../src/store/index.ts'
 import { type LabPostgres, startPostgres } from '../test/lab/postgres.ts'
 import { ms, report, timed } from './report.ts'
+import { offline, type Served, serve, stop } from './served.ts'
 
-const PROGRAM = new URL('../bin/rekey', import.meta.url).pathname
 const SIZES = process.argv[2] ? process.argv.slice(2).map(Number) : [1_000, 10_000, 100_000]
 const SAMPLE = 200
 const START = 'start-value-of-the-benchmark'
-
-interface Served {
-  readonly child: ChildProcess
-  readonly url: string
-  readonly readyMs: number
-}
-
-async function serve(data: string): Promise<Served> {
-  const start = performance.now()
-  const env = { PATH: process.env.PATH ?? '', REKEY_DATA: data, REKEY_LISTEN: '127.0.0.1:0', REKEY_LOG: 'error' }
-  const child = spawn(PROGRAM, ['serve'], { env, stdio: ['ignore', 'pipe', 'inherit'] })
-  const url = await new Promise<string>((resolve, reject) => {
-    let out = ''
-    child.stdout?.on('data', (chunk: Buffer) => {
-      out += chunk.toString()
-      const match = /ready on (\S+)/.exec(out)
-      if (match?.[1]) resolve(match[1])
-    })
-    child.once('exit', () => reject(new Error(`rekey serve ended: ${out}`)))
-  })
-  return { child, url, readyMs: performance.now() - start }
-}
-
-async function stop({ child }: Served): Promise<void> {
-  child.kill('SIGTERM')
-  await once(child, 'exit')
-}
 
 function residentMiB({ child }: Served): number {
   const status = readFileSync(`/proc/${child.pid}/status`, 'utf8')
@@ -120,17 +91,6 @@ async function rotate(served: Served, data: string, names: readonly string[]): P
   const text = await events.text()
   const dead = text.match(/"state":"proven_dead"/g)?.length ?? 0
   if (dead < names.length) throw new Error(`only ${dead} of ${names.length} are proven dead`)
-}
-
-/** The inventory is filled while no server runs, on the same data folder and with its keys. */
-async function offline(data: string, use: (store: Store, keyring: Keyring) => Promise<void>): Promise<void> {
-  const database = await startEmbedded(makeCtx('bench', 'bench'), data)
-  const store = openStore({ connection: database.connection, max: 2, log: silentLog })
-  const keyring = new Keyring([fileKeks(join(data, 'kek'))])
-  await keyring.start(store)
-  await use(store, keyring)
-  await store.close()
-  await database.stop()
 }
 
 async function main(): Promise<void> {

@@ -51,13 +51,15 @@ alter table identity add constraint identity_owner_team foreign key (owner_team_
 -- Always there: what nobody else answers for is handed to it.
 insert into team (id, source, name) values ('00000000-0000-7000-8000-000000000001', 'rekey', 'security-contact');
 
--- Pages by name under each filter: an index each that is read in the order of the page and left after its last row.
-create index identity_kind_name on identity (kind, name);
-create index identity_status_name on identity (status, name);
-create index identity_environment_name on identity (environment, name);
-create index identity_source_name on identity (source, name);
-create index identity_tenancy_name on identity (tenancy, name);
-create index identity_owner_name on identity (owner_key, name);
+-- Pages by name under each filter: an index each that is read in the order of the page and left after its last row. Each carries the
+-- other columns too, so that two filters that exclude one another are found out in the index alone (70 ms without, 100,000 rows).
+create index identity_name_page on identity (name) include (id, kind, status, environment, tenancy, source, owner_key);
+create index identity_kind_page on identity (kind, name) include (id, status, environment, tenancy, source, owner_key);
+create index identity_status_page on identity (status, name) include (id, kind, environment, tenancy, source, owner_key);
+create index identity_environment_page on identity (environment, name) include (id, kind, status, tenancy, source, owner_key);
+create index identity_source_page on identity (source, name) include (id, kind, status, environment, tenancy, owner_key);
+create index identity_tenancy_page on identity (tenancy, name) include (id, kind, status, environment, source, owner_key);
+create index identity_owner_page on identity (owner_key, name) include (id, kind, status, environment, tenancy, source);
 create index identity_manager on identity (manager_id) where manager_id is not null;
 create index identity_owner_person on identity (owner_identity_id) where owner_identity_id is not null;
 create index identity_owner_team on identity (owner_team_id) where owner_team_id is not null;
@@ -99,7 +101,7 @@ create table team_member (
   foreign key (identity_id, identity_name) references identity (id, name) on update cascade on delete cascade
 );
 create index team_member_page on team_member (team_id, identity_name);
-create index team_member_identity on team_member (identity_id);
+create index team_member_identity on team_member (identity_id, team_id);
 
 -- Cycles are refused by whoever writes, under a lock.
 create table team_nesting (

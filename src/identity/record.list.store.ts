@@ -24,6 +24,9 @@ class Params {
   }
 }
 
+/** Members or bearers of a label up to this many are looked up and sorted; from more on it is cheaper to go by name and ask each. */
+const FEW = 5_000
+
 /**
  * The ids of one page in the order of their names. The text is made from the filters that are given and from nothing else, so there are
  * few texts and each has a plan that walks one index in the order of the page: that of a team's or a label's names, of an owner's, or
@@ -33,9 +36,26 @@ export async function pageIds(sql: Sql, filter: ListFilter, page: { after: strin
   const params = new Params()
   const after = page.after === null ? null : params.add(page.after)
   const limit = params.add(page.limit)
-  const text = filter.teams ? byTeam : filter.label ? byLabel : filter.owners ? byOwner : byColumn
-  const rows = await sql.query<{ id: string }>(text(filter, params, after, limit), params.values)
-  return rows.map(({ id }) => id)
+  const text = (await builderOf(sql, filter))(filter, params, after, limit)
+  return (await sql.query<{ id: string }>(text, params.values)).map(({ id }) => id)
+}
+
+/** The narrowest of what is given leads. */
+async function builderOf(sql: Sql, { teams, label, owners }: ListFilter): Promise<Build> {
+  if (teams !== undefined) {
+    const count = 'select count(*)::int as count from (select 1 from team_member where team_id = any($1::uuid[]) limit $2) m'
+    if (await isFew(sql, count, [teams])) return byTeam
+  }
+  if (label !== undefined) {
+    const count = 'select count(*)::int as count from (select 1 from identity_label where key = $1 and value = $2 limit $3) l'
+    if (await isFew(sql, count, [label.key, label.value])) return byLabel
+  }
+  return owners === undefined ? byColumn : byOwner
+}
+
+async function isFew(sql: Sql, text: string, params: readonly unknown[]): Promise<boolean> {
+  const [row] = await sql.query<{ count: number }>(text, [...params, FEW + 1])
+  return (row?.count ?? 0) <= FEW
 }
 
 type Build = (filter: ListFilter, params: Params, after: string | null, limit: string) => string
@@ -63,30 +83,46 @@ function labelHeld({ label }: ListFilter, params: Params): string[] {
 const ownerHeld = ({ owners }: ListFilter, params: Params) =>
   owners === undefined ? [] : [`i.owner_key = any(${params.add(owners)}::text[])`]
 
-const byColumn: Build = (filter, params, after, limit) =>
-  `select i.id from identity i ${where(conditions(filter, params, after, 'i.name'))} order by i.name limit ${limit}`
+/** By the index on the identity: the teams may be hundreds, and by those would be a probe for each. */
+function memberHeld({ teams }: ListFilter, params: Params): string[] {
+  if (teams === undefined) return []
+  const known = params.add(teams)
+  return [`exists (select 1 from team_member m where m.identity_id = i.id and array_position(${known}::uuid[], m.team_id) is not null)`]
+}
+
+/** What is held beside the columns, in the order of what it costs to ask. */
+const otherHeld = (filter: ListFilter, params: Params) => [
+  ...ownerHeld(filter, params),
+  ...labelHeld(filter, params),
+  ...memberHeld(filter, params),
+]
+
+const byColumn: Build = (filter, params, after, limit) => {
+  const held = [...conditions(filter, params, after, 'i.name'), ...otherHeld(filter, params)]
+  return `select i.id from identity i ${where(held)} order by i.name limit ${limit}`
+}
 
 /** Each owner's own page, merged: the page of several cannot hold more of one than its own page does. */
-const byOwner: Build = (filter, params, after, limit) => {
-  const owners = params.add(filter.owners)
-  const held = ['i.owner_key = k', ...conditions(filter, params, after, 'i.name')]
-  return `select p.id from unnest(${owners}::text[]) k cross join lateral (
+const byOwner: Build = ({ owners, ...filter }, params, after, limit) => {
+  const held = ['i.owner_key = k', ...conditions(filter, params, after, 'i.name'), ...otherHeld(filter, params)]
+  return `select p.id from unnest(${params.add(owners)}::text[]) k cross join lateral (
       select i.id, i.name from identity i ${where(held)} order by i.name limit ${limit}) p order by p.name limit ${limit}`
 }
 
-const byLabel: Build = (filter, params, after, limit) => {
-  const { key, value } = filter.label ?? { key: '', value: '' }
-  const held = [`l.key = ${params.add(key)}`, `l.value = ${params.add(value)}`, ...conditions(filter, params, after, 'l.identity_name')]
-  held.push(...ownerHeld(filter, params))
+const byLabel: Build = ({ label, ...filter }, params, after, limit) => {
+  const held = [
+    `l.key = ${params.add(label?.key)}`,
+    `l.value = ${params.add(label?.value)}`,
+    ...conditions(filter, params, after, 'l.identity_name'),
+    ...otherHeld(filter, params),
+  ]
   return `select i.id from identity_label l join identity i on i.id = l.identity_id ${where(held)}
       order by l.identity_name limit ${limit}`
 }
 
-const byTeam: Build = (filter, params, after, limit) => {
-  const teams = params.add(filter.teams)
-  const held = ['m.team_id = k', ...conditions(filter, params, after, 'm.identity_name')]
-  held.push(...ownerHeld(filter, params), ...labelHeld(filter, params))
-  return `select distinct p.name, p.id from unnest(${teams}::uuid[]) k cross join lateral (
+const byTeam: Build = ({ teams, ...filter }, params, after, limit) => {
+  const held = ['m.team_id = k', ...conditions(filter, params, after, 'm.identity_name'), ...otherHeld(filter, params)]
+  return `select distinct p.name, p.id from unnest(${params.add(teams)}::uuid[]) k cross join lateral (
       select i.id, m.identity_name as name from team_member m join identity i on i.id = m.identity_id ${where(held)}
        order by m.identity_name limit ${limit}) p order by p.name limit ${limit}`
 }

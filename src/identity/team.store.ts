@@ -151,15 +151,16 @@ export async function peopleBelow(sql: Sql, teamId: string): Promise<{ id: strin
   )
 }
 
-/** SQL that is true if the team `team` has an active person other than `except`, through any depth of nesting. */
+/** SQL that is true if the team `team` has an active person other than `except`, through any depth of nesting; its own are asked first. */
 export function hasPeople(team: string, except: string): string {
-  return `exists (
+  const person = `select 1 from team_member m join identity p on p.id = m.identity_id
+     where m.team_id = X and p.kind = 'human' and p.status = 'active' and p.id is distinct from ${except}`
+  return `(exists (${person.replace('X', team)}) or exists (
     with recursive below(id) as (
       select ${team}
       union
       select n.child_id from team_nesting n join below b on n.parent_id = b.id)
-    select 1 from below b join team_member m on m.team_id = b.id join identity p on p.id = m.identity_id
-     where p.kind = 'human' and p.status = 'active' and p.id is distinct from ${except})`
+    select 1 from below b where exists (${person.replace('X', 'b.id')})))`
 }
 
 /** Which of these teams have an active person. */
