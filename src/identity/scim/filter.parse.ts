@@ -2,7 +2,7 @@
  * The filter language of RFC 7644 section 3.4.2.2, and the paths of PATCH (section 3.5.2), which hold a filter. Bounded in length,
  * terms and depth; every token is read once. Names are kept as written: `bindFilter` finds out what they mean.
  */
-import { invalidFilter } from './error.ts'
+import { invalidFilter, invalidPath, ScimError } from './error.ts'
 
 export type CompareOp = 'eq' | 'ne' | 'co' | 'sw' | 'ew' | 'gt' | 'ge' | 'lt' | 'le'
 
@@ -59,8 +59,16 @@ export function parseFilter(text: string): Filter {
   return filter
 }
 
-/** Reads a path of PATCH. Throws `invalidFilter`; whether the names exist is not looked at. */
+/** Reads a path of PATCH. Throws `invalidPath`; whether the names exist is not looked at. */
 export function parsePath(text: string): WrittenPath {
+  try {
+    return readPath(text)
+  } catch (error) {
+    throw error instanceof ScimError ? invalidPath(error.message.replace('filter', 'path')) : error
+  }
+}
+
+function readPath(text: string): WrittenPath {
   const parser = new Parser(tokensOf(text))
   const path = parser.word()
   if (!parser.takes('[')) {

@@ -44,13 +44,11 @@ function changeOf({ op, chain, filter, value }: Step): Change {
 }
 
 function membersIn(attribute: Step['chain'][0], value: Json): Members {
-  const members = cleanValue(attribute, value)
-  if (!isArray(members)) return []
-  return members.map((member) => {
-    const id = isObject(member) ? textOf(member, 'value') : null
-    if (id === null) throw invalidValue('A member has a value.')
-    return id
-  })
+  const given = (isArray(value) ? value : [value]).filter((one) => one !== null)
+  const members = cleanValue(attribute, given)
+  const ids = (isArray(members) ? members : []).flatMap((member) => (isObject(member) ? (textOf(member, 'value') ?? []) : []))
+  if (ids.length < given.length) throw invalidValue('A member has a value.')
+  return ids
 }
 
 function chosenBy(filter: Bound): (row: MemberRow) => boolean {

@@ -133,16 +133,15 @@ function isEmpty(value: Json): boolean {
 function changedOne(attribute: Attribute, before: Json, step: Step, at: number): Json {
   if (at < step.chain.length - 1) return changed(isObject(before) ? before : {}, step, at + 1)
   if (step.op === 'remove') return null
-  const value = cleanValue(attribute, step.value ?? null)
-  if (value === null) return step.op === 'add' ? before : null
+  const sent = step.value ?? null
+  const value = cleanValue(attribute, sent)
   // Section 3.5.2.3: parts of a complex attribute that are not named stay as they are.
-  if (isObject(value) && isObject(before)) return withoutNulls(merged(before, value), attribute, step.value ?? null)
-  return value
+  if (isObject(sent) && isObject(before)) return withoutNulls(merged(before, isObject(value) ? value : {}), attribute, sent)
+  return value === null && step.op === 'add' ? before : value
 }
 
 /** Parts that were sent as null are unassigned (RFC 7643 section 2.5). */
-function withoutNulls(value: JsonObject, attribute: Attribute, sent: Json): JsonObject {
-  if (!isObject(sent)) return value
+function withoutNulls(value: JsonObject, attribute: Attribute, sent: JsonObject): JsonObject {
   const nulls = new Set(Object.keys(sent).flatMap((key) => (sent[key] === null ? (named(attribute.sub, key)?.name ?? []) : [])))
   return Object.fromEntries(Object.entries(value).filter(([name]) => !nulls.has(name)))
 }

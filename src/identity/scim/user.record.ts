@@ -5,7 +5,7 @@ import type { Tx } from '../../store/index.ts'
 import { joinIdentity } from '../lifecycle.join.ts'
 import { moveIdentity } from '../lifecycle.move.ts'
 import { leaveIdentity, resumeIdentity, suspendIdentity } from '../lifecycle.status.ts'
-import { labelsOf, nameTaken } from '../record.store.ts'
+import { dropExternalIds, labelsOf, nameTaken } from '../record.store.ts'
 import { addTeamMembers } from '../team.actions.ts'
 import { isObject, type JsonObject } from './attribute.ts'
 import type { ScimClient } from './provider.ts'
@@ -139,6 +139,7 @@ export async function settle(tx: Tx, ctx: Ctx, client: ScimClient, user: UserRow
   }
   const status = await rows.statusOf(tx, identity_id)
   if (status === 'offboarded') {
+    await release(tx, ctx, client, user)
     const fresh = await join(tx, ctx, client, user.id, user.resource)
     for (const team of await rows.groupIdsOf(tx, user.id)) await addTeamMembers(tx, ctx, team, { identities: [fresh] })
     return { identity_id: fresh, active, suspended: false, offboard_at: null }
@@ -149,11 +150,21 @@ export async function settle(tx: Tx, ctx: Ctx, client: ScimClient, user: UserRow
   return { identity_id, active, suspended: false, offboard_at: null }
 }
 
+/** The provider's id of the person is the new identity's from now on: a login that names it must not lead to the old one. */
+async function release(tx: Tx, ctx: Ctx, client: ScimClient, user: UserRow): Promise<void> {
+  const source = sourceOf(client)
+  await dropExternalIds(tx, user.identity_id, [source])
+  await append(tx, ctx, [eventOf('identity.external_ids_changed', client, user, { externalIds: [{ source, id: null }] })])
+}
+
 /** A leaver by DELETE: also hands over what the person owns. */
 export async function leave(tx: Tx, ctx: Ctx, client: ScimClient, user: UserRow): Promise<Pick<Standing, 'suspended' | 'offboard_at'>> {
   const left = await stop(tx, ctx, client, user, leaveIdentity)
   // Who left before and was resumed by hand has nothing to hand over again, but stops all the same.
-  if (left.offboard_at !== null) await suspendIdentity(tx, ctx, user.identity_id, `${client.provider} deleted the user.`)
+  if (left.offboard_at === null) return left
+  await suspendIdentity(tx, ctx, user.identity_id, `${client.provider} deleted the user.`)
+  // The provider's id of the person is free for the next one, who is not this identity.
+  await moveIdentity(tx, ctx, user.identity_id, { externalIds: [{ source: sourceOf(client), id: null }] })
   return left
 }
 
