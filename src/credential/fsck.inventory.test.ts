@@ -146,7 +146,10 @@ test.each(TAMPERED)('%s', async (sql, finding) => {
 test('every column of the inventory is tried, but for ids, keys and times that have their own checks', async () => {
   const columns = await engine.db.store.query<{ name: string }>(
     `select c.table_name || '.' || c.column_name as name from information_schema.columns c
-      where c.table_name in ('system', 'identity', 'credential', 'consumer', 'account') and c.table_schema = current_schema()`,
+      where c.table_name in ('system', 'identity', 'credential', 'consumer', 'account') and c.table_schema = current_schema()
+        and (c.table_name <> 'identity' or c.column_name = any($1))`,
+    // What no fleet file declares of an identity is for `fsckIdentities`, and tried there.
+    [['id', 'created_at', 'name', 'kind', 'owner', 'purpose', 'environment']],
   )
   const elsewhere = /\.(id|created_at|kek_id|wrapped_key)$|^account\.(system_id|credential_id)$/
   const tried = TAMPERED.flatMap(([sql]) => {

@@ -18,8 +18,8 @@ export interface Explained extends Decision {
 }
 
 /**
- * What the policies in force would decide, and which policy decides it. `holder` names an identity or a token whose bound roles are added to those
- * that are written down. Throws `not_found` if it does not exist, `bad_input` if the action is not done to things of that type.
+ * What the policies in force would decide, and which policy decides it. `holder` names an identity or a token whose bound roles are added
+ * to those that are written down. Throws `not_found` if it does not exist, `bad_input` if the action is not done to things of that type.
  */
 export async function explainPolicies(
   sql: Sql,
