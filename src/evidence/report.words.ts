@@ -68,6 +68,7 @@ const WORDS = new Map([
   ['identity.suspended', 'Identity suspended'],
   ['kek.created', 'Key-encryption key made'],
   ['kek.rotated', 'Key-encryption key replaced and retired'],
+  ['mover.settled', 'What a mover left behind was settled'],
   ['override.recorded', 'A human decided what could not be seen'],
   ['policy.activated', 'Policies came into force'],
   ['policy.approved', 'Policies approved'],

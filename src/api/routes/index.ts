@@ -17,6 +17,8 @@ import { showIdentity } from './identities/show-identity.ts'
 import { suspendIdentityRoute } from './identities/suspend-identity.ts'
 import { listKeksRoute } from './keks/list-keks.ts'
 import { rotateKekRoute } from './keks/rotate-kek.ts'
+import { listMoversRoute } from './movers/list-movers.ts'
+import { settleMoverRoute } from './movers/settle-mover.ts'
 import { approvePoliciesRoute } from './policies/approve-policies.ts'
 import { bypassPoliciesRoute } from './policies/bypass-policies.ts'
 import { diffPoliciesRoute } from './policies/diff-policies.ts'
@@ -97,6 +99,8 @@ export const ROUTES: readonly Route[] = [
   createTeamRoute,
   listTeamsRoute,
   showTeam,
+  listMoversRoute,
+  settleMoverRoute,
   approvePoliciesRoute,
   bypassPoliciesRoute,
   diffPoliciesRoute,
