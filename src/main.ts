@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { constants } from 'node:os'
 import { dirname, join } from 'node:path'
 import { type RunningServer, startServer } from './api/index.ts'
@@ -7,7 +7,19 @@ import { connectorFor } from './connectors/registry.ts'
 import { AddressGuard, makeMoves, type RotationParts, rewrapCredentials, rotationFigures, Targets, Worker } from './credential/index.ts'
 import { formatVerifierKey, logFigures, SEQUENCE_BATCH, type Signer, sequence, signerFromSeed } from './evidence/index.ts'
 import { ensureAdminToken } from './identity/index.ts'
-import { type Ctx, isCode, makeCtx, messageOf, newId, RekeyError, Secret, sleep, systemClock } from './kernel/index.ts'
+import {
+  type Ctx,
+  isCode,
+  makeCtx,
+  makeFolder,
+  messageOf,
+  newId,
+  RekeyError,
+  Secret,
+  sleep,
+  systemClock,
+  writeDurably,
+} from './kernel/index.ts'
 import { fileKeks, fingerprintKey, installationSecret, type KekSource, Keyring, passphraseKeks } from './keys/index.ts'
 import { openLog } from './log.ts'
 import { fingerprint } from './seal/index.ts'
@@ -91,13 +103,10 @@ function readPassphrases(path: string): Secret[] {
   }
 }
 
-/** Written whole or not at all, 0600. */
-function writeTokenFile(path: string, text: string): void {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-  // Never through a link or into a file that somebody put there first.
-  rmSync(`${path}.new`, { force: true })
-  writeFileSync(`${path}.new`, `${text}\n`, { mode: 0o600, flag: 'wx', flush: true })
-  renameSync(`${path}.new`, path)
+/** Over an older one, whose token no database knows. */
+function writeTokenFile(path: string, token: string): void {
+  makeFolder(dirname(path))
+  writeDurably(path, token, 'replace')
 }
 
 interface Composed {

@@ -1,6 +1,7 @@
 export { isUntrusted } from './certificates.ts'
 export { type Clock, sleep, systemClock } from './clock.ts'
 export { type Ctx, type Log, makeCtx, silentLog } from './ctx.ts'
+export { makeFolder, syncFolder, writeDurably } from './durable.ts'
 export { ERRORS, type ErrorCode, type ErrorExtra, isCode, messageOf, RekeyError } from './errors.ts'
 export { isId, newId } from './ids.ts'
 export type { Json } from './json.ts'

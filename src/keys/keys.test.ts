@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeEach, expect, test } from 'vitest'
 import { freshDatabase, type TestDatabase } from '../../test/lab/database.ts'
+import { watchSyncs } from '../../test/syncs.ts'
 import { rewrapCredentials } from '../credential/index.ts'
 import { type CredentialSpec, Engine } from '../credential/testing.ts'
 import { isCode, makeCtx, newId, Secret } from '../kernel/index.ts'
@@ -37,6 +38,12 @@ test('the key file is made once, 0600 in a 0700 folder, and found again', async 
   const [file = ''] = readdirSync(files)
   expect(statSync(join(files, file)).mode & 0o777).toBe(0o600)
   expect(statSync(files).mode & 0o777).toBe(0o700)
+})
+
+test('a key lasts over a power cut before anything is wrapped with it', () => {
+  const synced = watchSyncs(() => void fileKeks(join(files, 'kek')).create('an-id'))
+  const path = join(files, 'kek/an-id.key')
+  expect(synced).toEqual([`sync ${files}`, `sync ${folder}`, `sync ${path}.new`, `name ${path}`, `sync ${join(files, 'kek')}`])
 })
 
 test('two processes that start together make one key', async () => {
