@@ -139,9 +139,11 @@ function ownPlaces({ data, tokenFile, passphraseFile }: Config): string[] {
   return [data, tokenFile, ...(passphraseFile === null ? [] : [passphraseFile]), ...database.filter(Boolean)]
 }
 
-async function compose({ config, store }: Opened): Promise<Composed> {
+async function compose({ config, ctx, store }: Opened): Promise<Composed> {
   const keyring = new Keyring(kekSources(config))
   await keyring.start(store)
+  const left = await keyring.destroyRetired(store)
+  if (left.length > 0) ctx.log.warn({ keks: left }, 'old key-encryption keys could not be destroyed: remove their files by hand')
   const signer = await signerOf(store, keyring)
   const parts: RotationParts = {
     store,

@@ -6,7 +6,7 @@ import type { Tx } from '../store/index.ts'
 import type { Change } from './fleet.diff.ts'
 import type { Fleet } from './fleet.model.ts'
 import { collisions } from './inventory.clash.ts'
-import { declare, declareNext, pinKek, type Wanted } from './inventory.declare.ts'
+import { declare, declareNext, type Wanted } from './inventory.declare.ts'
 import { eventsOf, renewedEvent, rootMovedEvent } from './inventory.events.ts'
 import {
   type FleetText,
@@ -153,7 +153,7 @@ interface Job {
 /** Removals first, so that what they free can be taken; then what others refer to before what refers. Events in that order too. */
 async function write(job: Job, looks: Looks | null): Promise<void> {
   const { parts, tx, ctx, present, fleet, changes, systems } = job
-  await pinKek(tx, parts.keyring)
+  const kekId = await parts.keyring.pin(tx)
   if (looks !== null) await removeMissing(tx, ctx, present, changes, looks)
   const identities = await putIdentities(tx, ctx, fleet.identities)
   await rows.insertSystems(
@@ -167,7 +167,7 @@ async function write(job: Job, looks: Looks | null): Promise<void> {
   const moved = await moveRoots(job)
   const systemIds = new Map([...present.systems.values(), ...systems.map(({ row }) => row)].map(({ name, id }) => [name, id]))
   const added = newCredentials(job, systemIds, identities)
-  const declared = declare(parts, ctx, added)
+  const declared = declare(parts, ctx, kekId, added)
   await rows.insertCredentials(tx, declared.credentials)
   await rows.insertDeclared(tx, declared.versions)
   await updateCredentials(job, identities)

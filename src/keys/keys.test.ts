@@ -70,7 +70,7 @@ test('a missing, damaged, exchanged or readable key file is refused, and says wh
 
 test('a wrapped key opens only for the row it belongs to', async () => {
   const ring = await keyring()
-  const { key, wrapped, kekId } = ring.newDataKey('row 1')
+  const { key, wrapped, kekId } = ring.newDataKey(ring.activeId, 'row 1')
   expect((await ring.unwrap(db.store, kekId, wrapped, 'row 1')).equals(key)).toBe(true)
   await expect(ring.unwrap(db.store, kekId, wrapped, 'row 2')).rejects.toSatisfy((error) => isCode(error, 'sealed_damaged'))
 })
@@ -83,7 +83,7 @@ test('a passphrase makes the key again; another one is refused; a second line st
     return ring
   }
   const first = await start()
-  const made = first.newDataKey('r')
+  const made = first.newDataKey(first.activeId, 'r')
   expect((await (await start()).unwrap(db.store, made.kekId, made.wrapped, 'r')).equals(made.key)).toBe(true)
   lines = [Secret.fromText('wrong')]
   await expect(start()).rejects.toSatisfy((error) => isCode(error, 'kek_unavailable'))
