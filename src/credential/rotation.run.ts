@@ -232,6 +232,16 @@ export async function probePair(run: Run): Promise<Pair> {
   return { old: { ...oldProbe, at }, control: { ...control, at }, atMs }
 }
 
+/** A probe as the version's row keeps it: when it was last tried, and what was seen. */
+export function lastProbe(probe: Probe & { readonly at: Date }): NonNullable<VersionChange['last_probe']> {
+  return { outcome: probe.outcome, code: probe.code, at: probe.at.toISOString() }
+}
+
+/** Records what a probe of a version says as a fact; an answer that says nothing of the value leaves the last fact on record. */
+export function noteFact(run: Run, version: WorkVersion, probe: Probe & { readonly at: Date }): void {
+  if (probe.outcome === 'accepted' || probe.outcome === 'refused') run.change({ id: version.id, last_probe: lastProbe(probe) })
+}
+
 /** A probe as evidence tells it. */
 export function probeData(probe: Probe & { readonly at?: Date }): { outcome: string; code: string; at?: string } {
   return { outcome: probe.outcome, code: probe.code, ...(probe.at ? { at: probe.at.toISOString() } : {}) }

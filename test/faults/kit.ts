@@ -152,6 +152,11 @@ export async function faultsAfter(engine: Engine, one: Case, rotation: string, e
   const number = end === 'undone' ? 1 : 2
   if (current.length !== 1 || current[0]?.number !== number) faults.push(`current is ${current.map((each) => each.number)}`)
   if (accepted.map((each) => each.number).join() !== String(number)) faults.push(`accepted: ${accepted.map((each) => each.number)}`)
+  const seen = await engine.db.store.query<{ number: number }>(
+    "select number from version where credential_id = $1 and last_probe ->> 'outcome' = 'accepted' order by number",
+    [one.credential],
+  )
+  if (seen.map((each) => each.number).join() !== String(number)) faults.push(`last seen accepted: ${seen.map((each) => each.number)}`)
   const file = published(one.path)
   if (file === null || current[0]?.secret.equals(file) !== true) faults.push('the file does not hold the current value')
   if (existsSync(join(dirname(one.path), `.${basename(one.path)}.rekey-new`))) faults.push('a prepared file is left')
