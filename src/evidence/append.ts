@@ -1,7 +1,8 @@
 import type { Ctx } from '../kernel/index.ts'
 import type { Tx } from '../store/index.ts'
-import { type EvidenceEvent, sealEvent } from './event.ts'
+import type { EvidenceEvent } from './event.ts'
 import { insertEvents } from './store.ts'
+import { sealEvents } from './within.ts'
 
 /**
  * Writes events in the transaction that does what they tell of: both happen or neither. One statement, whatever their number, in
@@ -9,9 +10,6 @@ import { insertEvents } from './store.ts'
  * Throws `bad_input` for an event of the wrong shape, `internal` for one that carries a `Secret`; nothing is written then.
  */
 export async function append(tx: Tx, ctx: Ctx, events: readonly EvidenceEvent[]): Promise<void> {
-  const rows = events.map((event) => {
-    const { body, text } = sealEvent(ctx, event)
-    return { log: body.log, subject: body.subject, at: body.at, text }
-  })
+  const rows = sealEvents(ctx, events)
   if (rows.length > 0) await insertEvents(tx, rows)
 }
