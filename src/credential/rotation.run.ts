@@ -61,8 +61,6 @@ export class Run {
   readonly ctx: Ctx
   readonly work: Work
   readonly plan: StrategyPlan
-  readonly target: Target
-  readonly dataKey: Secret
   /** True while the claim found an open attempt: the last process died, or its call was never answered. */
   resumed: boolean
   /** The pair probed right after an in-place install, reused as proof if it is still the same moment. */
@@ -83,23 +81,37 @@ export class Run {
   #reschedule = false
   readonly #secrets = new Map<string, Secret>()
 
-  private constructor(parts: RotationParts, ctx: Ctx, work: Work, target: Target, dataKey: Secret, startedMs: number) {
+  #opened: { readonly target: Target; readonly dataKey: Secret } | null = null
+
+  constructor(parts: RotationParts, ctx: Ctx, work: Work) {
     this.parts = parts
     this.ctx = ctx
     this.work = work
     this.plan = STRATEGIES[work.credential.strategy]
-    this.target = target
-    this.dataKey = dataKey
     this.resumed = work.progress.attempt_step !== null
     this.#from = work.progress.state
-    this.#startedMs = startedMs
+    this.#startedMs = ctx.clock.monotonicMs()
   }
 
-  static async begin(parts: RotationParts, ctx: Ctx, work: Work): Promise<Run> {
-    const startedMs = ctx.clock.monotonicMs()
+  /** Opens the data key and the way to the system, before the first step. What it throws can be recorded like a fault of a step. */
+  async open(): Promise<void> {
+    const { parts, work } = this
     const { id, kekId, wrappedKey } = work.credential
     const dataKey = await parts.keyring.unwrap(parts.store, kekId, wrappedKey, dataKeyBound(id))
-    return new Run(parts, ctx, work, await parts.targets.of(parts.store, work.system, work.root), dataKey, startedMs)
+    this.#opened = { dataKey, target: await parts.targets.of(parts.store, work.system, work.root) }
+  }
+
+  get target(): Target {
+    return this.#way().target
+  }
+
+  get dataKey(): Secret {
+    return this.#way().dataKey
+  }
+
+  #way(): { readonly target: Target; readonly dataKey: Secret } {
+    if (this.#opened === null) throw new RekeyError('internal', `Rotation ${this.work.id} was not opened.`)
+    return this.#opened
   }
 
   get progress(): Progress {
