@@ -5,6 +5,7 @@ import type { Allowed } from '../policy/index.ts'
 import type { Tx } from '../store/index.ts'
 import type { Change } from './fleet.diff.ts'
 import type { Fleet } from './fleet.model.ts'
+import type { LinedFleet } from './fleet.parse.ts'
 import { collisions } from './inventory.clash.ts'
 import { declare, declareNext, pinKek, type Wanted } from './inventory.declare.ts'
 import { eventsOf, renewedEvent, rootMovedEvent } from './inventory.events.ts'
@@ -12,7 +13,6 @@ import {
   type FleetText,
   type InventoryDiff,
   isRootMoved,
-  type LinedFleet,
   loadPresent,
   type Present,
   planOf,
@@ -48,15 +48,15 @@ export interface Applied {
 
 /**
  * What applying a fleet file would do. Nothing is changed and no system is contacted. Throws `fleet_invalid` with every fault,
- * `bad_input` for a folder that is not absolute.
+ * `bad_input` for a folder that is not absolute, `too_large` for a file that takes more time or memory to read than one may.
  */
 export async function diffInventory(
   parts: Pick<InventoryParts, 'store' | 'targets' | 'keepOut'>,
-  _ctx: Ctx,
+  ctx: Ctx,
   _may: Allowed<'inventory:read'>,
   input: FleetText,
 ): Promise<InventoryDiff> {
-  const { fleet } = await readFleet(parts, input)
+  const { fleet } = await readFleet(ctx, parts, input)
   return planOf(await loadPresent(parts.store), fleet)
 }
 
@@ -67,9 +67,9 @@ export async function diffInventory(
  * first rotation (or `discoverAccounts`, for a root secret) shows whether they are right. Only removing asks systems, see
  * `lookAtMissing`.
  *
- * Throws `fleet_invalid`; `plan_changed` if the inventory or the file is not the one of the digest; `conflict`, with a fault for each,
- * for changes that would cut off a living value, for accounts and files that another item has, and for removals that are refused;
- * `bad_input` naming the secret or the authority that is missing or unusable.
+ * Throws `fleet_invalid`; `too_large` as `diffInventory`; `plan_changed` if the inventory or the file is not the one of the digest;
+ * `conflict`, with a fault for each, for changes that would cut off a living value, for accounts and files that another item has, and
+ * for removals that are refused; `bad_input` naming the secret or the authority that is missing or unusable.
  */
 export async function applyInventory(
   parts: InventoryParts,
@@ -77,7 +77,7 @@ export async function applyInventory(
   _may: Allowed<'inventory:apply'>,
   input: ApplyInput,
 ): Promise<Applied> {
-  const lined = await readFleet(parts, input)
+  const lined = await readFleet(ctx, parts, input)
   const { fleet } = lined
   const looks: Looks = input.prune ? await lookAtMissing(parts, ctx, await loadPresent(parts.store), fleet) : new Map()
   return parts.store.inTx(async (tx) => {
