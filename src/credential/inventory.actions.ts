@@ -57,7 +57,7 @@ export async function diffInventory(
   input: FleetText,
 ): Promise<InventoryDiff> {
   const { fleet } = await readFleet(ctx, parts, input)
-  return planOf(await loadPresent(parts.store), fleet)
+  return planOf(ctx, await loadPresent(parts.store), fleet)
 }
 
 /**
@@ -83,7 +83,7 @@ export async function applyInventory(
   return parts.store.inTx(async (tx) => {
     await rows.lockInventory(tx)
     const present = await loadPresent(tx)
-    const plan = planOf(present, fleet)
+    const plan = await planOf(ctx, present, fleet)
     if (plan.digest !== input.digest) {
       throw new RekeyError('plan_changed', 'The inventory or the file is not what the diff was made from.', {
         hint: 'Look at the diff again.',
@@ -105,38 +105,43 @@ const BINDING: readonly string[] = ['accounts', 'system', 'strategy']
 
 function refuse(present: Present, { changes }: InventoryDiff, lined: LinedFleet, prune: boolean): void {
   const { fleet } = lined
+  const lineOf = lineFinder(lined)
   const faults = changes.flatMap((change) => {
     const binding = change.kind === 'change' && change.of === 'credential' && change.fields.some(({ field }) => BINDING.includes(field))
     const reason =
       change.reason ?? (binding ? 'account, system and strategy of a stored credential cannot change: give it another name' : null)
-    return change.dangerous || binding
-      ? [{ path: change.name, message: `${change.of} ${change.name}: ${reason}.`, ...lineOf(change, lined) }]
-      : []
+    return change.dangerous || binding ? [{ path: change.name, message: `${change.of} ${change.name}: ${reason}.`, ...lineOf(change) }] : []
   })
   throwFaults('conflict', 'The file asks for changes that are refused; nothing was applied.', [
     ...faults,
-    ...onGivenUp(present, changes, lined),
+    ...onGivenUp(present, changes, fleet, lineOf),
   ])
   const clashes = collisions(keptBeside(present, fleet, prune), lined)
   throwFaults('conflict', 'The file asks for what stored items hold; nothing was applied.', clashes)
 }
 
 /** A system that was given up takes nothing new, and does not come back by a change: it is pruned, and may then be declared anew. */
-function onGivenUp(present: Present, changes: readonly Change[], lined: LinedFleet): NonNullable<RekeyError['faults']> {
+function onGivenUp(present: Present, changes: readonly Change[], fleet: Fleet, lineOf: LineFinder): NonNullable<RekeyError['faults']> {
+  const systemOf = new Map(fleet.credentials.map(({ name, system }) => [name, system]))
   return changes.flatMap((change) => {
     const { kind, of, name } = change
-    const credential = kind === 'add' && of === 'credential' ? lined.fleet.credentials.find((item) => item.name === name) : undefined
-    const system = kind === 'change' && of === 'system' ? name : credential?.system
+    const changed = kind === 'change' && of === 'system' ? name : undefined
+    const system = kind === 'add' && of === 'credential' ? systemOf.get(name) : changed
     if (system === undefined || !present.systems.get(system)?.decommissioned) return []
-    return [{ path: name, message: `${of} ${name}: the system ${system} is decommissioned.`, ...lineOf(change, lined) }]
+    return [{ path: name, message: `${of} ${name}: the system ${system} is decommissioned.`, ...lineOf(change) }]
   })
 }
 
-/** The line of the item that a change is of: a system or a credential. */
-function lineOf({ of, name }: Change, { fleet, lines }: LinedFleet): { line?: number } {
-  const items = of === 'system' ? fleet.systems : fleet.credentials
-  const line = lines.get(`${of}s[${items.findIndex((item) => item.name === name)}].name`)
-  return line === undefined ? {} : { line }
+type LineFinder = (change: Change) => { line?: number }
+
+/** Tells the line of the item that a change is of: a system or a credential. One look each, since all of a fleet may be refused. */
+function lineFinder({ fleet, lines }: LinedFleet): LineFinder {
+  const placesOf = (items: readonly { readonly name: string }[]) => new Map(items.map(({ name }, i) => [name, i]))
+  const [systems, credentials] = [placesOf(fleet.systems), placesOf(fleet.credentials)]
+  return ({ of, name }) => {
+    const line = lines.get(`${of}s[${(of === 'system' ? systems : credentials).get(name)}].name`)
+    return line === undefined ? {} : { line }
+  }
 }
 
 interface Job {
@@ -167,7 +172,7 @@ async function write(job: Job, looks: Looks | null): Promise<void> {
   const moved = await moveRoots(job)
   const systemIds = new Map([...present.systems.values(), ...systems.map(({ row }) => row)].map(({ name, id }) => [name, id]))
   const added = newCredentials(job, systemIds, identities)
-  const declared = declare(parts, ctx, added)
+  const declared = await declare(parts, ctx, added)
   await rows.insertCredentials(tx, declared.credentials)
   await rows.insertDeclared(tx, declared.versions)
   await updateCredentials(job, identities)

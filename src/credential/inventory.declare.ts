@@ -1,6 +1,6 @@
 import type { Strategy } from '../connectors/contract.ts'
 import type { EvidenceEvent } from '../evidence/index.ts'
-import { type Ctx, newId, RekeyError, type Secret } from '../kernel/index.ts'
+import { type Ctx, mapInTurns, newId, RekeyError, type Secret } from '../kernel/index.ts'
 import { isActiveForShare, type Keyring } from '../keys/index.ts'
 import { fingerprint, seal } from '../seal/index.ts'
 import type { Tx } from '../store/index.ts'
@@ -35,8 +35,8 @@ export async function pinKek(tx: Tx, keyring: Keyring): Promise<void> {
 }
 
 /** Makes ids and data keys, and seals what is known. Needs `pinKek` in the same transaction. Nothing is written. */
-export function declare(parts: Parts, ctx: Ctx, wanted: readonly Wanted[]): Declared {
-  const made = wanted.map(({ value, ...fields }) => {
+export async function declare(parts: Parts, ctx: Ctx, wanted: readonly Wanted[]): Promise<Declared> {
+  const made = await mapInTurns(ctx.clock, wanted, ({ value, ...fields }) => {
     const id = newId(ctx.clock.now().getTime())
     const { key, kekId, wrapped } = parts.keyring.newDataKey(dataKeyBound(id))
     const credential: NewCredential = { ...fields, id, kek: kekId, wrapped }

@@ -1,7 +1,7 @@
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path'
 import { canonicalJson } from '../evidence/index.ts'
 import { listIdentities } from '../identity/index.ts'
-import { type Ctx, isCode, type Json, RekeyError } from '../kernel/index.ts'
+import { type Ctx, isCode, type Json, mapInTurns, RekeyError } from '../kernel/index.ts'
 import { digestHex } from '../seal/index.ts'
 import type { Sql } from '../store/index.ts'
 import { realPathOf, whyNotThere } from './files.guard.ts'
@@ -170,8 +170,8 @@ function consumerOf({ name, file_path, file_key, activation }: ConsumerRow): Inv
   return { name, activation, file: file_path === null ? null : { path: file_path, key: file_key } }
 }
 
-/** What is between the stored inventory and the file. Pure. */
-export function planOf({ inventory }: Present, fleet: Fleet): InventoryDiff {
+/** What is between the stored inventory and the file: of equal ones always the same. */
+export async function planOf({ clock }: Ctx, { inventory }: Present, fleet: Fleet): Promise<InventoryDiff> {
   const changes = diffFleet(inventory, fleet)
   const count = (kind: Change['kind']) => changes.filter((change) => change.kind === kind).length
   const summary = {
@@ -182,9 +182,9 @@ export function planOf({ inventory }: Present, fleet: Fleet): InventoryDiff {
   }
   const needed = neededBy(changes, fleet)
   const authorities = [...new Set(fleet.systems.flatMap(({ address }) => address.caFile ?? []))].sort()
-  // JSON has no `undefined`: a field that an item did not have is left out.
-  const plain = JSON.parse(JSON.stringify({ changes, needed })) as Json
-  return { changes, summary, digest: digestHex(canonicalJson(plain)), needed, authorities }
+  // JSON has no `undefined`: a field that an item did not have is left out. Canonical JSON is one line, so what is joined stays apart.
+  const lines = await mapInTurns(clock, [...changes, ...needed], (item) => canonicalJson(JSON.parse(JSON.stringify(item)) as Json))
+  return { changes, summary, digest: digestHex(lines.join('\n')), needed, authorities }
 }
 
 function neededBy(changes: readonly Change[], fleet: Fleet): NeededSecret[] {
