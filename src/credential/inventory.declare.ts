@@ -1,6 +1,6 @@
 import type { Strategy } from '../connectors/contract.ts'
 import type { EvidenceEvent } from '../evidence/index.ts'
-import { type Ctx, newId, type Secret } from '../kernel/index.ts'
+import { type Ctx, mapInTurns, newId, type Secret } from '../kernel/index.ts'
 import { fingerprint, seal } from '../seal/index.ts'
 import type { Tx } from '../store/index.ts'
 import { declaredEvent } from './inventory.events.ts'
@@ -23,8 +23,8 @@ export interface Declared {
 }
 
 /** Makes ids and data keys, and seals what is known. `kekId`: pinned in the same transaction (`Keyring.pin`). Nothing is written. */
-export function declare(parts: Parts, ctx: Ctx, kekId: string, wanted: readonly Wanted[]): Declared {
-  const made = wanted.map(({ value, ...fields }) => {
+export async function declare(parts: Parts, ctx: Ctx, kekId: string, wanted: readonly Wanted[]): Promise<Declared> {
+  const made = await mapInTurns(ctx.clock, wanted, ({ value, ...fields }) => {
     const id = newId(ctx.clock.now().getTime())
     const { key, wrapped } = parts.keyring.newDataKey(kekId, dataKeyBound(id))
     const credential: NewCredential = { ...fields, id, kek: kekId, wrapped }

@@ -1,4 +1,4 @@
-import { RekeyError } from '../kernel/index.ts'
+import { counted, RekeyError } from '../kernel/index.ts'
 import { lastProbe, type Pair, probeData, probePair, type Run, type StepResult } from './rotation.run.ts'
 
 /** For how long old-refused and new-accepted, seen together, still count as the same moment as the end of the last session. */
@@ -64,7 +64,7 @@ export async function prove(run: Run): Promise<StepResult> {
   const left = await sessionsLeft(run)
   if (left > 0) {
     await run.target.endSessions(run.ctx, work.old.account, before(run, run.progress.retire_mark ?? ''))
-    throw new RekeyError('target_conflict', `${left} sessions of the old value are still open.`)
+    throw new RekeyError('target_conflict', `${counted(left, 'session')} of the old value ${left === 1 ? 'is' : 'are'} still open.`)
   }
   await endProven(run, pair)
   return 'end'
