@@ -75,9 +75,9 @@ test('ten thousand credentials are compared and applied without keeping others w
   ])
   console.info(`longest stall with ${count} credentials: ${stallMs.toFixed(0)} ms of processor time`)
   expect(answers.map(({ status }) => status)).toEqual([200, 200, 200])
-  // In place, the parse alone kept the process for five seconds, and what followed for one. Measured now: 100 to 200 ms.
+  // In place, the parse alone kept the process for five seconds, and what followed for one. Measured now: 130 to 200 ms.
   expect(stallMs).toBeLessThan(600)
-}, 120_000)
+}, 240_000)
 
 const BOMB = `a0: &a0 [x, x]\n${range(60)
   .map((n) => `a${n + 1}: &a${n + 1} [${range(10).map(() => `*a${n}`)}]\n`)
@@ -103,5 +103,5 @@ test.each([
     expect(answers).toMatchObject([{ status }])
     expect(stallMs).toBeLessThan(200)
   },
-  120_000,
+  240_000,
 )

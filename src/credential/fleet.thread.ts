@@ -5,8 +5,8 @@ import { type LinedFleet, parseWithLines } from './fleet.parse.ts'
 import type { FleetAnswer, FleetJob, FleetQuestion, FleetResult } from './fleet.worker.ts'
 
 /**
- * Parsed in place up to here, characters. 85 credentials of this size keep the process for 17 ms, nothing but open brackets for 40 to
- * 100 ms. A thread keeps it for 5 ms and takes 150 to 300 ms to start and load the parser (two shared cores, median of 10).
+ * Parsed in place up to here, characters. 85 credentials of this size kept the process for 17 ms, texts of nothing but brackets for
+ * 80 to 90. The same took 170 to 310 ms with a thread, most of it for starting one (medians, two cores that others used too).
  */
 const INLINE_CHARS = 16 * 1024
 /**
