@@ -137,8 +137,8 @@ export function throwFaults(code: 'fleet_invalid' | 'conflict', message: string,
 }
 
 /**
- * Loads the stored inventory: at most five statements, whatever its size. Of identities only those that a fleet file declared, and those that
- * `fleet` names: what a directory manages is not missing from a file.
+ * Loads the stored inventory: at most five statements, whatever its size. Of identities only those that a fleet file declared, and those
+ * that `fleet` names: what a directory manages is not missing from a file.
  */
 export async function loadPresent(sql: Sql, fleet: Pick<Fleet, 'identities'> = { identities: [] }): Promise<Present> {
   const named = fleet.identities.map(({ name }) => name)

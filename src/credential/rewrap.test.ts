@@ -4,11 +4,11 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { makeCtx, Secret } from '../kernel/index.ts'
 import { fileKeks, type KekSource, Keyring, listKeks, rotateKek } from '../keys/index.ts'
-import { allow } from '../policy/index.ts'
+import { allowed } from '../policy/testing.ts'
 import { applyInventory, diffInventory } from './inventory.actions.ts'
 import { rewrapCredentials } from './rewrap.ts'
 import { dataKeyBound } from './targets.ts'
-import { ADMIN, Engine } from './testing.ts'
+import { Engine } from './testing.ts'
 
 const ctx = makeCtx('test', 'rewrap')
 const areas = [rewrapCredentials]
@@ -39,10 +39,10 @@ async function apply(keyring: Keyring, many: number): Promise<void> {
     }),
   })
   const wanted = { text, folder: '/srv/fleet' }
-  const { digest, needed } = await diffInventory(parts, ctx, allow(ctx, ADMIN, 'inventory:read'), wanted)
+  const { digest, needed } = await diffInventory(parts, ctx, allowed(ctx, 'inventory:read'), wanted)
   const secrets = new Map(needed.map((one) => [one.for, Secret.fromText(`value of ${one.for}`)]))
   const input = { ...wanted, digest, prune: false, secrets, authorities: new Map() }
-  await applyInventory(parts, ctx, allow(ctx, ADMIN, 'inventory:apply'), input)
+  await applyInventory(parts, ctx, allowed(ctx, 'inventory:apply'), input)
 }
 
 /** Every data key opens with what a new process finds, and nothing is left of the keys before. */

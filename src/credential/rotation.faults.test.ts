@@ -3,11 +3,11 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { Secret } from '../kernel/index.ts'
 import { fileKeks, Keyring, rotateKek } from '../keys/index.ts'
-import { allow } from '../policy/index.ts'
+import { allowed } from '../policy/testing.ts'
 import { fsckCredentials } from './fsck.ts'
 import { rewrapCredentials } from './rewrap.ts'
 import { undoRotation } from './rotation.actions.ts'
-import { ADMIN, Engine } from './testing.ts'
+import { Engine } from './testing.ts'
 
 let engine: Engine
 beforeEach(async () => {
@@ -33,7 +33,7 @@ test('a system that Rekey does not connect to blocks before anything is made, sa
     reason: expect.stringContaining('does not connect to 169.254.169.254'),
     hint: expect.stringContaining('REKEY_REFUSE_NETWORKS'),
   })
-  await undoRotation(engine.parts, engine.ctx, allow(engine.ctx, ADMIN, 'rotation:undo'), rotation, 'test')
+  await undoRotation(engine.parts, engine.ctx, allowed(engine.ctx, 'rotation:undo'), rotation, 'test')
   expect((await engine.finished(rotation)).state).toBe('undone')
   expect(await fsckCredentials(engine.db.store)).toEqual([])
 })

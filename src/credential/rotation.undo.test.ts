@@ -5,11 +5,11 @@ import { type LabPostgres, startPostgres } from '../../test/lab/postgres.ts'
 import type { Connector, InstallOrder } from '../connectors/contract.ts'
 import { connectorFor } from '../connectors/registry.ts'
 import { RekeyError, Secret } from '../kernel/index.ts'
-import { allow } from '../policy/index.ts'
+import { allowed } from '../policy/testing.ts'
 import { fsckCredentials } from './fsck.ts'
 import { listVersions } from './inventory.list.ts'
 import { retryRotation, undoRotation } from './rotation.actions.ts'
-import { ADMIN, type CredentialSpec, Engine } from './testing.ts'
+import { type CredentialSpec, Engine } from './testing.ts'
 
 let target: LabPostgres
 let engine: Engine
@@ -54,7 +54,7 @@ async function credential(name: string, more: Partial<CredentialSpec> = {}): Pro
   return engine.addCredential(system, { name, strategy: 'in-place', accounts: [name], current: Secret.fromText('in-use'), ...more })
 }
 
-const undo = (id: string) => undoRotation(engine.parts, engine.ctx, allow(engine.ctx, ADMIN, 'rotation:undo'), id, 'test')
+const undo = (id: string) => undoRotation(engine.parts, engine.ctx, allowed(engine.ctx, 'rotation:undo'), id, 'test')
 const undone = async (id: string) => {
   await undo(id)
   return engine.until(id, (view) => view.endedAt !== null)
@@ -135,7 +135,7 @@ test('a value that an unanswered try installed is not thrown away because the po
     ['current', 'accepted'],
   ])
   answers.delete('twice')
-  await retryRotation(engine.parts, engine.ctx, allow(engine.ctx, ADMIN, 'rotation:retry'), rotation)
+  await retryRotation(engine.parts, engine.ctx, allowed(engine.ctx, 'rotation:retry'), rotation)
   expect(await engine.finished(rotation)).toMatchObject({ state: 'proven_dead', newVersion: 2 })
 })
 
