@@ -141,7 +141,8 @@ export async function faultsAfter(engine: Engine, one: Case, rotation: string, e
   const faults: string[] = []
   const [row] = await engine.db.store.query<{ state: string; open: boolean; problem: { reason: string } | null; seen: number[] }>(
     `select state, problem, array(select number from version v where v.credential_id = rotation.credential_id
-                                   and last_probe ->> 'outcome' = 'accepted' order by number) as seen, attempt_step is not null or due_at is not null or lease_until is not null or ended_at is null as open
+                                   and last_probe ->> 'outcome' = 'accepted' order by number) as seen,
+            attempt_step is not null or due_at is not null or lease_until is not null or ended_at is null as open
        from rotation where id = $1`,
     [rotation],
   )
