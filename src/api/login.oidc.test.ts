@@ -62,7 +62,8 @@ async function ada(): Promise<Visitor> {
   return visitor
 }
 
-const started = async () => (await server.db.store.query("select 1 from evidence_event where body::jsonb->>'type' = 'session.started'")).length
+const started = async () =>
+  (await server.db.store.query("select 1 from evidence_event where body::jsonb->>'type' = 'session.started'")).length
 
 test('a person logs in, with PKCE, state, nonce and a bounded age, and is who they are', async () => {
   const visitor = new Visitor(server)
