@@ -59,7 +59,7 @@ export class Tab {
       protocol: 'ctap2',
       transport: 'usb',
       hasResidentKey: true,
-      hasUserVerification: true,
+      hasUserVerification: verifies,
       isUserVerified: verifies,
       automaticPresenceSimulation: true,
       defaultBackupEligibility: synced,
