@@ -24,11 +24,12 @@ fi
 PATH="$PWD/node_modules/node-linux-$arch/bin:$PWD/node_modules/.bin:$PATH"
 export PATH
 
-# MariaDB and Redis, real ones, for the tests: from Debian, when we may.
+# MariaDB, Redis and Chromium, real ones, for the tests: from Debian, when we may.
 install_lab() {
   missing=
   command -v mariadbd >/dev/null 2>&1 || [ -x /usr/sbin/mariadbd ] || missing="$missing mariadb-server"
   command -v redis-server >/dev/null 2>&1 || missing="$missing redis-server"
+  command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
   [ -n "$missing" ] || return 0
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     echo "rekey: installing$missing for the tests" >&2
