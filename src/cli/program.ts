@@ -1,8 +1,9 @@
-import { Command, InvalidArgumentError, Option } from 'commander'
+import { Command, Option } from 'commander'
 import manifest from '../../package.json' with { type: 'json' }
 import type { CommonOptions } from './cli.ts'
 import { addRecord } from './program.identity.ts'
-import { type Add, type Run, type Texts, wholeNumber } from './program.parts.ts'
+import { addLogin } from './program.login.ts'
+import { type Add, type Run, seconds, type Texts, wholeNumber } from './program.parts.ts'
 
 /**
  * All commands with their help. What a command does is loaded only when it runs: `rekey --help` must not wait for a database driver.
@@ -25,6 +26,7 @@ export function makeProgram(onStatus: (status: number) => void, quiet: boolean):
   addRotation(program, add)
   addEvidence(program, add)
   addScim(program, add)
+  addLogin(program, add, group)
   return program
 }
 
@@ -227,14 +229,4 @@ function addScim(program: Command, add: Add): void {
     .option(...tokenFile)
   const revoke = { does: 'revoke every token of an identity provider; what it pushed stays', example: 'rekey scim provider revoke entra' }
   add(provider, 'revoke <name>', revoke, async () => (await import('./commands/scim-provider.ts')).scimProviderRevoke)
-}
-
-const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600, d: 86_400 }
-
-function seconds(text: string): number {
-  const [, number, unit = 's'] = /^(\d{1,9})([smhd])?$/.exec(text) ?? []
-  if (number === undefined || (unit === 's' && text !== '0' && !text.endsWith('s'))) {
-    throw new InvalidArgumentError('Write a number with its unit: 30m, 12h, 7d.')
-  }
-  return Number(number) * (SECONDS[unit] ?? 1)
 }
