@@ -5,8 +5,8 @@ import { faultOfEvent } from '../src/evidence/event.ts'
 import { WORDED, wordsOf } from '../src/evidence/report.words.ts'
 import { textFiles, textOf } from './source.ts'
 
-/** What stands before the dot of dotted texts that are no event types: fields of the fleet file, and files. */
-const OTHERS = /^(address|admin|file|limits|package)\.|^root\.(account|secret)\b/
+/** What stands before the dot of dotted texts that are no event types: fields of files and of SCIM, columns in SQL, and files. */
+const OTHERS = /^(address|admin|emails|file|limits|members|package|rekey|[a-z])\.|^root\.(account|secret)\b/
 const LITERAL = /'([a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)+)'/g
 /** A type put together at run time. Whoever writes another one adds here what it can become. */
 const TEMPLATE = /(?:\btype\b(?::| =)|\bnote\()\s*`([^`]*\$\{[^`]*)`/g

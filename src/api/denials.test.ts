@@ -13,6 +13,8 @@ import { TestServer } from './testing.ts'
 const LOGIN = ['enrol', 'oidc', 'passkey'].flatMap((way) => [`POST /v1/login/${way}/begin`, `POST /v1/login/${way}/finish`])
 /** What may be asked without a token. This list may only shrink. */
 const OPEN = ['GET /healthz', 'GET /metrics', 'GET /readyz', 'GET /v1/login', 'GET /v1/openapi.json', ...LOGIN]
+/** What no token may, whatever its roles (`approvals-are-for-people`). */
+const FOR_PEOPLE: readonly string[] = ['approval:bypass', 'approval:decide', 'policy:approve']
 
 let server: TestServer
 beforeAll(async () => {
@@ -77,7 +79,18 @@ test.each(closed)('$name refuses whoever has another role', async ({ route }) =>
   expect((await server.send(route.method, filled(route.path), { token: await tokenWith(server, null) })).status).toBe(403)
 })
 
-test.each(named.filter(({ route }) => route.method === 'POST'))('$name refuses unknown fields of a body', async ({ route }) => {
+const first = rolesIn(defaultPolicies()).find(({ role }) => role === 'bootstrap-admin')?.actions ?? []
+/** What the first token may ask. The rest is for people, who prove themselves otherwise. */
+const tokens = named.filter(({ route }) => route.action === null || !FOR_PEOPLE.includes(route.action))
+
+test('only these actions are for people alone', async () => {
+  expect(first).toEqual(expect.arrayContaining([...FOR_PEOPLE]))
+  for (const { route } of closed.filter(({ route }) => FOR_PEOPLE.includes(route.action ?? ''))) {
+    expect((await server.send(route.method, filled(route.path), { body: {} })).status).toBe(403)
+  }
+})
+
+test.each(tokens.filter(({ route }) => route.method === 'POST'))('$name refuses unknown fields of a body', async ({ route }) => {
   const canary = `canary-${newId()}`
   const answer = await server.post(filled(route.path), { surprise: canary })
   expect(answer.status).toBe(400)
@@ -86,7 +99,7 @@ test.each(named.filter(({ route }) => route.method === 'POST'))('$name refuses u
   expect(answer.text).not.toContain(canary)
 })
 
-test.each(named)('$name refuses unknown fields of a query', async ({ route }) => {
+test.each(tokens)('$name refuses unknown fields of a query', async ({ route }) => {
   const answer = await server.send(route.method, `${filled(route.path)}?surprise=1`)
   expect(answer.status).toBe(400)
 })

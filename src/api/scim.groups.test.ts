@@ -158,7 +158,8 @@ test('a group of 10,000 members takes the next one no slower than a small one', 
   await store.query(
     `with made as (
        insert into identity (id, name, kind, owner, purpose, environment, source)
-       select gen_random_uuid(), 'l' || n, 'human', 'l' || n, 'person', 'none', 'scim:large' from generate_series(1, 10040) n returning id, name),
+       select gen_random_uuid(), 'l' || n, 'human', 'l' || n, 'person', 'none', 'scim:large'
+         from generate_series(1, 10040) n returning id, name),
      u as (
        insert into scim_user (id, provider_id, identity_id, user_name_key, active, resource, created_at, changed_at)
        select gen_random_uuid(), p.id, m.id, m.name, true, jsonb_build_object('userName', m.name), now(), now()
@@ -238,7 +239,8 @@ test('a filter that no index narrows is bounded', async () => {
   await store.query(
     `with made as (
        insert into identity (id, name, kind, owner, purpose, environment, source)
-       select gen_random_uuid(), 'm' || n, 'human', 'm' || n, 'person', 'none', 'scim:many' from generate_series(1, 10001) n returning id, name)
+       select gen_random_uuid(), 'm' || n, 'human', 'm' || n, 'person', 'none', 'scim:many'
+         from generate_series(1, 10001) n returning id, name)
      insert into scim_user (id, provider_id, identity_id, user_name_key, active, resource, created_at, changed_at)
      select gen_random_uuid(), p.id, m.id, m.name, true, jsonb_build_object('userName', m.name), now(), now()
        from made m, scim_provider p where p.name = 'many'`,

@@ -11,6 +11,7 @@ const collect = (value: string, before: readonly string[] = []) => [...before, v
 export function addRecord(program: Command, add: Add, group: Group): void {
   addIdentities(group(program, 'identity', 'who or what uses credentials'), add)
   addTeams(group(program, 'team', 'teams and groups: who answers for what'), add)
+  addMovers(group(program, 'mover', 'what movers leave behind'), add)
 }
 
 function addIdentities(identity: Command, add: Add): void {
@@ -93,4 +94,14 @@ function addTeams(team: Command, add: Add): void {
   add(team, 'change <team>', change, async () => (await import('./commands/team.ts')).teamChange)
     .option('--add <identity>', 'who becomes a member, by id or name; may be repeated', collect)
     .option('--remove <identity>', 'who is none any more; may be repeated', collect)
+}
+
+function addMovers(mover: Command, add: Add): void {
+  const list = { does: 'list entitlements that went, with the credentials to narrow or rotate', example: 'rekey mover list' }
+  add(mover, 'list', list, async () => (await import('./commands/mover.ts')).moverList)
+  const settle = { does: 'say that one of them is done', example: 'rekey mover settle 12 --reason "role taken away in the database"' }
+  add(mover, 'settle <id>', settle, async () => (await import('./commands/mover.ts')).moverSettle).requiredOption(
+    '--reason <text>',
+    'what was done, for the evidence',
+  )
 }

@@ -23,7 +23,7 @@ const ROOT = 'root@'
 /** Adds what one event says to the inventory. Events that change no declared field are passed over. */
 export function followInventory(items: Inventoried, event: EventBody): void {
   const [noun = '', verb] = event.type.split('.')
-  if (noun !== 'system' && noun !== 'identity' && noun !== 'credential') return
+  if (noun !== 'system' && noun !== 'credential') return
   const item = { of: noun, name: event.subject, credential: null } as const
   if (verb === 'added') addItem(items, item, event)
   else if (verb === 'removed') removeItem(items, item)
@@ -67,9 +67,8 @@ function plainFields(data: Fields): Record<string, Json> {
   return Object.fromEntries(Object.entries(data).filter(([field]) => !ABOUT.has(field)))
 }
 
-/** What fields are after a change: `{ field: { before, after } }`, or `{ before: { field }, after: { field } }` for identities. */
+/** What fields are after a change: `{ field: { before, after } }`. */
 function afterOf(data: Fields): Fields {
-  if (isFields(data.after)) return data.after
   return Object.fromEntries(
     Object.entries(data).flatMap(([field, change]) => (isFields(change) && 'after' in change ? [[field, change.after ?? null]] : [])),
   )
@@ -87,8 +86,8 @@ function listOf(value: Json | undefined): Fields[] {
  * Names every declared field, item, account and schedule in which the tables differ from what the log tells. What an apply changes
  * while this runs can look like a difference: `inventoryFindings` looks twice.
  */
-async function compareInventory(sql: Sql, items: Inventoried, report: Report): Promise<void> {
-  const stored = new Map((await storedItems(sql)).map((item) => [keyOf(item), item]))
+async function compareInventory(sql: Sql, items: Inventoried, names: Names, report: Report): Promise<void> {
+  const stored = new Map((await storedItems(sql, items, names)).map((item) => [keyOf(item), item]))
   for (const [key, told] of items) {
     const item = stored.get(key)
     if (item === undefined) report(whereOf(told), 'The log knows it; the table does not.')
@@ -110,9 +109,13 @@ function compareFields(told: Item, stored: Item, report: Report): void {
 
 const whereOf = ({ of, name, credential }: Item) => `${of} ${name}${credential === null ? '' : ` of ${credential}`}`
 
-async function storedItems(sql: Sql): Promise<Item[]> {
+/** Identities are left to `fsckIdentities`. */
+async function storedItems(sql: Sql, told: Inventoried, names: Names): Promise<Item[]> {
   const present = await loadPresent(sql)
-  const items = declaredItems(present.inventory).map((item) => (item.of === 'system' ? withAuthority(present, item) : item))
+  const items = declaredItems(present.inventory).flatMap((item) => {
+    if (item.of === 'identity') return []
+    return item.of === 'system' ? withAuthority(present, item) : withToldName(present, item, told.get(keyOf(item)), names)
+  })
   const roots = (await rootRows(sql)).map(({ name, ...fields }): Item => {
     return { of: 'credential', name, credential: null, fields: { root: true, ...fields } }
   })
@@ -125,10 +128,29 @@ function withAuthority({ systems }: Present, item: Item): Item {
   return { ...item, fields: { ...item.fields, ca: authorityDigest(row?.ca ?? null), decommissioned: row?.decommissioned ?? false } }
 }
 
+/** A credential's events name its identity as it was called at that time. */
+function withToldName({ credentials }: Present, item: Item, told: Item | undefined, names: Names): Item {
+  const row = item.of === 'credential' ? credentials.get(item.name) : undefined
+  const then = told?.fields.identity
+  if (row === undefined || typeof then !== 'string' || !names.get(row.identity_id)?.has(then)) return item
+  return { ...item, fields: { ...item.fields, identity: then } }
+}
+
+/** Every name that an identity had by the log, by its id. */
+type Names = ReadonlyMap<string, ReadonlySet<string>>
+
+async function namesOf(sql: Sql): Promise<Names> {
+  const names = new Map<string, Set<string>>()
+  for await (const { links, subject } of eachEvent(sql, 'identity')) {
+    const { identity } = links
+    if (identity !== undefined) names.set(identity, (names.get(identity) ?? new Set()).add(subject))
+  }
+  return names
+}
+
 async function findingsOf(sql: Sql, items: Inventoried): Promise<{ where: string; what: string }[]> {
   const findings: { where: string; what: string }[] = []
-  for await (const event of eachEvent(sql, 'identity')) followInventory(items, event)
-  await compareInventory(sql, items, (where, what) => void findings.push({ where, what }))
+  await compareInventory(sql, items, await namesOf(sql), (where, what) => void findings.push({ where, what }))
   return findings
 }
 

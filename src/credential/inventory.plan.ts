@@ -1,6 +1,6 @@
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path'
 import { canonicalJson } from '../evidence/index.ts'
-import { fleetIdentities } from '../identity/index.ts'
+import { fleetIdentities, identitiesById } from '../identity/index.ts'
 import { isCode, type Json, RekeyError } from '../kernel/index.ts'
 import { digestHex } from '../seal/index.ts'
 import type { Sql } from '../store/index.ts'
@@ -142,14 +142,18 @@ export function throwFaults(code: 'fleet_invalid' | 'conflict', message: string,
 }
 
 /**
- * Loads the stored inventory: four statements, whatever its size. Of identities only those that a fleet file declared, and those that
+ * Loads the stored inventory: at most five statements, whatever its size. Of identities only those that a fleet file declared, and those that
  * `fleet` names: what a directory manages is not missing from a file.
  */
 export async function loadPresent(sql: Sql, fleet: Pick<Fleet, 'identities'> = { identities: [] }): Promise<Present> {
   const named = fleet.identities.map(({ name }) => name)
   const identities = await fleetIdentities(sql, named)
   const [systems, credentials, consumers] = [await allSystems(sql), await allCredentials(sql), await allConsumers(sql)]
-  const identityNames = new Map(identities.map(({ id, name }) => [id, name]))
+  const known = new Map(identities.map((identity) => [identity.id, identity]))
+  // A credential may be of an identity that no fleet file declares.
+  const others = await identitiesById(sql, [
+    ...new Set(credentials.flatMap((row) => (known.has(row.identity_id) ? [] : [row.identity_id]))),
+  ])
   const consumersOf = Map.groupBy(consumers, (row) => row.credential_id)
   const inventory: Inventory = {
     identities,
@@ -162,7 +166,7 @@ export async function loadPresent(sql: Sql, fleet: Pick<Fleet, 'identities'> = {
     })),
     credentials: credentials.map((row) => ({
       name: row.name,
-      identity: identityNames.get(row.identity_id) ?? '',
+      identity: (known.get(row.identity_id) ?? others.get(row.identity_id))?.name ?? '',
       system: row.system,
       accounts: row.accounts,
       strategy: row.strategy,

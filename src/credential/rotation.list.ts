@@ -23,7 +23,8 @@ export interface Startable {
 }
 
 const STARTABLE = `
-  select c.id, c.name, c.system_id, s.name as system, c.identity_id, c.strategy, c.accounts, c.grace_seconds, v.id as current_id, v.account as current_account,
+  select c.id, c.name, c.system_id, s.name as system, c.identity_id, c.strategy, c.accounts, c.grace_seconds,
+         v.id as current_id, v.account as current_account,
          (select r.id from rotation r where r.credential_id = c.id and r.ended_at is null) as live
     from credential c join version v on v.credential_id = c.id and v.state = 'current' join system s on s.id = c.system_id`
 

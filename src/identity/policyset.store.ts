@@ -24,9 +24,13 @@ export interface SetRowWithFiles extends SetRow {
   readonly files: readonly PolicyFile[]
 }
 
-const COLUMNS = `id, origin, state, digest, base_digest, words, proposed_at, proposed_by, proposers, activated_at, activated_by, bypass_reason`
+const COLUMNS = `id, origin, state, digest, base_digest, words, proposed_at, proposed_by, proposers,
+  activated_at, activated_by, bypass_reason`
 
-/** One change of policy or of who holds roles at a time: whether somebody could still change policy is asked of both. To the end of the transaction. */
+/**
+ * One change of policy or of who holds roles at a time: whether somebody could still change policy is asked of both. Held to the end of
+ * the transaction.
+ */
 export async function lockPolicies(tx: Tx): Promise<void> {
   await tx.query('select pg_advisory_xact_lock($1)', [POLICY_LOCK])
 }
@@ -74,7 +78,8 @@ export async function insertSet(tx: Tx, set: NewSet): Promise<void> {
 export async function activateSet(tx: Tx, id: string, by: string, bypassReason: string | null): Promise<void> {
   await tx.query("update policy_set set state = 'replaced' where state = 'active'")
   await tx.query(
-    "update policy_set set state = 'active', activated_at = now(), activated_by = $2, bypass_reason = $3 where id = $1 and state = 'proposed'",
+    `update policy_set set state = 'active', activated_at = now(), activated_by = $2, bypass_reason = $3
+      where id = $1 and state = 'proposed'`,
     [id, by, bypassReason],
   )
   await tx.query('select pg_notify($1, $2)', [POLICY_CHANNEL, ''])

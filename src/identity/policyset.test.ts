@@ -44,7 +44,8 @@ const bypass = ({ id, digest }: Pick<Proposed, 'id' | 'digest'>, reason = 'nobod
   activatePolicies(db.store, ctx, admin, { id, digest, warrant: { may: policies.allow(ctx, admin, 'policy:bypass'), reason } })
 const events = () =>
   db.store.query<{ type: string; subject: string; data: Record<string, unknown> }>(
-    `select body::jsonb ->> 'type' as type, body::jsonb ->> 'subject' as subject, body::jsonb -> 'data' as data from evidence_event order by id`,
+    `select body::jsonb ->> 'type' as type, body::jsonb ->> 'subject' as subject, body::jsonb -> 'data' as data
+       from evidence_event order by id`,
   )
 const types = async () => (await events()).map(({ type }) => type)
 

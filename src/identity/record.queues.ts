@@ -30,6 +30,8 @@ export interface EntitlementChange {
   readonly at: Date
 }
 
+const ENTITLEMENT_CHANGE = 'id, identity_id as identity, system, account, role, change, at'
+
 const most = (limit: number) => Math.max(1, Math.min(limit, LIMITS.pageMax))
 
 /**
@@ -50,16 +52,18 @@ export async function markHandled(tx: Tx, ids: readonly number[]): Promise<void>
   await tx.query('update identity_change set handled_at = now() where id = any($1::bigint[]) and handled_at is null', [ids])
 }
 
-/** Entitlements that came or went and that nobody has marked as handled, oldest first; as `dueChanges`. */
-export async function dueEntitlements(sql: Sql, limit: number): Promise<EntitlementChange[]> {
-  return sql.query(
-    `select id, identity_id as identity, system, account, role, change, at from entitlement_change
-      where handled_at is null order by id limit $1`,
-    [most(limit)],
-  )
+/** Entitlements that came or went and that nobody has marked as handled, oldest first, from after the id `after`; as `dueChanges`. */
+export async function dueEntitlements(sql: Sql, limit: number, after = 0): Promise<EntitlementChange[]> {
+  return sql.query(`select ${ENTITLEMENT_CHANGE} from entitlement_change where handled_at is null and id > $2 order by id limit $1`, [
+    most(limit),
+    after,
+  ])
 }
 
-/** Marks changes of entitlements as handled. */
-export async function markEntitlementsHandled(tx: Tx, ids: readonly number[]): Promise<void> {
-  await tx.query('update entitlement_change set handled_at = now() where id = any($1::bigint[]) and handled_at is null', [ids])
+/** Marks changes of entitlements as handled. Resolves with those that were not so before. */
+export async function markEntitlementsHandled(tx: Tx, ids: readonly number[]): Promise<EntitlementChange[]> {
+  return tx.query(
+    `update entitlement_change set handled_at = now() where id = any($1::bigint[]) and handled_at is null returning ${ENTITLEMENT_CHANGE}`,
+    [ids],
+  )
 }

@@ -57,11 +57,6 @@ export async function lockIdentity(tx: Tx, id: string): Promise<Row | null> {
   return row ?? null
 }
 
-export async function rowById(sql: Sql, id: string): Promise<Row | null> {
-  const [row] = await sql.query<Row>(`select ${COLUMNS} from identity where id = $1`, [id])
-  return row ?? null
-}
-
 /** False if the name is taken. */
 export async function insertRow(tx: Tx, row: Row): Promise<boolean> {
   const done = await tx.query(

@@ -41,7 +41,8 @@ export interface BindingRow {
   readonly reason: string
 }
 
-const BINDING = `b.id, b.role, b.subject_kind as kind, b.subject_id as subject, coalesce(i.name, t.name) as name, b.created_at, b.created_by, b.reason
+const BINDING = `b.id, b.role, b.subject_kind as kind, b.subject_id as subject, coalesce(i.name, t.name) as name,
+    b.created_at, b.created_by, b.reason
   from role_binding b
   left join identity i on b.subject_kind = 'identity' and i.id = b.subject_id
   left join api_token t on b.subject_kind = 'token' and t.id = b.subject_id`

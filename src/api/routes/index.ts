@@ -29,6 +29,8 @@ import { linkPersonRoute } from './login/link-person.ts'
 import { listLoginProvidersRoute } from './login/list-providers.ts'
 import { removeLoginProviderRoute } from './login/remove-provider.ts'
 import { showWaysRoute } from './login/show-ways.ts'
+import { listMoversRoute } from './movers/list-movers.ts'
+import { settleMoverRoute } from './movers/settle-mover.ts'
 import { beginEnrolmentRoute } from './passkeys/begin-enrolment.ts'
 import { finishEnrolmentRoute } from './passkeys/finish-enrolment.ts'
 import { listPasskeysRoute } from './passkeys/list-passkeys.ts'
@@ -119,6 +121,8 @@ export const ROUTES: readonly Route[] = [
   createTeamRoute,
   listTeamsRoute,
   showTeam,
+  listMoversRoute,
+  settleMoverRoute,
   approvePoliciesRoute,
   bypassPoliciesRoute,
   diffPoliciesRoute,

@@ -69,7 +69,10 @@ function stepsOf(type: ResourceType, operation: Json): Step[] {
   return Object.entries(value).flatMap(([key, inner]) => keyed(type, op, key, inner))
 }
 
-/** Without a path each name in the value is one; Entra ID also writes whole paths there. What is read-only is passed over (Okta sends `id`). */
+/**
+ * Without a path each name in the value is one; Entra ID also writes whole paths there. What is read-only is passed over (Okta sends
+ * `id`).
+ */
 function keyed(type: ResourceType, op: Op, key: string, value: Json): readonly Step[] {
   if (key.toLowerCase() === 'password') return []
   const step = stepAt(type, op, key, value, true)

@@ -9,7 +9,6 @@ export interface Wanted {
   readonly excludedAttributes: readonly string[]
 }
 
-export const EVERYTHING: Wanted = { attributes: [], excludedAttributes: [] }
 const NAMES_MAX = 100
 
 /** Names out of a query (one text with commas) or a search request (a list). Throws `invalidValue`, or `invalidSyntax` for both at once. */

@@ -1,0 +1,83 @@
+/** What a mover's entitlements leave behind: the credentials that are to be narrowed or rotated. */
+import { append } from '../evidence/index.ts'
+import { dueEntitlements, type EntitlementChange, identitiesById, markEntitlementsHandled } from '../identity/index.ts'
+import { type Ctx, RekeyError } from '../kernel/index.ts'
+import type { Allowed } from '../policy/index.ts'
+import type { Sql, Store } from '../store/index.ts'
+
+/** A credential of an account that somebody was entitled to, and is no more. */
+export interface MoverCredential {
+  readonly name: string
+  /** `narrow`: it is the mover's own, and can do what they may no longer. `rotate`: it is another's, whose value the mover may know. */
+  readonly advice: 'narrow' | 'rotate'
+}
+
+/** An entitlement that went, and what is to be done about it. */
+export interface Mover {
+  readonly id: number
+  readonly identity: string
+  /** Null if the identity was removed since. */
+  readonly name: string | null
+  readonly system: string
+  readonly account: string
+  readonly role: string
+  readonly at: Date
+  /** Without those to rotate that got another value since. */
+  readonly credentials: readonly MoverCredential[]
+}
+
+/**
+ * Entitlements that went and are not settled, oldest first, from after `after`. Only those with something to do: of `limit` changes that
+ * are looked at, a page may show fewer. `next` is the cursor of what follows; null at the end.
+ */
+export async function listMovers(
+  sql: Sql,
+  _may: Allowed<'finding:read'>,
+  page: { readonly after?: number | undefined; readonly limit: number },
+): Promise<{ readonly items: Mover[]; readonly next: number | null }> {
+  const due = await dueEntitlements(sql, page.limit + 1, page.after)
+  const changes = due.slice(0, page.limit)
+  const removed = changes.filter(({ change }) => change === 'removed')
+  const [found, identities] = [await credentialsOf(sql, removed), await identitiesById(sql, [...new Set(removed.map((it) => it.identity))])]
+  const items = removed.flatMap(({ id, identity, system, account, role, at }): Mover[] => {
+    const credentials = found.get(id) ?? []
+    const name = identities.get(identity)?.name ?? null
+    return credentials.length === 0 ? [] : [{ id, identity, name, system, account, role, at, credentials }]
+  })
+  return { items, next: due.length > page.limit ? (changes.at(-1)?.id ?? null) : null }
+}
+
+async function credentialsOf(sql: Sql, removed: readonly EntitlementChange[]): Promise<Map<number, MoverCredential[]>> {
+  const asked = removed.map(({ id, identity, system, account, at }) => ({ id, identity, system, account, at: at.toISOString() }))
+  const rows = await sql.query<{ id: number; name: string; own: boolean }>(
+    `select a.id, c.name, coalesce(c.identity_id = a.identity, false) as own
+       from jsonb_to_recordset($1::jsonb) as a(id bigint, identity uuid, system text, account text, at timestamptz)
+       join system s on s.name = a.system
+       join credential c on c.system_id = s.id and a.account = any(c.accounts)
+       left join version v on v.credential_id = c.id and v.state = 'current'
+      where c.identity_id = a.identity or v.installed_at is null or v.installed_at <= a.at
+      order by a.id, c.name`,
+    [JSON.stringify(asked)],
+  )
+  const found = new Map<number, MoverCredential[]>()
+  for (const { id, name, own } of rows) found.set(id, [...(found.get(id) ?? []), { name, advice: own ? 'narrow' : 'rotate' }])
+  return found
+}
+
+/** Takes one off the list, with a reason (event `mover.settled`). Throws `not_found` if it is not on it. */
+export async function settleMover(
+  { store }: { readonly store: Store },
+  ctx: Ctx,
+  may: Allowed<'finding:resolve'>,
+  id: string,
+  reason: string,
+): Promise<void> {
+  may.check({ type: 'finding', id })
+  await store.inTx(async (tx) => {
+    const [settled] = /^[1-9]\d{0,14}$/.test(id) ? await markEntitlementsHandled(tx, [Number(id)]) : []
+    if (settled === undefined) throw new RekeyError('not_found', `No such change of an entitlement is open: ${id}`)
+    const { identity, system, account, role } = settled
+    const links = { identity }
+    await append(tx, ctx, [{ log: 'credential', type: 'mover.settled', subject: `${account}@${system}`, links, data: { role, reason } }])
+  })
+}
