@@ -24,11 +24,12 @@ fi
 PATH="$PWD/node_modules/node-linux-$arch/bin:$PWD/node_modules/.bin:$PATH"
 export PATH
 
-# MariaDB and Redis, real ones, and what the SCIM conformance tester stands on, for the tests: from Debian, when we may.
+# MariaDB, Redis and Chromium, real ones, and what the SCIM conformance tester stands on, for the tests: from Debian, when we may.
 install_lab() {
   missing=
   command -v mariadbd >/dev/null 2>&1 || [ -x /usr/sbin/mariadbd ] || missing="$missing mariadb-server"
   command -v redis-server >/dev/null 2>&1 || missing="$missing redis-server"
+  command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
   # Debian's Python comes without what makes virtual environments. The conformance test is skipped by name where it cannot be had.
   python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
   [ -n "$missing" ] || return 0

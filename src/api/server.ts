@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net'
+import { fastifyCookie } from '@fastify/cookie'
 import helmet from '@fastify/helmet'
 import rateLimit from '@fastify/rate-limit'
 import swagger from '@fastify/swagger'
@@ -6,6 +7,7 @@ import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod'
 import { KnownTokens } from '../identity/index.ts'
 import { type Ctx, newId, RekeyError } from '../kernel/index.ts'
+import { sessionTokenOf, sitesOf } from './browser.ts'
 import { challengeOf, logFailure, PROBLEM_TYPE, problemOf, StatusError } from './errors.ts'
 import { BatchWatch } from './events.ts'
 import { hostGuard } from './hosts.ts'
@@ -26,6 +28,8 @@ export interface ServerOptions {
   readonly ctx: Ctx
   /** Requests with one valid token, or of one address (IPv6: of one /64) without, in a minute before it is refused for the rest. */
   readonly requestsPerMinute?: number
+  /** What browsers call this server, where that is not the name of loopback that they reach it by. */
+  readonly publicUrl?: string | null
 }
 
 /** A server that listens. */
@@ -98,7 +102,8 @@ export async function buildApp(parts: ApiParts, options: ServerOptions, routes: 
   })
   app.setSerializerCompiler(serializerCompiler)
   app.setErrorHandler((error, request, reply) => sendProblem(ctx, request, reply, error))
-  app.addHook('onRequest', hostHook(options.listen.host))
+  const { publicUrl = null } = options
+  app.addHook('onRequest', hostHook(options.listen.host, publicUrl))
   logRequests(app, ctx)
   await app.register(helmet, {
     contentSecurityPolicy: {
@@ -109,13 +114,26 @@ export async function buildApp(parts: ApiParts, options: ServerOptions, routes: 
     strictTransportSecurity: false,
     crossOriginResourcePolicy: { policy: 'same-origin' },
   })
+  // Only its parser and writer are used, where a cookie counts.
+  await app.register(fastifyCookie, { hook: false })
   const known = new KnownTokens()
-  await app.register(rateLimit, limitOptions(known, options.requestsPerMinute))
+  const sites = sitesOf(publicUrl, options.listen.host)
+  const sessionOf = (request: FastifyRequest) => sessionTokenOf(request, sites(request))
+  await app.register(rateLimit, limitOptions(known, sessionOf, options.requestsPerMinute))
   await app.register(swagger, documentOptions(parts.version))
   app.setNotFoundHandler({ preHandler: app.rateLimit() }, notFound(routes))
   const metrics = makeMetrics(parts)
   const batches = new BatchWatch(parts.store, ctx)
-  const server: ServerParts = { parts, known, batches, clock: ctx.clock, log: ctx.log, openapi: () => app.swagger(), metrics: metrics.text }
+  const server: ServerParts = {
+    parts,
+    known,
+    sites,
+    batches,
+    clock: ctx.clock,
+    log: ctx.log,
+    openapi: () => app.swagger(),
+    metrics: metrics.text,
+  }
   for (const route of routes) register(app, route, server)
   await registerScim(app, SCIM_ROUTES, server)
   app.addHook('onClose', async () => metrics.close())
@@ -150,8 +168,8 @@ function watchClients(app: FastifyInstance): () => void {
   }
 }
 
-function hostHook(listenHost: string) {
-  const guard = hostGuard(listenHost)
+function hostHook(listenHost: string, publicUrl: string | null) {
+  const guard = hostGuard(listenHost, publicUrl)
   return async (request: FastifyRequest) => guard(request)
 }
 

@@ -17,8 +17,24 @@ import { showIdentity } from './identities/show-identity.ts'
 import { suspendIdentityRoute } from './identities/suspend-identity.ts'
 import { listKeksRoute } from './keks/list-keks.ts'
 import { rotateKekRoute } from './keks/rotate-kek.ts'
+import { addLoginProviderRoute } from './login/add-provider.ts'
+import { beginCodeRoute } from './login/begin-code.ts'
+import { beginOidcRoute } from './login/begin-oidc.ts'
+import { beginPasskeyRoute } from './login/begin-passkey.ts'
+import { bootstrapRoute } from './login/bootstrap.ts'
+import { finishCodeRoute } from './login/finish-code.ts'
+import { finishOidcRoute } from './login/finish-oidc.ts'
+import { finishPasskeyRoute } from './login/finish-passkey.ts'
+import { linkPersonRoute } from './login/link-person.ts'
+import { listLoginProvidersRoute } from './login/list-providers.ts'
+import { removeLoginProviderRoute } from './login/remove-provider.ts'
+import { showWaysRoute } from './login/show-ways.ts'
 import { listMoversRoute } from './movers/list-movers.ts'
 import { settleMoverRoute } from './movers/settle-mover.ts'
+import { beginEnrolmentRoute } from './passkeys/begin-enrolment.ts'
+import { finishEnrolmentRoute } from './passkeys/finish-enrolment.ts'
+import { listPasskeysRoute } from './passkeys/list-passkeys.ts'
+import { removePasskeyRoute } from './passkeys/remove-passkey.ts'
 import { approvePoliciesRoute } from './policies/approve-policies.ts'
 import { bypassPoliciesRoute } from './policies/bypass-policies.ts'
 import { diffPoliciesRoute } from './policies/diff-policies.ts'
@@ -44,7 +60,13 @@ import { retryRotationRoute } from './rotations/retry-rotation.ts'
 import { showRotation } from './rotations/show-rotation.ts'
 import { startRotationsRoute } from './rotations/start-rotations.ts'
 import { undoRotationRoute } from './rotations/undo-rotation.ts'
+import { endSessionRoute } from './sessions/end-session.ts'
+import { listSessionsRoute } from './sessions/list-sessions.ts'
+import { logOutRoute } from './sessions/log-out.ts'
+import { showSessionRoute } from './sessions/show-session.ts'
 import { showStatus } from './status/show-status.ts'
+import { beginStepUpRoute } from './step-up/begin-step-up.ts'
+import { finishStepUpRoute } from './step-up/finish-step-up.ts'
 import { decommissionSystemRoute } from './systems/decommission-system.ts'
 import { discoverAccountsRoute } from './systems/discover-accounts.ts'
 import { listSystemsRoute } from './systems/list-systems.ts'
@@ -112,4 +134,26 @@ export const ROUTES: readonly Route[] = [
   listBindingsRoute,
   listRolesRoute,
   unbindRoleRoute,
+  addLoginProviderRoute,
+  beginOidcRoute,
+  finishOidcRoute,
+  linkPersonRoute,
+  listLoginProvidersRoute,
+  removeLoginProviderRoute,
+  showWaysRoute,
+  endSessionRoute,
+  listSessionsRoute,
+  logOutRoute,
+  showSessionRoute,
+  beginCodeRoute,
+  beginPasskeyRoute,
+  bootstrapRoute,
+  finishCodeRoute,
+  finishPasskeyRoute,
+  beginEnrolmentRoute,
+  finishEnrolmentRoute,
+  listPasskeysRoute,
+  removePasskeyRoute,
+  beginStepUpRoute,
+  finishStepUpRoute,
 ]
