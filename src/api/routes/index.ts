@@ -9,6 +9,7 @@ import { showKey } from './evidence/show-key.ts'
 import { applyFleetRoute } from './fleet/apply-fleet.ts'
 import { diffFleetRoute } from './fleet/diff-fleet.ts'
 import { joinIdentityRoute } from './identities/join-identity.ts'
+import { listIdentityEvents } from './identities/list-events.ts'
 import { listIdentitiesRoute } from './identities/list-identities.ts'
 import { moveIdentityRoute } from './identities/move-identity.ts'
 import { offboardIdentityRoute } from './identities/offboard-identity.ts'
@@ -64,6 +65,7 @@ export const ROUTES: readonly Route[] = [
   showKey,
   applyFleetRoute,
   diffFleetRoute,
+  listIdentityEvents,
   joinIdentityRoute,
   listIdentitiesRoute,
   moveIdentityRoute,
