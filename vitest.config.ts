@@ -5,6 +5,7 @@ import { findProgram } from './test/lab/program.ts'
 const LAB = [
   { program: 'mariadbd', tests: ['src/connectors/mariadb/contract.test.ts', 'src/connectors/mariadb/mariadb.test.ts'] },
   { program: 'redis-server', tests: ['src/connectors/redis/contract.test.ts', 'src/connectors/redis/redis.test.ts'] },
+  { program: 'chromium', tests: ['test/console/*.test.ts'] },
 ]
 const missing = process.env.REKEY_LAB === 'all' ? [] : LAB.filter(({ program }) => findProgram(program) === null)
 for (const { program, tests } of missing) console.warn(`skipped, since ${program} is not installed: ${tests.join(', ')}`)

@@ -3,6 +3,8 @@
  * `openapi-typescript` needs the compiler's former API, which TypeScript 7 does not have.
  */
 
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+
 type Schema = Readonly<{
   $ref?: string
   type?: string | readonly string[]
@@ -38,7 +40,7 @@ export interface ApiDocument {
   readonly components?: { readonly schemas?: Readonly<Record<string, Schema>> }
 }
 
-const HEAD = '/** Made out of docs/openapi.json by scripts/api-types.ts. Refresh: `vitest run src/api/openapi.test.ts -u`. */\n'
+const HEAD = '/** Made out of docs/openapi.json by scripts/api-types.ts, whenever the console is checked: never by hand. */\n'
 const REFERENCE = '#/components/schemas/'
 
 /** The text of the module. Throws for what a schema may say that the API does not say today. */
@@ -138,3 +140,13 @@ function wholeObject({ properties, required = [], additionalProperties: more }: 
   if (members.length > 0) return objectType(members, used)
   return typeof more === 'object' ? `Record<string, ${typeOf(more, used)}>` : 'Record<string, unknown>'
 }
+
+/** Writes the types of docs/openapi.json to where the console looks for them. A build needs none: types leave nothing in it. */
+export function writeApiTypes(): void {
+  const folder = new URL('../console/api/generated/', import.meta.url)
+  mkdirSync(folder, { recursive: true })
+  const document: ApiDocument = JSON.parse(readFileSync(new URL('../docs/openapi.json', import.meta.url), 'utf8'))
+  writeFileSync(new URL('schema.ts', folder), apiTypes(document))
+}
+
+if (import.meta.main) writeApiTypes()

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs a task with the Node that this project pins, whatever Node the machine has. Installs what is missing first.
-# usage: sh scripts/run.sh test|drill|bench|check|fix [arguments]
+# usage: sh scripts/run.sh test|drill|bench|check|fix|console [arguments]
 set -eu
 cd "$(dirname "$0")/.."
 task=$1
@@ -24,11 +24,12 @@ fi
 PATH="$PWD/node_modules/node-linux-$arch/bin:$PWD/node_modules/.bin:$PATH"
 export PATH
 
-# MariaDB and Redis, real ones, for the tests: from Debian, when we may.
+# MariaDB, Redis and Chromium, real ones, for the tests: from Debian, when we may.
 install_lab() {
   missing=
   command -v mariadbd >/dev/null 2>&1 || [ -x /usr/sbin/mariadbd ] || missing="$missing mariadb-server"
   command -v redis-server >/dev/null 2>&1 || missing="$missing redis-server"
+  command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
   [ -n "$missing" ] || return 0
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     echo "rekey: installing$missing for the tests" >&2
@@ -49,11 +50,16 @@ install_lab() {
 case "$task" in
   test)
     install_lab
+    node scripts/console.ts || true
     exec vitest run "$@"
     ;;
-  drill) exec node drill/main.ts "$@" ;;
+  console) exec node scripts/console.ts "$@" ;;
+  drill)
+    node scripts/console.ts || true
+    exec node drill/main.ts "$@"
+    ;;
   bench) exec node bench/main.ts "$@" ;;
-  check) biome check && tsc --noEmit -p . && knip "$@" ;;
+  check) node scripts/api-types.ts && biome check && tsc --noEmit -p . && tsc --noEmit -p console && knip "$@" ;;
   fix) exec biome check --write "$@" ;;
   *) echo "rekey: no task named $task" >&2; exit 2 ;;
 esac

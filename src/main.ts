@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { constants } from 'node:os'
 import { dirname, join } from 'node:path'
-import { type RunningServer, startServer } from './api/index.ts'
+import { type RunningServer, readConsole, startServer } from './api/index.ts'
 import { type Config, loadConfig, type Overrides } from './config.ts'
 import { connectorFor } from './connectors/registry.ts'
 import { AddressGuard, makeMoves, type RotationParts, rewrapCredentials, rotationFigures, Targets, Worker } from './credential/index.ts'
@@ -16,6 +16,7 @@ import { fingerprint } from './seal/index.ts'
 import { connectionFromUrl, type EmbeddedDatabase, migrate, openStore, type Store, startEmbedded } from './store/index.ts'
 
 const SCHEMA = new URL('../schema', import.meta.url).pathname
+const CONSOLE = new URL('../console/dist', import.meta.url).pathname
 const VERSION = (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }).version
 /** How often evidence is numbered and a checkpoint signed while there is something new. */
 const SEQUENCE_EVERY_MS = 500
@@ -241,7 +242,7 @@ function listen({ config, ctx, store }: Opened, { parts, keyring }: Composed, po
   const figures = { rotations: () => rotationFigures(store), evidence: () => logFigures(store) }
   return startServer(
     { ...parts, store, policies, keyring, areas, figures, version: VERSION, role: config.role },
-    { listen: config.listen, ctx },
+    { listen: config.listen, ctx, console: readConsole(CONSOLE) },
   )
 }
 

@@ -6,6 +6,7 @@ import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod'
 import { KnownTokens } from '../identity/index.ts'
 import { type Ctx, newId, RekeyError } from '../kernel/index.ts'
+import { type Console, registerConsole } from './console.ts'
 import { challengeOf, logFailure, PROBLEM_TYPE, problemOf, StatusError } from './errors.ts'
 import { BatchWatch } from './events.ts'
 import { hostGuard } from './hosts.ts'
@@ -26,6 +27,8 @@ export interface ServerOptions {
   readonly ctx: Ctx
   /** Requests with one valid token, or of one address (IPv6: of one /64) without, in a minute before it is refused for the rest. */
   readonly requestsPerMinute?: number
+  /** The pages for browsers; null where they were not built. Without it there are none. */
+  readonly console?: Console | null
 }
 
 /** A server that listens. */
@@ -118,6 +121,7 @@ export async function buildApp(parts: ApiParts, options: ServerOptions, routes: 
   const server: ServerParts = { parts, known, batches, clock: ctx.clock, log: ctx.log, openapi: () => app.swagger(), metrics: metrics.text }
   for (const route of routes) register(app, route, server)
   await registerScim(app, SCIM_ROUTES, server)
+  if (options.console !== undefined) registerConsole(app, options.console)
   app.addHook('onClose', async () => metrics.close())
   app.addHook('onClose', () => batches.close())
   await app.ready()
@@ -158,7 +162,8 @@ function hostHook(listenHost: string) {
 /** One line a request: the route as declared, never the URL, headers or body. */
 function logRequests(app: FastifyInstance, { log }: Ctx): void {
   app.addHook('onSend', async (request, reply, payload) => {
-    reply.header('x-request-id', request.id).header('cache-control', 'no-store')
+    reply.header('x-request-id', request.id)
+    if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store')
     return payload
   })
   app.addHook('onResponse', async (request, reply) => {
