@@ -8,6 +8,8 @@ export interface Config {
   /** Folder of the embedded database, the keys and the admin token. */
   readonly data: string
   readonly listen: { readonly host: string; readonly port: number }
+  /** Where browsers find this server, without a path; null: on loopback. */
+  readonly publicUrl: string | null
   /** Null: the embedded database in `data`. */
   readonly databaseUrl: string | null
   readonly role: Role
@@ -37,7 +39,7 @@ const WEEK_SECONDS = 604_800
 /**
  * Reads the configuration. Throws `config_invalid` with every fault at once.
  * Variables: `REKEY_DATA`, `REKEY_LISTEN`, `DATABASE_URL`, `REKEY_TOKEN_FILE`, `REKEY_PASSPHRASE_FILE`, `REKEY_SHRED_AFTER` (seconds),
- * `REKEY_REFUSE_NETWORKS` (`address/prefix`, separated by commas), `REKEY_LOG` (level).
+ * `REKEY_REFUSE_NETWORKS` (`address/prefix`, separated by commas), `REKEY_PUBLIC_URL`, `REKEY_LOG` (level).
  */
 export function loadConfig(overrides: Overrides = {}, env: Env = process.env): Config {
   const faults: { message: string; path: string }[] = []
@@ -51,6 +53,10 @@ export function loadConfig(overrides: Overrides = {}, env: Env = process.env): C
   if (!LEVELS.includes(logLevel)) fault('REKEY_LOG', `The level is one of ${LEVELS.join(', ')}.`)
   const shred = Number(env.REKEY_SHRED_AFTER ?? WEEK_SECONDS)
   if (!Number.isSafeInteger(shred) || shred < 0) fault('REKEY_SHRED_AFTER', 'Write a whole number of seconds, 0 or more.')
+  const publicUrl = env.REKEY_PUBLIC_URL || null
+  if (publicUrl !== null && !isPublicUrl(publicUrl)) {
+    fault('REKEY_PUBLIC_URL', 'Write https:// and the name that browsers use, without a path; http:// for localhost alone.')
+  }
   if (faults.length > 0 || listen === null) {
     const list = faults.map((each) => `${each.path}: ${each.message}`).join(' ')
     throw new RekeyError('config_invalid', `The configuration has ${faults.length} fault(s). ${list}`, { faults })
@@ -58,6 +64,7 @@ export function loadConfig(overrides: Overrides = {}, env: Env = process.env): C
   return {
     data,
     listen,
+    publicUrl,
     databaseUrl: env.DATABASE_URL || null,
     role: role as Role,
     tokenFile: resolve(env.REKEY_TOKEN_FILE ?? join(data, 'admin.token')),
@@ -71,6 +78,13 @@ export function loadConfig(overrides: Overrides = {}, env: Env = process.env): C
             .filter(Boolean),
     logLevel: logLevel as Config['logLevel'],
   }
+}
+
+/** Sessions and passkeys need TLS, or a browser on this machine. */
+function isPublicUrl(text: string): boolean {
+  const url = URL.canParse(text) ? new URL(text) : null
+  if (url === null || text.replace(/\/$/, '') !== url.origin) return false
+  return url.protocol === 'https:' || (url.protocol === 'http:' && url.hostname === 'localhost')
 }
 
 /** `127.0.0.1:7395`, `localhost:0`, `[::1]:7395`; null if it is none of these. */

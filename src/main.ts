@@ -4,11 +4,12 @@ import { dirname, join } from 'node:path'
 import { type RunningServer, readConsole, startServer } from './api/index.ts'
 import { type Config, loadConfig, type Overrides } from './config.ts'
 import { connectorFor } from './connectors/registry.ts'
-import { AddressGuard, makeMoves, type RotationParts, rewrapCredentials, rotationFigures, Targets, Worker } from './credential/index.ts'
+import { makeMoves, type RotationParts, rewrapCredentials, rotationFigures, Targets, Worker } from './credential/index.ts'
 import { formatVerifierKey, logFigures, SEQUENCE_BATCH, type Signer, sequence, signerFromSeed } from './evidence/index.ts'
 import { ensureAdminToken, ensurePolicySet, watchPolicies } from './identity/index.ts'
+import { OidcClients, rewrapLogins } from './identity/login/index.ts'
 import { offboardDue } from './identity/scim/index.ts'
-import { type Ctx, isCode, makeCtx, messageOf, newId, RekeyError, Secret, sleep, systemClock } from './kernel/index.ts'
+import { AddressGuard, type Ctx, isCode, makeCtx, messageOf, newId, RekeyError, Secret, sleep, systemClock } from './kernel/index.ts'
 import { fileKeks, fingerprintKey, installationSecret, type KekSource, Keyring, passphraseKeks } from './keys/index.ts'
 import { openLog } from './log.ts'
 import { Policies } from './policy/index.ts'
@@ -135,6 +136,11 @@ function ownPlaces({ data, tokenFile, passphraseFile }: Config): string[] {
   return [data, tokenFile, ...(passphraseFile === null ? [] : [passphraseFile]), ...database.filter(Boolean)]
 }
 
+/** Which addresses nothing here may call: systems and login providers alike. */
+function guardOf({ refuseNetworks }: Config): AddressGuard {
+  return new AddressGuard(refuseNetworks ?? undefined)
+}
+
 async function compose({ config, store }: Opened): Promise<Composed> {
   const keyring = new Keyring(kekSources(config))
   await keyring.start(store)
@@ -142,7 +148,7 @@ async function compose({ config, store }: Opened): Promise<Composed> {
   const parts: RotationParts = {
     store,
     keyring,
-    targets: new Targets(connectorFor, keyring, { guard: new AddressGuard(config.refuseNetworks ?? undefined) }),
+    targets: new Targets(connectorFor, keyring, { guard: guardOf(config) }),
     fingerprintKey: fingerprintKey(await installationSecret(store, keyring, 'fingerprints')),
     moves: makeMoves(store),
     shredAfterSeconds: config.shredAfterSeconds,
@@ -238,11 +244,21 @@ async function startParts(config: Config, ctx: Ctx, opened: Opened, cleanups: ((
 }
 
 function listen({ config, ctx, store }: Opened, { parts, keyring }: Composed, policies: Policies): Promise<RunningServer> {
-  const areas = [rewrapCredentials]
+  const areas = [rewrapCredentials, rewrapLogins]
   const figures = { rotations: () => rotationFigures(store), evidence: () => logFigures(store) }
   return startServer(
-    { ...parts, store, policies, keyring, areas, figures, version: VERSION, role: config.role },
-    { listen: config.listen, ctx, console: readConsole(CONSOLE) },
+    {
+      ...parts,
+      store,
+      policies,
+      keyring,
+      oidc: new OidcClients(keyring, guardOf(config)),
+      areas,
+      figures,
+      version: VERSION,
+      role: config.role,
+    },
+    { listen: config.listen, publicUrl: config.publicUrl, ctx, console: readConsole(CONSOLE) },
   )
 }
 

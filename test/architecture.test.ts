@@ -33,8 +33,18 @@ const MAY: Record<string, readonly string[]> = {
   custody: [...GROUND, 'identity', 'credential'],
   recovery: [...GROUND, 'identity', 'credential', 'handoff', 'migration', 'custody'],
   // A route hands the store on to a use case, so it must be able to name its type; it can never call it into being.
-  // SCIM has a door of its own: its many names are of use to its routes alone.
-  api: ['kernel', 'evidence', 'policy', 'keys', ...DOMAIN, 'src/identity/scim/index.ts', 'type store', 'type src/store/tx.ts'],
+  // SCIM and logins have doors of their own: their many names are of use to their routes alone.
+  api: [
+    'kernel',
+    'evidence',
+    'policy',
+    'keys',
+    ...DOMAIN,
+    'src/identity/scim/index.ts',
+    'src/identity/login/index.ts',
+    'type store',
+    'type src/store/tx.ts',
+  ],
   // The server speaks through the HTTP client; the ground and the fleet parser serve `apply` and the offline commands, main.ts `serve`.
   cli: ['kernel', 'seal', 'evidence', 'store', 'identity', 'credential', 'src/config.ts', 'dynamic src/main.ts'],
   'src/config.ts': ['kernel'],
@@ -49,6 +59,9 @@ const LIBRARY_HOMES: Record<string, readonly string[]> = {
   fastify: ['src/api/'],
   commander: ['src/cli/'],
   '@cedar-policy': ['src/policy/'],
+  'openid-client': ['src/identity/'],
+  jose: ['src/identity/'],
+  '@simplewebauthn': ['src/identity/login/'],
 }
 
 const all = sources()

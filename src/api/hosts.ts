@@ -25,12 +25,12 @@ export function hostName(header: string): string | null {
 /**
  * A guard against pages in a browser on this machine. A page cannot choose the Host header: one that reached us through a name of
  * its own that was pointed at 127.0.0.1 (DNS rebinding) sends that name; one that asks across origins sends its Origin. Only for
- * servers on loopback; what listens elsewhere has names that we do not know. Ports are not compared: a tunnel has its own.
+ * servers on loopback, which a proxy may also pass on to under its public name; what listens elsewhere has names that we do not know. Ports are not compared: a tunnel has its own.
  */
-export function hostGuard(listenText: string): (request: FastifyRequest) => void {
+export function hostGuard(listenText: string, publicUrl: string | null = null): (request: FastifyRequest) => void {
   const listenHost = plainHost(listenText)
   if (!isLoopback(listenHost)) return () => undefined
-  const names = new Set([...LOOPBACK, listenHost])
+  const names = new Set([...LOOPBACK, listenHost, ...(publicUrl === null ? [] : [new URL(publicUrl).hostname])])
   const known = (header: string) => names.has(hostName(header) ?? '')
   return ({ headers }) => {
     const { host, origin } = headers

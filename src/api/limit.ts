@@ -14,12 +14,15 @@ export function tokenOf(request: FastifyRequest): Secret | null {
   return token === undefined ? null : Secret.fromText(token)
 }
 
-/** Options of the limit: `perMinute` requests for each known token, and for each address all others together. */
-export function limitOptions(known: KnownTokens, perMinute = REQUESTS_PER_MINUTE) {
+/** What a request's session cookie holds; null if it has none. */
+export type SessionOf = (request: FastifyRequest) => Secret | null
+
+/** Options of the limit: `perMinute` requests for each known token or session, and for each address all others together. */
+export function limitOptions(known: KnownTokens, sessionOf: SessionOf, perMinute = REQUESTS_PER_MINUTE) {
   return {
     max: perMinute,
     timeWindow: WINDOW_MS,
-    keyGenerator: (request: FastifyRequest) => bucketOf(request, known),
+    keyGenerator: (request: FastifyRequest) => bucketOf(request, known, sessionOf),
     errorResponseBuilder: () =>
       new RekeyError('too_many_requests', 'Too many requests from this address or with this token.', {
         hint: 'Wait for what Retry-After says.',
@@ -28,14 +31,14 @@ export function limitOptions(known: KnownTokens, perMinute = REQUESTS_PER_MINUTE
 }
 
 /** A stranger on the same address must not use up what the holder of a token may ask; a wrong token is a stranger's. */
-function bucketOf(request: FastifyRequest, known: KnownTokens): string {
-  const token = tokenOf(request)
+function bucketOf(request: FastifyRequest, known: KnownTokens, sessionOf: SessionOf): string {
+  const token = tokenOf(request) ?? sessionOf(request)
   const holder = token === null ? null : known.nameOf(token)
   return holder === null ? `address ${addressOf(request)}` : `token ${holder}`
 }
 
 /** The socket's own address, never a header: a client can write any X-Forwarded-For. All of loopback is one machine. */
-function addressOf(request: FastifyRequest): string {
+export function addressOf(request: FastifyRequest): string {
   const address = rateLimit.normalizeIP(request.socket.remoteAddress ?? '')
   return address.startsWith('127.') || address === '::' ? 'loopback' : address
 }

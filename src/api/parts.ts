@@ -1,5 +1,6 @@
 import type { RotationFigures, Targets } from '../credential/index.ts'
 import type { LogFigures } from '../evidence/index.ts'
+import type { OidcClients } from '../identity/login/index.ts'
 import type { Secret } from '../kernel/index.ts'
 import type { Keyring, Rewrap } from '../keys/index.ts'
 import type { Policies } from '../policy/index.ts'
@@ -11,6 +12,8 @@ export interface ApiParts {
   /** The policies in force: every decision. */
   readonly policies: Policies
   readonly keyring: Keyring
+  /** Clients of the providers at which people log in. */
+  readonly oidc: OidcClients
   readonly targets: Targets
   /** Under which fingerprints of declared values are made. */
   readonly fingerprintKey: Secret

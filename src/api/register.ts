@@ -1,8 +1,10 @@
 /** Turns declared routes into fastify's: authentication before the body is read, then permission, idempotency, work, answer. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
-import { authenticate, type KnownTokens } from '../identity/index.ts'
+import { authenticate, authenticateSession, type KnownTokens, type SessionHolder } from '../identity/index.ts'
 import { type Clock, type Ctx, ERRORS, type ErrorCode, type Log, makeCtx, RekeyError } from '../kernel/index.ts'
+import type { Principal } from '../policy/index.ts'
+import { browserOf, requireOwnPage, type Sites, sessionTokenOf } from './browser.ts'
 import { Problem } from './errors.ts'
 import type { BatchWatch } from './events.ts'
 import { once } from './idempotency.ts'
@@ -24,6 +26,7 @@ export interface ServerParts {
   readonly parts: ApiParts
   /** Whose requests are counted by their token. */
   readonly known: KnownTokens
+  readonly sites: Sites
   readonly clock: Clock
   readonly log: Log
   readonly batches: BatchWatch
@@ -71,11 +74,15 @@ export function register(app: FastifyInstance, route: Route, server: ServerParts
     handler: async (request, reply) => {
       const { caller, body } = request
       const ctx = ctxOf(server, request)
+      if (route.ownPages) requireOwnPage(request, server.sites(request))
+      const session = caller === null && route.ownPages ? await sessionOf(server, request) : (caller?.session ?? null)
       const call = {
         ctx,
         parts,
         may: caller?.may ?? null,
         principal: caller?.principal ?? null,
+        session,
+        browser: () => browserOf(request, server.sites(request), session),
         params: request.params,
         query: request.query,
         body,
@@ -97,17 +104,35 @@ function ctxOf({ clock, log }: ServerParts, request: FastifyRequest, principal =
   return makeCtx(actor, request.id, { clock, log, signal: request.gone.signal })
 }
 
-/** No token and a wrong one get the same answer. */
+/** No token, a wrong one and a session that has ended get the same answer. */
 async function admit(server: ServerParts, route: Route, request: FastifyRequest): Promise<undefined> {
-  const token = tokenOf(request)
-  const principal = token === null ? null : await authenticate(server.parts.store, token)
-  if (token !== null) server.known.note(token, principal !== null)
+  // A token that is sent counts alone: what a browser adds by itself never helps it.
+  const bearer = request.headers.authorization !== undefined
+  const session = bearer ? null : await sessionOf(server, request)
+  if (session !== null && route.method !== 'GET') requireOwnPage(request, server.sites(request))
+  const principal = session?.principal ?? (await bearerOf(server, request))
   if (principal === null || route.action === null) {
     throw new RekeyError('unauthenticated', 'No valid token was presented.', {
       hint: 'Send Authorization: Bearer with the token of the token file.',
     })
   }
-  request.caller = { principal, may: server.parts.policies.allow(ctxOf(server, request, principal), principal, route.action) }
+  request.caller = { principal, session, may: server.parts.policies.allow(ctxOf(server, request, principal), principal, route.action) }
+}
+
+async function bearerOf({ parts, known }: ServerParts, request: FastifyRequest): Promise<Principal | null> {
+  const token = tokenOf(request)
+  if (token === null) return null
+  const principal = await authenticate(parts.store, token)
+  known.note(token, principal !== null)
+  return principal
+}
+
+async function sessionOf({ parts, known, sites }: ServerParts, request: FastifyRequest): Promise<SessionHolder | null> {
+  const token = sessionTokenOf(request, sites(request))
+  if (token === null) return null
+  const session = await authenticateSession(parts.store, token)
+  known.note(token, session !== null)
+  return session
 }
 
 /** What an Idempotency-Key is bound to. Secrets print as a mask, so equal requests with other secrets count as the same. */
@@ -117,7 +142,9 @@ function fingerprintOf(route: Route, request: FastifyRequest): string {
 }
 
 function send(reply: FastifyReply, route: Route, answer: Answer): FastifyReply {
-  reply.code(answer.status).headers(answer.headers ?? {})
+  reply.code(answer.status)
+  // A list is a header for each.
+  for (const [name, value] of Object.entries(answer.headers ?? {})) reply.header(name, value)
   const type = route.answers[answer.status]?.type
   if (type !== undefined) reply.type(type)
   return reply.send(answer.text ?? answer.body)

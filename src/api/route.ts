@@ -1,5 +1,7 @@
 import type { Readable } from 'node:stream'
 import type { z } from 'zod'
+import type { SessionHolder } from '../identity/index.ts'
+import type { Browser } from '../identity/login/index.ts'
 import type { Ctx, ErrorCode } from '../kernel/index.ts'
 import type { Action, Allowed, Principal } from '../policy/index.ts'
 import type { BatchWatch } from './events.ts'
@@ -23,7 +25,7 @@ export interface Answer {
   readonly body?: unknown
   /** A body that is not JSON. */
   readonly text?: string | Readable
-  readonly headers?: Readonly<Record<string, string>>
+  readonly headers?: Readonly<Record<string, string | readonly string[]>>
 }
 
 /** What a handler is given. Without an action there is no permission and nobody who asks. */
@@ -32,6 +34,10 @@ export interface Call<A extends Action | null, P, Q, B> {
   readonly ctx: Ctx
   readonly may: [A] extends [null] ? null : Allowed<Exclude<A, null>> | Extract<A, null>
   readonly principal: A extends Action ? Principal : null
+  /** The session that the request came under; null for a token. */
+  readonly session: SessionHolder | null
+  /** The browser that asks, for routes of logins. Throws `unavailable` where the server does not know its own address. */
+  readonly browser: () => Browser
   readonly params: P
   readonly query: Q
   readonly body: B
@@ -54,6 +60,8 @@ interface Spec {
   readonly problems: readonly ErrorCode[]
   /** True: an `Idempotency-Key` is honoured. */
   readonly startsWork?: true
+  /** True: answers only pages of this server, though nobody has logged in yet. With a session that goes without saying. */
+  readonly ownPages?: true
   readonly bodyBytes?: number
   /** True: not counted, because those who ask decide whether this process lives, and the answer costs next to nothing. */
   readonly unlimited?: true
@@ -74,9 +82,10 @@ export interface Route extends Spec, Schemas<unknown, unknown, unknown> {
   readonly handle: (call: Call<Action | null, unknown, unknown, unknown>) => Promise<Answer>
 }
 
-/** Who asks, once a token has been accepted. */
+/** Who asks, once a token or a session has been accepted. */
 export interface Caller {
   readonly principal: Principal
+  readonly session: SessionHolder | null
   readonly may: Allowed
 }
 

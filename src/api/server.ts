@@ -6,6 +6,7 @@ import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod'
 import { KnownTokens } from '../identity/index.ts'
 import { type Ctx, newId, RekeyError } from '../kernel/index.ts'
+import { sessionTokenOf, sitesOf } from './browser.ts'
 import { type Console, registerConsole } from './console.ts'
 import { challengeOf, logFailure, PROBLEM_TYPE, problemOf, StatusError } from './errors.ts'
 import { BatchWatch } from './events.ts'
@@ -27,6 +28,8 @@ export interface ServerOptions {
   readonly ctx: Ctx
   /** Requests with one valid token, or of one address (IPv6: of one /64) without, in a minute before it is refused for the rest. */
   readonly requestsPerMinute?: number
+  /** What browsers call this server, where that is not the name of loopback that they reach it by. */
+  readonly publicUrl?: string | null
   /** The pages for browsers; null where they were not built. Without it there are none. */
   readonly console?: Console | null
 }
@@ -101,7 +104,8 @@ export async function buildApp(parts: ApiParts, options: ServerOptions, routes: 
   })
   app.setSerializerCompiler(serializerCompiler)
   app.setErrorHandler((error, request, reply) => sendProblem(ctx, request, reply, error))
-  app.addHook('onRequest', hostHook(options.listen.host))
+  const { publicUrl = null } = options
+  app.addHook('onRequest', hostHook(options.listen.host, publicUrl))
   logRequests(app, ctx)
   await app.register(helmet, {
     contentSecurityPolicy: {
@@ -113,12 +117,23 @@ export async function buildApp(parts: ApiParts, options: ServerOptions, routes: 
     crossOriginResourcePolicy: { policy: 'same-origin' },
   })
   const known = new KnownTokens()
-  await app.register(rateLimit, limitOptions(known, options.requestsPerMinute))
+  const sites = sitesOf(publicUrl, options.listen.host)
+  const sessionOf = (request: FastifyRequest) => sessionTokenOf(request, sites(request))
+  await app.register(rateLimit, limitOptions(known, sessionOf, options.requestsPerMinute))
   await app.register(swagger, documentOptions(parts.version))
   app.setNotFoundHandler({ preHandler: app.rateLimit() }, notFound(routes))
   const metrics = makeMetrics(parts)
   const batches = new BatchWatch(parts.store, ctx)
-  const server: ServerParts = { parts, known, batches, clock: ctx.clock, log: ctx.log, openapi: () => app.swagger(), metrics: metrics.text }
+  const server: ServerParts = {
+    parts,
+    known,
+    sites,
+    batches,
+    clock: ctx.clock,
+    log: ctx.log,
+    openapi: () => app.swagger(),
+    metrics: metrics.text,
+  }
   for (const route of routes) register(app, route, server)
   await registerScim(app, SCIM_ROUTES, server)
   if (options.console !== undefined) registerConsole(app, options.console)
@@ -154,8 +169,8 @@ function watchClients(app: FastifyInstance): () => void {
   }
 }
 
-function hostHook(listenHost: string) {
-  const guard = hostGuard(listenHost)
+function hostHook(listenHost: string, publicUrl: string | null) {
+  const guard = hostGuard(listenHost, publicUrl)
   return async (request: FastifyRequest) => guard(request)
 }
 

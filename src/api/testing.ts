@@ -8,7 +8,8 @@ import { connectorFor } from '../connectors/registry.ts'
 import { rewrapCredentials, rotationFigures, Targets } from '../credential/index.ts'
 import { logFigures } from '../evidence/index.ts'
 import { ensureAdminToken, ensurePolicySet } from '../identity/index.ts'
-import { type Log, makeCtx, newId } from '../kernel/index.ts'
+import { OidcClients, rewrapLogins } from '../identity/login/index.ts'
+import { AddressGuard, type Log, makeCtx, newId } from '../kernel/index.ts'
 import { fileKeks, fingerprintKey, installationSecret, Keyring } from '../keys/index.ts'
 import { Policies } from '../policy/index.ts'
 import type { Store } from '../store/index.ts'
@@ -140,10 +141,11 @@ export async function partsOf(store: Store, folder: string): Promise<ApiParts> {
     store,
     policies: new Policies(await ensurePolicySet(store, makeCtx('test', 'test'))),
     keyring,
+    oidc: new OidcClients(keyring, new AddressGuard()),
     targets: new Targets(connectorFor, keyring),
     fingerprintKey: fingerprintKey(await installationSecret(store, keyring, 'fingerprints')),
     shredAfterSeconds: 3600,
-    areas: [rewrapCredentials],
+    areas: [rewrapCredentials, rewrapLogins],
     version: '0.1.0',
     role: 'server',
     figures: figuresOf(store),

@@ -5,6 +5,7 @@ import { handOverPerson } from './lifecycle.handover.ts'
 import { identityEvent } from './lifecycle.owners.ts'
 import { checkReason, type IdentityStatus, NEXT_STATUS } from './record.model.ts'
 import { lockIdentity, lockRecord, queueChange, type Row, updateRow } from './record.store.ts'
+import { endSessionsOf } from './session.ts'
 
 const VERBS = { suspended: 'identity.suspended', active: 'identity.resumed', offboarded: 'identity.offboarded' } as const
 
@@ -66,6 +67,8 @@ async function moveStatus(tx: Tx, ctx: Ctx, row: Row, to: IdentityStatus, reason
   const now = ctx.clock.now()
   await updateRow(tx, { ...row, status: to, left_at: to === 'active' ? null : row.left_at })
   await append(tx, ctx, [identityEvent(VERBS[to], row, { from: row.status, reason })])
+  // Also so that none of them comes back with a resumption.
+  if (to !== 'active') await endSessionsOf(tx, ctx, row.id, to)
   await queueChange(tx, row.id, to === 'active' ? 'resumed' : to, reason, now)
   return true
 }

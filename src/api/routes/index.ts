@@ -18,6 +18,13 @@ import { showIdentity } from './identities/show-identity.ts'
 import { suspendIdentityRoute } from './identities/suspend-identity.ts'
 import { listKeksRoute } from './keks/list-keks.ts'
 import { rotateKekRoute } from './keks/rotate-kek.ts'
+import { addLoginProviderRoute } from './login/add-provider.ts'
+import { beginOidcRoute } from './login/begin-oidc.ts'
+import { finishOidcRoute } from './login/finish-oidc.ts'
+import { linkPersonRoute } from './login/link-person.ts'
+import { listLoginProvidersRoute } from './login/list-providers.ts'
+import { removeLoginProviderRoute } from './login/remove-provider.ts'
+import { showWaysRoute } from './login/show-ways.ts'
 import { approvePoliciesRoute } from './policies/approve-policies.ts'
 import { bypassPoliciesRoute } from './policies/bypass-policies.ts'
 import { diffPoliciesRoute } from './policies/diff-policies.ts'
@@ -43,6 +50,10 @@ import { retryRotationRoute } from './rotations/retry-rotation.ts'
 import { showRotation } from './rotations/show-rotation.ts'
 import { startRotationsRoute } from './rotations/start-rotations.ts'
 import { undoRotationRoute } from './rotations/undo-rotation.ts'
+import { endSessionRoute } from './sessions/end-session.ts'
+import { listSessionsRoute } from './sessions/list-sessions.ts'
+import { logOutRoute } from './sessions/log-out.ts'
+import { showSessionRoute } from './sessions/show-session.ts'
 import { showStatus } from './status/show-status.ts'
 import { decommissionSystemRoute } from './systems/decommission-system.ts'
 import { discoverAccountsRoute } from './systems/discover-accounts.ts'
@@ -110,4 +121,15 @@ export const ROUTES: readonly Route[] = [
   listBindingsRoute,
   listRolesRoute,
   unbindRoleRoute,
+  addLoginProviderRoute,
+  beginOidcRoute,
+  finishOidcRoute,
+  linkPersonRoute,
+  listLoginProvidersRoute,
+  removeLoginProviderRoute,
+  showWaysRoute,
+  endSessionRoute,
+  listSessionsRoute,
+  logOutRoute,
+  showSessionRoute,
 ]

@@ -1,0 +1,193 @@
+import { append, type EvidenceEvent } from '../../evidence/index.ts'
+import { type Ctx, type Json, newId, RekeyError, type Secret } from '../../kernel/index.ts'
+import type { Allowed } from '../../policy/index.ts'
+import { seal } from '../../seal/index.ts'
+import type { Sql } from '../../store/index.ts'
+import { moveIdentity } from '../lifecycle.move.ts'
+import { identityNamed } from '../record.list.ts'
+import { checkText } from '../record.model.ts'
+import { endSessionsBy } from '../session.ts'
+import type { LoginParts, ProvenAal } from './model.ts'
+import type { ClientAuthMethod, ProviderRow } from './provider.store.ts'
+import * as rows from './provider.store.ts'
+
+const NAME_CHARS = 60
+const DAY_SECONDS = 86_400
+
+/** A provider as it is added. */
+export interface LoginProviderInput {
+  readonly name: string
+  /** https, or http on loopback. */
+  readonly issuer: string
+  readonly clientId: string
+  readonly auth: ClientAuthMethod
+  /** A client secret, or a private key as JWK (`private_key_jwt`); none for a public client. */
+  readonly secret?: Secret | undefined
+  readonly scopes?: readonly string[] | undefined
+  /** What values of `acr` and `amr` are worth. */
+  readonly acr?: Readonly<Record<string, ProvenAal>> | undefined
+  readonly amr?: Readonly<Record<string, ProvenAal>> | undefined
+  /** What a login is worth that names none of them; 1 unless given. */
+  readonly aal?: 1 | 2 | undefined
+  /** How old a login at the provider may be, seconds; a day unless given. */
+  readonly maxAgeSeconds?: number | undefined
+  /** Links a person whom a directory knows by the same verified address, at the first login. */
+  readonly linkByEmail?: boolean | undefined
+}
+
+/** A provider as it is listed; never its secret. */
+export interface LoginProvider {
+  readonly name: string
+  readonly issuer: string
+  readonly clientId: string
+  readonly auth: ClientAuthMethod
+  readonly scopes: readonly string[]
+  readonly acr: Readonly<Record<string, ProvenAal>>
+  readonly amr: Readonly<Record<string, ProvenAal>>
+  readonly aal: 1 | 2
+  readonly maxAgeSeconds: number
+  readonly linkByEmail: boolean
+  readonly createdAt: Date
+}
+
+/**
+ * Adds an OpenID provider (`login_provider.added`, log identity), after its discovery document was read. Throws `bad_input` for an
+ * issuer that is no such address, or a secret that does not go with the method; `conflict` if name or issuer is taken; `unavailable` if
+ * the provider does not answer.
+ */
+export async function addLoginProvider(
+  parts: LoginParts,
+  ctx: Ctx,
+  _may: Allowed<'login:configure'>,
+  input: LoginProviderInput,
+): Promise<LoginProvider> {
+  const row = rowOf(parts, ctx, input)
+  await parts.oidc.probe(ctx, row, input.secret ?? null)
+  await parts.store.inTx(async (tx) => {
+    if (!(await rows.insertProvider(tx, row))) {
+      throw new RekeyError('conflict', 'There is a login provider of this name or with this issuer already.')
+    }
+    const { issuer, auth, acr, amr, aal, max_age_seconds, link_by_email } = row
+    const facts = { issuer, clientId: row.client_id, auth, acr, amr, aal, maxAgeSeconds: max_age_seconds, linkByEmail: link_by_email }
+    await append(tx, ctx, [eventOf('login_provider.added', row, facts)])
+  })
+  return viewOf({ ...row, created_at: ctx.clock.now() })
+}
+
+function rowOf({ keyring }: LoginParts, ctx: Ctx, input: LoginProviderInput): Omit<ProviderRow, 'created_at'> {
+  const { name, issuer, clientId, auth, secret, scopes = [], acr = {}, amr = {}, aal = 1 } = input
+  checkText('name of a login provider', name, NAME_CHARS)
+  checkText('client id', clientId, 500)
+  checkIssuer(issuer)
+  if ((auth === 'none') !== (secret === undefined)) {
+    throw new RekeyError('bad_input', auth === 'none' ? 'A public client has no secret.' : `The method ${auth} needs a secret.`)
+  }
+  const id = newId(ctx.clock.now().getTime())
+  const sealed = secret === undefined ? null : sealWith(keyring, id, secret)
+  return {
+    id,
+    name,
+    issuer,
+    client_id: clientId,
+    auth,
+    kek_id: sealed?.kekId ?? null,
+    wrapped_key: sealed?.wrapped ?? null,
+    sealed: sealed?.bytes ?? null,
+    scopes: [...new Set(['openid', ...(input.linkByEmail ? ['email'] : []), ...scopes])].join(' '),
+    acr,
+    amr,
+    aal,
+    max_age_seconds: input.maxAgeSeconds ?? DAY_SECONDS,
+    link_by_email: input.linkByEmail ?? false,
+  }
+}
+
+function sealWith(keyring: LoginParts['keyring'], id: string, secret: Secret) {
+  const { key, wrapped, kekId } = keyring.newDataKey(rows.providerKeyBound(id))
+  return { kekId, wrapped, bytes: seal(key, secret, rows.providerSecretBound(id)) }
+}
+
+/** An issuer is a URL without query or fragment (OpenID Connect Discovery section 3); plain http stays on this machine. */
+function checkIssuer(issuer: string): void {
+  const url = URL.canParse(issuer) ? new URL(issuer) : null
+  const local = url?.protocol === 'http:' && /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(url.hostname)
+  if (url === null || (url.protocol !== 'https:' && !local) || url.search || url.hash || url.username || url.password) {
+    throw new RekeyError('bad_input', 'The issuer is not an https address without query and fragment.')
+  }
+}
+
+/** The providers, by name. */
+export async function listLoginProviders(sql: Sql, _ctx: Ctx, _may: Allowed<'login:read'>): Promise<LoginProvider[]> {
+  return (await rows.listProviders(sql)).map(viewOf)
+}
+
+/** Names of the providers: what a login page shows to strangers, and nothing else of them. */
+export async function loginProviderNames(sql: Sql): Promise<string[]> {
+  return (await rows.listProviders(sql)).map(({ name }) => name)
+}
+
+/** Takes a provider away, and ends every session that began with it (`login_provider.removed`). Throws `not_found`. */
+export async function removeLoginProvider(parts: LoginParts, ctx: Ctx, _may: Allowed<'login:configure'>, name: string): Promise<number> {
+  const row = (await rows.providerNamed(parts.store, name)) ?? noProvider(name)
+  return parts.store.inTx(async (tx) => {
+    const ended = await endSessionsBy(tx, ctx, 'provider_id', row.id, 'provider removed')
+    await rows.deleteProvider(tx, row.id)
+    await append(tx, ctx, [eventOf('login_provider.removed', row, { issuer: row.issuer, sessions: ended })])
+    return ended
+  })
+}
+
+/** Where the record keeps a person's subject at a provider: the source of an external id. */
+export function linkSource({ name }: Pick<ProviderRow, 'name'>): string {
+  return `oidc:${name}`
+}
+
+/** The external id itself: issuer and subject, which together are unique (OpenID Connect Core section 5.7). */
+export function linkId(issuer: string, subject: string): string {
+  return `${issuer}|${subject}`
+}
+
+/**
+ * Says which subject of a provider a person is (`identity.external_ids_changed`). Whoever may do this can let anybody log in as that
+ * person. Throws `not_found`, `conflict` if the subject is somebody else's, `bad_input` for what is no person, `forbidden` for oneself.
+ */
+export async function linkPerson(
+  parts: LoginParts,
+  ctx: Ctx,
+  may: Allowed<'login:configure'>,
+  by: string | null,
+  input: { readonly identity: string; readonly provider: string; readonly subject: string; readonly reason: string },
+): Promise<void> {
+  void may
+  const provider = (await rows.providerNamed(parts.store, input.provider)) ?? noProvider(input.provider)
+  const person = await identityNamed(parts.store, input.identity)
+  if (person.kind !== 'human') throw new RekeyError('bad_input', 'Only a person logs in at a provider.')
+  if (person.id === by) throw new RekeyError('forbidden', 'Nobody links a login to themselves.', { hint: 'Ask somebody else.' })
+  const externalIds = [{ source: linkSource(provider), id: linkId(provider.issuer, checkText('subject', input.subject, 255)) }]
+  await parts.store.inTx((tx) => moveIdentity(tx, ctx, person.id, { externalIds, reason: input.reason }))
+}
+
+function viewOf(row: ProviderRow): LoginProvider {
+  const { name, issuer, client_id, auth, scopes, acr, amr, aal, max_age_seconds, link_by_email, created_at } = row
+  return {
+    name,
+    issuer,
+    clientId: client_id,
+    auth,
+    scopes: scopes.split(' '),
+    acr,
+    amr,
+    aal,
+    maxAgeSeconds: max_age_seconds,
+    linkByEmail: link_by_email,
+    createdAt: created_at,
+  }
+}
+
+function eventOf(type: string, { id, name }: Pick<ProviderRow, 'id' | 'name'>, data: Record<string, Json>): EvidenceEvent {
+  return { log: 'identity', type, subject: name, links: { login_provider: id }, data }
+}
+
+function noProvider(name: string): never {
+  throw new RekeyError('not_found', `No such login provider: ${name}`)
+}

@@ -1,0 +1,136 @@
+import { append, type EvidenceEvent } from '../evidence/index.ts'
+import { type Ctx, isId, newId, RekeyError, Secret } from '../kernel/index.ts'
+import type { Allowed, Principal, Resource } from '../policy/index.ts'
+import { randomSecret, sha256Hex } from '../seal/index.ts'
+import type { Sql, Store, Tx } from '../store/index.ts'
+import { rolesHeld } from './role.store.ts'
+import type { Login, NewSession, SessionHolder, SessionView } from './session.model.ts'
+import * as rows from './session.store.ts'
+import { teamsOf } from './team.actions.ts'
+
+/** 256 bits: nobody guesses one, so a plain SHA-256 of it may be stored and looked up. */
+const TOKEN_BYTES = 32
+const BROWSER_CHARS = 200
+/** What such a text looks like: anything else is not looked up. */
+const TOKEN = /^[A-Za-z0-9_-]{43}$/
+
+/** Unpredictable text of 256 bits, base64url: for what a browser keeps. */
+export function newToken(): Secret {
+  return randomSecret(TOKEN_BYTES).reveal((bytes) => Secret.fromText(Buffer.from(bytes).toString('base64url')))
+}
+
+/** A text of the form that `newToken` makes; null for any other. */
+export function readToken(text: string | undefined): Secret | null {
+  return text !== undefined && TOKEN.test(text) ? Secret.fromText(text) : null
+}
+
+/**
+ * Whose session this is; null if nobody's, or if it ended, is too old, rested too long, or its person is not active. Rows are asked each
+ * time, by the database's clock, so nothing has to be told to anybody for a session to end everywhere. Throws `unavailable` when the
+ * database does not answer.
+ */
+export async function authenticateSession(sql: Sql, token: Secret): Promise<SessionHolder | null> {
+  const row = await rows.liveSession(sql, sha256Hex(token))
+  if (row === null) return null
+  if (row.stale) await rows.touchSession(sql, row.id)
+  const teams = await teamsOf(sql, row.identity)
+  const roles = await rolesHeld(sql, row.identity, teams, null)
+  const proof = { attestation: 'none', actsFor: null, scope: null, environments: null } as const
+  const principal: Principal = {
+    id: row.identity,
+    kind: 'person',
+    identity: row.identity,
+    name: row.name,
+    roles,
+    teams,
+    aal: row.aal,
+    authenticatedAt: row.authenticated_at,
+    ...proof,
+  }
+  return { principal, session: row.id }
+}
+
+/**
+ * Begins a session in the caller's transaction (`session.started`, log identity). Null if the person is not active, or the login is too
+ * old to begin one with: the caller gives the answer that every failed login gets.
+ */
+export async function startSession(tx: Tx, ctx: Ctx, login: Login): Promise<NewSession | null> {
+  const person = await rows.lockActivePerson(tx, login.identity)
+  if (person === null) return null
+  await rows.dropOldSessions(tx)
+  const id = newId(ctx.clock.now().getTime())
+  const token = newToken()
+  const browser = login.browser.replace(/[^\x20-\x7e]/g, '').slice(0, BROWSER_CHARS)
+  const row = await rows.addSession(tx, id, sha256Hex(token), { ...login, browser })
+  if (row === null) return null
+  if (login.replaces !== null) await rows.replaceSession(tx, login.replaces)
+  const { aal, method, provider, passkey, replaces, identity } = login
+  const links = {
+    identity,
+    session: id,
+    ...(provider === null ? {} : { login_provider: provider }),
+    ...(passkey === null ? {} : { passkey }),
+    ...(replaces === null ? {} : { replaced_session: replaces }),
+  }
+  const data = { aal, method, authenticatedAt: row.authenticated_at.toISOString() }
+  await append(tx, ctx, [{ log: 'identity', type: 'session.started', actor: `person:${identity}`, subject: person.name, links, data }])
+  return { id, token, identity, name: person.name, aal, authenticatedAt: row.authenticated_at, endsAt: row.ends_at }
+}
+
+/** Ends every session of an identity (`session.ended`) in the caller's transaction; resolves with how many. */
+export async function endSessionsOf(tx: Tx, ctx: Ctx, identity: string, reason: string): Promise<number> {
+  return recordEnds(tx, ctx, await rows.endSessions(tx, 'identity_id', identity), reason)
+}
+
+/** Ends every session that began with this provider or passkey (`session.ended`) in the caller's transaction. */
+export async function endSessionsBy(tx: Tx, ctx: Ctx, by: 'provider_id' | 'passkey_id', id: string, reason: string): Promise<number> {
+  return recordEnds(tx, ctx, await rows.endSessions(tx, by, id), reason)
+}
+
+async function recordEnds(tx: Tx, ctx: Ctx, ended: readonly rows.EndedRow[], reason: string): Promise<number> {
+  const events = ended.map(
+    ({ id, identity, name }): EvidenceEvent => ({
+      log: 'identity',
+      type: 'session.ended',
+      subject: name,
+      links: { identity, session: id },
+      data: { reason },
+    }),
+  )
+  await append(tx, ctx, events)
+  return ended.length
+}
+
+/** What a policy may know of a session. */
+function resourceOf(id: string, owner: string): Resource {
+  return { type: 'session', id, owner }
+}
+
+/** Live sessions, oldest first, without those that the asker may not see: `next` is the cursor of what follows, null at the end. */
+export async function readSessions(
+  sql: Sql,
+  _ctx: Ctx,
+  may: Allowed<'session:read'>,
+  filter: { readonly identity?: string | undefined; readonly after?: string | undefined; readonly limit: number },
+): Promise<{ readonly items: SessionView[]; readonly next: string | null }> {
+  const { identity = null, after = null, limit } = filter
+  const found = await rows.listSessions(sql, identity, after !== null && isId(after) ? after : null, limit + 1)
+  const page = found.slice(0, limit)
+  const next = found.length > limit ? (page.at(-1)?.id ?? null) : null
+  return { items: page.filter((row) => may.can(resourceOf(row.id, row.identity))).map(viewOf), next }
+}
+
+function viewOf({ created_at, authenticated_at, seen_at, ends_at, idle_seconds, ...rest }: rows.SessionRow): SessionView {
+  const times = { createdAt: created_at, authenticatedAt: authenticated_at, seenAt: seen_at, endsAt: ends_at }
+  return { ...rest, ...times, idleSeconds: idle_seconds }
+}
+
+/**
+ * Ends one session (`session.ended`). Throws `not_found`, in the same words for one that has ended and for one that the asker may not
+ * end.
+ */
+export async function endSession(store: Store, ctx: Ctx, may: Allowed<'session:end'>, id: string, reason: string): Promise<void> {
+  const owner = isId(id) ? await rows.sessionOwner(store, id) : null
+  if (owner === null || !may.can(resourceOf(id, owner))) throw new RekeyError('not_found', 'There is no such session.')
+  await store.inTx(async (tx) => recordEnds(tx, ctx, await rows.endSessions(tx, 'id', id), reason))
+}
