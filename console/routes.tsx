@@ -2,17 +2,12 @@ import { QueryCache, QueryClient } from '@tanstack/react-query'
 import { createRootRouteWithContext, createRoute, createRouter, redirect } from '@tanstack/react-router'
 import { Problem } from './api/client.ts'
 import { sessionQuery } from './api/session.ts'
-import { ApprovalPage } from './pages/approval.tsx'
-import { ApprovalsPage, approvalsSearch } from './pages/approvals.tsx'
 import { CallbackPage } from './pages/callback.tsx'
-import { EnrolPage } from './pages/enrol.tsx'
-import { FindingsPage, findingsSearch } from './pages/findings.tsx'
 import { IdentitiesPage, identitiesSearch } from './pages/identities.tsx'
 import { IdentityPage } from './pages/identity.tsx'
 import { ChangePage } from './pages/identity-change.tsx'
 import { LoginPage } from './pages/login.tsx'
 import { MePage } from './pages/me.tsx'
-import { UsablePage, usableSearch } from './pages/usable.tsx'
 import { FailedPage, MissingPage } from './pages/wrong.tsx'
 import { Bare, Shell } from './ui/shell.tsx'
 import { safePath } from './util/path.ts'
@@ -37,7 +32,6 @@ const nextOf = (search: Record<string, unknown>) => (search.next === undefined ?
 
 const login = createRoute({ getParentRoute: () => bare, path: '/login', component: LoginPage, validateSearch: nextOf })
 const callback = createRoute({ getParentRoute: () => bare, path: '/login/callback', component: CallbackPage })
-const enrol = createRoute({ getParentRoute: () => bare, path: '/enrol', component: EnrolPage })
 
 /** What needs a login. */
 const inside = createRoute({
@@ -58,8 +52,6 @@ const home = createRoute({
   },
 })
 const me = createRoute({ getParentRoute: () => inside, path: '/me', component: MePage })
-const approvals = createRoute({ getParentRoute: () => inside, path: '/approvals', component: ApprovalsPage, validateSearch: approvalsSearch })
-const approval = createRoute({ getParentRoute: () => inside, path: '/approvals/$id', component: ApprovalPage })
 const identities = createRoute({
   getParentRoute: () => inside,
   path: '/identities',
@@ -68,15 +60,10 @@ const identities = createRoute({
 })
 const identity = createRoute({ getParentRoute: () => inside, path: '/identities/$identity', component: IdentityPage })
 const change = createRoute({ getParentRoute: () => inside, path: '/identities/$identity/$change', component: ChangePage })
-const findings = createRoute({ getParentRoute: () => inside, path: '/findings', component: FindingsPage, validateSearch: findingsSearch })
-const usable = createRoute({ getParentRoute: () => inside, path: '/usable', component: UsablePage, validateSearch: usableSearch })
 
 /** Every room. `ROOMS` of the server has the same paths. */
 export const router = createRouter({
-  routeTree: root.addChildren([
-    bare.addChildren([login, callback, enrol]),
-    inside.addChildren([home, me, approvals, approval, identities, identity, change, findings, usable]),
-  ]),
+  routeTree: root.addChildren([bare.addChildren([login, callback]), inside.addChildren([home, me, identities, identity, change])]),
   context: { queries },
   defaultNotFoundComponent: MissingPage,
   defaultErrorComponent: FailedPage,

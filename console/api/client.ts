@@ -66,6 +66,10 @@ async function send(path: string, init: RequestInit): Promise<Response> {
   try {
     return await fetch(path, init)
   } catch {
-    throw new Problem({ code: 'unavailable', detail: 'Rekey could not be reached.', hint: 'Whether it was done is not known: look before you repeat it.' })
+    throw new Problem({
+      code: 'unavailable',
+      detail: 'Rekey could not be reached.',
+      hint: 'Whether it was done is not known: look before you repeat it.',
+    })
   }
 }

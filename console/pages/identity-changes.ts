@@ -20,13 +20,20 @@ const CHANGES: readonly StatusChange[] = [
     grave: false,
     means: 'Its sessions and tokens end at once, and its credentials stop working. Resuming gives them back.',
   },
-  { change: 'resume', name: 'Resume', from: ['suspended'], grave: false, means: 'It may log in again, and what was only suspended works again.' },
+  {
+    change: 'resume',
+    name: 'Resume',
+    from: ['suspended'],
+    grave: false,
+    means: 'It may log in again, and what was only suspended works again.',
+  },
   {
     change: 'offboard',
     name: 'Offboard',
     from: ['active', 'suspended'],
     grave: true,
-    means: 'It ends for good. Each of its credentials is destroyed and proven dead, or rotated where others use it. Nothing gives them back.',
+    means:
+      'It ends for good. Each of its credentials is destroyed and proven dead, or rotated where others use it. Nothing gives them back.',
   },
 ]
 

@@ -10,8 +10,8 @@ import { Age, Badge, Name, None, When } from '../ui/text.tsx'
 import { Timeline } from '../ui/timeline.tsx'
 import { Fault, Progress } from '../ui/told.tsx'
 import { wordsOf } from '../util/words.ts'
-import { changesFrom } from './identity-changes.ts'
 import { Owner } from './identities.tsx'
+import { changesFrom } from './identity-changes.ts'
 
 type Full = Answer<'GET /v1/identities/{identity}'>
 type Credential = Answer<'GET /v1/credentials'>['items'][number]
@@ -84,13 +84,32 @@ function factsOf(it: Full): (readonly [string, ReactNode])[] {
     ['Owner', <Owner key="owner" of={it} />],
     ['Purpose', <Name key="purpose">{it.purpose}</Name>],
     ...(it.managerName === null ? [] : [['Manager', <Name key="manager">{it.managerName}</Name>] as const]),
-    ['Recovery class', <>{wordsOf(it.recoveryClass)}{it.recoveryClassReason ? <>, since <Name>{it.recoveryClassReason}</Name></> : null}</>],
+    [
+      'Recovery class',
+      <>
+        {wordsOf(it.recoveryClass)}
+        {it.recoveryClassReason ? (
+          <>
+            , since <Name>{it.recoveryClassReason}</Name>
+          </>
+        ) : null}
+      </>,
+    ],
     ['Tenancy', <Name key="tenancy">{it.tenancy}</Name>],
     ['Source', <Name key="source">{it.source}</Name>],
     ['Known elsewhere as', <Names key="ids" of={it.externalIds.map(({ source, id }) => `${source}: ${id}`)} />],
     ['Teams', <Names key="teams" of={it.teams.map(({ name }) => name)} />],
     ['Labels', <Names key="labels" of={labels.map(([key, value]) => `${key}=${value}`)} />],
-    ...(it.ial === null ? [] : [['Identity assurance', <>IAL{it.ial.level}, says <Name>{it.ial.source}</Name>, <When at={it.ial.at} /></>] as const]),
+    ...(it.ial === null
+      ? []
+      : [
+          [
+            'Identity assurance',
+            <>
+              IAL{it.ial.level}, says <Name>{it.ial.source}</Name>, <When at={it.ial.at} />
+            </>,
+          ] as const,
+        ]),
     ['On record since', <When key="created" at={it.createdAt} />],
     ['Changed', <Age key="changed" at={it.changedAt} />],
     ...(it.leftAt === null ? [] : [['Left', <When key="left" at={it.leftAt} />] as const]),

@@ -5,12 +5,7 @@ import { sessionQuery } from '../api/session.ts'
 import { Name } from './text.tsx'
 import { Fault } from './told.tsx'
 
-const ROOMS = [
-  { to: '/approvals', name: 'Approvals' },
-  { to: '/identities', name: 'Identities' },
-  { to: '/findings', name: 'Findings' },
-  { to: '/usable', name: 'Usable now' },
-] as const
+const ROOMS = [{ to: '/identities', name: 'Identities' }] as const
 
 function Skip() {
   return (

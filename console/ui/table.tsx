@@ -14,23 +14,22 @@ export function Table<T>(props: {
 }) {
   const { caption, columns, rows, keyOf } = props
   return (
-    // The roles are said again because a narrow screen shows the table as blocks, which browsers then no longer call a table.
-    <table role="table">
+    <table>
       <caption className="unseen">{caption}</caption>
-      <thead role="rowgroup">
-        <tr role="row">
+      <thead>
+        <tr>
           {columns.map(({ name }) => (
-            <th key={name} scope="col" role="columnheader">
+            <th key={name} scope="col">
               {name}
             </th>
           ))}
         </tr>
       </thead>
-      <tbody role="rowgroup">
+      <tbody>
         {rows.map((row) => (
-          <tr key={keyOf(row)} role="row">
+          <tr key={keyOf(row)}>
             {columns.map(({ name, show }) => (
-              <td key={name} data-name={name} role="cell">
+              <td key={name} data-name={name}>
                 {show(row)}
               </td>
             ))}

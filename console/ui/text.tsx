@@ -17,14 +17,7 @@ function shown(text: string): string {
 
 /** Lines of text that came from outside. */
 export function Lines({ children }: { readonly children: string }) {
-  return (
-    <bdi className="lines">
-      {children
-        .split('\n')
-        .map(shown)
-        .join('\n')}
-    </bdi>
-  )
+  return <bdi className="lines">{children.split('\n').map(shown).join('\n')}</bdi>
 }
 
 /** Data as it is, for who wants to know exactly. */

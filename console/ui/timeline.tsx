@@ -7,7 +7,15 @@ import { Data, Name, When } from './text.tsx'
 type Event = Answer<'GET /v1/identities/{identity}/events'>['items'][number]
 
 /** One log's events of an identity, the latest first. */
-export function Timeline({ identity, log, title }: { readonly identity: string; readonly log: 'identity' | 'credential'; readonly title: string }) {
+export function Timeline({
+  identity,
+  log,
+  title,
+}: {
+  readonly identity: string
+  readonly log: 'identity' | 'credential'
+  readonly title: string
+}) {
   const list = useInfiniteQuery(listOf('GET /v1/identities/{identity}/events', { params: { identity }, query: { log, limit: 20 } }))
   const forbidden = list.error instanceof Problem && list.error.code === 'forbidden'
   const id = `timeline-${log}`

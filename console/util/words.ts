@@ -17,7 +17,8 @@ export function wordsOf(code: string): string {
 /** Whether a state is a good end, a bad one, or still under way. */
 export function toneOf(code: string): 'good' | 'bad' | 'wait' | 'calm' {
   if (/^(active|approved|consumed|proven_dead|current|accepted|resumed|rotated|done)$/.test(code)) return 'good'
-  if (/^(offboarded|rejected|irrevocable|blocked|not_provable|unprovable|handed_over|bypassed|high|critical|refused)$/.test(code)) return 'bad'
+  if (/^(offboarded|rejected|irrevocable|blocked|not_provable|unprovable|handed_over|bypassed|high|critical|refused)$/.test(code))
+    return 'bad'
   if (/^(suspended|requested|staged|previous|installed|unreachable|inconclusive|medium|expired|withdrawn)$/.test(code)) return 'wait'
   return 'calm'
 }

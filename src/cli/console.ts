@@ -60,9 +60,18 @@ async function build(stamp: string, say: (line: string) => void): Promise<Built>
 /** What a failed build said; null if it did not fail. Nothing of the environment is handed on: it may hold secrets. */
 function run(args: readonly string[]): Promise<string | null> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, args, { cwd: ROOT, env: { NODE_ENV: 'production' }, stdio: ['ignore', 'pipe', 'pipe'], timeout: BUILD_MS })
+    const child = spawn(process.execPath, args, {
+      cwd: ROOT,
+      env: { NODE_ENV: 'production' },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      timeout: BUILD_MS,
+    })
     let said = ''
-    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => void (said += chunk.toString('utf8')))
+    const hear = (chunk: Buffer) => {
+      said += chunk.toString('utf8')
+    }
+    child.stdout.on('data', hear)
+    child.stderr.on('data', hear)
     child.on('error', reject)
     child.on('close', (code) => resolve(code === 0 ? null : said.slice(-4_000)))
   })
@@ -85,7 +94,5 @@ function stampOf(folder: string): string {
 
 function filesIn(folder: string): string[] {
   const entries = readdirSync(folder, { withFileTypes: true }).filter(({ name }) => !MADE.includes(name))
-  return entries
-    .flatMap((entry) => (entry.isDirectory() ? filesIn(join(folder, entry.name)) : [join(folder, entry.name)]))
-    .sort()
+  return entries.flatMap((entry) => (entry.isDirectory() ? filesIn(join(folder, entry.name)) : [join(folder, entry.name)])).sort()
 }
