@@ -67,6 +67,14 @@ export function browserOf(request: FastifyRequest, site: Site | null, session: S
   }
 }
 
+/** Where pages are: passkeys know names, not addresses, so on this machine it is always `localhost`. */
+export function pagesOf(site: Site | null): string | null {
+  if (site === null) return null
+  const url = new URL(site.origin)
+  if (url.protocol === 'http:') url.hostname = 'localhost'
+  return url.origin
+}
+
 function requireSite(site: Site | null): Site {
   if (site !== null) return site
   throw new RekeyError('unavailable', 'This server has not been told the address that browsers know it by.', {

@@ -10,7 +10,7 @@ import { ROUTES } from './routes/index.ts'
 import { TestServer } from './testing.ts'
 
 /** What nobody can have logged in for: asked by pages of our own only. */
-const LOGIN = ['POST /v1/login/oidc/begin', 'POST /v1/login/oidc/finish']
+const LOGIN = ['enrol', 'oidc', 'passkey'].flatMap((way) => [`POST /v1/login/${way}/begin`, `POST /v1/login/${way}/finish`])
 /** What may be asked without a token. This list may only shrink. */
 const OPEN = ['GET /healthz', 'GET /metrics', 'GET /readyz', 'GET /v1/login', 'GET /v1/openapi.json', ...LOGIN]
 /** What no token may, whatever its roles (`approvals-are-for-people`). */

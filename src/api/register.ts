@@ -4,7 +4,7 @@ import { z } from 'zod'
 import { authenticate, authenticateSession, type KnownTokens, type SessionHolder } from '../identity/index.ts'
 import { type Clock, type Ctx, ERRORS, type ErrorCode, type Log, makeCtx, RekeyError } from '../kernel/index.ts'
 import type { Principal } from '../policy/index.ts'
-import { browserOf, requireOwnPage, type Sites, sessionTokenOf } from './browser.ts'
+import { browserOf, pagesOf, requireOwnPage, type Sites, sessionTokenOf } from './browser.ts'
 import { Problem } from './errors.ts'
 import type { BatchWatch } from './events.ts'
 import { once } from './idempotency.ts'
@@ -82,6 +82,7 @@ export function register(app: FastifyInstance, route: Route, server: ServerParts
         may: caller?.may ?? null,
         principal: caller?.principal ?? null,
         session,
+        pages: () => pagesOf(server.sites(request)),
         browser: () => browserOf(request, server.sites(request), session),
         params: request.params,
         query: request.query,

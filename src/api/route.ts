@@ -38,6 +38,8 @@ export interface Call<A extends Action | null, P, Q, B> {
   readonly session: SessionHolder | null
   /** The browser that asks, for routes of logins. Throws `unavailable` where the server does not know its own address. */
   readonly browser: () => Browser
+  /** Where browsers find this server's pages; null if it does not know. */
+  readonly pages: () => string | null
   readonly params: P
   readonly query: Q
   readonly body: B

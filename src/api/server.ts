@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net'
+import { fastifyCookie } from '@fastify/cookie'
 import helmet from '@fastify/helmet'
 import rateLimit from '@fastify/rate-limit'
 import swagger from '@fastify/swagger'
@@ -116,6 +117,8 @@ export async function buildApp(parts: ApiParts, options: ServerOptions, routes: 
     strictTransportSecurity: false,
     crossOriginResourcePolicy: { policy: 'same-origin' },
   })
+  // Only its parser and writer are used, where a cookie counts.
+  await app.register(fastifyCookie, { hook: false })
   const known = new KnownTokens()
   const sites = sitesOf(publicUrl, options.listen.host)
   const sessionOf = (request: FastifyRequest) => sessionTokenOf(request, sites(request))

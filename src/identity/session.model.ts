@@ -20,11 +20,14 @@ export const REPLACED_SECONDS = 10
 /** By what a person logged in. */
 export type LoginMethod = 'oidc' | 'passkey'
 
+/** Assurance levels that a login can prove. */
+export type ProvenAal = Exclude<Aal, 0>
+
 /** A login that was accepted. */
 export interface Login {
   readonly identity: string
   readonly name: string
-  readonly aal: Exclude<Aal, 0>
+  readonly aal: ProvenAal
   /** When the person proved who they are; null: at this moment. */
   readonly authenticatedAt: Date | null
   readonly method: LoginMethod

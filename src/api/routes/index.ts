@@ -19,12 +19,21 @@ import { suspendIdentityRoute } from './identities/suspend-identity.ts'
 import { listKeksRoute } from './keks/list-keks.ts'
 import { rotateKekRoute } from './keks/rotate-kek.ts'
 import { addLoginProviderRoute } from './login/add-provider.ts'
+import { beginCodeRoute } from './login/begin-code.ts'
 import { beginOidcRoute } from './login/begin-oidc.ts'
+import { beginPasskeyRoute } from './login/begin-passkey.ts'
+import { bootstrapRoute } from './login/bootstrap.ts'
+import { finishCodeRoute } from './login/finish-code.ts'
 import { finishOidcRoute } from './login/finish-oidc.ts'
+import { finishPasskeyRoute } from './login/finish-passkey.ts'
 import { linkPersonRoute } from './login/link-person.ts'
 import { listLoginProvidersRoute } from './login/list-providers.ts'
 import { removeLoginProviderRoute } from './login/remove-provider.ts'
 import { showWaysRoute } from './login/show-ways.ts'
+import { beginEnrolmentRoute } from './passkeys/begin-enrolment.ts'
+import { finishEnrolmentRoute } from './passkeys/finish-enrolment.ts'
+import { listPasskeysRoute } from './passkeys/list-passkeys.ts'
+import { removePasskeyRoute } from './passkeys/remove-passkey.ts'
 import { approvePoliciesRoute } from './policies/approve-policies.ts'
 import { bypassPoliciesRoute } from './policies/bypass-policies.ts'
 import { diffPoliciesRoute } from './policies/diff-policies.ts'
@@ -55,6 +64,8 @@ import { listSessionsRoute } from './sessions/list-sessions.ts'
 import { logOutRoute } from './sessions/log-out.ts'
 import { showSessionRoute } from './sessions/show-session.ts'
 import { showStatus } from './status/show-status.ts'
+import { beginStepUpRoute } from './step-up/begin-step-up.ts'
+import { finishStepUpRoute } from './step-up/finish-step-up.ts'
 import { decommissionSystemRoute } from './systems/decommission-system.ts'
 import { discoverAccountsRoute } from './systems/discover-accounts.ts'
 import { listSystemsRoute } from './systems/list-systems.ts'
@@ -132,4 +143,15 @@ export const ROUTES: readonly Route[] = [
   listSessionsRoute,
   logOutRoute,
   showSessionRoute,
+  beginCodeRoute,
+  beginPasskeyRoute,
+  bootstrapRoute,
+  finishCodeRoute,
+  finishPasskeyRoute,
+  beginEnrolmentRoute,
+  finishEnrolmentRoute,
+  listPasskeysRoute,
+  removePasskeyRoute,
+  beginStepUpRoute,
+  finishStepUpRoute,
 ]

@@ -2,9 +2,14 @@
  * How people prove who they are: OpenID providers, passkeys, enrolment codes, step-up, and what slows guessing down. Its many names are of
  * use to its routes alone, so it has a door of its own. Sessions are part of the identity area's own door.
  */
-export { type Browser, type LoggedIn, type LoginParts, loginRefused, type ProvenAal, type Site } from './model.ts'
+export { bootstrapAdmin, type NewCode } from './code.ts'
+export { beginCodeEnrolment, beginEnrolment, type Enrolled, finishCodeEnrolment, finishEnrolment } from './enrol.ts'
+export type { Browser, LoggedIn, LoginParts, Site } from './model.ts'
 export { OidcClients } from './oidc.client.ts'
 export { beginOidcLogin, CALLBACK_PATH, finishOidcLogin, type OidcBegun, type OidcWish } from './oidc.ts'
+export { type Passkey, readPasskeys, removePasskey } from './passkey.list.ts'
+export { beginPasskeyLogin, finishPasskeyLogin } from './passkey.login.ts'
+export type { Act, Asked, AskedEnrolment, AskedPasskey, EnrolmentAnswer, PasskeyAnswer } from './passkey.ts'
 export { type ClientAuthMethod, rewrapLogins } from './provider.store.ts'
 export {
   addLoginProvider,
@@ -15,3 +20,4 @@ export {
   loginProviderNames,
   removeLoginProvider,
 } from './provider.ts'
+export { type AskedStepUp, beginStepUp, type Confirmation, consumeStepUpProof, finishStepUp, type SteppedUp } from './step-up.ts'

@@ -1,6 +1,6 @@
 import { RekeyError, type Secret } from '../../kernel/index.ts'
 import type { Keyring } from '../../keys/index.ts'
-import type { Aal, Policies } from '../../policy/index.ts'
+import type { Policies } from '../../policy/index.ts'
 import type { Store } from '../../store/index.ts'
 import type { NewSession, SessionHolder } from '../session.model.ts'
 import type { OidcClients } from './oidc.client.ts'
@@ -42,8 +42,6 @@ export interface LoggedIn {
 
 /** How long a login may be on its way, seconds. */
 export const FLOW_SECONDS = 600
-/** Assurance levels that a configuration can give. */
-export type ProvenAal = Exclude<Aal, 0>
 
 /**
  * The one answer to every login that fails: for an unknown person, a suspended one, a wrong or expired proof. Which it was stands in the

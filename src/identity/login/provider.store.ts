@@ -1,6 +1,6 @@
 import type { Rewrap } from '../../keys/index.ts'
 import type { Sql, Tx } from '../../store/index.ts'
-import type { ProvenAal } from './model.ts'
+import type { ProvenAal } from '../session.model.ts'
 
 /** By which a client proves itself to a provider (OpenID Connect Core section 9). */
 export type ClientAuthMethod = 'none' | 'client_secret_basic' | 'client_secret_post' | 'private_key_jwt'

@@ -1,0 +1,116 @@
+import { append } from '../../evidence/index.ts'
+import { type Ctx, isId, RekeyError } from '../../kernel/index.ts'
+import { type Allowed, type Policies, type Principal, type Resource, StepUpRequired } from '../../policy/index.ts'
+import type { Sql, Tx } from '../../store/index.ts'
+import { lockPolicies } from '../policyset.store.ts'
+import { boundSubjects, rolesHeld } from '../role.store.ts'
+import { endSessionsBy } from '../session.ts'
+import { peopleOf, teamsOf } from '../team.actions.ts'
+import type { LoginParts } from './model.ts'
+import type { OwnedPasskey } from './passkey.store.ts'
+import * as rows from './passkey.store.ts'
+import { forgetTries } from './throttle.ts'
+
+/** A passkey as it is listed. */
+export interface Passkey {
+  readonly id: string
+  readonly identity: string
+  readonly person: string
+  readonly name: string
+  readonly deviceBound: boolean
+  readonly backedUp: boolean
+  readonly attestation: string
+  readonly aaguid: string
+  readonly createdAt: Date
+  readonly lastUsedAt: Date | null
+}
+
+function resourceOf(id: string, owner: string): Resource {
+  return { type: 'passkey', id, owner }
+}
+
+/** Passkeys, oldest first, without those that the asker may not see; `next` is the cursor of what follows. */
+export async function readPasskeys(
+  sql: Sql,
+  _ctx: Ctx,
+  may: Allowed<'passkey:read'>,
+  filter: { readonly identity?: string | undefined; readonly after?: string | undefined; readonly limit: number },
+): Promise<{ readonly items: Passkey[]; readonly next: string | null }> {
+  const { identity = null, after = null, limit } = filter
+  const found = await rows.listPasskeys(sql, identity, after !== null && isId(after) ? after : null, limit + 1)
+  const page = found.slice(0, limit)
+  const next = found.length > limit ? (page.at(-1)?.id ?? null) : null
+  return { items: page.filter((row) => may.can(resourceOf(row.id, row.identity_id))).map(viewOf), next }
+}
+
+function viewOf({
+  id,
+  identity_id,
+  person,
+  name,
+  device_bound,
+  backed_up,
+  attestation,
+  aaguid,
+  created_at,
+  last_used_at,
+}: rows.ListedPasskey): Passkey {
+  const made = { attestation, aaguid, createdAt: created_at, lastUsedAt: last_used_at }
+  return { id, identity: identity_id, person, name, deviceBound: device_bound, backedUp: backed_up, ...made }
+}
+
+/**
+ * Removes a passkey and ends the sessions that began with it (`passkey.removed`). Throws `not_found`, in the same words for one that the
+ * asker may not remove; `step_up_required` for a person below AAL2; `wrong_state` if nobody who could configure logins would be left who
+ * can log in.
+ */
+export async function removePasskey(
+  { store, policies }: LoginParts,
+  ctx: Ctx,
+  may: Allowed<'passkey:remove'>,
+  by: Principal,
+  id: string,
+  reason: string,
+): Promise<void> {
+  const passkey = isId(id) ? await rows.passkeyById(store, id) : null
+  if (passkey === null || !may.can(resourceOf(id, passkey.identity_id))) throw noPasskey()
+  if (by.kind === 'person' && by.aal < 2) throw new StepUpRequired({ aal: 2, maxAgeSeconds: null })
+  await store.inTx(async (tx) => {
+    await lockPolicies(tx)
+    await requireAnotherWayIn(tx, ctx, policies, passkey)
+    const ended = await endSessionsBy(tx, ctx, 'passkey_id', id, 'passkey removed')
+    if (!(await rows.deletePasskey(tx, id))) throw noPasskey()
+    await forgetTries(tx, id)
+    const links = { identity: passkey.identity_id, passkey: id }
+    const data = { passkey: passkey.name, sessions: ended, reason }
+    await append(tx, ctx, [{ log: 'identity', type: 'passkey.removed', subject: passkey.person, links, data }])
+  })
+}
+
+/** Tokens do not count: the one of the first start is meant to be revoked. */
+async function requireAnotherWayIn(tx: Tx, ctx: Ctx, policies: Policies, passkey: OwnedPasskey): Promise<void> {
+  if (!(await configures(tx, ctx, policies, passkey.identity_id))) return
+  const bound = await boundSubjects(tx)
+  const teams = bound.filter(({ kind }) => kind === 'team')
+  const members = await Promise.all(teams.map(({ id }) => peopleOf(tx, id)))
+  const holders = [...bound.flatMap(({ id, what }) => (what === 'human' ? [id] : [])), ...members.flat().map(({ id }) => id)]
+  for (const person of await rows.whoCanLogIn(tx, [...new Set(holders)], passkey.id)) {
+    if (await configures(tx, ctx, policies, person)) return
+  }
+  throw new RekeyError('wrong_state', 'It is the last way in of the last administrator.', {
+    hint: 'Enrol another passkey first, or give another person the role.',
+  })
+}
+
+/** Whether this person, logged in as well as can be, may configure logins. */
+async function configures(sql: Sql, ctx: Ctx, policies: Policies, identity: string): Promise<boolean> {
+  const teams = await teamsOf(sql, identity)
+  const roles = await rolesHeld(sql, identity, teams, null)
+  const limits = { attestation: 'none', actsFor: null, scope: null, environments: null } as const
+  const best = { aal: 3, authenticatedAt: ctx.clock.now(), ...limits } as const
+  return policies.explain(ctx, { id: identity, kind: 'person', identity, name: '', roles, teams, ...best }, 'login:configure').allowed
+}
+
+function noPasskey(): RekeyError {
+  return new RekeyError('not_found', 'There is no such passkey.')
+}
