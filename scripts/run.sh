@@ -24,12 +24,14 @@ fi
 PATH="$PWD/node_modules/node-linux-$arch/bin:$PWD/node_modules/.bin:$PATH"
 export PATH
 
-# MariaDB, Redis and Chromium, real ones, for the tests: from Debian, when we may.
+# MariaDB, Redis and Chromium, real ones, and what the SCIM conformance tester stands on, for the tests: from Debian, when we may.
 install_lab() {
   missing=
   command -v mariadbd >/dev/null 2>&1 || [ -x /usr/sbin/mariadbd ] || missing="$missing mariadb-server"
   command -v redis-server >/dev/null 2>&1 || missing="$missing redis-server"
   command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
+  # Debian's Python comes without what makes virtual environments. The conformance test is skipped by name where it cannot be had.
+  python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
   [ -n "$missing" ] || return 0
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     echo "rekey: installing$missing for the tests" >&2
@@ -43,7 +45,7 @@ install_lab() {
       echo "rekey: could not install$missing" >&2
     [ -z "$made" ] || rm -f "$policy"
   else
-    echo "rekey: not found:$missing. Their tests are named as skipped (REKEY_LAB=all makes that a failure)." >&2
+    echo "rekey: not found:$missing. Their tests are named as skipped (REKEY_LAB=all makes that a failure for the databases)." >&2
   fi
 }
 

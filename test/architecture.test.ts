@@ -4,6 +4,7 @@
  */
 import type { Node } from 'typescript/unstable/ast'
 import { expect, test } from 'vitest'
+import { ACTIONS, factsOf } from '../src/policy/index.ts'
 import { cyclesIn } from './cycles.ts'
 import { readsEnvironment, readsTime, touchesCrypto } from './forbidden.ts'
 import { type Import, importsOf, lineOf, type Source, sources, textFiles, textOf, visit } from './source.ts'
@@ -45,8 +46,9 @@ const MAY: Record<string, readonly string[]> = {
     'type store',
     'type src/store/tx.ts',
   ],
-  // The server speaks through the HTTP client; the ground and the fleet parser serve `apply` and the offline commands, main.ts `serve`.
-  cli: ['kernel', 'seal', 'evidence', 'store', 'identity', 'credential', 'src/config.ts', 'dynamic src/main.ts'],
+  // The server speaks through the HTTP client; the ground and the fleet parser serve `apply`, `policy test` and the offline commands,
+  // main.ts `serve`.
+  cli: ['kernel', 'seal', 'evidence', 'policy', 'store', 'identity', 'credential', 'src/config.ts', 'dynamic src/main.ts'],
   'src/config.ts': ['kernel'],
   'src/log.ts': ['kernel'],
 }
@@ -120,6 +122,17 @@ function objections(judge: (node: Node, source: Source) => string | null, among:
   }
   return found
 }
+
+/** By convention a parameter that is not used begins with `_`: such a use case checks no thing that it touches. */
+test('an action that policy may narrow to single things is checked on them by its use case', () => {
+  const unchecked = code.flatMap(({ path, text }) =>
+    [...text.matchAll(/_may: Allowed<([^>]*)>/g)].flatMap(([, named = '']) =>
+      ACTIONS.filter((action) => named.includes(`'${action}'`) && factsOf(action).on.length > 0).map((action) => `${path}: ${action}`),
+    ),
+  )
+  expect(unchecked).toEqual([])
+  expect(code.some(({ text }) => text.includes("_may: Allowed<'inventory:read'>"))).toBe(true)
+})
 
 test('imports point downhill', () => {
   expect(code.length).toBeGreaterThan(10)

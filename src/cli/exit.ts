@@ -20,7 +20,7 @@ export const EXIT = {
   outputClosed: 141,
 } as const
 
-const BAD_INPUT: readonly ErrorCode[] = ['bad_input', 'fleet_invalid', 'too_large', 'config_invalid']
+const BAD_INPUT: readonly ErrorCode[] = ['bad_input', 'fleet_invalid', 'policy_invalid', 'too_large', 'config_invalid']
 
 /** No server answers, or it went away in the middle of an answer. */
 export class NoServer extends RekeyError {

@@ -22,7 +22,7 @@ export {
 export type { FleetText, InventoryDiff, NeededSecret } from './inventory.plan.ts'
 export { type RootSet, setRoot } from './inventory.root.ts'
 export type { CredentialView, RotationView, SystemView, VersionView } from './model.ts'
-export { isMine, resourcesByName, resourcesOfBatch } from './resources.ts'
+export { requireSystem, resourcesByName, resourcesOfBatch } from './resources.ts'
 export { rewrapCredentials } from './rewrap.ts'
 export {
   type Resolution,

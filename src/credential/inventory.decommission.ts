@@ -7,6 +7,7 @@ import * as rows from './inventory.decommission.store.ts'
 import { systemForDiscovery } from './inventory.list.ts'
 import { throwFaults } from './inventory.plan.ts'
 import { lockInventory } from './inventory.store.ts'
+import { noSystem, requireSystem } from './resources.ts'
 import type { RotationParts } from './rotation.run.ts'
 import { dataKeyBound, versionBound } from './targets.ts'
 
@@ -38,16 +39,17 @@ export interface Decommissioned {
 export async function decommissionSystem(
   parts: DecommissionParts,
   ctx: Ctx,
-  _may: Allowed<'system:decommission'>,
+  may: Allowed<'system:decommission'>,
   name: string,
   input: DecommissionInput,
 ): Promise<Decommissioned> {
   if (input.reason.trim() === '') throw new RekeyError('bad_input', 'Giving up a system needs a reason.', { hint: 'Give --reason TEXT.' })
+  requireSystem(may, name)
   const probe = await askRoot(parts, ctx, name)
   return parts.store.inTx(async (tx) => {
     await lockInventory(tx)
     const system = await rows.lockSystem(tx, name)
-    if (system === null) throw new RekeyError('not_found', `No such system: ${name}`, { hint: 'See rekey system list.' })
+    if (system === null) throw noSystem(name)
     if (system.decommissioned) throw new RekeyError('wrong_state', `The system ${name} is decommissioned already.`)
     const rotations = await rows.liveRotations(tx, system.id)
     const remaining = await rows.remainingVersions(tx, system.id)

@@ -5,7 +5,7 @@ import type { Allowed } from '../policy/index.ts'
 import type { Sql } from '../store/index.ts'
 import { ALIVE, type ConsumerRow } from './inventory.store.ts'
 import type { CredentialView, SystemView, VersionView } from './model.ts'
-import { isMine } from './resources.ts'
+import { noSystem, requireSystem } from './resources.ts'
 import type { State } from './rotation.model.ts'
 import type { RotationParts } from './rotation.run.ts'
 import { addressOf, type Work } from './rotation.store.ts'
@@ -201,10 +201,6 @@ export async function listConsumers(sql: Sql, credentialId: string): Promise<Con
   }))
 }
 
-function noSystem(name: string): RekeyError {
-  return new RekeyError('not_found', `No such system: ${name}`, { hint: 'See rekey system list.' })
-}
-
 /** What a target of a system is opened with, outside of any rotation. Throws `not_found`. */
 export async function systemForDiscovery(sql: Sql, name: string): Promise<Pick<Work, 'system' | 'root'>> {
   type Row = SystemColumns & { root_id: string; kek_id: string; wrapped_key: Uint8Array; versions: { id: string; sealed: string }[] | null }
@@ -240,8 +236,7 @@ export async function discoverAccounts(
   may: Allowed<'system:discover'>,
   name: string,
 ): Promise<Account[]> {
-  // As if it were not there: not yours must not tell that it exists.
-  if (!isMine(may, { type: 'system', id: name, system: name })) throw noSystem(name)
+  requireSystem(may, name)
   const { system, root } = await systemForDiscovery(parts.store, name)
   const target = await parts.targets.of(parts.store, system, root)
   const accounts = await target.discover(ctx)
@@ -257,9 +252,10 @@ export async function discoverAccounts(
 export async function systemWarnings(
   parts: Pick<RotationParts, 'store' | 'targets'>,
   ctx: Ctx,
-  _may: Allowed<'system:discover'>,
+  may: Allowed<'system:discover'>,
   name: string,
 ): Promise<readonly string[]> {
+  requireSystem(may, name)
   const { system, root } = await systemForDiscovery(parts.store, name)
   try {
     const target = await parts.targets.of(parts.store, system, root)

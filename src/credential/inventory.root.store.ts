@@ -1,7 +1,7 @@
 import type { Probe } from '../connectors/contract.ts'
-import { RekeyError } from '../kernel/index.ts'
 import type { Sql, Tx } from '../store/index.ts'
 import type { NewVersion } from './inventory.store.ts'
+import { noSystem } from './resources.ts'
 
 /** A system's root credential, locked, with its version in use. */
 export interface LockedRoot {
@@ -33,7 +33,7 @@ export async function lockRoot(tx: Tx, system: string): Promise<LockedRoot> {
       where s.name = $1 for update of s, c`,
     [system],
   )
-  if (row === undefined) throw new RekeyError('not_found', `No such system: ${system}`, { hint: 'See rekey system list.' })
+  if (row === undefined) throw noSystem(system)
   return row
 }
 

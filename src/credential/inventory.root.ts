@@ -8,6 +8,7 @@ import { declareNext } from './inventory.declare.ts'
 import { systemForDiscovery } from './inventory.list.ts'
 import * as rows from './inventory.root.store.ts'
 import { faultOfSecret } from './inventory.secrets.ts'
+import { requireSystem } from './resources.ts'
 import type { RotationParts } from './rotation.run.ts'
 import type { Work } from './rotation.store.ts'
 import { dataKeyBound, versionBound } from './targets.ts'
@@ -45,10 +46,11 @@ type Probed = Probe & { readonly at: string }
 export async function setRoot(
   parts: RootParts,
   ctx: Ctx,
-  _may: Allowed<'system:set-root'>,
+  may: Allowed<'system:set-root'>,
   system: string,
   value: Secret,
 ): Promise<RootSet> {
+  requireSystem(may, system)
   const fault = faultOfSecret(value)
   if (fault !== null) throw new RekeyError('bad_input', `The root secret ${fault}.`)
   const tried = await store(parts, ctx, system, value)

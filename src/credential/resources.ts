@@ -1,7 +1,7 @@
 /** What policy gets to know of a credential. */
 import { type Identity, identitiesById } from '../identity/index.ts'
-import { isCode } from '../kernel/index.ts'
-import type { Allowed, Resource } from '../policy/index.ts'
+import { RekeyError } from '../kernel/index.ts'
+import { type Allowed, isMine, type Resource } from '../policy/index.ts'
 import type { Sql } from '../store/index.ts'
 
 /** What of a credential's row policy is told. */
@@ -10,6 +10,19 @@ export interface Subject {
   readonly system: string
   /** Null for the root credential of a system, which is in no environment: who is limited to some may not touch it. */
   readonly identity_id: string | null
+}
+
+/**
+ * Throws `not_found` if the system may not be touched, as if it were not there: not yours must not tell that it exists. A system is in no
+ * environment, so a proof that is limited to some reaches none.
+ */
+export function requireSystem(may: Allowed, name: string): void {
+  if (!isMine(may, { type: 'system', id: name, system: name })) throw noSystem(name)
+}
+
+/** In the same words for one that is not there and one that may not be touched. */
+export function noSystem(name: string): RekeyError {
+  return new RekeyError('not_found', `No such system: ${name}`, { hint: 'See rekey system list.' })
 }
 
 /** The credentials as policy sees them, in the same order. */
@@ -46,17 +59,3 @@ export async function resourcesOfBatch(sql: Sql, batch: string): Promise<Resourc
 
 /** Nothing that any policy permits something to. */
 const NOTHING: Resource = { type: 'credential', id: '' }
-
-/**
- * Whether it may be touched. False is to be answered as if it were not there: "not yours" must not tell that it exists. Throws
- * `step_up_required` where only a better login is missing.
- */
-export function isMine(may: Allowed, resource: Resource | undefined): boolean {
-  try {
-    may.check(resource ?? NOTHING)
-    return resource !== undefined
-  } catch (error) {
-    if (isCode(error, 'forbidden')) return false
-    throw error
-  }
-}

@@ -1,5 +1,5 @@
 import { type Ctx, isId, RekeyError } from '../kernel/index.ts'
-import type { Allowed, Resource } from '../policy/index.ts'
+import { type Allowed, isMine, type Resource } from '../policy/index.ts'
 import type { Sql, Store } from '../store/index.ts'
 import type { JoinFields } from './lifecycle.fields.ts'
 import { joinIdentity } from './lifecycle.join.ts'
@@ -83,7 +83,7 @@ export async function moveByHand(
 ): Promise<IdentityDetail> {
   const before = await identityNamed(parts.store, idOrName)
   const resource = identityResource(before)
-  may.check(resource)
+  if (!isMine(may, resource)) noIdentity(idOrName)
   if (input.environment !== undefined) may.check({ ...resource, environment: input.environment })
   const { owner, manager, ...change } = input
   await parts.store.inTx(async (tx) =>
@@ -111,7 +111,7 @@ export async function moveStatusByHand(
   reason: string,
 ): Promise<IdentityDetail> {
   const before = await identityNamed(parts.store, idOrName)
-  may.check(identityResource(before))
+  if (!isMine(may, identityResource(before))) noIdentity(idOrName)
   await parts.store.inTx((tx) => STATUS_MOVES[may.action](tx, ctx, before.id, reason))
   return identityNamed(parts.store, before.id)
 }

@@ -10,6 +10,7 @@ import {
   type WrittenPrincipal,
 } from '../policy/index.ts'
 import type { Sql } from '../store/index.ts'
+import { findIdentity } from './record.list.ts'
 import { rolesHeld, subjectsNamed } from './role.store.ts'
 
 /** A decision, with whom it was made for. */
@@ -18,8 +19,9 @@ export interface Explained extends Decision {
 }
 
 /**
- * What the policies in force would decide, and which policy decides it. `holder` names an identity or a token whose bound roles are added
- * to those that are written down. Throws `not_found` if it does not exist, `bad_input` if the action is not done to things of that type.
+ * What the policies in force would decide, and which policy decides it. `holder` names an identity or a token whose roles (an identity's
+ * teams' too) are added to those that are written down. Throws `not_found` if it does not exist, `conflict` if several tokens are called
+ * so, `bad_input` if the action is not done to things of that type.
  */
 export async function explainPolicies(
   sql: Sql,
@@ -28,7 +30,7 @@ export async function explainPolicies(
   _may: Allowed<'policy:explain'>,
   asked: {
     readonly principal: WrittenPrincipal
-    readonly holder?: { readonly kind: 'identity' | 'token'; readonly name: string } | undefined
+    readonly holder?: Holder | undefined
     readonly action: Action
     readonly resource?: Resource | undefined
   },
@@ -42,15 +44,31 @@ export async function explainPolicies(
   }
 }
 
-async function withBound(
-  sql: Sql,
-  written: WrittenPrincipal,
-  holder: { readonly kind: 'identity' | 'token'; readonly name: string } | undefined,
-): Promise<WrittenPrincipal> {
+const KINDS = { human: 'person', workload: 'workload', machine: 'machine', agent: 'agent' } as const
+
+interface Holder {
+  readonly kind: 'identity' | 'token'
+  readonly name: string
+}
+
+/** What is on record of the holder takes the place of what was written; roles and teams are added. */
+async function withBound(sql: Sql, written: WrittenPrincipal, holder: Holder | undefined): Promise<WrittenPrincipal> {
   if (holder === undefined) return written
-  const [id] = await subjectsNamed(sql, holder.kind, holder.name)
-  if (id === undefined) throw new RekeyError('not_found', `There is no such ${holder.kind}.`)
-  const held = await rolesHeld(sql, holder.kind === 'identity' ? id : null, [], holder.kind === 'token' ? id : null)
-  const roles = [...new Set([...written.roles, ...held])]
-  return holder.kind === 'token' ? { ...written, id, kind: 'token', roles } : { ...written, id, identity: id, roles }
+  const rolesWith = (held: readonly string[]) => [...new Set([...written.roles, ...held])]
+  if (holder.kind === 'token') {
+    const id = await tokenNamed(sql, holder.name)
+    return { ...written, id, kind: 'token', roles: rolesWith(await rolesHeld(sql, null, [], id)) }
+  }
+  const identity = await findIdentity(sql, holder.name)
+  if (identity === null) throw new RekeyError('not_found', 'There is no such identity.')
+  const teams = [...new Set([...written.teams, ...identity.teams.map(({ id }) => id)])]
+  const { id, kind } = identity
+  return { ...written, id, identity: id, kind: KINDS[kind], teams, roles: rolesWith(await rolesHeld(sql, id, teams, null)) }
+}
+
+async function tokenNamed(sql: Sql, name: string): Promise<string> {
+  const [id, ...others] = await subjectsNamed(sql, 'token', name)
+  if (id === undefined) throw new RekeyError('not_found', 'There is no such token.')
+  if (others.length > 0) throw new RekeyError('conflict', 'There are several tokens of this name.', { hint: 'Name it by its id.' })
+  return id
 }

@@ -1,5 +1,5 @@
 import { type Ctx, isId, LIMITS, RekeyError } from '../kernel/index.ts'
-import type { Allowed } from '../policy/index.ts'
+import { type Allowed, isMine } from '../policy/index.ts'
 import type { Sql } from '../store/index.ts'
 import type { RecordParts } from './record.actions.ts'
 import { addTeamMembers, putTeam, removeTeamMembers } from './team.actions.ts'
@@ -56,9 +56,10 @@ export async function teamNamed(sql: Sql, idOrName: string): Promise<Team> {
 export async function createTeam(
   parts: RecordParts,
   ctx: Ctx,
-  _may: Allowed<'team:create'>,
+  may: Allowed<'team:create'>,
   fields: { readonly name: string; readonly tenancy?: string },
 ): Promise<Team> {
+  may.check({ type: 'team', id: 'new' })
   const id = await parts.store.inTx((tx) => putTeam(tx, ctx, fields))
   return teamNamed(parts.store, id)
 }
@@ -75,7 +76,7 @@ export async function changeTeam(
   change: { readonly add: Members; readonly remove: Members },
 ): Promise<Team> {
   const team = await teamNamed(parts.store, idOrName)
-  may.check({ type: 'team', id: team.id })
+  if (!isMine(may, { type: 'team', id: team.id })) noTeam(idOrName)
   if (team.source !== BUILT_IN && team.source !== 'api') {
     throw new RekeyError('conflict', `The members of this team come from ${team.source}.`, { hint: 'Change them there.' })
   }

@@ -1,4 +1,4 @@
-import { type Ctx, RekeyError } from '../kernel/index.ts'
+import { type Ctx, isCode, RekeyError } from '../kernel/index.ts'
 import { type Action, factsOf, isAction } from './actions.ts'
 import { PRINCIPAL_TYPE, Prepared, type Question, RESOURCE_TYPE, type Uid, type Verdict } from './cedar.ts'
 import type { Aal, Principal, Resource } from './model.ts'
@@ -50,6 +50,21 @@ export class StepUpRequired extends RekeyError {
       hint: 'Log in again with a passkey, or whatever proves more, and repeat it.',
     })
     this.stepUp = stepUp
+  }
+}
+
+/**
+ * Whether the use case may act on it. False, also for `undefined`, is to be answered as if it were not there: "not yours" must not tell
+ * that it exists. Throws `step_up_required` where only a better login is missing.
+ */
+export function isMine(may: Allowed, resource: Resource | undefined): boolean {
+  if (resource === undefined) return false
+  try {
+    may.check(resource)
+    return true
+  } catch (error) {
+    if (isCode(error, 'forbidden')) return false
+    throw error
   }
 }
 

@@ -12,7 +12,7 @@ export {
   WrittenResource,
 } from './cases.ts'
 export { schemaText } from './cedar.ts'
-export { type Allowed, type Decision, onTrial, Policies, type Reason, type StepUp, StepUpRequired } from './engine.ts'
+export { type Allowed, type Decision, isMine, onTrial, Policies, type Reason, type StepUp, StepUpRequired } from './engine.ts'
 export { FORCED_REASON_CHARS, type Holder, holdersOf, holdsBoth } from './hands.ts'
 export {
   type Aal,

@@ -1,12 +1,14 @@
 /** The conformance tester of the python-scim project, in a virtual environment that is kept between runs, outside the repository. */
 import { spawn, spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
+import { Secret } from '../../src/kernel/index.ts'
+import { sha256Hex } from '../../src/seal/index.ts'
 import { findProgram } from './program.ts'
 
-const PACKAGES = ['scim2-tester==0.5.2', 'scim2-client[httpx2]==0.13.2', 'scim2-models==0.12.3']
+const REQUIREMENTS = new URL('scim_requirements.txt', import.meta.url).pathname
 const SCRIPT = new URL('scim_tester.py', import.meta.url).pathname
 const INSTALL_MS = 240_000
 
@@ -23,7 +25,8 @@ export function scimTester(): { readonly python: string } | { readonly missing: 
   const python = findProgram('python3')
   if (python === null) return { missing: 'python3 is not installed' }
   const cache = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'rekey-scim')
-  const place = join(cache, 'tester-0.5.2')
+  // Other requirements are another environment.
+  const place = join(cache, `tester-${sha256Hex(Secret.fromText(readFileSync(REQUIREMENTS, 'utf8'))).slice(0, 16)}`)
   const found = join(place, 'bin', 'python')
   if (existsSync(join(place, 'complete'))) return { python: found }
   mkdirSync(cache, { recursive: true })
@@ -35,9 +38,21 @@ export function scimTester(): { readonly python: string } | { readonly missing: 
     rmSync(aside, { recursive: true, force: true })
   }
   const made = run(python, '-m', 'venv', place)
-  if (made.status !== 0) return { missing: 'python3 cannot make a virtual environment' }
-  const installed = run(found, '-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', ...PACKAGES)
-  if (installed.status !== 0) return { missing: 'pip cannot have scim2-tester (Python 3.11 and its registry are needed)' }
+  if (made.status !== 0) return { missing: 'python3 cannot make a virtual environment (Debian: python3-venv)' }
+  const installed = run(
+    found,
+    '-m',
+    'pip',
+    'install',
+    '--quiet',
+    '--disable-pip-version-check',
+    '--require-hashes',
+    '--only-binary',
+    ':all:',
+    '-r',
+    REQUIREMENTS,
+  )
+  if (installed.status !== 0) return { missing: 'pip cannot have scim2-tester (Python 3.11 to 3.13 and its registry are needed)' }
   writeFileSync(join(place, 'complete'), '')
   return { python: found }
 }

@@ -1,7 +1,8 @@
 import { Readable } from 'node:stream'
 import { z } from 'zod'
-import { isMine, resourcesOfBatch } from '../../../credential/index.ts'
+import { resourcesOfBatch } from '../../../credential/index.ts'
 import { RekeyError } from '../../../kernel/index.ts'
+import { isMine } from '../../../policy/index.ts'
 import { route } from '../../route.ts'
 import { Id } from '../../views.ts'
 

@@ -13,7 +13,7 @@ export const explainPoliciesRoute = route({
   action: 'policy:explain',
   body: z.strictObject({
     principal: WrittenPrincipal.prefault({}),
-    holder: Holder.optional().describe('An identity or token whose bound roles are added.'),
+    holder: Holder.optional().describe('An identity or token: its kind, roles and teams are added.'),
     action: ActionName,
     resource: WrittenResource.optional(),
   }),
@@ -29,7 +29,7 @@ export const explainPoliciesRoute = route({
       }),
     },
   },
-  problems: ['not_found'],
+  problems: ['not_found', 'conflict'],
   handle: async ({ parts, ctx, may, body }) => {
     const { principal, ...decision } = await explainPolicies(parts.store, parts.policies, ctx, may, body)
     return { status: 200, body: { ...decision, roles: principal.roles } }

@@ -1,6 +1,6 @@
-import { findRotation, isMine, type RotationView, resourcesByName } from '../../../credential/index.ts'
+import { findRotation, type RotationView, resourcesByName } from '../../../credential/index.ts'
 import { RekeyError } from '../../../kernel/index.ts'
-import type { Allowed } from '../../../policy/index.ts'
+import { type Allowed, isMine } from '../../../policy/index.ts'
 import type { ApiParts } from '../../parts.ts'
 
 /** Those of the rotations that may be read. */

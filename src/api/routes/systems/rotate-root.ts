@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { startRotations } from '../../../credential/index.ts'
+import { requireSystem, startRotations } from '../../../credential/index.ts'
 import { route } from '../../route.ts'
 import { Name, Reason, Started } from '../../views.ts'
 import { refuseNone } from '../rotations/refuse-none.ts'
@@ -15,7 +15,7 @@ export const rotateRoot = route({
   problems: ['not_found', 'conflict'],
   startsWork: true,
   handle: async ({ parts, ctx, may: mayRoot, principal, params, body }) => {
-    mayRoot.check({ type: 'system', id: params.name, system: params.name })
+    requireSystem(mayRoot, params.name)
     // Both rights are needed: to rotate at all, and to do it to the key of a whole system.
     const may = parts.policies.allow(ctx, principal, 'rotation:start')
     const options = { reason: body?.reason ?? 'requested', urgent: false, root: true }

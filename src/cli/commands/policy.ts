@@ -1,0 +1,112 @@
+import { printable, RekeyError } from '../../kernel/index.ts'
+import type { Cli, CommonOptions } from '../cli.ts'
+import { EXIT } from '../exit.ts'
+import { readPolicyFolder } from '../folder.ts'
+import type { Column } from '../output.ts'
+import { askYesNo, canAsk } from '../prompt.ts'
+import { shortTime } from '../text.ts'
+
+interface PolicySet {
+  readonly id: string
+  readonly origin: string
+  readonly state: string
+  readonly digest: string
+  readonly words: string
+  readonly proposedBy: string
+  readonly proposedAt: string
+  readonly activatedBy: string | null
+  readonly activatedAt: string | null
+  readonly bypassReason: string | null
+}
+
+interface FileChange {
+  readonly file: string
+  readonly change: string
+  readonly lines: readonly string[]
+}
+
+interface WholeSet extends PolicySet {
+  readonly files: readonly { readonly name: string; readonly text: string }[]
+  readonly changes: readonly FileChange[]
+  readonly schema: string
+}
+
+const SETS: readonly Column<PolicySet>[] = [
+  { head: 'POLICIES', of: (it) => it.id },
+  { head: 'STATE', of: (it) => it.state },
+  { head: 'ORIGIN', of: (it) => it.origin },
+  { head: 'PROPOSED BY', of: (it) => it.proposedBy },
+  { head: 'IN FORCE SINCE', of: (it) => shortTime(it.activatedAt) },
+  { head: 'WHY', of: (it) => it.words },
+]
+
+const pathOf = (id: string) => `/v1/policies/${encodeURIComponent(id)}`
+
+/** Lists the sets of policies, newest first. */
+export async function policyList(cli: Cli): Promise<number> {
+  cli.out.list(await (await cli.client()).all<PolicySet>('/v1/policies'), SETS, 'There are no policies.')
+  return EXIT.ok
+}
+
+/** Shows one set with its texts, by default the one in force; or what policies can speak of. */
+export async function policyShow(cli: Cli, id: string | undefined, { schema }: { readonly schema?: boolean }): Promise<number> {
+  const set = await (await cli.client()).get<WholeSet>(pathOf(id ?? 'active'))
+  if (cli.out.json) cli.out.object(schema ? { schema: set.schema } : set)
+  else if (schema) for (const line of set.schema.split('\n')) cli.out.line(printable(line))
+  else for (const { name, text } of set.files) for (const line of [`// ${name}`, ...text.split('\n')]) cli.out.line(printable(line))
+  return EXIT.ok
+}
+
+/** What a folder of policies, laid over the default ones, would change. Nothing is stored. */
+export async function policyDiff(cli: Cli, folder: string): Promise<number> {
+  const files = await readPolicyFolder(folder)
+  const diff = await (await cli.client()).post<{ changes: readonly FileChange[] }>('/v1/policies/diff', { files }, { startsWork: false })
+  if (cli.out.json) cli.out.object(diff)
+  else showChanges(cli, diff.changes)
+  return EXIT.ok
+}
+
+/** Proposes a folder of policies, laid over the default ones. They decide nothing until they are approved. */
+export async function policyPropose(cli: Cli, folder: string, { reason }: { readonly reason: string }): Promise<number> {
+  const body = { files: await readPolicyFolder(folder), reason }
+  const made = await (await cli.client()).post<{ id: string; digest: string; changes: readonly FileChange[] }>('/v1/policies', body, {
+    startsWork: true,
+  })
+  if (!cli.out.json) showChanges(cli, made.changes)
+  cli.out.fields(made, [
+    ['proposed', made.id],
+    ['digest', made.digest],
+  ])
+  return EXIT.ok
+}
+
+/** Brings a proposed set into force without approval. Shows it and asks, since the digest that is sent is of what was shown. */
+export async function policyBypass(
+  cli: Cli,
+  id: string,
+  { reason, yes }: CommonOptions & { readonly reason: string; readonly yes?: boolean },
+): Promise<number> {
+  const client = await cli.client()
+  const { digest, changes } = await client.get<WholeSet>(pathOf(id))
+  if (!cli.out.json) showChanges(cli, changes)
+  if (!yes && !canAsk()) throw new RekeyError('bad_input', 'Nobody can be asked here.', { hint: 'Add --yes.' })
+  if (!yes && !(await askYesNo('Bring these policies into force without approval?'))) {
+    cli.out.note('Nothing was changed.')
+    return EXIT.failed
+  }
+  const set = await client.post<PolicySet>(`${pathOf(id)}/bypass`, { digest, reason }, { startsWork: false })
+  cli.out.fields(set, [
+    ['policies', set.id],
+    ['state', set.state],
+    ['in force since', shortTime(set.activatedAt)],
+    ['without approval', set.bypassReason],
+  ])
+  return EXIT.ok
+}
+
+function showChanges({ out }: Cli, changes: readonly FileChange[]): void {
+  for (const { file, change, lines } of changes) {
+    out.line(`${printable(file)} (${change})`)
+    for (const line of lines) out.line(`  ${printable(line)}`)
+  }
+}
