@@ -1,6 +1,7 @@
 import type { RotationFigures, Targets } from '../credential/index.ts'
 import type { LogFigures } from '../evidence/index.ts'
 import type { OidcClients } from '../identity/login/index.ts'
+import type { Guard } from '../identity/index.ts'
 import type { Secret } from '../kernel/index.ts'
 import type { Keyring, Rewrap } from '../keys/index.ts'
 import type { Policies } from '../policy/index.ts'
@@ -15,6 +16,8 @@ export interface ApiParts {
   /** Clients of the providers at which people log in. */
   readonly oidc: OidcClients
   readonly targets: Targets
+  /** Which addresses Rekey itself writes to. */
+  readonly guard: Guard
   /** Under which fingerprints of declared values are made. */
   readonly fingerprintKey: Secret
   /** Files and folders of Rekey itself, which no consumer's file may be or be in. */

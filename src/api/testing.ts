@@ -7,7 +7,7 @@ import { freshDatabase, type TestDatabase } from '../../test/lab/database.ts'
 import { connectorFor } from '../connectors/registry.ts'
 import { rewrapCredentials, rotationFigures, Targets } from '../credential/index.ts'
 import { logFigures } from '../evidence/index.ts'
-import { ensureAdminToken, ensurePolicySet } from '../identity/index.ts'
+import { ensureAdminToken, ensurePolicySet, rewrapChannels } from '../identity/index.ts'
 import { OidcClients, rewrapLogins } from '../identity/login/index.ts'
 import { AddressGuard, type Log, makeCtx, newId } from '../kernel/index.ts'
 import { fileKeks, fingerprintKey, installationSecret, Keyring } from '../keys/index.ts'
@@ -143,9 +143,10 @@ export async function partsOf(store: Store, folder: string): Promise<ApiParts> {
     keyring,
     oidc: new OidcClients(keyring, new AddressGuard()),
     targets: new Targets(connectorFor, keyring),
+    guard: new AddressGuard(),
     fingerprintKey: fingerprintKey(await installationSecret(store, keyring, 'fingerprints')),
     shredAfterSeconds: 3600,
-    areas: [rewrapCredentials, rewrapLogins],
+    areas: [rewrapCredentials, rewrapLogins, rewrapChannels],
     version: '0.1.0',
     role: 'server',
     figures: figuresOf(store),

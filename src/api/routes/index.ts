@@ -1,5 +1,20 @@
 import type { Route } from '../route.ts'
+import { listRulesRoute } from './approval-rules/list-rules.ts'
+import { putRuleRoute } from './approval-rules/put-rule.ts'
+import { removeRuleRoute } from './approval-rules/remove-rule.ts'
+import { approveApprovalRoute } from './approvals/approve-approval.ts'
+import { bypassApprovalRoute } from './approvals/bypass-approval.ts'
+import { listApprovalsRoute } from './approvals/list-approvals.ts'
+import { rejectApprovalRoute } from './approvals/reject-approval.ts'
+import { showApprovalRoute } from './approvals/show-approval.ts'
+import { takeBackApprovalRoute } from './approvals/take-back-approval.ts'
+import { withdrawApprovalRoute } from './approvals/withdraw-approval.ts'
 import { streamEvents } from './batches/stream-events.ts'
+import { addChannelRoute } from './channels/add-channel.ts'
+import { listChannelsRoute } from './channels/list-channels.ts'
+import { listDeliveriesRoute } from './channels/list-deliveries.ts'
+import { removeChannelRoute } from './channels/remove-channel.ts'
+import { testChannelRoute } from './channels/test-channel.ts'
 import { answerChallengeRoute } from './consumers/answer-challenge.ts'
 import { makeChallengeRoute } from './consumers/make-challenge.ts'
 import { listCredentialsRoute } from './credentials/list-credentials.ts'
@@ -78,7 +93,22 @@ import { showTeam } from './teams/show-team.ts'
 
 /** Every route there is. A file under `routes/` that declares one and is missing here fails a test. */
 export const ROUTES: readonly Route[] = [
+  listRulesRoute,
+  putRuleRoute,
+  removeRuleRoute,
+  approveApprovalRoute,
+  bypassApprovalRoute,
+  listApprovalsRoute,
+  rejectApprovalRoute,
+  showApprovalRoute,
+  takeBackApprovalRoute,
+  withdrawApprovalRoute,
   streamEvents,
+  addChannelRoute,
+  listChannelsRoute,
+  listDeliveriesRoute,
+  removeChannelRoute,
+  testChannelRoute,
   answerChallengeRoute,
   makeChallengeRoute,
   listCredentialsRoute,
