@@ -2,7 +2,10 @@ import { QueryCache, QueryClient } from '@tanstack/react-query'
 import { createRootRouteWithContext, createRoute, createRouter, redirect } from '@tanstack/react-router'
 import { Problem } from './api/client.ts'
 import { sessionQuery } from './api/session.ts'
+import { ApprovalPage } from './pages/approval.tsx'
+import { ApprovalsPage, approvalsSearch } from './pages/approvals.tsx'
 import { CallbackPage } from './pages/callback.tsx'
+import { EnrolPage } from './pages/enrol.tsx'
 import { IdentitiesPage, identitiesSearch } from './pages/identities.tsx'
 import { IdentityPage } from './pages/identity.tsx'
 import { ChangePage } from './pages/identity-change.tsx'
@@ -31,6 +34,7 @@ const bare = createRoute({ getParentRoute: () => root, id: 'bare', component: Ba
 const nextOf = (search: Record<string, unknown>) => (search.next === undefined ? {} : { next: safePath(search.next) })
 
 const login = createRoute({ getParentRoute: () => bare, path: '/login', component: LoginPage, validateSearch: nextOf })
+const enrol = createRoute({ getParentRoute: () => bare, path: '/enrol', component: EnrolPage })
 const callback = createRoute({ getParentRoute: () => bare, path: '/login/callback', component: CallbackPage })
 
 /** What needs a login. */
@@ -52,6 +56,13 @@ const home = createRoute({
   },
 })
 const me = createRoute({ getParentRoute: () => inside, path: '/me', component: MePage })
+const approvals = createRoute({
+  getParentRoute: () => inside,
+  path: '/approvals',
+  component: ApprovalsPage,
+  validateSearch: approvalsSearch,
+})
+const approval = createRoute({ getParentRoute: () => inside, path: '/approvals/$id', component: ApprovalPage })
 const identities = createRoute({
   getParentRoute: () => inside,
   path: '/identities',
@@ -63,7 +74,10 @@ const change = createRoute({ getParentRoute: () => inside, path: '/identities/$i
 
 /** Every room. `ROOMS` of the server has the same paths. */
 export const router = createRouter({
-  routeTree: root.addChildren([bare.addChildren([login, callback]), inside.addChildren([home, me, identities, identity, change])]),
+  routeTree: root.addChildren([
+    bare.addChildren([login, callback, enrol]),
+    inside.addChildren([home, me, approvals, approval, identities, identity, change]),
+  ]),
   context: { queries },
   defaultNotFoundComponent: MissingPage,
   defaultErrorComponent: FailedPage,

@@ -1,8 +1,8 @@
-import { useMutation, useQueryClient } from '@tanstack/react-query'
-import { Link, useRouter } from '@tanstack/react-router'
+import { useMutation } from '@tanstack/react-query'
+import { Link } from '@tanstack/react-router'
 import { useEffect } from 'react'
 import { call } from '../api/client.ts'
-import { sessionQuery } from '../api/session.ts'
+import { useEntered } from '../api/entered.ts'
 import { Page } from '../ui/page.tsx'
 import { Fault, Progress } from '../ui/told.tsx'
 import { takeNext } from '../util/next.ts'
@@ -18,15 +18,10 @@ function takeResponse(): string | null {
 }
 
 export function CallbackPage() {
-  const queries = useQueryClient()
-  const router = useRouter()
+  const enter = useEntered()
   const { mutate, error } = useMutation({
     mutationFn: (text: string) => call('POST /v1/login/oidc/finish', { body: { response: text } }),
-    onSuccess: async () => {
-      await queries.invalidateQueries({ queryKey: sessionQuery.queryKey, refetchType: 'none' })
-      queries.removeQueries({ queryKey: sessionQuery.queryKey })
-      router.history.replace(takeNext())
-    },
+    onSuccess: () => enter(takeNext()),
   })
   useEffect(() => {
     if (response === null) return

@@ -6,6 +6,7 @@ import { listOf } from '../api/lists.ts'
 import { ReasonForm } from '../forms/reason.tsx'
 import { List } from '../ui/list.tsx'
 import { Page, Section } from '../ui/page.tsx'
+import { Failure } from '../ui/step-up.tsx'
 import { Table } from '../ui/table.tsx'
 import { Badge, Name } from '../ui/text.tsx'
 import { Fault, Progress } from '../ui/told.tsx'
@@ -74,7 +75,7 @@ function Change({ of: it, change }: { readonly of: Full; readonly change: Status
           busy={act.isPending}
           onSubmit={(reason) => act.mutate(reason)}
         >
-          <Fault error={act.error} />
+          <Failure error={act.error} again={() => act.variables && act.mutate(act.variables)} />
         </ReasonForm>
       ) : (
         <p className="note">It is {it.status}: there is nothing to do.</p>

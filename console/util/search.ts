@@ -5,7 +5,7 @@ export type Fields = Readonly<Record<string, readonly string[] | null>>
 export type Search<F extends Fields> = { [K in keyof F]?: F[K] extends readonly (infer V)[] ? V : string }
 
 /** Takes the fields out of what an address says, and leaves the rest where it is: an address may come from anybody. */
-export function searchOf<F extends Fields>(fields: F): (raw: Readonly<Record<string, unknown>>) => Search<F> {
+export function searchOf<const F extends Fields>(fields: F): (raw: Readonly<Record<string, unknown>>) => Search<F> {
   return (raw) => {
     const found = Object.entries(fields).flatMap(([name, among]) => {
       // The router reads 7 and true as what they look like.
