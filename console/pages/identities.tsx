@@ -63,6 +63,7 @@ function Filters({ search }: { readonly search: Search<typeof FIELDS> }) {
     event.preventDefault()
     void navigate({ to: '/identities', search: identitiesSearch(fieldsOf(event.currentTarget)) })
   }
+  const more = [search.owner, search.team, search.environment, search.label].some((one) => one !== undefined)
   return (
     // Filled anew when the address changes by itself, as on the way back.
     <form className="filters" aria-label="Filter" onSubmit={filter} key={JSON.stringify(search)}>
@@ -72,24 +73,29 @@ function Filters({ search }: { readonly search: Search<typeof FIELDS> }) {
       </label>
       <Choice name="kind" label="Kind" of={KINDS} chosen={search.kind} />
       <Choice name="status" label="Status" of={STATUSES} chosen={search.status} />
-      <label>
-        Owner
-        <input name="owner" autoComplete="off" defaultValue={search.owner} />
-      </label>
-      <label>
-        Team
-        <input name="team" autoComplete="off" defaultValue={search.team} />
-      </label>
-      <label>
-        Environment
-        <input name="environment" autoComplete="off" defaultValue={search.environment} />
-      </label>
-      <label>
-        Label
-        <input name="label" autoComplete="off" placeholder="key=value" defaultValue={search.label} />
-      </label>
       <button type="submit">Filter</button>
       <Link to="/identities">Clear</Link>
+      <details open={more}>
+        <summary>More filters</summary>
+        <div>
+          <label>
+            Owner
+            <input name="owner" autoComplete="off" defaultValue={search.owner} />
+          </label>
+          <label>
+            Team
+            <input name="team" autoComplete="off" defaultValue={search.team} />
+          </label>
+          <label>
+            Environment
+            <input name="environment" autoComplete="off" defaultValue={search.environment} />
+          </label>
+          <label>
+            Label
+            <input name="label" autoComplete="off" placeholder="key=value" defaultValue={search.label} />
+          </label>
+        </div>
+      </details>
     </form>
   )
 }

@@ -5,7 +5,10 @@ import { sessionQuery } from '../api/session.ts'
 import { Name } from './text.tsx'
 import { Fault } from './told.tsx'
 
-const ROOMS = [{ to: '/identities', name: 'Identities' }] as const
+const ROOMS = [
+  { to: '/approvals', name: 'Approvals' },
+  { to: '/identities', name: 'Identities' },
+] as const
 
 function Skip() {
   return (

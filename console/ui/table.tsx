@@ -30,7 +30,7 @@ export function Table<T>(props: {
           <tr key={keyOf(row)}>
             {columns.map(({ name, show }) => (
               <td key={name} data-name={name}>
-                {show(row)}
+                <div>{show(row)}</div>
               </td>
             ))}
           </tr>

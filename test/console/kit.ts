@@ -63,8 +63,9 @@ export class ConsoleLab {
     await context.addInitScript(`addEventListener('securitypolicyviolation', (event) => {
       noteViolation(event.effectiveDirective + ' ' + event.blockedURI)
     })`)
+    const { origin } = new URL(options.baseURL ?? this.origin)
     context.on('request', (request) => {
-      if (new URL(request.url()).origin !== this.origin) this.#seen.foreign.push(request.url())
+      if (new URL(request.url()).origin !== origin) this.#seen.foreign.push(request.url())
     })
     context.on('page', (page) => page.on('pageerror', (error) => void this.#seen.errors.push(error.message)))
     return context
@@ -153,4 +154,27 @@ const CONTRAST = `(() => {
 /** By how many pixels a page is wider than its window. */
 export async function overflow(page: Page): Promise<number> {
   return page.evaluate('document.documentElement.scrollWidth - document.documentElement.clientWidth') as Promise<number>
+}
+
+interface Authenticator {
+  readonly synced?: boolean
+  readonly transport?: 'internal' | 'usb'
+}
+
+/** An authenticator that stands for one built into the device, or (`synced`) for one whose keys go along to other devices. */
+export async function authenticator(page: Page, { synced = false, transport = 'internal' }: Authenticator = {}): Promise<void> {
+  const devtools = await page.context().newCDPSession(page)
+  await devtools.send('WebAuthn.enable')
+  await devtools.send('WebAuthn.addVirtualAuthenticator', {
+    options: {
+      protocol: 'ctap2',
+      transport,
+      hasResidentKey: true,
+      hasUserVerification: true,
+      isUserVerified: true,
+      automaticPresenceSimulation: true,
+      defaultBackupEligibility: synced,
+      defaultBackupState: synced,
+    },
+  })
 }
