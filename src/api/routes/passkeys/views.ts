@@ -63,7 +63,7 @@ export const Challenge = z
   .meta({ id: 'PasskeyChallenge' })
 
 export function challengeView<T extends object>({ challenge, expiresAt, publicKey }: Asked<T>): z.output<typeof Challenge> {
-  return { challenge, expiresAt: expiresAt.toISOString(), publicKey: { ...publicKey } }
+  return { challenge, expiresAt: expiresAt.toISOString(), publicKey: Object.fromEntries(Object.entries(publicKey)) }
 }
 
 export const PasskeyShown = z
