@@ -7,7 +7,7 @@ import { connectorFor } from './connectors/registry.ts'
 import { makeMoves, type RotationParts, rewrapCredentials, rotationFigures, Targets, Worker } from './credential/index.ts'
 import { formatVerifierKey, logFigures, SEQUENCE_BATCH, type Signer, sequence, signerFromSeed } from './evidence/index.ts'
 import { ensureAdminToken, ensurePolicySet, type Guard, rewrapChannels, runNotifier, watchPolicies } from './identity/index.ts'
-import { OidcClients, rewrapLogins } from './identity/login/index.ts'
+import { confirmedDecision, OidcClients, rewrapLogins } from './identity/login/index.ts'
 import { offboardDue } from './identity/scim/index.ts'
 import { AddressGuard, type Ctx, isCode, makeCtx, messageOf, newId, RekeyError, Secret, sleep, systemClock } from './kernel/index.ts'
 import { fileKeks, fingerprintKey, installationSecret, type KekSource, Keyring, passphraseKeks } from './keys/index.ts'
@@ -257,6 +257,7 @@ function listen({ config, ctx, store }: Opened, { parts, keyring, guard }: Compo
       policies,
       keyring,
       guard,
+      assertionOf: confirmedDecision,
       oidc: new OidcClients(keyring, guardOf(config)),
       areas,
       figures,

@@ -1,7 +1,7 @@
 import type { RotationFigures, Targets } from '../credential/index.ts'
 import type { LogFigures } from '../evidence/index.ts'
+import type { ApprovalParts, Guard } from '../identity/index.ts'
 import type { OidcClients } from '../identity/login/index.ts'
-import type { Guard } from '../identity/index.ts'
 import type { Secret } from '../kernel/index.ts'
 import type { Keyring, Rewrap } from '../keys/index.ts'
 import type { Policies } from '../policy/index.ts'
@@ -15,6 +15,8 @@ export interface ApiParts {
   readonly keyring: Keyring
   /** Clients of the providers at which people log in. */
   readonly oidc: OidcClients
+  /** By what passkey a person confirmed a decision. */
+  readonly assertionOf: NonNullable<ApprovalParts['assertionOf']>
   readonly targets: Targets
   /** Which addresses Rekey itself writes to. */
   readonly guard: Guard

@@ -39,7 +39,7 @@ test('a one-time code enrols a passkey; with the passkey one logs out and in aga
   await authenticator(page, { transport: 'usb' })
   await page.getByRole('button', { name: 'Enrol it' }).click()
   await page.getByText('Enrolled. It proves AAL3.').waitFor()
-  await passkeys.getByText('key', { exact: true }).waitFor()
+  await passkeys.getByRole('row', { name: 'key AAL3' }).waitFor()
 })
 
 test('the code in the fragment of an address is taken out of it before anything else sees it', async () => {
