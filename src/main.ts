@@ -4,7 +4,16 @@ import { dirname, join } from 'node:path'
 import { type RunningServer, readConsole, startServer } from './api/index.ts'
 import { type Config, loadConfig, type Overrides } from './config.ts'
 import { connectorFor } from './connectors/registry.ts'
-import { makeMoves, type RotationParts, rewrapCredentials, rotationFigures, Targets, Worker } from './credential/index.ts'
+import {
+  Closer,
+  makeMoves,
+  type RotationParts,
+  rewrapCredentials,
+  rotationFigures,
+  type StopProofs,
+  Targets,
+  Worker,
+} from './credential/index.ts'
 import { formatVerifierKey, logFigures, SEQUENCE_BATCH, type Signer, sequence, signerFromSeed } from './evidence/index.ts'
 import { ensureAdminToken, ensurePolicySet, type Guard, rewrapChannels, runNotifier, watchPolicies } from './identity/index.ts'
 import { confirmedDecision, OidcClients, rewrapLogins } from './identity/login/index.ts'
@@ -23,6 +32,9 @@ const VERSION = (JSON.parse(readFileSync(new URL('../package.json', import.meta.
 const SEQUENCE_EVERY_MS = 500
 /** How often offboardings that have come due are looked for: delays are days. */
 const OFFBOARD_EVERY_MS = 5_000
+
+/** What an offboarding stops of other areas, at once and with its own evidence: sessions and tokens of the identity. */
+const STOPS: readonly StopProofs[] = []
 
 /** How long a part may take to stop in order, and then the connections to the database. */
 const CLOSE_MS = 12_000
@@ -235,6 +247,9 @@ async function startParts(config: Config, ctx: Ctx, opened: Opened, cleanups: ((
     const worker = new Worker(composed.parts, ctx)
     await worker.start()
     cleanups.push(() => worker.stop())
+    const closer = new Closer({ ...composed.parts, destroyAfterSeconds: config.destroyAfterSeconds, stops: STOPS }, ctx)
+    await closer.start()
+    cleanups.push(() => closer.stop())
     const offboarding = runOffboarding(ctx, opened.store)
     cleanups.push(() => offboarding)
     const notifying = runNotifier({ store: opened.store, keyring: composed.keyring, guard: composed.guard }, ctx)
@@ -263,6 +278,8 @@ function listen({ config, ctx, store }: Opened, { parts, keyring, guard }: Compo
       figures,
       version: VERSION,
       role: config.role,
+      destroyAfterSeconds: config.destroyAfterSeconds,
+      stops: STOPS,
     },
     { listen: config.listen, publicUrl: config.publicUrl, ctx, console: readConsole(CONSOLE) },
   )

@@ -147,6 +147,8 @@ export async function partsOf(store: Store, folder: string): Promise<ApiParts> {
     guard: new AddressGuard(),
     fingerprintKey: fingerprintKey(await installationSecret(store, keyring, 'fingerprints')),
     shredAfterSeconds: 3600,
+    destroyAfterSeconds: 0,
+    stops: [],
     areas: [rewrapCredentials, rewrapLogins, rewrapChannels],
     version: '0.1.0',
     role: 'server',

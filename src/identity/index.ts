@@ -77,6 +77,15 @@ export {
 export { fsckIdentities } from './record.fsck.ts'
 export { findIdentity, type IdentityFilter, identityByExternalId, identityNamed, listIdentities, type NamePage } from './record.list.ts'
 export {
+  type Answerable,
+  answerableFor,
+  emergencyIdentities,
+  identityIds,
+  idsByName,
+  peopleEntitled,
+  recordsById,
+} from './record.lookup.ts'
+export {
   DEFAULT_TENANCY,
   type Entitlement,
   type ExternalId,
