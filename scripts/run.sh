@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs a task with the Node that this project pins, whatever Node the machine has. Installs what is missing first.
-# usage: sh scripts/run.sh test|drill|bench|check|fix [arguments]
+# usage: sh scripts/run.sh test|drill|bench|check|fix|console [arguments]
 set -eu
 cd "$(dirname "$0")/.."
 task=$1
@@ -52,11 +52,16 @@ install_lab() {
 case "$task" in
   test)
     install_lab
+    node scripts/console.ts || true
     exec vitest run "$@"
     ;;
-  drill) exec node drill/main.ts "$@" ;;
+  console) exec node scripts/console.ts "$@" ;;
+  drill)
+    node scripts/console.ts || true
+    exec node drill/main.ts "$@"
+    ;;
   bench) exec node bench/main.ts "$@" ;;
-  check) biome check && tsc --noEmit -p . && knip "$@" ;;
+  check) node scripts/api-types.ts && biome check && tsc --noEmit -p . && tsc --noEmit -p console && knip "$@" ;;
   fix) exec biome check --write "$@" ;;
   *) echo "rekey: no task named $task" >&2; exit 2 ;;
 esac

@@ -18,6 +18,8 @@ export interface Config {
   /** Null: key-encryption keys are 0600 files in `data`. */
   readonly passphraseFile: string | null
   readonly shredAfterSeconds: number
+  /** From an offboarding to the destruction of credentials that are suspended until then. */
+  readonly destroyAfterSeconds: number
   /** Networks that no system may be in, as `address/prefix`; null for the defaults. */
   readonly refuseNetworks: readonly string[] | null
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent'
@@ -57,6 +59,8 @@ export function loadConfig(overrides: Overrides = {}, env: Env = process.env): C
   if (publicUrl !== null && !isPublicUrl(publicUrl)) {
     fault('REKEY_PUBLIC_URL', 'Write https:// and the name that browsers use, without a path; http:// for localhost alone.')
   }
+  const destroy = Number(env.REKEY_DESTROY_AFTER ?? 0)
+  if (!Number.isSafeInteger(destroy) || destroy < 0) fault('REKEY_DESTROY_AFTER', 'Write a whole number of seconds, 0 or more.')
   if (faults.length > 0 || listen === null) {
     const list = faults.map((each) => `${each.path}: ${each.message}`).join(' ')
     throw new RekeyError('config_invalid', `The configuration has ${counted(faults.length, 'fault')}. ${list}`, { faults })
@@ -70,6 +74,7 @@ export function loadConfig(overrides: Overrides = {}, env: Env = process.env): C
     tokenFile: resolve(env.REKEY_TOKEN_FILE ?? join(data, 'admin.token')),
     passphraseFile: env.REKEY_PASSPHRASE_FILE ? resolve(env.REKEY_PASSPHRASE_FILE) : null,
     shredAfterSeconds: shred,
+    destroyAfterSeconds: destroy,
     refuseNetworks:
       env.REKEY_REFUSE_NETWORKS === undefined
         ? null

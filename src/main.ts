@@ -1,13 +1,22 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { constants } from 'node:os'
 import { dirname, join } from 'node:path'
-import { type RunningServer, startServer } from './api/index.ts'
+import { type RunningServer, readConsole, startServer } from './api/index.ts'
 import { type Config, loadConfig, type Overrides } from './config.ts'
 import { connectorFor } from './connectors/registry.ts'
-import { makeMoves, type RotationParts, rewrapCredentials, rotationFigures, Targets, Worker } from './credential/index.ts'
+import {
+  Closer,
+  makeMoves,
+  type RotationParts,
+  rewrapCredentials,
+  rotationFigures,
+  type StopProofs,
+  Targets,
+  Worker,
+} from './credential/index.ts'
 import { formatVerifierKey, logFigures, SEQUENCE_BATCH, type Signer, sequence, signerFromSeed } from './evidence/index.ts'
-import { ensureAdminToken, ensurePolicySet, watchPolicies } from './identity/index.ts'
-import { OidcClients, rewrapLogins } from './identity/login/index.ts'
+import { ensureAdminToken, ensurePolicySet, type Guard, rewrapChannels, runNotifier, watchPolicies } from './identity/index.ts'
+import { confirmedDecision, OidcClients, rewrapLogins } from './identity/login/index.ts'
 import { offboardDue } from './identity/scim/index.ts'
 import {
   AddressGuard,
@@ -30,11 +39,15 @@ import { fingerprint } from './seal/index.ts'
 import { connectionFromUrl, type EmbeddedDatabase, migrate, openStore, type Store, startEmbedded } from './store/index.ts'
 
 const SCHEMA = new URL('../schema', import.meta.url).pathname
+const CONSOLE = new URL('../console/dist', import.meta.url).pathname
 const VERSION = (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }).version
 /** How often evidence is numbered and a checkpoint signed while there is something new. */
 const SEQUENCE_EVERY_MS = 500
 /** How often offboardings that have come due are looked for: delays are days. */
 const OFFBOARD_EVERY_MS = 5_000
+
+/** What an offboarding stops of other areas, at once and with its own evidence: sessions and tokens of the identity. */
+const STOPS: readonly StopProofs[] = []
 
 /** How long a part may take to stop in order, and then the connections to the database. */
 const CLOSE_MS = 12_000
@@ -119,6 +132,7 @@ interface Composed {
   readonly parts: RotationParts
   readonly keyring: Keyring
   readonly signer: Signer
+  readonly guard: Guard
 }
 
 async function signerOf(store: Store, keyring: Keyring): Promise<Signer> {
@@ -156,17 +170,18 @@ async function compose({ config, ctx, store }: Opened): Promise<Composed> {
   const left = await keyring.destroyRetired(store)
   if (left.length > 0) ctx.log.warn({ keks: left }, 'old key-encryption keys could not be destroyed: remove their files by hand')
   const signer = await signerOf(store, keyring)
+  const guard = new AddressGuard(config.refuseNetworks ?? undefined)
   const parts: RotationParts = {
     store,
     keyring,
-    targets: new Targets(connectorFor, keyring, { guard: guardOf(config) }),
+    targets: new Targets(connectorFor, keyring, { guard }),
     fingerprintKey: fingerprintKey(await installationSecret(store, keyring, 'fingerprints')),
     moves: makeMoves(store),
     shredAfterSeconds: config.shredAfterSeconds,
     keepOut: ownPlaces(config),
     jitter: Math.random,
   }
-  return { parts, keyring, signer }
+  return { parts, keyring, signer, guard }
 }
 
 /** Numbers new evidence and signs checkpoints until stopped. Any number of processes may: a lock lets one work at a time. */
@@ -244,8 +259,13 @@ async function startParts(config: Config, ctx: Ctx, opened: Opened, cleanups: ((
     const worker = new Worker(composed.parts, ctx)
     await worker.start()
     cleanups.push(() => worker.stop())
+    const closer = new Closer({ ...composed.parts, destroyAfterSeconds: config.destroyAfterSeconds, stops: STOPS }, ctx)
+    await closer.start()
+    cleanups.push(() => closer.stop())
     const offboarding = runOffboarding(ctx, opened.store)
     cleanups.push(() => offboarding)
+    const notifying = runNotifier({ store: opened.store, keyring: composed.keyring, guard: composed.guard }, ctx)
+    cleanups.push(() => notifying)
   }
   const policies = config.role === 'worker' ? null : new Policies(await untilStopped(ctx, ensurePolicySet(opened.store, ctx)))
   if (policies) cleanups.push(await watchPolicies(opened.store, ctx, policies))
@@ -254,8 +274,8 @@ async function startParts(config: Config, ctx: Ctx, opened: Opened, cleanups: ((
   return { url: server?.url ?? null }
 }
 
-function listen({ config, ctx, store }: Opened, { parts, keyring }: Composed, policies: Policies): Promise<RunningServer> {
-  const areas = [rewrapCredentials, rewrapLogins]
+function listen({ config, ctx, store }: Opened, { parts, keyring, guard }: Composed, policies: Policies): Promise<RunningServer> {
+  const areas = [rewrapCredentials, rewrapLogins, rewrapChannels]
   const figures = { rotations: () => rotationFigures(store), evidence: () => logFigures(store) }
   return startServer(
     {
@@ -263,13 +283,17 @@ function listen({ config, ctx, store }: Opened, { parts, keyring }: Composed, po
       store,
       policies,
       keyring,
+      guard,
+      assertionOf: confirmedDecision,
       oidc: new OidcClients(keyring, guardOf(config)),
       areas,
       figures,
       version: VERSION,
       role: config.role,
+      destroyAfterSeconds: config.destroyAfterSeconds,
+      stops: STOPS,
     },
-    { listen: config.listen, publicUrl: config.publicUrl, ctx },
+    { listen: config.listen, publicUrl: config.publicUrl, ctx, console: readConsole(CONSOLE) },
   )
 }
 

@@ -16,7 +16,7 @@ import { API } from 'typescript/unstable/sync'
 export const ROOT = dirname(import.meta.dirname)
 
 /** Never part of the repository's text: installed, generated or private. */
-const OUTSIDE = new Set(['node_modules', '.git', '.rekey', 'dist', 'coverage', 'rekey-drill'])
+const OUTSIDE = new Set(['node_modules', '.git', '.rekey', 'dist', 'generated', 'coverage', 'rekey-drill'])
 const BINARY = /\.(png|jpg|ico|gz|tar|woff2?|wasm|bin)$/
 
 /** Paths relative to the root, `/`-separated, sorted, of the files below `folder` that are text. */
@@ -50,7 +50,9 @@ export interface Source {
 /** Every TypeScript file of the repository, parsed. Throws if tsconfig.json leaves one out. */
 export function sources(): Source[] {
   const paths = textFiles().filter((path) => /^(src|test|bench|scripts|drill)\/.*\.tsx?$/.test(path))
-  return parsed(ROOT, paths, new API({ cwd: ROOT }))
+  // The console runs in browsers: it has a configuration of its own.
+  const pages = textFiles('console').filter((path) => /\.tsx?$/.test(path))
+  return [...parsed(ROOT, paths, new API({ cwd: ROOT })), ...parsed(ROOT, pages, new API({ cwd: ROOT }), 'console/tsconfig.json')]
 }
 
 /** TypeScript that is not on disk, parsed: path → text. For tests of the rules themselves. */
@@ -61,13 +63,13 @@ export function imagined(files: Record<string, string>): Source[] {
   return parsed('/imagined', Object.keys(files), new API({ cwd: '/imagined', fs }))
 }
 
-function parsed(root: string, paths: readonly string[], api: API): Source[] {
+function parsed(root: string, paths: readonly string[], api: API, config = 'tsconfig.json'): Source[] {
   try {
-    const project = api.updateSnapshot({ openProject: join(root, 'tsconfig.json') }).getProjects()[0]
-    if (!project) throw new Error('tsconfig.json does not open')
+    const project = api.updateSnapshot({ openProject: join(root, config) }).getProjects()[0]
+    if (!project) throw new Error(`${config} does not open`)
     return paths.map((path) => {
       const tree = project.program.getSourceFile(join(root, path))
-      if (!tree) throw new Error(`${path} is not covered by tsconfig.json`)
+      if (!tree) throw new Error(`${path} is not covered by ${config}`)
       return { path, text: tree.text, tree }
     })
   } finally {

@@ -40,6 +40,13 @@ export const TABLE_OWNERS: Record<string, string> = {
   enrolment_code: 'identity',
   login_device: 'identity',
   login_counter: 'identity',
+  approval: 'identity',
+  approval_factor: 'identity',
+  approval_approver: 'identity',
+  approval_decision: 'identity',
+  approval_rule: 'identity',
+  notify_channel: 'identity',
+  notify_delivery: 'identity',
   system: 'credential',
   credential: 'credential',
   account: 'credential',
@@ -48,6 +55,10 @@ export const TABLE_OWNERS: Record<string, string> = {
   rotation: 'credential',
   activation: 'credential',
   challenge: 'credential',
+  closure: 'credential',
+  closure_item: 'credential',
+  exception: 'credential',
+  review: 'credential',
 }
 
 /** The tables that a migration creates, in lower case, without schema. */

@@ -1,5 +1,6 @@
-import type { RotationFigures, Targets } from '../credential/index.ts'
+import type { RotationFigures, StopProofs, Targets } from '../credential/index.ts'
 import type { LogFigures } from '../evidence/index.ts'
+import type { ApprovalParts, Guard } from '../identity/index.ts'
 import type { OidcClients } from '../identity/login/index.ts'
 import type { Secret } from '../kernel/index.ts'
 import type { Keyring, Rewrap } from '../keys/index.ts'
@@ -14,13 +15,21 @@ export interface ApiParts {
   readonly keyring: Keyring
   /** Clients of the providers at which people log in. */
   readonly oidc: OidcClients
+  /** By what passkey a person confirmed a decision. */
+  readonly assertionOf: NonNullable<ApprovalParts['assertionOf']>
   readonly targets: Targets
+  /** Which addresses Rekey itself writes to. */
+  readonly guard: Guard
   /** Under which fingerprints of declared values are made. */
   readonly fingerprintKey: Secret
   /** Files and folders of Rekey itself, which no consumer's file may be or be in. */
   readonly keepOut?: readonly string[]
   /** How long after its death, or its being given up, the ciphertext of a version is kept. */
   readonly shredAfterSeconds: number
+  /** From an offboarding to the destruction of credentials that are suspended until then. */
+  readonly destroyAfterSeconds: number
+  /** What an offboarding stops of other areas. */
+  readonly stops: readonly StopProofs[]
   /** Whose rows a rotation of the key-encryption key wraps again. */
   readonly areas: readonly Rewrap[]
   /** Of the program, as `rekey --version` prints it. */

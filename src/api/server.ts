@@ -8,6 +8,7 @@ import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod
 import { KnownTokens } from '../identity/index.ts'
 import { type Ctx, newId, RekeyError } from '../kernel/index.ts'
 import { sessionTokenOf, sitesOf } from './browser.ts'
+import { type Console, registerConsole } from './console.ts'
 import { challengeOf, logFailure, PROBLEM_TYPE, problemOf, StatusError } from './errors.ts'
 import { BatchWatch } from './events.ts'
 import { hostGuard } from './hosts.ts'
@@ -30,6 +31,8 @@ export interface ServerOptions {
   readonly requestsPerMinute?: number
   /** What browsers call this server, where that is not the name of loopback that they reach it by. */
   readonly publicUrl?: string | null
+  /** The pages for browsers; null where they were not built. Without it there are none. */
+  readonly console?: Console | null
 }
 
 /** A server that listens. */
@@ -136,6 +139,7 @@ export async function buildApp(parts: ApiParts, options: ServerOptions, routes: 
   }
   for (const route of routes) register(app, route, server)
   await registerScim(app, SCIM_ROUTES, server)
+  if (options.console !== undefined) registerConsole(app, options.console)
   app.addHook('onClose', async () => metrics.close())
   app.addHook('onClose', () => batches.close())
   await app.ready()
@@ -176,7 +180,8 @@ function hostHook(listenHost: string, publicUrl: string | null) {
 /** One line a request: the route as declared, never the URL, headers or body. */
 function logRequests(app: FastifyInstance, { log }: Ctx): void {
   app.addHook('onSend', async (request, reply, payload) => {
-    reply.header('x-request-id', request.id).header('cache-control', 'no-store')
+    reply.header('x-request-id', request.id)
+    if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store')
     return payload
   })
   app.addHook('onResponse', async (request, reply) => {

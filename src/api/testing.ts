@@ -7,8 +7,8 @@ import { freshDatabase, type TestDatabase } from '../../test/lab/database.ts'
 import { connectorFor } from '../connectors/registry.ts'
 import { rewrapCredentials, rotationFigures, Targets } from '../credential/index.ts'
 import { logFigures } from '../evidence/index.ts'
-import { ensureAdminToken, ensurePolicySet } from '../identity/index.ts'
-import { OidcClients, rewrapLogins } from '../identity/login/index.ts'
+import { ensureAdminToken, ensurePolicySet, rewrapChannels } from '../identity/index.ts'
+import { confirmedDecision, OidcClients, rewrapLogins } from '../identity/login/index.ts'
 import { AddressGuard, type Log, makeCtx, newId } from '../kernel/index.ts'
 import { fileKeks, fingerprintKey, installationSecret, Keyring } from '../keys/index.ts'
 import { Policies } from '../policy/index.ts'
@@ -141,11 +141,15 @@ export async function partsOf(store: Store, folder: string): Promise<ApiParts> {
     store,
     policies: new Policies(await ensurePolicySet(store, makeCtx('test', 'test'))),
     keyring,
+    assertionOf: confirmedDecision,
     oidc: new OidcClients(keyring, new AddressGuard()),
     targets: new Targets(connectorFor, keyring),
+    guard: new AddressGuard(),
     fingerprintKey: fingerprintKey(await installationSecret(store, keyring, 'fingerprints')),
     shredAfterSeconds: 3600,
-    areas: [rewrapCredentials, rewrapLogins],
+    destroyAfterSeconds: 0,
+    stops: [],
+    areas: [rewrapCredentials, rewrapLogins, rewrapChannels],
     version: '0.1.0',
     role: 'server',
     figures: figuresOf(store),

@@ -127,18 +127,21 @@ function rotationOf({ rotation_id: id, rotation_state: state, rotation_reason: r
 /** Which credentials a page shows. */
 export interface CredentialFilter {
   readonly system?: string
+  /** Id of an identity. */
+  readonly identity?: string
   /** Cursor: the name of the last one seen. */
   readonly after?: string
   /** At most `LIMITS.pageMax`. */
   readonly limit: number
 }
 
-/** A page of credentials, roots included, by name in the database's order. Empty for a system that does not exist. */
+/** A page of credentials, roots included, by name in the database's order. Empty for a system or identity that does not exist. */
 export async function listCredentials(sql: Sql, filter: CredentialFilter): Promise<CredentialView[]> {
   const limit = Math.max(1, Math.min(filter.limit, LIMITS.pageMax))
   const rows = await sql.query<CredentialColumns>(
-    `${CREDENTIAL} where ($1::text is null or s.name = $1) and ($2::text is null or c.name > $2) order by c.name limit $3`,
-    [filter.system ?? null, filter.after ?? null, limit],
+    `${CREDENTIAL} where ($1::text is null or s.name = $1) and ($2::text is null or c.name > $2) and ($4::uuid is null or c.identity_id = $4)
+      order by c.name limit $3`,
+    [filter.system ?? null, filter.after ?? null, limit, filter.identity ?? null],
   )
   return credentialViews(sql, rows)
 }

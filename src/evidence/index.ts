@@ -16,4 +16,5 @@ export { formatVerifierKey, newSigningSeed, parseVerifierKey, type Signer, signe
 export { consistency, type ExportOptions, exportBundle, inclusion, publishedKey } from './prove.ts'
 export { eachEvent } from './read.ts'
 export { SEQUENCE_BATCH, sequence } from './sequence.ts'
+export { type TimelineEvent, type TimelineOf, timeline } from './timeline.ts'
 export { appendFrom, sealEvents } from './within.ts'

@@ -1,5 +1,43 @@
 export { putIdentities, removeIdentities } from './actions.ts'
 export { beginAnswer, finishAnswer, releaseAnswer } from './answers.ts'
+export {
+  bypassApproval,
+  type Consumed,
+  consumeApproval,
+  type DecisionInput,
+  decideApproval,
+  type NewApproval,
+  requestApproval,
+  takeBack,
+  withdrawApproval,
+} from './approval.actions.ts'
+export { ApprovalRequired, approvalGate, requireApproval, withApproval } from './approval.gate.ts'
+export {
+  APPROVAL_VIEWS,
+  type ApprovalDetail,
+  type ApprovalsOf,
+  type ApprovalView,
+  type DecisionView,
+  type FactorView,
+  readApproval,
+  readApprovals,
+} from './approval.list.ts'
+export {
+  APPROVAL_LIMITS,
+  APPROVAL_STATES,
+  type Approvable,
+  type ApprovalState,
+  type Assertion,
+  approvalDigest,
+  type Factor,
+  NEXT_APPROVAL,
+  parseFactors,
+} from './approval.model.ts'
+export { APPROVABLE, type ApprovalRule } from './approval.rule.store.ts'
+export { listRules, putRule, type RuleInput, removeRule } from './approval.rules.ts'
+export type { Standing } from './approval.standing.ts'
+export { sweepApprovals } from './approval.sweep.ts'
+export { type ApprovalParts, bypassByHand, decideByHand, takeBackByHand, withdrawByHand } from './approval.use.ts'
 export { KnownTokens } from './known.ts'
 export type { JoinFields, RecoveryOverride } from './lifecycle.fields.ts'
 export { type Handover, type HandoverCause, type HandoverRule, openHandovers } from './lifecycle.handover.ts'
@@ -9,6 +47,11 @@ export { findOwner, type OwnerInput } from './lifecycle.owners.ts'
 export { leaveIdentity, offboardIdentity, resumeIdentity, suspendIdentity } from './lifecycle.status.ts'
 export { countIdentities, fleetIdentities, identitiesById } from './list.ts'
 export type { Begun, Identity, IdentityFields, IdentityKind } from './model.ts'
+export { addChannel, type ChannelParts, type ChannelView, readChannels, removeChannel, rewrapChannels } from './notify.channel.ts'
+export { CHANNEL_KINDS, type ChannelFields, type ChannelKind, type SmtpSettings, type WebhookSettings } from './notify.model.ts'
+export type { Guard } from './notify.send.ts'
+export { type DeliveryRow as Delivery, listDeliveries } from './notify.store.ts'
+export { type NotifyParts, runNotifier, sendDue, testChannel } from './notify.worker.ts'
 export { activatePolicies, diffPolicies, ensurePolicySet, type Proposed, proposePolicies } from './policyset.actions.ts'
 export { findPolicySet, listPolicySets, type WholePolicySet } from './policyset.list.ts'
 export {
@@ -33,6 +76,15 @@ export {
 } from './record.actions.ts'
 export { fsckIdentities } from './record.fsck.ts'
 export { findIdentity, type IdentityFilter, identityByExternalId, identityNamed, listIdentities, type NamePage } from './record.list.ts'
+export {
+  type Answerable,
+  answerableFor,
+  emergencyIdentities,
+  identityIds,
+  idsByName,
+  peopleEntitled,
+  recordsById,
+} from './record.lookup.ts'
 export {
   DEFAULT_TENANCY,
   type Entitlement,

@@ -1,3 +1,4 @@
+import { buildConsole } from '../console.ts'
 import { EXIT } from '../exit.ts'
 
 /** Options of `rekey serve`. */
@@ -9,6 +10,8 @@ export interface ServeOptions {
 
 /** Runs server and worker until SIGTERM or SIGINT. */
 export async function serve({ data, role, listen }: ServeOptions): Promise<number> {
+  // A worker alone serves no pages.
+  if (role !== 'worker') await buildConsole((line) => void process.stderr.write(`${line}\n`))
   const main = await import('../../main.ts')
   await main.serve({ data, role, listen })
   return EXIT.ok

@@ -2,14 +2,14 @@ import { z } from 'zod'
 import { listCredentials } from '../../../credential/index.ts'
 import { LIMITS } from '../../../kernel/index.ts'
 import { route } from '../../route.ts'
-import { Credential, cut, Name, pageOf, pageQuery } from '../../views.ts'
+import { Credential, cut, Id, Name, pageOf, pageQuery } from '../../views.ts'
 
 export const listCredentialsRoute = route({
   method: 'GET',
   path: '/v1/credentials',
   summary: 'Credentials by name, the root credentials of systems included.',
   action: 'inventory:read',
-  query: z.strictObject({ ...pageQuery, system: Name.optional() }),
+  query: z.strictObject({ ...pageQuery, system: Name.optional(), identity: Id.optional() }),
   answers: { 200: { what: 'One page', schema: pageOf(Credential) } },
   problems: [],
   handle: async ({ parts, query }) => {

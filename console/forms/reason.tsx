@@ -1,0 +1,40 @@
+import { type FormEvent, type ReactNode, useId, useState } from 'react'
+
+/** Asks for a reason, and for the name where it cannot be taken back, before it lets something be done. */
+export function ReasonForm(props: {
+  readonly submit: string
+  readonly grave?: boolean
+  /** What has to be typed; null: nothing. */
+  readonly typed?: string | null
+  readonly busy: boolean
+  readonly children?: ReactNode
+  readonly onSubmit: (reason: string) => void
+}) {
+  const { submit, grave = false, typed = null, busy, children, onSubmit } = props
+  const [reason, setReason] = useState('')
+  const [name, setName] = useState('')
+  const id = useId()
+  const right = typed === null || name === typed
+  const send = (event: FormEvent) => {
+    event.preventDefault()
+    if (right && !busy) onSubmit(reason.trim())
+  }
+  return (
+    <form className="stack" onSubmit={send}>
+      <label htmlFor={`${id}-reason`}>Reason, for the record</label>
+      <textarea id={`${id}-reason`} required maxLength={1000} rows={3} value={reason} onChange={(event) => setReason(event.target.value)} />
+      {typed === null ? null : (
+        <>
+          <label htmlFor={`${id}-name`}>
+            Type <bdi className="name">{typed}</bdi> to confirm
+          </label>
+          <input id={`${id}-name`} required autoComplete="off" value={name} onChange={(event) => setName(event.target.value)} />
+        </>
+      )}
+      {children}
+      <button type="submit" className={grave ? 'grave' : 'main'} disabled={busy || !right || reason.trim() === ''}>
+        {busy ? 'Working…' : submit}
+      </button>
+    </form>
+  )
+}

@@ -1,0 +1,133 @@
+import { useQuery } from '@tanstack/react-query'
+import { Link, useParams, useRouteContext } from '@tanstack/react-router'
+import { type Answer, call } from '../api/client.ts'
+import { DecisionForm } from '../forms/decision.tsx'
+import { WithdrawForm } from '../forms/withdraw.tsx'
+import { Facts, Page, Section } from '../ui/page.tsx'
+import { Age, Badge, Data, Lines, Name, None, When } from '../ui/text.tsx'
+import { Fault, Progress } from '../ui/told.tsx'
+
+type Full = Answer<'GET /v1/approvals/{id}'>
+
+export function ApprovalPage() {
+  const { id } = useParams({ from: '/inside/approvals/$id' })
+  const { data, error, isPending } = useQuery({
+    queryKey: ['GET /v1/approvals/{id}', id],
+    queryFn: () => call('GET /v1/approvals/{id}', { params: { id } }),
+  })
+  const above = <Link to="/approvals">All approvals</Link>
+  if (isPending) return <Progress>Loading…</Progress>
+  if (!data) {
+    return (
+      <Page title="Approval" above={above}>
+        <Fault error={error} />
+      </Page>
+    )
+  }
+  return (
+    <Page
+      above={above}
+      title={
+        <>
+          {data.action} · <Name>{data.subject}</Name>
+        </>
+      }
+    >
+      <Approval of={data} />
+    </Page>
+  )
+}
+
+function Approval({ of: it }: { readonly of: Full }) {
+  const { me } = useRouteContext({ from: '/inside/approvals/$id' })
+  const open = it.state === 'requested' || it.state === 'approved' || it.state === 'bypassed'
+  const decided = it.decisions.some(({ by, takenBackAt }) => by === me.id && takenBackAt === null)
+  return (
+    <>
+      <Facts
+        of={[
+          ['State', <Badge key="state" state={it.state} />],
+          ['Asked by', <Name key="by">{`${it.requestedBy.name} (${it.requestedBy.kind})`}</Name>],
+          ['Asked', <When key="at" at={it.requestedAt} />],
+          it.endedAt === null ? ['Expires', <Age key="ends" at={it.expiresAt} />] : ['Ended', <When key="ended" at={it.endedAt} />],
+        ]}
+      />
+      <Section title="Exactly this is approved" id="what">
+        <div className="quote">
+          <Lines>{it.words}</Lines>
+        </div>
+        <details>
+          <summary>As data</summary>
+          <Data of={it.what} />
+        </details>
+        <p>
+          Digest <code>{it.digest}</code>
+        </p>
+      </Section>
+      <Section title="Who may approve it" id="who">
+        <Factors of={it} />
+      </Section>
+      <Section title="Who has decided" id="decisions">
+        <Decisions of={it} />
+      </Section>
+      {it.waitsForMe ? <DecisionForm of={it} me={me.id} /> : null}
+      {open && it.mine ? <WithdrawForm of={it} what="withdraw" /> : null}
+      {open && decided ? <WithdrawForm of={it} what="take-back" /> : null}
+    </>
+  )
+}
+
+function Factors({ of: { factors } }: { readonly of: Full }) {
+  return (
+    <ul className="cards">
+      {factors.map(({ team, teamName, count, aal, passkey, lacking, approvers }) => (
+        <li key={`${team}${count}${aal}`}>
+          <p>
+            <strong>
+              {count} of <Name>{teamName}</Name>
+            </strong>
+            , logged in at AAL{aal} or better{passkey ? ', each with a passkey on this digest' : ''}.{' '}
+            {lacking === 0 ? <Badge state="approved">complete</Badge> : <Badge state="requested">{`lacks ${lacking}`}</Badge>}
+          </p>
+          <p className="muted">
+            {approvers.map(({ id, name, eligible }, index) => (
+              <span key={id}>
+                {index === 0 ? '' : ', '}
+                <Name>{name}</Name>
+                {eligible ? '' : ' (no longer)'}
+              </span>
+            ))}
+          </p>
+        </li>
+      ))}
+    </ul>
+  )
+}
+
+function Decisions({ of: { decisions, bypass } }: { readonly of: Full }) {
+  if (decisions.length === 0 && bypass === null) return <p className="muted">Nobody yet.</p>
+  return (
+    <ul className="cards">
+      {bypass === null ? null : (
+        <li>
+          <Badge state="bypassed" /> by <Name>{bypass.by}</Name>: <Name>{bypass.reason}</Name>
+        </li>
+      )}
+      {decisions.map(({ by, name, decision, reason, aal, passkey, at, takenBackAt }) => (
+        <li key={`${by}${at}`}>
+          <p>
+            <Badge state={decision === 'approve' ? 'approved' : 'rejected'} /> by <Name>{name}</Name>, <When at={at} />
+            {takenBackAt === null ? null : <None> (taken back)</None>}
+          </p>
+          <p>
+            <Name>{reason}</Name>
+          </p>
+          <p className="muted">
+            AAL{aal}
+            {passkey === null ? '' : ', signed with a passkey'}
+          </p>
+        </li>
+      ))}
+    </ul>
+  )
+}
