@@ -15,7 +15,7 @@ import {
   Worker,
 } from './credential/index.ts'
 import { formatVerifierKey, logFigures, SEQUENCE_BATCH, type Signer, sequence, signerFromSeed } from './evidence/index.ts'
-import { ensureAdminToken, ensurePolicySet, type Guard, rewrapChannels, runNotifier, watchPolicies } from './identity/index.ts'
+import { ensureAdminToken, ensurePolicySet, rewrapChannels, runNotifier, runTokenEnds, watchPolicies } from './identity/index.ts'
 import { confirmedDecision, OidcClients, rewrapLogins } from './identity/login/index.ts'
 import { offboardDue } from './identity/scim/index.ts'
 import {
@@ -132,7 +132,7 @@ interface Composed {
   readonly parts: RotationParts
   readonly keyring: Keyring
   readonly signer: Signer
-  readonly guard: Guard
+  readonly guard: AddressGuard
 }
 
 async function signerOf(store: Store, keyring: Keyring): Promise<Signer> {
@@ -159,7 +159,7 @@ function ownPlaces({ data, tokenFile, passphraseFile }: Config): string[] {
   return [data, tokenFile, ...(passphraseFile === null ? [] : [passphraseFile]), ...database.filter(Boolean)]
 }
 
-/** Which addresses nothing here may call: systems and login providers alike. */
+/** Which addresses nothing here may call: systems, login providers and issuers of tokens alike. */
 function guardOf({ refuseNetworks }: Config): AddressGuard {
   return new AddressGuard(refuseNetworks ?? undefined)
 }
@@ -170,7 +170,7 @@ async function compose({ config, ctx, store }: Opened): Promise<Composed> {
   const left = await keyring.destroyRetired(store)
   if (left.length > 0) ctx.log.warn({ keks: left }, 'old key-encryption keys could not be destroyed: remove their files by hand')
   const signer = await signerOf(store, keyring)
-  const guard = new AddressGuard(config.refuseNetworks ?? undefined)
+  const guard = guardOf(config)
   const parts: RotationParts = {
     store,
     keyring,
@@ -266,6 +266,8 @@ async function startParts(config: Config, ctx: Ctx, opened: Opened, cleanups: ((
     cleanups.push(() => offboarding)
     const notifying = runNotifier({ store: opened.store, keyring: composed.keyring, guard: composed.guard }, ctx)
     cleanups.push(() => notifying)
+    const ending = runTokenEnds(opened.store, ctx)
+    cleanups.push(() => ending)
   }
   const policies = config.role === 'worker' ? null : new Policies(await untilStopped(ctx, ensurePolicySet(opened.store, ctx)))
   if (policies) cleanups.push(await watchPolicies(opened.store, ctx, policies))
@@ -285,13 +287,14 @@ function listen({ config, ctx, store }: Opened, { parts, keyring, guard }: Compo
       keyring,
       guard,
       assertionOf: confirmedDecision,
-      oidc: new OidcClients(keyring, guardOf(config)),
+      oidc: new OidcClients(keyring, guard),
       areas,
       figures,
       version: VERSION,
       role: config.role,
       destroyAfterSeconds: config.destroyAfterSeconds,
       stops: STOPS,
+      tokenMaxSeconds: config.tokenMaxSeconds,
     },
     { listen: config.listen, publicUrl: config.publicUrl, ctx, console: readConsole(CONSOLE) },
   )

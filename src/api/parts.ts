@@ -1,8 +1,8 @@
 import type { RotationFigures, StopProofs, Targets } from '../credential/index.ts'
 import type { LogFigures } from '../evidence/index.ts'
-import type { ApprovalParts, Guard } from '../identity/index.ts'
+import type { ApprovalParts } from '../identity/index.ts'
 import type { OidcClients } from '../identity/login/index.ts'
-import type { Secret } from '../kernel/index.ts'
+import type { AddressGuard, Secret } from '../kernel/index.ts'
 import type { Keyring, Rewrap } from '../keys/index.ts'
 import type { Policies } from '../policy/index.ts'
 import type { Store } from '../store/index.ts'
@@ -18,8 +18,8 @@ export interface ApiParts {
   /** By what passkey a person confirmed a decision. */
   readonly assertionOf: NonNullable<ApprovalParts['assertionOf']>
   readonly targets: Targets
-  /** Which addresses Rekey itself writes to. */
-  readonly guard: Guard
+  /** Which addresses Rekey itself may call: of systems, notices, and issuers of keys. */
+  readonly guard: AddressGuard
   /** Under which fingerprints of declared values are made. */
   readonly fingerprintKey: Secret
   /** Files and folders of Rekey itself, which no consumer's file may be or be in. */
@@ -36,6 +36,8 @@ export interface ApiParts {
   readonly version: string
   readonly role: 'server' | 'worker' | 'all'
   readonly figures: Figures
+  /** The longest life of an API token, seconds; 90 days unless given. */
+  readonly tokenMaxSeconds?: number
 }
 
 /** Counts over whole tables, for status and metrics; each area answers for its own. Read at each request: nothing is kept. */

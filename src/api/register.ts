@@ -1,14 +1,14 @@
 /** Turns declared routes into fastify's: authentication before the body is read, then permission, idempotency, work, answer. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
-import { authenticate, authenticateSession, type KnownTokens, type SessionHolder } from '../identity/index.ts'
+import { authenticateBearer, authenticateSession, type BearerParts, type KnownTokens, type SessionHolder } from '../identity/index.ts'
 import { type Clock, type Ctx, ERRORS, type ErrorCode, type Log, makeCtx, RekeyError } from '../kernel/index.ts'
 import type { Principal } from '../policy/index.ts'
 import { browserOf, pagesOf, requireOwnPage, type Sites, sessionTokenOf } from './browser.ts'
 import { Problem } from './errors.ts'
 import type { BatchWatch } from './events.ts'
 import { once } from './idempotency.ts'
-import { tokenOf } from './limit.ts'
+import { presentedOf, tokenOf } from './limit.ts'
 import type { ApiParts } from './parts.ts'
 import { type Answer, BODY_BYTES, type Caller, type Route } from './route.ts'
 
@@ -27,6 +27,9 @@ export interface ServerParts {
   /** Whose requests are counted by their token. */
   readonly known: KnownTokens
   readonly sites: Sites
+  readonly bearers: BearerParts
+  /** Under which addresses a request can have been sent. */
+  readonly origins: (request: FastifyRequest) => readonly string[]
   readonly clock: Clock
   readonly log: Log
   readonly batches: BatchWatch
@@ -120,11 +123,11 @@ async function admit(server: ServerParts, route: Route, request: FastifyRequest)
   request.caller = { principal, session, may: server.parts.policies.allow(ctxOf(server, request, principal), principal, route.action) }
 }
 
-async function bearerOf({ parts, known }: ServerParts, request: FastifyRequest): Promise<Principal | null> {
+async function bearerOf(server: ServerParts, request: FastifyRequest): Promise<Principal | null> {
   const token = tokenOf(request)
   if (token === null) return null
-  const principal = await authenticate(parts.store, token)
-  known.note(token, principal !== null)
+  const principal = await authenticateBearer(server.bearers, ctxOf(server, request), presentedOf(request, token, server.origins))
+  server.known.note(token, principal !== null)
   return principal
 }
 

@@ -5,13 +5,13 @@ import rateLimit from '@fastify/rate-limit'
 import swagger from '@fastify/swagger'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod'
-import { KnownTokens } from '../identity/index.ts'
+import { IssuerKeys, KnownTokens, TokenUses } from '../identity/index.ts'
 import { type Ctx, newId, RekeyError } from '../kernel/index.ts'
 import { sessionTokenOf, sitesOf } from './browser.ts'
 import { type Console, registerConsole } from './console.ts'
 import { challengeOf, logFailure, PROBLEM_TYPE, problemOf, StatusError } from './errors.ts'
 import { BatchWatch } from './events.ts'
-import { hostGuard } from './hosts.ts'
+import { hostGuard, originsOf } from './hosts.ts'
 import { limitOptions } from './limit.ts'
 import { makeMetrics } from './metrics.ts'
 import { documentOptions } from './openapi.ts'
@@ -29,7 +29,8 @@ export interface ServerOptions {
   readonly ctx: Ctx
   /** Requests with one valid token, or of one address (IPv6: of one /64) without, in a minute before it is refused for the rest. */
   readonly requestsPerMinute?: number
-  /** What browsers call this server, where that is not the name of loopback that they reach it by. */
+  /** What browsers call this server, where that is not the name of loopback that they reach it by; also what a
+   * proof of possession (RFC 9449) names. */
   readonly publicUrl?: string | null
   /** The pages for browsers; null where they were not built. Without it there are none. */
   readonly console?: Console | null
@@ -127,10 +128,14 @@ export async function buildApp(parts: ApiParts, options: ServerOptions, routes: 
   app.setNotFoundHandler({ preHandler: app.rateLimit() }, notFound(routes))
   const metrics = makeMetrics(parts)
   const batches = new BatchWatch(parts.store, ctx)
+  const bearers = { store: parts.store, keys: new IssuerKeys(parts.guard), uses: new TokenUses(parts.store, ctx) }
+  const origins = originsOf(options.listen.host, options.publicUrl)
   const server: ServerParts = {
     parts,
     known,
     sites,
+    bearers,
+    origins,
     batches,
     clock: ctx.clock,
     log: ctx.log,
@@ -142,6 +147,7 @@ export async function buildApp(parts: ApiParts, options: ServerOptions, routes: 
   if (options.console !== undefined) registerConsole(app, options.console)
   app.addHook('onClose', async () => metrics.close())
   app.addHook('onClose', () => batches.close())
+  app.addHook('onClose', () => bearers.uses.close())
   await app.ready()
   return { app, known, endStreams }
 }

@@ -33,3 +33,6 @@ export function seconds(text: string): number {
   }
   return Number(number) * (SECONDS[unit] ?? 1)
 }
+
+/** An option that may be repeated. */
+export const collect = (value: string, before: readonly string[] = []) => [...before, value]

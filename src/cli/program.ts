@@ -6,6 +6,7 @@ import { addRecord } from './program.identity.ts'
 import { addLogin } from './program.login.ts'
 import { type Add, type Run, type Texts, wholeNumber } from './program.parts.ts'
 import { addPolicy } from './program.policy.ts'
+import { addProofs } from './program.proof.ts'
 import { addScim } from './program.scim.ts'
 
 /**
@@ -32,6 +33,7 @@ export function makeProgram(onStatus: (status: number) => void, quiet: boolean):
   addPolicy(program, add, group)
   addScim(program, add, group)
   addLogin(program, add, group)
+  addProofs(program, add, group)
   return program
 }
 

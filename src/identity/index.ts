@@ -34,10 +34,35 @@ export {
   parseFactors,
 } from './approval.model.ts'
 export { APPROVABLE, type ApprovalRule } from './approval.rule.store.ts'
-export { listRules, putRule, type RuleInput, removeRule } from './approval.rules.ts'
+export { listRules, putRule, type RuleInput as ApprovalRuleInput, removeRule } from './approval.rules.ts'
 export type { Standing } from './approval.standing.ts'
 export { sweepApprovals } from './approval.sweep.ts'
 export { type ApprovalParts, bypassByHand, decideByHand, takeBackByHand, withdrawByHand } from './approval.use.ts'
+export { authenticateBearer, type BearerParts } from './bearer.ts'
+export {
+  addIssuer,
+  type IssuerView,
+  mapIssuer,
+  type RuleInput,
+  type RuleView,
+  readIssuers,
+  readRules,
+  removeIssuer,
+  unmapIssuer,
+  weakRules,
+} from './issuer.actions.ts'
+export { IssuerKeys } from './issuer.keys.ts'
+export {
+  ALGORITHMS,
+  ISSUER_TYPES,
+  type IssuerFields,
+  type IssuerInput,
+  type IssuerType,
+  type KeySource,
+  REPLAYS,
+  type Replay,
+  type RuleFields,
+} from './issuer.model.ts'
 export { KnownTokens } from './known.ts'
 export type { JoinFields, RecoveryOverride } from './lifecycle.fields.ts'
 export { type Handover, type HandoverCause, type HandoverRule, openHandovers } from './lifecycle.handover.ts'
@@ -133,4 +158,27 @@ export {
 } from './team.actions.ts'
 export { changeTeam, createTeam, readTeam, readTeams, type TeamDetail, type TeamPage, teamNamed } from './team.list.ts'
 export type { Members, Team, TeamFields } from './team.model.ts'
+export {
+  createToken,
+  type MadeToken,
+  type RevokeInput,
+  type RotateInput,
+  revokeToken,
+  revokeTokensOf,
+  rotateToken,
+  type TokenParts,
+} from './token.actions.ts'
+export { proveDeadTokens, revokeOrphanTokens, runTokenEnds } from './token.death.ts'
+export { readTokens, type TokenQuery, tokensOnRecord } from './token.list.ts'
+export {
+  TOKEN_MAX_SECONDS,
+  TOKEN_NAME_CHARS,
+  TOKEN_OVERLAP_MAX_SECONDS,
+  type TokenInput,
+  type TokenState,
+  type TokenView,
+} from './token.model.ts'
+export { TokenUses } from './token.uses.ts'
 export { authenticate, ensureAdminToken } from './tokens.ts'
+export type { Presented } from './workload.dpop.ts'
+export { JWT_MAX_CHARS } from './workload.jwt.ts'

@@ -1,5 +1,5 @@
 import type { Route } from '../route.ts'
-import { listRulesRoute } from './approval-rules/list-rules.ts'
+import { listApprovalRulesRoute } from './approval-rules/list-rules.ts'
 import { putRuleRoute } from './approval-rules/put-rule.ts'
 import { removeRuleRoute } from './approval-rules/remove-rule.ts'
 import { approveApprovalRoute } from './approvals/approve-approval.ts'
@@ -41,6 +41,12 @@ import { offboardIdentityRoute } from './identities/offboard-identity.ts'
 import { resumeIdentityRoute } from './identities/resume-identity.ts'
 import { showIdentity } from './identities/show-identity.ts'
 import { suspendIdentityRoute } from './identities/suspend-identity.ts'
+import { addIssuerRoute } from './issuers/add-issuer.ts'
+import { listIssuersRoute } from './issuers/list-issuers.ts'
+import { listRulesRoute } from './issuers/list-rules.ts'
+import { mapIssuerRoute } from './issuers/map-issuer.ts'
+import { removeIssuerRoute } from './issuers/remove-issuer.ts'
+import { unmapIssuerRoute } from './issuers/unmap-issuer.ts'
 import { listKeksRoute } from './keks/list-keks.ts'
 import { rotateKekRoute } from './keks/rotate-kek.ts'
 import { addLoginProviderRoute } from './login/add-provider.ts'
@@ -104,12 +110,16 @@ import { changeMembersRoute } from './teams/change-members.ts'
 import { createTeamRoute } from './teams/create-team.ts'
 import { listTeamsRoute } from './teams/list-teams.ts'
 import { showTeam } from './teams/show-team.ts'
+import { createTokenRoute } from './tokens/create-token.ts'
+import { listTokensRoute } from './tokens/list-tokens.ts'
+import { revokeTokenRoute } from './tokens/revoke-token.ts'
+import { rotateApiTokenRoute } from './tokens/rotate-token.ts'
 import { listUsableRoute } from './usable/list-usable.ts'
 import { probeUsableRoute } from './usable/probe-usable.ts'
 
 /** Every route there is. A file under `routes/` that declares one and is missing here fails a test. */
 export const ROUTES: readonly Route[] = [
-  listRulesRoute,
+  listApprovalRulesRoute,
   putRuleRoute,
   removeRuleRoute,
   approveApprovalRoute,
@@ -216,4 +226,14 @@ export const ROUTES: readonly Route[] = [
   removePasskeyRoute,
   beginStepUpRoute,
   finishStepUpRoute,
+  addIssuerRoute,
+  listIssuersRoute,
+  listRulesRoute,
+  mapIssuerRoute,
+  removeIssuerRoute,
+  unmapIssuerRoute,
+  createTokenRoute,
+  listTokensRoute,
+  revokeTokenRoute,
+  rotateApiTokenRoute,
 ]

@@ -4,7 +4,7 @@ import { route } from '../../route.ts'
 import { pageOf } from '../../views.ts'
 import { ApprovalRule } from './views.ts'
 
-export const listRulesRoute = route({
+export const listApprovalRulesRoute = route({
   method: 'GET',
   path: '/v1/approval-rules',
   summary: 'Which actions must be approved, and by whom. An action without a rule needs no approval.',
