@@ -63,3 +63,17 @@ export function addSpent(total: Record<string, number>, before: ProcessorTime, a
   add('Node', after.node - before.node)
   for (const [name, ms] of Object.entries(after.servers)) add(name, ms - (before.servers[name] ?? 0))
 }
+
+/**
+ * What processes were on a processor so far with all their threads, milliseconds, to the nanosecond: of one request at a time it is what the
+ * request would take on a machine that does nothing else and reads nothing from disk.
+ */
+export function onProcessorMs(pids: readonly number[]): number {
+  return pids.reduce((total, pid) => total + threadsNs(pid), 0) / 1e6
+}
+
+function threadsNs(pid: number): number {
+  return readdirSync(`/proc/${pid}/task`).reduce((total, thread) => {
+    return total + Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ', 1)[0])
+  }, 0)
+}

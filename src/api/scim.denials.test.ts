@@ -126,3 +126,19 @@ test('what is not there, what is not taken and what is not done', async () => {
     expect((await idp.get(path)).status, path).toBeLessThan(500)
   }
 })
+
+test('a stranger who uses up the limit of an address takes nothing from a provider behind it', async () => {
+  const limited = await TestServer.start({ requestsPerMinute: 20 })
+  const provider = await Provider.add(limited, 'idp')
+  expect((await provider.get('/Users')).status).toBe(200)
+  const stranger = () => limited.send('GET', '/scim/v2/Users', { token: `rekey_scim_${'A'.repeat(43)}` })
+  const statuses = []
+  for (let n = 0; n < 30; n++) statuses.push((await stranger()).status)
+  expect(statuses.at(-1)).toBe(429)
+  expect((await provider.get('/Users')).status).toBe(200)
+  // Nor does the provider ask without end.
+  const own = []
+  for (let n = 0; n < 30; n++) own.push((await provider.get('/Users')).status)
+  expect(own.at(-1)).toBe(429)
+  await limited.stop()
+})

@@ -4,8 +4,9 @@
  */
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { authenticateScim, BASE, type JsonObject, type ScimClient, ScimError } from '../identity/scim/index.ts'
-import { type Ctx, type Json, makeCtx, RekeyError, Secret } from '../kernel/index.ts'
+import { type Ctx, type Json, makeCtx, RekeyError } from '../kernel/index.ts'
 import { logFailure, problemOf, StatusError } from './errors.ts'
+import { tokenOf } from './limit.ts'
 import type { ApiParts } from './parts.ts'
 import type { ServerParts } from './register.ts'
 
@@ -126,10 +127,12 @@ function ctxOf({ clock, log }: ServerParts, request: FastifyRequest, client: Sci
 
 /** No token, a wrong one and one of /v1 get the same answer. */
 async function admit(server: ServerParts, request: FastifyRequest): Promise<undefined> {
-  const token = /^Bearer ([A-Za-z0-9._~+/-]{1,512}=*)$/i.exec(request.headers.authorization ?? '')?.[1]
+  const token = tokenOf(request)
   const { store, policies } = server.parts
   const ctx = ctxOf(server, request, null)
-  request.scim = token === undefined ? null : await authenticateScim(store, ctx, policies, Secret.fromText(token))
+  request.scim = token === null ? null : await authenticateScim(store, ctx, policies, token)
+  // From then on a provider's requests are counted for its token, not with all others of its address.
+  if (token !== null) server.known.note(token, request.scim !== null)
   if (request.scim === null) throw unauthenticated()
 }
 
