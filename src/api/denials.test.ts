@@ -70,6 +70,26 @@ test.each(closed)('$name refuses a token that was revoked', async ({ route }) =>
   expect((await server.send(route.method, filled(route.path), { token: other })).status).toBe(401)
 })
 
+test.each(closed)(
+  '$name refuses a session that has ended, in the bytes of a stranger, and one whose page is another',
+  async ({ route }) => {
+    const path = filled(route.path)
+    const stranger = await server.send(route.method, path, { token: null })
+    const own = { origin: server.url, 'x-rekey-request': '1' }
+    for (const seconds of [-1, 0]) {
+      const ended = await sessionOf(server, { seconds, idle: seconds < 0 ? 3600 : 0 })
+      const answer = await server.send(route.method, path, { token: null, headers: { ...own, cookie: ended } })
+      expect(answer.status).toBe(401)
+      expect(answer.text).toBe(stranger.text)
+    }
+    if (route.method === 'GET') return
+    const live = await sessionOf(server, { seconds: 3600, idle: 3600 })
+    const forged = await server.send(route.method, path, { token: null, headers: { cookie: live, origin: 'http://localhost:1' } })
+    expect(forged.status).toBe(403)
+    expect(forged.body.detail).toBe('The request does not come from a page of this server.')
+  },
+)
+
 test.each(closed)('$name refuses whoever has another role', async ({ route }) => {
   const action = route.action ?? 'status:read'
   const role = rolesIn(defaultPolicies()).find(({ role, actions }) => role !== 'self' && !actions.includes(action))?.role ?? ''
@@ -137,6 +157,21 @@ async function tokenWith({ db }: TestServer, role: string | null): Promise<strin
   }
   return text
 }
+
+/** The cookie of a person's session that ends in so many seconds, or after so long at rest. */
+async function sessionOf({ db }: TestServer, { seconds, idle }: { seconds: number; idle: number }): Promise<string> {
+  const [token, person] = [randomToken(), newId()]
+  const columns = 'id, name, kind, owner, purpose, environment'
+  await db.store.query(`insert into identity (${columns}) values ($1, $2, 'human', 'x', 'x', 'x')`, [person, `person ${person}`])
+  await db.store.query(
+    `insert into session (id, hash, identity_id, aal, authenticated_at, method, browser, ends_at, idle_seconds)
+     values ($1, sha256(convert_to($2, 'UTF8')), $3, 3, now(), 'oidc', '', now() + make_interval(secs => $4), $5)`,
+    [newId(), token, person, seconds || 3600, idle],
+  )
+  return `rekey-session=${token}`
+}
+
+const randomToken = () => Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString('base64url')
 
 /** A token that was good once. */
 async function revokedToken({ db }: TestServer): Promise<string> {

@@ -25,7 +25,8 @@ export function hostName(header: string): string | null {
 /**
  * A guard against pages in a browser on this machine. A page cannot choose the Host header: one that reached us through a name of
  * its own that was pointed at 127.0.0.1 (DNS rebinding) sends that name; one that asks across origins sends its Origin. Only for
- * servers on loopback, which a proxy may also pass on to under its public name; what listens elsewhere has names that we do not know. Ports are not compared: a tunnel has its own.
+ * servers on loopback, to which a proxy may also pass on what was asked of the public name; what listens elsewhere has names that we do
+ * not know. Ports are not compared: a tunnel has its own.
  */
 export function hostGuard(listenText: string, publicUrl: string | null = null): (request: FastifyRequest) => void {
   const listenHost = plainHost(listenText)

@@ -262,7 +262,7 @@ describe.skipIf(NO_CHROMIUM !== null)('passkeys in Chromium', () => {
     const asked = (await tab.post('/v1/login/passkey/begin')).body
     await expect(tab.assert({ ...asked.publicKey, rpId: 'example.com' })).rejects.toThrow()
     await server.db.store.query(
-      "update passkey set rp_id = 'example.com' where name = 'first key' and identity_id in (select id from identity where name = 'origin-ada')",
+      "update passkey set rp_id = 'example.com' where identity_id = (select id from identity where name = 'origin-ada')",
     )
     const response = await tab.assert(asked.publicKey)
     expect((await tab.post('/v1/login/passkey/finish', { challenge: asked.challenge, response })).status).toBe(401)

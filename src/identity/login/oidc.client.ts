@@ -1,6 +1,6 @@
 import { importJWK, type JWK } from 'jose'
 import * as oidc from 'openid-client'
-import { type AddressGuard, type Ctx, messageOf, RekeyError, type Secret } from '../../kernel/index.ts'
+import { type AddressGuard, type Ctx, RekeyError, type Secret } from '../../kernel/index.ts'
 import type { Keyring } from '../../keys/index.ts'
 import { open } from '../../seal/index.ts'
 import type { Sql } from '../../store/index.ts'
@@ -12,12 +12,14 @@ const CALL_MS = 5_000
 const ANSWER_BYTES = 512 * 1024
 /** How long what a provider says of itself is kept, milliseconds: long enough for a login, short enough for its changes. */
 const KEEP_MS = 10 * 60_000
+/** How long it is not asked again after it did not answer, milliseconds: anybody may begin a login. */
+const FAILED_MS = 3_000
 
 type Row = Omit<ProviderRow, 'created_at'>
 
 interface Kept {
-  readonly config: oidc.Configuration
-  readonly untilMs: number
+  readonly config: Promise<oidc.Configuration>
+  untilMs: number
 }
 
 /** Clients of the providers, one each, with what their discovery said. Every request goes through the address guard. */
@@ -36,9 +38,13 @@ export class OidcClients {
     const now = ctx.clock.monotonicMs()
     const kept = this.#kept.get(row.id)
     if (kept !== undefined && kept.untilMs > now) return kept.config
-    const config = await this.#discover(ctx, row, await this.#secretOf(sql, row))
-    this.#kept.set(row.id, { config, untilMs: now + KEEP_MS })
-    return config
+    // Asked once for all who wait.
+    const entry = { config: this.#secretOf(sql, row).then((secret) => this.#discover(ctx, row, secret)), untilMs: now + KEEP_MS }
+    entry.config.catch(() => {
+      entry.untilMs = ctx.clock.monotonicMs() + FAILED_MS
+    })
+    this.#kept.set(row.id, entry)
+    return entry.config
   }
 
   /** Reads the discovery document of a provider that is not stored yet. Throws as `of`, `bad_input` for a key that is no private JWK. */
@@ -63,7 +69,7 @@ export class OidcClients {
         [oidc.customFetch]: (url, options) => this.#fetch(url, options),
       })
     } catch (error) {
-      ctx.log.warn({ provider: row.name, error: messageOf(error) }, 'a login provider could not be asked about itself')
+      ctx.log.warn({ provider: row.name, fault: faultOf(error) }, 'a login provider could not be asked about itself')
       throw new RekeyError('unavailable', 'The login provider does not answer as it should.', {
         hint: 'Try again later; the log says more.',
         cause: error,
@@ -85,6 +91,14 @@ export class OidcClients {
       throw new RekeyError('unavailable', 'The login provider does not answer.', { cause: error })
     }
   }
+}
+
+/** Names of what failed, outermost first; no texts, which may quote what came from outside. */
+function faultOf(error: unknown): string {
+  const names: string[] = []
+  for (let at = error; at instanceof Error && names.length < 4; at = at.cause)
+    names.push(String((at as { code?: unknown }).code ?? at.name))
+  return names.join(', ')
 }
 
 /** The body, if it is not too large. A status without a body must get none. */

@@ -23,7 +23,8 @@ export interface ProviderRow {
   readonly created_at: Date
 }
 
-const COLUMNS = `id, name, issuer, client_id, auth, kek_id, wrapped_key, sealed, scopes, acr, amr, aal, max_age_seconds, link_by_email, created_at`
+const COLUMNS = `id, name, issuer, client_id, auth, kek_id, wrapped_key, sealed, scopes, acr, amr, aal, max_age_seconds, link_by_email,
+  created_at`
 
 /** What binds a provider's wrapped data key to its row. */
 export function providerKeyBound(id: string): string {

@@ -2,7 +2,8 @@ import type { Sql, Tx } from '../../store/index.ts'
 
 export async function blockedSeconds(sql: Sql, key: string): Promise<number> {
   const [row] = await sql.query<{ seconds: number }>(
-    'select ceil(extract(epoch from blocked_until - now()))::integer as seconds from login_counter where key = $1 and blocked_until > now()',
+    `select ceil(extract(epoch from blocked_until - now()))::integer as seconds
+       from login_counter where key = $1 and blocked_until > now()`,
     [key],
   )
   return row?.seconds ?? 0

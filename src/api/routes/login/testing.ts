@@ -3,16 +3,14 @@ import type { Answered, TestServer } from '../../testing.ts'
 
 export class Visitor {
   readonly #server: TestServer
+  readonly origin: string
   readonly cookies = new Map<string, string>()
   /** What the last answer set, as it was written. */
   setCookies: readonly string[] = []
 
-  constructor(server: TestServer) {
+  constructor(server: TestServer, origin = server.url) {
     this.#server = server
-  }
-
-  get origin(): string {
-    return this.#server.url
+    this.origin = origin
   }
 
   async send(method: string, path: string, body?: unknown, headers: Record<string, string> = {}): Promise<Answered> {
