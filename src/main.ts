@@ -15,7 +15,16 @@ import {
   Worker,
 } from './credential/index.ts'
 import { formatVerifierKey, logFigures, SEQUENCE_BATCH, type Signer, sequence, signerFromSeed } from './evidence/index.ts'
-import { ensureAdminToken, ensurePolicySet, rewrapChannels, runNotifier, runTokenEnds, watchPolicies } from './identity/index.ts'
+import {
+  endSessionsOf,
+  ensureAdminToken,
+  ensurePolicySet,
+  revokeTokensOf,
+  rewrapChannels,
+  runNotifier,
+  runTokenEnds,
+  watchPolicies,
+} from './identity/index.ts'
 import { confirmedDecision, OidcClients, rewrapLogins } from './identity/login/index.ts'
 import { offboardDue } from './identity/scim/index.ts'
 import {
@@ -47,7 +56,13 @@ const SEQUENCE_EVERY_MS = 500
 const OFFBOARD_EVERY_MS = 5_000
 
 /** What an offboarding stops of other areas, at once and with its own evidence: sessions and tokens of the identity. */
-const STOPS: readonly StopProofs[] = []
+const STOPS: readonly StopProofs[] = [
+  async (tx, ctx, { identity, goal, reason }) => ({
+    sessions: await endSessionsOf(tx, ctx, identity, reason),
+    // A suspended identity's tokens are refused while it is suspended, and work again if it comes back.
+    tokens: goal === 'destroy' ? (await revokeTokensOf(tx, ctx, identity, reason)).length : 0,
+  }),
+]
 
 /** How long a part may take to stop in order, and then the connections to the database. */
 const CLOSE_MS = 12_000
