@@ -104,8 +104,13 @@ export function register(app: FastifyInstance, route: Route, server: ServerParts
 }
 
 function ctxOf({ clock, log }: ServerParts, request: FastifyRequest, principal = request.caller?.principal): Ctx {
-  const actor = principal === undefined ? 'anybody' : `${principal.kind}:${principal.id}`
+  const actor = principal === undefined ? 'anybody' : actorOf(principal)
   return makeCtx(actor, request.id, { clock, log, signal: request.gone.signal })
+}
+
+/** As evidence names it; of an agent with whom it acts for. */
+function actorOf({ kind, id, actsFor }: Principal): string {
+  return actsFor === null ? `${kind}:${id}` : `${kind}:${id} for ${actsFor.identity}`
 }
 
 /** No token, a wrong one and a session that has ended get the same answer. */
