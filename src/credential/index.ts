@@ -1,4 +1,3 @@
-export { AddressGuard } from './addresses.ts'
 export { answerChallenge, type Challenge, makeChallenge } from './consumer.ts'
 export type { FleetOptions } from './fleet.check.ts'
 export { type Change, renderDiff } from './fleet.diff.ts'

@@ -1,9 +1,8 @@
 import type { Connector, SystemSpec, Target } from '../connectors/contract.ts'
-import { type Ctx, LIMITS, RekeyError } from '../kernel/index.ts'
+import { AddressGuard, type Ctx, LIMITS, RekeyError } from '../kernel/index.ts'
 import type { Keyring } from '../keys/index.ts'
 import { open } from '../seal/index.ts'
 import type { Sql } from '../store/index.ts'
-import { AddressGuard } from './addresses.ts'
 import type { Work } from './rotation.store.ts'
 
 /** What binds a credential's wrapped data key to its row. */

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { isCode } from '../kernel/index.ts'
 import { AddressGuard } from './addresses.ts'
+import { isCode } from './errors.ts'
 
 const refused = (error: unknown) => isCode(error, 'target_unsupported')
 

@@ -1,6 +1,6 @@
 import { lookup } from 'node:dns/promises'
 import { BlockList, isIP } from 'node:net'
-import { RekeyError } from '../kernel/index.ts'
+import { RekeyError } from './errors.ts'
 
 /**
  * Where no system can rightly be: "this network" (which reaches loopback on Linux), link-local (cloud metadata services answer there)
