@@ -51,6 +51,7 @@ const LIBRARY_HOMES: Record<string, readonly string[]> = {
   fastify: ['src/api/'],
   commander: ['src/cli/'],
   '@cedar-policy': ['src/policy/'],
+  jose: ['src/identity/'],
 }
 
 const all = sources()

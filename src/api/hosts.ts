@@ -39,3 +39,14 @@ export function hostGuard(listenText: string): (request: FastifyRequest) => void
     throw new RekeyError('forbidden', 'This server answers only to its own names.', { hint: `Use http://${LOOPBACK[1]} and its port.` })
   }
 }
+
+/**
+ * Under which origins a request can have been sent to this server. To one on loopback: by its `Host`, which the guard has let through.
+ * Any other has names that only its configuration knows: without it there are none, and no proof that names an address holds.
+ */
+export function originsOf(listenText: string, publicUrl?: string): (request: FastifyRequest) => readonly string[] {
+  const known = publicUrl === undefined ? [] : [new URL(publicUrl).origin]
+  if (!isLoopback(plainHost(listenText))) return () => known
+  return ({ headers: { host } }) =>
+    host !== undefined && URL.canParse(`http://${host}`) ? [new URL(`http://${host}`).origin, ...known] : known
+}

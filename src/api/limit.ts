@@ -1,17 +1,30 @@
 /** Who a request is counted for: before anything is known of it but its address and what it shows. */
 import rateLimit from '@fastify/rate-limit'
 import type { FastifyRequest } from 'fastify'
-import type { KnownTokens } from '../identity/index.ts'
+import { JWT_MAX_CHARS, type KnownTokens, type Presented } from '../identity/index.ts'
 import { RekeyError, Secret } from '../kernel/index.ts'
 
 /** Far above what people and their scripts ask for, far below what one core answers. */
 const REQUESTS_PER_MINUTE = 6_000
 const WINDOW_MS = 60_000
 
-/** The token of `Authorization: Bearer` (RFC 6750 section 2.1); `null` if there is none of that form. */
+const FORM = new RegExp(`^(Bearer|DPoP) ([A-Za-z0-9._~+/-]{1,${JWT_MAX_CHARS}}=*)$`, 'i')
+/** A proof of possession holds a public key, and no more claims than a few. */
+const PROOF_CHARS = 4_096
+
+/** The token of `Authorization: Bearer` (RFC 6750 section 2.1) or `DPoP` (RFC 9449 section 7.1); `null` if there is none of that form. */
 export function tokenOf(request: FastifyRequest): Secret | null {
-  const token = /^Bearer ([A-Za-z0-9._~+/-]{1,512}=*)$/i.exec(request.headers.authorization ?? '')?.[1]
+  const token = FORM.exec(request.headers.authorization ?? '')?.[2]
   return token === undefined ? null : Secret.fromText(token)
+}
+
+/** The token with how it was sent. `origins`: under which this request can have come. */
+export function presentedOf(request: FastifyRequest, token: Secret, origins: (request: FastifyRequest) => readonly string[]): Presented {
+  const { dpop, authorization = '' } = request.headers
+  const proof = typeof dpop === 'string' && dpop.length <= PROOF_CHARS ? dpop : null
+  const scheme = /^dpop /i.test(authorization) ? 'dpop' : 'bearer'
+  const path = request.url.split('?', 1)[0] ?? ''
+  return { token, scheme, proof, method: request.method, path, origins: origins(request) }
 }
 
 /** Options of the limit: `perMinute` requests for each known token, and for each address all others together. */

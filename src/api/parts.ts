@@ -1,6 +1,6 @@
 import type { RotationFigures, Targets } from '../credential/index.ts'
 import type { LogFigures } from '../evidence/index.ts'
-import type { Secret } from '../kernel/index.ts'
+import type { AddressGuard, Secret } from '../kernel/index.ts'
 import type { Keyring, Rewrap } from '../keys/index.ts'
 import type { Policies } from '../policy/index.ts'
 import type { Store } from '../store/index.ts'
@@ -24,6 +24,10 @@ export interface ApiParts {
   readonly version: string
   readonly role: 'server' | 'worker' | 'all'
   readonly figures: Figures
+  /** Where keys of issuers are fetched from, and where not; the default networks are refused unless given. */
+  readonly guard?: AddressGuard
+  /** The longest life of an API token, seconds; 90 days unless given. */
+  readonly tokenMaxSeconds?: number
 }
 
 /** Counts over whole tables, for status and metrics; each area answers for its own. Read at each request: nothing is kept. */

@@ -1,12 +1,12 @@
 /** Turns declared routes into fastify's: authentication before the body is read, then permission, idempotency, work, answer. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
-import { authenticate, type KnownTokens } from '../identity/index.ts'
+import { authenticateBearer, type BearerParts, type KnownTokens } from '../identity/index.ts'
 import { type Clock, type Ctx, ERRORS, type ErrorCode, type Log, makeCtx, RekeyError } from '../kernel/index.ts'
 import { Problem } from './errors.ts'
 import type { BatchWatch } from './events.ts'
 import { once } from './idempotency.ts'
-import { tokenOf } from './limit.ts'
+import { presentedOf, tokenOf } from './limit.ts'
 import type { ApiParts } from './parts.ts'
 import { type Answer, BODY_BYTES, type Caller, type Route } from './route.ts'
 
@@ -24,6 +24,9 @@ export interface ServerParts {
   readonly parts: ApiParts
   /** Whose requests are counted by their token. */
   readonly known: KnownTokens
+  readonly bearers: BearerParts
+  /** Under which addresses a request can have been sent. */
+  readonly origins: (request: FastifyRequest) => readonly string[]
   readonly clock: Clock
   readonly log: Log
   readonly batches: BatchWatch
@@ -100,7 +103,8 @@ function ctxOf({ clock, log }: ServerParts, request: FastifyRequest, principal =
 /** No token and a wrong one get the same answer. */
 async function admit(server: ServerParts, route: Route, request: FastifyRequest): Promise<undefined> {
   const token = tokenOf(request)
-  const principal = token === null ? null : await authenticate(server.parts.store, token)
+  const presented = token === null ? null : presentedOf(request, token, server.origins)
+  const principal = presented === null ? null : await authenticateBearer(server.bearers, ctxOf(server, request), presented)
   if (token !== null) server.known.note(token, principal !== null)
   if (principal === null || route.action === null) {
     throw new RekeyError('unauthenticated', 'No valid token was presented.', {

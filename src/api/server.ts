@@ -4,11 +4,11 @@ import rateLimit from '@fastify/rate-limit'
 import swagger from '@fastify/swagger'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod'
-import { KnownTokens } from '../identity/index.ts'
-import { type Ctx, newId, RekeyError } from '../kernel/index.ts'
+import { IssuerKeys, KnownTokens, TokenUses } from '../identity/index.ts'
+import { AddressGuard, type Ctx, newId, RekeyError } from '../kernel/index.ts'
 import { challengeOf, logFailure, PROBLEM_TYPE, problemOf, StatusError } from './errors.ts'
 import { BatchWatch } from './events.ts'
-import { hostGuard } from './hosts.ts'
+import { hostGuard, originsOf } from './hosts.ts'
 import { limitOptions } from './limit.ts'
 import { makeMetrics } from './metrics.ts'
 import { documentOptions } from './openapi.ts'
@@ -26,6 +26,8 @@ export interface ServerOptions {
   readonly ctx: Ctx
   /** Requests with one valid token, or of one address (IPv6: of one /64) without, in a minute before it is refused for the rest. */
   readonly requestsPerMinute?: number
+  /** Where clients reach it, if that is not where it listens: what a proof of possession (RFC 9449) names. */
+  readonly publicUrl?: string
 }
 
 /** A server that listens. */
@@ -115,11 +117,15 @@ export async function buildApp(parts: ApiParts, options: ServerOptions, routes: 
   app.setNotFoundHandler({ preHandler: app.rateLimit() }, notFound(routes))
   const metrics = makeMetrics(parts)
   const batches = new BatchWatch(parts.store, ctx)
-  const server: ServerParts = { parts, known, batches, clock: ctx.clock, log: ctx.log, openapi: () => app.swagger(), metrics: metrics.text }
+  const bearers = { store: parts.store, keys: new IssuerKeys(parts.guard ?? new AddressGuard()), uses: new TokenUses(parts.store, ctx) }
+  const origins = originsOf(options.listen.host, options.publicUrl)
+  const { clock, log } = ctx
+  const server: ServerParts = { parts, known, bearers, origins, batches, clock, log, openapi: () => app.swagger(), metrics: metrics.text }
   for (const route of routes) register(app, route, server)
   await registerScim(app, SCIM_ROUTES, server)
   app.addHook('onClose', async () => metrics.close())
   app.addHook('onClose', () => batches.close())
+  app.addHook('onClose', () => bearers.uses.close())
   await app.ready()
   return { app, known, endStreams }
 }

@@ -41,7 +41,7 @@ test('known tokens: what was valid when last met, bounded, and no proof of anyth
   expect([known.nameOf(right)?.includes(text), known.nameOf(wrong)]).toEqual([false, null])
   await db.store.query('update api_token set revoked_at = now()')
   expect(known.nameOf(right)).not.toBeNull()
-  expect(await authenticate(db.store, right)).toBeNull()
+  expect(await authenticate(db.store, ctx, right)).toBeNull()
   known.note(right, false)
   expect(known.nameOf(right)).toBeNull()
   const later = new KnownTokens()
@@ -53,9 +53,9 @@ test('known tokens: what was valid when last met, bounded, and no proof of anyth
 
 test('the first start makes one admin token, later ones none', async () => {
   const text = await newToken()
-  expect(text).toMatch(/^rekey_[\w-]{43}$/)
+  expect(text).toMatch(/^rekey_[0-9A-Za-z]{49}$/)
   expect(await ensureAdminToken(db.store, ctx, async () => expect.unreachable())).toBe(false)
-  expect(await authenticate(db.store, Secret.fromText(text))).toMatchObject({ kind: 'token', roles: ['bootstrap-admin'] })
+  expect(await authenticate(db.store, ctx, Secret.fromText(text))).toMatchObject({ kind: 'token', roles: ['bootstrap-admin'] })
   expect(await eventTypes()).toEqual(['token.created', 'role.bound'])
 })
 
@@ -77,20 +77,20 @@ test('a token whose file could not be written is not stored, so that the next st
   const failing = ensureAdminToken(db.store, ctx, () => Promise.reject(new Error('disk full')))
   await expect(failing).rejects.toThrow('disk full')
   const text = await newToken()
-  expect(await authenticate(db.store, Secret.fromText(text))).not.toBeNull()
+  expect(await authenticate(db.store, ctx, Secret.fromText(text))).not.toBeNull()
 })
 
 test('a revoked, changed or unknown token is nobody, and after revocation the next start makes a new one', async () => {
   const text = await newToken()
-  expect(await authenticate(db.store, Secret.fromText(`${text}x`))).toBeNull()
-  expect(await authenticate(db.store, Secret.fromText('rekey_'))).toBeNull()
+  expect(await authenticate(db.store, ctx, Secret.fromText(`${text}x`))).toBeNull()
+  expect(await authenticate(db.store, ctx, Secret.fromText('rekey_'))).toBeNull()
   await db.store.query('update api_token set revoked_at = now()')
-  expect(await authenticate(db.store, Secret.fromText(text))).toBeNull()
+  expect(await authenticate(db.store, ctx, Secret.fromText(text))).toBeNull()
   expect(await newToken()).not.toBe(text)
 })
 
 async function tokenId(): Promise<string> {
-  const principal = await authenticate(db.store, Secret.fromText(await newToken()))
+  const principal = await authenticate(db.store, ctx, Secret.fromText(await newToken()))
   return principal?.id ?? ''
 }
 

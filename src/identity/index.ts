@@ -1,5 +1,30 @@
 export { putIdentities, removeIdentities } from './actions.ts'
 export { beginAnswer, finishAnswer, releaseAnswer } from './answers.ts'
+export { authenticateBearer, type BearerParts } from './bearer.ts'
+export {
+  addIssuer,
+  type IssuerView,
+  mapIssuer,
+  type RuleInput,
+  type RuleView,
+  readIssuers,
+  readRules,
+  removeIssuer,
+  unmapIssuer,
+  weakRules,
+} from './issuer.actions.ts'
+export { IssuerKeys } from './issuer.keys.ts'
+export {
+  ALGORITHMS,
+  ISSUER_TYPES,
+  type IssuerFields,
+  type IssuerInput,
+  type IssuerType,
+  type KeySource,
+  REPLAYS,
+  type Replay,
+  type RuleFields,
+} from './issuer.model.ts'
 export { KnownTokens } from './known.ts'
 export type { JoinFields, RecoveryOverride } from './lifecycle.fields.ts'
 export { type Handover, type HandoverCause, type HandoverRule, openHandovers } from './lifecycle.handover.ts'
@@ -79,4 +104,27 @@ export {
 } from './team.actions.ts'
 export { changeTeam, createTeam, readTeam, readTeams, type TeamDetail, type TeamPage, teamNamed } from './team.list.ts'
 export type { Members, Team, TeamFields } from './team.model.ts'
+export {
+  createToken,
+  type MadeToken,
+  type RevokeInput,
+  type RotateInput,
+  revokeToken,
+  revokeTokensOf,
+  rotateToken,
+  type TokenParts,
+} from './token.actions.ts'
+export { proveDeadTokens, revokeOrphanTokens, runTokenEnds } from './token.death.ts'
+export { readTokens, type TokenQuery, tokensOnRecord } from './token.list.ts'
+export {
+  TOKEN_MAX_SECONDS,
+  TOKEN_NAME_CHARS,
+  TOKEN_OVERLAP_MAX_SECONDS,
+  type TokenInput,
+  type TokenState,
+  type TokenView,
+} from './token.model.ts'
+export { TokenUses } from './token.uses.ts'
 export { authenticate, ensureAdminToken } from './tokens.ts'
+export type { Presented } from './workload.dpop.ts'
+export { JWT_MAX_CHARS } from './workload.jwt.ts'

@@ -1,7 +1,7 @@
 import type { Secret } from '../kernel/index.ts'
 import { sha256Hex } from '../seal/index.ts'
 import type { Sql } from '../store/index.ts'
-import * as rows from './store.ts'
+import * as rows from './token.store.ts'
 
 /** Hashes that are kept at most; the one that was met longest ago goes first. */
 const KNOWN_MAX = 1_000

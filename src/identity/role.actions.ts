@@ -73,8 +73,8 @@ export async function unbindRole(
   })
 }
 
-/** `self` is nobody's to give: every person has it. */
-function requireRole(set: PolicySet, role: string): void {
+/** Throws `bad_input` for a role that no policy in force asks for. `self` is nobody's to give: every person has it. */
+export function requireRole(set: PolicySet, role: string): void {
   const known = holdersOf(set.policies).flatMap((holder) => (holder.role === null || holder.role === 'self' ? [] : [holder.role]))
   if (known.includes(role)) return
   throw new RekeyError('bad_input', 'No policy in force gives anything to a role of this name.', {
@@ -93,7 +93,8 @@ function requireForce({ force, reason }: BindInput): void {
   }
 }
 
-function familiesOf(set: PolicySet, roles: readonly string[]): Set<Family> {
+/** Families in which roles may change something. */
+export function familiesOf(set: PolicySet, roles: readonly string[]): Set<Family> {
   const held = holdersOf(set.policies).filter(({ role }) => role !== null && roles.includes(role))
   return new Set(held.flatMap(({ families }) => [...families]))
 }

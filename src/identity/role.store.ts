@@ -67,7 +67,7 @@ export async function subjectsNamed(sql: Sql, kind: 'identity' | 'token', name: 
   const text =
     kind === 'identity'
       ? 'select id from identity where name = $1 or id::text = $1'
-      : 'select id from api_token where (name = $1 or id::text = $1) and revoked_at is null'
+      : 'select id from api_token where (name = $1 or id::text = $1) and revoked_at is null and (expires_at is null or expires_at > now())'
   return (await sql.query<{ id: string }>(text, [name])).map(({ id }) => id)
 }
 
@@ -86,7 +86,7 @@ export async function boundSubjects(sql: Sql): Promise<BoundSubject[]> {
        from role_binding b
        left join identity i on b.subject_kind = 'identity' and i.id = b.subject_id
        left join api_token t on b.subject_kind = 'token' and t.id = b.subject_id
-      where b.subject_kind = 'team' or i.id is not null or (t.id is not null and t.revoked_at is null)
+      where b.subject_kind = 'team' or i.id is not null or (t.id is not null and t.revoked_at is null and (t.expires_at is null or t.expires_at > now()))
       group by b.subject_kind, b.subject_id, i.kind`,
   )
 }

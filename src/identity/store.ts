@@ -1,47 +1,6 @@
 import type { Sql, Tx } from '../store/index.ts'
 import { ANSWER_HOURS, type Identity } from './model.ts'
 
-const TOKEN_LOCK = 7_395_005
-
-/** One process at a time makes the first token. Held to the end of the transaction. */
-export async function lockTokens(tx: Tx): Promise<void> {
-  await tx.query('select pg_advisory_xact_lock($1)', [TOKEN_LOCK])
-}
-
-export async function hasToken(tx: Tx): Promise<boolean> {
-  return (await tx.query('select id from api_token where revoked_at is null limit 1')).length > 0
-}
-
-export async function addToken(tx: Tx, id: string, name: string, hashHex: string): Promise<void> {
-  await tx.query("insert into api_token (id, name, hash) values ($1, $2, decode($3, 'hex'))", [id, name, hashHex])
-}
-
-export interface TokenRow {
-  readonly id: string
-  readonly name: string
-  readonly roles: readonly string[]
-}
-
-/** Found through the unique index on the hash: what is compared in time that may depend on content is a hash, never the token. */
-export async function tokenByHash(sql: Sql, hashHex: string): Promise<TokenRow | null> {
-  const [row] = await sql.query<TokenRow>(
-    `select t.id, t.name,
-            array(select b.role from role_binding b where b.subject_kind = 'token' and b.subject_id = t.id order by b.role) as roles
-       from api_token t where t.hash = decode($1, 'hex') and t.revoked_at is null`,
-    [hashHex],
-  )
-  return row ?? null
-}
-
-/** Hashes of tokens that are not revoked, the newest first. */
-export async function validTokens(sql: Sql, limit: number): Promise<string[]> {
-  const found = await sql.query<{ hash: string }>(
-    "select encode(hash, 'hex') as hash from api_token where revoked_at is null order by id desc limit $1",
-    [limit],
-  )
-  return found.map(({ hash }) => hash)
-}
-
 export async function fleetIdentities(sql: Sql, names: readonly string[]): Promise<Identity[]> {
   return sql.query(
     `select id, name, kind, owner, purpose, environment from identity where source = 'declared'

@@ -112,6 +112,14 @@ export class Policies {
 
   /** The decision and its reasons, for who may know them. Throws `internal` for a resource of a type that the action is not done to. */
   explain(ctx: Ctx, principal: Principal, action: Action, resource: Resource | null = null): Decision {
+    const own = this.#explain(ctx, principal, action, resource)
+    if (!own.allowed || principal.within === undefined) return own
+    const bound = this.explain(ctx, principal.within, action, resource)
+    // A better login of whom it acts for is taken for granted already: there is none to ask for.
+    return bound.allowed ? own : { ...bound, stepUp: null }
+  }
+
+  #explain(ctx: Ctx, principal: Principal, action: Action, resource: Resource | null): Decision {
     if (!isAction(action)) return { ...DENIED, reason: 'unpermitted' }
     const limit = limitOf(principal, action, resource)
     if (limit !== null) return { ...DENIED, reason: limit }

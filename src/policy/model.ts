@@ -33,6 +33,8 @@ export interface Principal {
   readonly scope: readonly string[] | null
   /** The environments that this proof is limited to; null: not limited. An empty list is no environment at all. */
   readonly environments: readonly string[] | null
+  /** Whom it may never have more than: what is decided for it is decided for this one too. Of an agent: for whom it acts, at their best. */
+  readonly within?: Principal
 }
 
 /** What can be acted on. `installation` is all of it. */
