@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { calculateJwkThumbprint, exportSPKI, importJWK, SignJWT, UnsecuredJWT } from 'jose'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { freshDatabase, type TestDatabase } from '../../test/lab/database.ts'
-import { ciClaims, kubernetesClaims, LabIssuer, labKey, svidClaims } from '../../test/lab/issuer.ts'
+import { ciClaims, kubernetesClaims, LabIssuer, labKey, startProvider, svidClaims } from '../../test/lab/issuer.ts'
 import { AddressGuard, isCode, type Log, makeCtx, newId, Secret } from '../kernel/index.ts'
 import { Policies, type Principal } from '../policy/index.ts'
 import { defaultPolicies } from '../policy/set.ts'
@@ -377,7 +377,7 @@ test('a prefix is there only where it was asked for, ends at a border, and is to
   ])
 })
 
-test.each<[string, Partial<RuleInput>]>([
+const BAD_RULES: readonly [string, Partial<RuleInput>][] = [
   ['no claim', { claims: {} }],
   ['neither sub nor enough', { claims: { environment: 'prod' } }],
   ['a repository alone', { claims: { repository: 'acme/shop' } }],
@@ -393,16 +393,20 @@ test.each<[string, Partial<RuleInput>]>([
   ['a workload for somebody', { actsFor: 'ada' }],
   ['a workload as an actor', { part: 'actor' }],
   ['an unknown identity', { identity: 'nobody' }],
-])('a rule with %s is refused', async (_what, input) => {
+]
+
+test('rules that say too little, or too much, are refused', async () => {
   await join('orders-api', 'workload')
   await join('ada', 'human')
   await join('bot', 'agent')
   await trust({ type: 'ci' })
-  await expect(map(input)).rejects.toSatisfy((error) => isCode(error, 'bad_input') || isCode(error, 'not_found'))
+  for (const [what, input] of BAD_RULES) {
+    await expect(map(input), what).rejects.toSatisfy((error) => isCode(error, 'bad_input') || isCode(error, 'not_found'))
+  }
   expect(await db.store.query('select 1 from issuer_rule')).toEqual([])
 })
 
-test.each<[string, Partial<IssuerInput>]>([
+const BAD_ISSUERS: readonly [string, Partial<IssuerInput>][] = [
   ['http', { origin: 'http://issuer.example' }],
   ['no address', { origin: 'issuer.example' }],
   ['a user in the address', { origin: 'https://me@issuer.example' }],
@@ -422,8 +426,10 @@ test.each<[string, Partial<IssuerInput>]>([
     'EdDSA in a trust domain',
     { type: 'spiffe', origin: 'example.org', algorithms: ['EdDSA'], keys: { from: 'url', url: 'https://x.example/b' } },
   ],
-])('an issuer with %s is refused', async (_what, input) => {
-  await expect(trust(input)).rejects.toSatisfy((error) => isCode(error, 'bad_input'))
+]
+
+test('issuers that could be anybody are refused', async () => {
+  for (const [what, input] of BAD_ISSUERS) await expect(trust(input), what).rejects.toSatisfy((error) => isCode(error, 'bad_input'))
   expect(await db.store.query('select 1 from issuer')).toEqual([])
 })
 
@@ -524,4 +530,195 @@ test('keys that are given with the issuer need nobody to be reached', async () =
   expect(await show(await lab.sign(claims()))).toMatchObject({ id })
   expect(await show(await lab.sign(claims(), {}, await labKey()))).toBeNull()
   lab = await LabIssuer.start()
+})
+
+/** An agent that ada may send, for two actions in one environment. */
+async function agentRules(): Promise<{ readonly bot: string; readonly ada: string }> {
+  const [bot, ada] = [await join('bot', 'agent'), await join('ada', 'human')]
+  await trust({ replay: 'age' })
+  await map({ identity: 'ada', claims: { sub: 'ada@acme' } })
+  await map({ identity: 'bot', part: 'actor', claims: { sub: 'bot-7' }, scope: ['rotation:start', 'status:read'], environments: ['test'] })
+  return { bot, ada }
+}
+const forAda = (act: unknown, more: Record<string, unknown> = {}) => lab.sign(claims({ sub: 'ada@acme', act, ...more }))
+const bind = (role: string, subject: string) =>
+  bindRole(db.store, ctx, allowed(ctx, 'role:bind'), principal(), defaultPolicies(), {
+    role,
+    kind: 'identity',
+    subject,
+    reason: 'tests',
+    force: false,
+  })
+
+test('an agent acts for a person, within its own limits and never beyond what that person may do', async () => {
+  const { bot, ada } = await agentRules()
+  const policies = new Policies(defaultPolicies())
+  const decide = async (environment = 'test') => {
+    const asked = await show(await forAda({ sub: 'bot-7' }))
+    if (asked === null) throw new Error('nobody')
+    return policies.explain(ctx, asked, 'rotation:start', { type: 'credential', id: 'c', environment })
+  }
+  expect(await show(await forAda({ sub: 'bot-7' }))).toMatchObject({
+    id: bot,
+    kind: 'agent',
+    actsFor: { identity: ada },
+    scope: ['rotation:start', 'status:read'],
+    environments: ['test'],
+  })
+  expect(await decide()).toMatchObject({ allowed: false })
+  await bind('operator', bot)
+  // The agent has the role, whom it acts for has not.
+  expect(await decide()).toMatchObject({ allowed: false, reason: 'unpermitted', stepUp: null })
+  await bind('operator', ada)
+  expect(await decide()).toMatchObject({ allowed: true })
+  expect(await decide('prod')).toMatchObject({ allowed: false, reason: 'environment' })
+  const asked = await show(await forAda({ sub: 'bot-7' }))
+  expect(asked && policies.explain(ctx, asked, 'rotation:read')).toMatchObject({ allowed: false, reason: 'scope' })
+})
+
+test('an agent is nobody as soon as it, or whom it acts for, is not active', async () => {
+  const { bot, ada } = await agentRules()
+  const text = await forAda({ sub: 'bot-7' })
+  expect(await show(text)).not.toBeNull()
+  for (const id of [bot, ada]) {
+    await db.store.inTx((tx) => suspendIdentity(tx, ctx, id, 'tests'))
+    expect(await show(text)).toBeNull()
+    await db.store.query("update identity set status = 'active'")
+  }
+  await db.store.inTx((tx) => offboardIdentity(tx, ctx, ada, 'tests'))
+  expect(await show(text)).toBeNull()
+})
+
+test('actors that are malformed, unknown, too many or of another issuer are nobody; so is a person without an actor', async () => {
+  await agentRules()
+  const nest = (depth: number): Record<string, unknown> => ({ sub: depth === 0 ? 'bot-7' : 'x', ...(depth > 0 ? {} : {}) })
+  const chain = (depth: number): Record<string, unknown> => {
+    let inner: Record<string, unknown> | undefined
+    for (let n = 1; n < depth; n++) inner = { sub: `earlier-${n}`, ...(inner && { act: inner }) }
+    return { ...nest(0), ...(inner && { act: inner }) }
+  }
+  for (const depth of [1, 2, 4]) expect(await show(await forAda(chain(depth))), `${depth}`).not.toBeNull()
+  const bad: unknown[] = [
+    chain(5),
+    null,
+    'bot-7',
+    ['bot-7'],
+    {},
+    { sub: 7 },
+    { sub: 'bot-8' },
+    { sub: 'bot-7', act: 'x' },
+    { sub: 'bot-7', act: {} },
+  ]
+  for (const act of bad) expect(await show(await forAda(act)), JSON.stringify(act)).toBeNull()
+  // The outermost actor acts; that the right one was there before is history.
+  expect(await show(await forAda({ sub: 'evil', act: { sub: 'bot-7' } }))).toBeNull()
+  expect(await show(await forAda({ sub: 'bot-7', iss: 'https://other.example' }))).toBeNull()
+  expect(await show(await forAda({ sub: 'bot-7', iss: lab.url }))).not.toBeNull()
+  expect(await show(await forAda(undefined))).toBeNull()
+  expect(why().at(-1)).toBe('a person')
+})
+
+test('an agent whose tokens do not say for whom acts for whom its rule names', async () => {
+  await join('ada', 'human')
+  const bot = await join('bot', 'agent')
+  await trust({ replay: 'age' })
+  await map({ identity: 'bot', claims: { sub: 'bot-7' }, actsFor: 'ada', scope: ['status:read'], environments: ['test'] })
+  expect(await show(await lab.sign(claims({ sub: 'bot-7' })))).toMatchObject({ id: bot, kind: 'agent', within: { name: 'ada', aal: 3 } })
+})
+
+/** A token that is bound to a key, and what proves the key. */
+async function boundToken() {
+  const key = await labKey('ES256')
+  const { kid: _kid, use: _use, ...jwk } = key.publicJwk
+  const text = await lab.sign(claims({ cnf: { jkt: await calculateJwkThumbprint(jwk) }, jti: newId() }))
+  const ath = Buffer.from(sha256Hex(Secret.fromText(text)), 'hex').toString('base64url')
+  const prove = (body: Record<string, unknown> = {}, header: Record<string, unknown> = {}, by = key) =>
+    new SignJWT({ htm: 'GET', htu: `${HERE}/v1/x`, iat: at(), jti: newId(), ath, ...body })
+      .setProtectedHeader({ typ: 'dpop+jwt', alg: 'ES256', jwk, ...header })
+      .sign(by.privateKey)
+  return { text, prove, jwk }
+}
+
+test('a token that is bound to a key counts with a proof of that key, for this request, once', async () => {
+  const id = await usual({ replay: 'jti' })
+  const { text, prove, jwk } = await boundToken()
+  const dpop = (proof: string | null, more: Partial<Presented> = {}) => show(text, { scheme: 'dpop', proof, ...more })
+  expect(await dpop(await prove())).toMatchObject({ id, attestation: 'bound' })
+  // The token itself may be shown again: what counts once is the proof.
+  const proof = await prove()
+  const shown = await Promise.all(Array.from({ length: 4 }, () => dpop(proof)))
+  expect(shown.filter((one) => one !== null)).toHaveLength(1)
+  const other = await labKey('ES256')
+  const { d: _d, ...otherJwk } = { d: '', ...other.publicJwk }
+  const bad: readonly [string, Promise<string> | null, Partial<Presented>?][] = [
+    ['no proof', null],
+    ['as a bearer token', prove(), { scheme: 'bearer' }],
+    ['another method', prove({ htm: 'POST' })],
+    ['another path', prove({ htu: `${HERE}/v1/y` })],
+    ['another host', prove({ htu: 'http://evil.example/v1/x' })],
+    ['another port', prove({ htu: 'http://127.0.0.1:1/v1/x' })],
+    ['a server that does not know its address', prove(), { origins: [] }],
+    ['another token', prove({ ath: Buffer.alloc(32).toString('base64url') })],
+    ['no hash of the token', prove({ ath: undefined })],
+    ['too old', prove({ iat: at() - 61 })],
+    ['too new', prove({ iat: at() + 70 })],
+    ['no time', prove({ iat: undefined })],
+    ['no id', prove({ jti: undefined })],
+    ['a huge id', prove({ jti: 'x'.repeat(300) })],
+    ['another type', prove({}, { typ: 'JWT' })],
+    ['another key', prove({}, { jwk: otherJwk }, other)],
+    ['another key that claims to be the right one', prove({}, {}, other)],
+    ['a private key in the header', prove({}, { jwk: { ...jwk, d: 'AA' } })],
+    ['no key', prove({}, { jwk: undefined })],
+    ['another header', prove({}, { jku: 'http://127.0.0.1:1/' })],
+  ]
+  for (const [what, made, more] of bad) expect(await dpop(made === null ? null : await made, more), what).toBeNull()
+  const unbound = await lab.sign(claims({ jti: newId() }))
+  expect(await show(unbound, { scheme: 'dpop', proof: await prove() })).toBeNull()
+})
+
+test('only a rule that says so makes a bound token one of hardware', async () => {
+  await join('orders-api', 'workload')
+  await trust({ replay: 'age' })
+  await map({ hardware: true })
+  const { text, prove } = await boundToken()
+  expect(await show(text, { scheme: 'dpop', proof: await prove() })).toMatchObject({ attestation: 'hardware', aal: 0 })
+  expect(await show(await lab.sign(claims()))).toMatchObject({ attestation: 'token' })
+})
+
+test('an OpenID provider as it is: a client of its own gets a token for us', async () => {
+  const provider = await startProvider(AUDIENCE)
+  try {
+    const id = await join('orders-api', 'workload')
+    await trust({ name: 'idp', origin: provider.url, replay: 'once' })
+    await map({ issuer: 'idp', claims: { sub: 'orders-client', client_id: 'orders-client' } })
+    const text = await provider.token()
+    expect(await show(text)).toMatchObject({ id, kind: 'workload' })
+    expect(await show(text)).toBeNull()
+    expect(await show(await provider.token('https://other.example'))).toBeNull()
+  } finally {
+    await provider.stop()
+  }
+})
+
+test('JSON: a name that comes twice is found wherever it stands, and nothing else is taken for one', () => {
+  const escaped = (name: string) => [...name].map((char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`).join('')
+  const json = fc.jsonValue({ maxDepth: 4 })
+  fc.assert(
+    fc.property(fc.dictionary(fc.string({ unit: 'binary' }), json), (value) => {
+      const text = JSON.stringify(value, null, 1)
+      expect(strictObject(text)).toEqual(JSON.parse(text))
+    }),
+  )
+  fc.assert(
+    fc.property(fc.string({ minLength: 1, maxLength: 5, unit: 'grapheme-ascii' }), json, json, fc.nat(3), (name, one, two, depth) => {
+      const inner = `{"x":[1,{"y":${JSON.stringify(one)}}],${JSON.stringify(name)}:${JSON.stringify(one)},"${escaped(name)}":${JSON.stringify(two)}}`
+      let text = inner
+      for (let n = 0; n < depth; n++) text = n % 2 === 0 ? `{"a":${text}}` : `{"b":[${text}]}`
+      expect(JSON.parse(text)).toBeTypeOf('object')
+      expect(strictObject(text)).toBeNull()
+    }),
+  )
+  for (const text of ['', '[]', 'null', '1', '"a"', '{', '{}x', `${'{"a":'.repeat(20)}1${'}'.repeat(20)}`])
+    expect(strictObject(text), text).toBeNull()
 })

@@ -2,6 +2,7 @@
 import { createServer, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { exportJWK, generateKeyPair, type JWK, SignJWT } from 'jose'
+import Provider from 'oidc-provider'
 import { newId } from '../../src/kernel/index.ts'
 
 export interface LabKey {
@@ -135,4 +136,43 @@ export function ciClaims(issuer: string, audience: string, atSeconds: number): R
 /** Claims of a JWT-SVID as SPIRE issues them. */
 export function svidClaims(audience: string, atSeconds: number): Record<string, unknown> {
   return { aud: [audience], exp: atSeconds + 300, iat: atSeconds, sub: 'spiffe://example.org/ns/orders/sa/api' }
+}
+
+/** A real OpenID provider, at which one client gets tokens for resources that are named to it (RFC 8707, RFC 9068). */
+export async function startProvider(
+  audience: string,
+): Promise<{ url: string; token(resource?: string): Promise<string>; stop(): Promise<void> }> {
+  const server = createServer()
+  await new Promise<void>((ready) => server.listen(0, '127.0.0.1', ready))
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const { privateKey } = await generateKeyPair('RS256', { extractable: true })
+  const client_secret = newId()
+  const provider = new Provider(url, {
+    clients: [{ client_id: 'orders-client', client_secret, grant_types: ['client_credentials'], redirect_uris: [], response_types: [] }],
+    jwks: { keys: [{ ...(await exportJWK(privateKey)), use: 'sig', alg: 'RS256', kid: newId() }] as never },
+    features: {
+      clientCredentials: { enabled: true },
+      devInteractions: { enabled: false },
+      resourceIndicators: {
+        enabled: true,
+        getResourceServerInfo: (_ctx, resource) => ({ scope: 'rekey', audience: resource, accessTokenFormat: 'jwt', accessTokenTTL: 120 }),
+        defaultResource: () => audience,
+      },
+    },
+    extraTokenClaims: () => ({}),
+  })
+  server.on('request', provider.callback())
+  const token = async (resource = audience) => {
+    const body = new URLSearchParams({ grant_type: 'client_credentials', resource, scope: 'rekey' })
+    const authorization = `Basic ${Buffer.from(`orders-client:${client_secret}`).toString('base64')}`
+    const answer = await fetch(`${url}/token`, { method: 'POST', body, headers: { authorization } })
+    const { access_token } = (await answer.json()) as { access_token?: string }
+    if (access_token === undefined) throw new Error(`the provider gave no token (${answer.status})`)
+    return access_token
+  }
+  const stop = async () => {
+    server.closeAllConnections()
+    await new Promise((closed) => server.close(closed))
+  }
+  return { url, token, stop }
 }
