@@ -16,6 +16,8 @@ export interface Config {
   /** Null: key-encryption keys are 0600 files in `data`. */
   readonly passphraseFile: string | null
   readonly shredAfterSeconds: number
+  /** The longest life of an API token. */
+  readonly tokenMaxSeconds: number
   /** Networks that no system may be in, as `address/prefix`; null for the defaults. */
   readonly refuseNetworks: readonly string[] | null
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent'
@@ -33,11 +35,13 @@ const ROLES: readonly string[] = ['server', 'worker', 'all']
 const LEVELS: readonly string[] = ['debug', 'info', 'warn', 'error', 'silent']
 const DEFAULT_LISTEN = '127.0.0.1:7395'
 const WEEK_SECONDS = 604_800
+const QUARTER_SECONDS = 7_776_000
+const TOKEN_MOST_SECONDS = 315_360_000
 
 /**
  * Reads the configuration. Throws `config_invalid` with every fault at once.
  * Variables: `REKEY_DATA`, `REKEY_LISTEN`, `DATABASE_URL`, `REKEY_TOKEN_FILE`, `REKEY_PASSPHRASE_FILE`, `REKEY_SHRED_AFTER` (seconds),
- * `REKEY_REFUSE_NETWORKS` (`address/prefix`, separated by commas), `REKEY_LOG` (level).
+ * `REKEY_TOKEN_MAX` (seconds), `REKEY_REFUSE_NETWORKS` (`address/prefix`, separated by commas), `REKEY_LOG` (level).
  */
 export function loadConfig(overrides: Overrides = {}, env: Env = process.env): Config {
   const faults: { message: string; path: string }[] = []
@@ -51,6 +55,10 @@ export function loadConfig(overrides: Overrides = {}, env: Env = process.env): C
   if (!LEVELS.includes(logLevel)) fault('REKEY_LOG', `The level is one of ${LEVELS.join(', ')}.`)
   const shred = Number(env.REKEY_SHRED_AFTER ?? WEEK_SECONDS)
   if (!Number.isSafeInteger(shred) || shred < 0) fault('REKEY_SHRED_AFTER', 'Write a whole number of seconds, 0 or more.')
+  const tokenMax = Number(env.REKEY_TOKEN_MAX ?? QUARTER_SECONDS)
+  if (!Number.isSafeInteger(tokenMax) || tokenMax < 1 || tokenMax > TOKEN_MOST_SECONDS) {
+    fault('REKEY_TOKEN_MAX', 'Write a whole number of seconds, 1 or more, at most ten years.')
+  }
   if (faults.length > 0 || listen === null) {
     const list = faults.map((each) => `${each.path}: ${each.message}`).join(' ')
     throw new RekeyError('config_invalid', `The configuration has ${faults.length} fault(s). ${list}`, { faults })
@@ -63,6 +71,7 @@ export function loadConfig(overrides: Overrides = {}, env: Env = process.env): C
     tokenFile: resolve(env.REKEY_TOKEN_FILE ?? join(data, 'admin.token')),
     passphraseFile: env.REKEY_PASSPHRASE_FILE ? resolve(env.REKEY_PASSPHRASE_FILE) : null,
     shredAfterSeconds: shred,
+    tokenMaxSeconds: tokenMax,
     refuseNetworks:
       env.REKEY_REFUSE_NETWORKS === undefined
         ? null

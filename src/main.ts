@@ -6,7 +6,7 @@ import { type Config, loadConfig, type Overrides } from './config.ts'
 import { connectorFor } from './connectors/registry.ts'
 import { makeMoves, type RotationParts, rewrapCredentials, rotationFigures, Targets, Worker } from './credential/index.ts'
 import { formatVerifierKey, logFigures, SEQUENCE_BATCH, type Signer, sequence, signerFromSeed } from './evidence/index.ts'
-import { ensureAdminToken, ensurePolicySet, watchPolicies } from './identity/index.ts'
+import { ensureAdminToken, ensurePolicySet, runTokenEnds, watchPolicies } from './identity/index.ts'
 import { offboardDue } from './identity/scim/index.ts'
 import { AddressGuard, type Ctx, isCode, makeCtx, messageOf, newId, RekeyError, Secret, sleep, systemClock } from './kernel/index.ts'
 import { fileKeks, fingerprintKey, installationSecret, type KekSource, Keyring, passphraseKeks } from './keys/index.ts'
@@ -134,6 +134,11 @@ function ownPlaces({ data, tokenFile, passphraseFile }: Config): string[] {
   return [data, tokenFile, ...(passphraseFile === null ? [] : [passphraseFile]), ...database.filter(Boolean)]
 }
 
+/** Which addresses nothing here may call: systems and issuers of tokens alike. */
+function guardOf({ refuseNetworks }: Config): AddressGuard {
+  return new AddressGuard(refuseNetworks ?? undefined)
+}
+
 async function compose({ config, store }: Opened): Promise<Composed> {
   const keyring = new Keyring(kekSources(config))
   await keyring.start(store)
@@ -141,7 +146,7 @@ async function compose({ config, store }: Opened): Promise<Composed> {
   const parts: RotationParts = {
     store,
     keyring,
-    targets: new Targets(connectorFor, keyring, { guard: new AddressGuard(config.refuseNetworks ?? undefined) }),
+    targets: new Targets(connectorFor, keyring, { guard: guardOf(config) }),
     fingerprintKey: fingerprintKey(await installationSecret(store, keyring, 'fingerprints')),
     moves: makeMoves(store),
     shredAfterSeconds: config.shredAfterSeconds,
@@ -228,6 +233,8 @@ async function startParts(config: Config, ctx: Ctx, opened: Opened, cleanups: ((
     cleanups.push(() => worker.stop())
     const offboarding = runOffboarding(ctx, opened.store)
     cleanups.push(() => offboarding)
+    const ending = runTokenEnds(opened.store, ctx)
+    cleanups.push(() => ending)
   }
   const policies = config.role === 'worker' ? null : new Policies(await untilStopped(ctx, ensurePolicySet(opened.store, ctx)))
   if (policies) cleanups.push(await watchPolicies(opened.store, ctx, policies))
@@ -236,11 +243,15 @@ async function startParts(config: Config, ctx: Ctx, opened: Opened, cleanups: ((
   return { url: server?.url ?? null }
 }
 
+function limitsOf(config: Config) {
+  return { guard: guardOf(config), tokenMaxSeconds: config.tokenMaxSeconds }
+}
+
 function listen({ config, ctx, store }: Opened, { parts, keyring }: Composed, policies: Policies): Promise<RunningServer> {
   const areas = [rewrapCredentials]
   const figures = { rotations: () => rotationFigures(store), evidence: () => logFigures(store) }
   return startServer(
-    { ...parts, store, policies, keyring, areas, figures, version: VERSION, role: config.role },
+    { ...parts, store, policies, keyring, areas, figures, ...limitsOf(config), version: VERSION, role: config.role },
     { listen: config.listen, ctx },
   )
 }

@@ -44,8 +44,8 @@ export function hostGuard(listenText: string): (request: FastifyRequest) => void
  * Under which origins a request can have been sent to this server. To one on loopback: by its `Host`, which the guard has let through.
  * Any other has names that only its configuration knows: without it there are none, and no proof that names an address holds.
  */
-export function originsOf(listenText: string, publicUrl?: string): (request: FastifyRequest) => readonly string[] {
-  const known = publicUrl === undefined ? [] : [new URL(publicUrl).origin]
+export function originsOf(listenText: string, publicUrl: string | null = null): (request: FastifyRequest) => readonly string[] {
+  const known = publicUrl === null ? [] : [new URL(publicUrl).origin]
   if (!isLoopback(plainHost(listenText))) return () => known
   return ({ headers: { host } }) =>
     host !== undefined && URL.canParse(`http://${host}`) ? [new URL(`http://${host}`).origin, ...known] : known

@@ -27,7 +27,7 @@ export interface ServerOptions {
   /** Requests with one valid token, or of one address (IPv6: of one /64) without, in a minute before it is refused for the rest. */
   readonly requestsPerMinute?: number
   /** Where clients reach it, if that is not where it listens: what a proof of possession (RFC 9449) names. */
-  readonly publicUrl?: string
+  readonly publicUrl?: string | null
 }
 
 /** A server that listens. */

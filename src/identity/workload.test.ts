@@ -1,3 +1,4 @@
+import type { webcrypto } from 'node:crypto'
 import fc from 'fast-check'
 import { calculateJwkThumbprint, exportSPKI, importJWK, SignJWT, UnsecuredJWT } from 'jose'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -173,7 +174,7 @@ test('CI: repository and environment; a fork, another branch or workflow is some
 
 const RS256_AS_HMAC = async () => {
   const [key] = lab.keys
-  const pem = await exportSPKI((await importJWK(key?.publicJwk ?? {}, 'RS256')) as CryptoKey)
+  const pem = await exportSPKI((await importJWK(key?.publicJwk ?? {}, 'RS256')) as webcrypto.CryptoKey)
   return new SignJWT(claims()).setProtectedHeader({ alg: 'HS256', kid: key?.kid ?? '' }).sign(new TextEncoder().encode(pem))
 }
 const own = async (header: Record<string, unknown>) => {
@@ -185,7 +186,7 @@ const rawly = async (payload: string, header = '{"alg":"RS256","kid":"KID"}') =>
   const [key] = lab.keys
   const head = header.replace('KID', key?.kid ?? '')
   const input = `${Buffer.from(head).toString('base64url')}.${Buffer.from(payload).toString('base64url')}`
-  const signature = await crypto.subtle.sign('RSASSA-PKCS1-v1_5', key?.privateKey as CryptoKey, Buffer.from(input))
+  const signature = await crypto.subtle.sign('RSASSA-PKCS1-v1_5', key?.privateKey as webcrypto.CryptoKey, Buffer.from(input))
   return `${input}.${Buffer.from(signature).toString('base64url')}`
 }
 

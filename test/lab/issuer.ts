@@ -1,4 +1,6 @@
 /** Issuers of signed tokens: a real HTTP server with real keys, and tokens in exactly the shapes of the systems that they stand for. */
+
+import type { webcrypto } from 'node:crypto'
 import { createServer, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { exportJWK, generateKeyPair, type JWK, SignJWT } from 'jose'
@@ -8,7 +10,7 @@ import { newId } from '../../src/kernel/index.ts'
 export interface LabKey {
   readonly kid: string
   readonly alg: string
-  readonly privateKey: CryptoKey
+  readonly privateKey: webcrypto.CryptoKey
   readonly publicJwk: JWK
 }
 

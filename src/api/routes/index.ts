@@ -15,6 +15,12 @@ import { offboardIdentityRoute } from './identities/offboard-identity.ts'
 import { resumeIdentityRoute } from './identities/resume-identity.ts'
 import { showIdentity } from './identities/show-identity.ts'
 import { suspendIdentityRoute } from './identities/suspend-identity.ts'
+import { addIssuerRoute } from './issuers/add-issuer.ts'
+import { listIssuersRoute } from './issuers/list-issuers.ts'
+import { listRulesRoute } from './issuers/list-rules.ts'
+import { mapIssuerRoute } from './issuers/map-issuer.ts'
+import { removeIssuerRoute } from './issuers/remove-issuer.ts'
+import { unmapIssuerRoute } from './issuers/unmap-issuer.ts'
 import { listKeksRoute } from './keks/list-keks.ts'
 import { rotateKekRoute } from './keks/rotate-kek.ts'
 import { listMoversRoute } from './movers/list-movers.ts'
@@ -54,6 +60,10 @@ import { changeMembersRoute } from './teams/change-members.ts'
 import { createTeamRoute } from './teams/create-team.ts'
 import { listTeamsRoute } from './teams/list-teams.ts'
 import { showTeam } from './teams/show-team.ts'
+import { createTokenRoute } from './tokens/create-token.ts'
+import { listTokensRoute } from './tokens/list-tokens.ts'
+import { revokeTokenRoute } from './tokens/revoke-token.ts'
+import { rotateApiTokenRoute } from './tokens/rotate-token.ts'
 
 /** Every route there is. A file under `routes/` that declares one and is missing here fails a test. */
 export const ROUTES: readonly Route[] = [
@@ -112,4 +122,14 @@ export const ROUTES: readonly Route[] = [
   listBindingsRoute,
   listRolesRoute,
   unbindRoleRoute,
+  addIssuerRoute,
+  listIssuersRoute,
+  listRulesRoute,
+  mapIssuerRoute,
+  removeIssuerRoute,
+  unmapIssuerRoute,
+  createTokenRoute,
+  listTokensRoute,
+  revokeTokenRoute,
+  rotateApiTokenRoute,
 ]
