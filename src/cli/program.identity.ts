@@ -1,11 +1,9 @@
 import { type Command, Option } from 'commander'
-import { type Add, type Group, wholeNumber } from './program.parts.ts'
+import { type Add, collect, type Group, wholeNumber } from './program.parts.ts'
 
 const KINDS = ['human', 'workload', 'machine', 'agent']
 const STATUSES = ['active', 'suspended', 'offboarded']
 const CLASSES = ['human', 'workload', 'machine_to_machine', 'emergency']
-
-const collect = (value: string, before: readonly string[] = []) => [...before, value]
 
 /** Commands of the record: identities and teams. */
 export function addRecord(program: Command, add: Add, group: Group): void {

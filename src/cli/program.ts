@@ -4,6 +4,7 @@ import type { CommonOptions } from './cli.ts'
 import { addRecord } from './program.identity.ts'
 import { type Add, type Run, type Texts, wholeNumber } from './program.parts.ts'
 import { addPolicy } from './program.policy.ts'
+import { addProofs } from './program.proof.ts'
 import { addScim } from './program.scim.ts'
 
 /**
@@ -28,6 +29,7 @@ export function makeProgram(onStatus: (status: number) => void, quiet: boolean):
   addEvidence(program, add)
   addPolicy(program, add, group)
   addScim(program, add, group)
+  addProofs(program, add, group)
   return program
 }
 

@@ -1,9 +1,7 @@
-import { open, rm } from 'node:fs/promises'
-import { RekeyError } from '../../kernel/index.ts'
 import type { Cli, CommonOptions } from '../cli.ts'
 import { EXIT } from '../exit.ts'
-import { codeOf } from '../files.ts'
 import type { Column } from '../output.ts'
+import { withPlace } from '../place.ts'
 import { shortTime, span } from '../text.ts'
 
 const PATH = '/v1/scim/providers'
@@ -58,7 +56,8 @@ export async function scimProviderAdd(cli: Cli, name: string, options: AddOption
   const { offboardAfter, tenancy } = options
   await withPlace(options.tokenFile, async (keep) => {
     const body = { name, tenancy, offboardAfterSeconds: offboardAfter }
-    await keep(cli, await (await cli.client()).post<NewToken>(PATH, body, { startsWork: false }))
+    const made = await (await cli.client()).post<NewToken>(PATH, body, { startsWork: false })
+    show(cli, made, await keep(made.token))
   })
   return EXIT.ok
 }
@@ -67,7 +66,8 @@ export async function scimProviderAdd(cli: Cli, name: string, options: AddOption
 export async function scimProviderRotate(cli: Cli, name: string, options: RotateOptions): Promise<number> {
   const path = `${PATH}/${encodeURIComponent(name)}/rotate-token`
   await withPlace(options.tokenFile, async (keep) => {
-    await keep(cli, await (await cli.client()).post<NewToken>(path, { overlapSeconds: options.overlap }, { startsWork: false }))
+    const made = await (await cli.client()).post<NewToken>(path, { overlapSeconds: options.overlap }, { startsWork: false })
+    show(cli, made, await keep(made.token))
   })
   return EXIT.ok
 }
@@ -81,34 +81,6 @@ export async function scimProviderRevoke(cli: Cli, name: string): Promise<number
     ['tokens revoked', done.revoked],
   ])
   return EXIT.ok
-}
-
-type Keep = (cli: Cli, made: NewToken) => Promise<void>
-
-/**
- * The file is opened before the token is made: a place that cannot be written must not cost a token. It must not be there yet, so that
- * nothing is written through a link or over another secret; one that stays empty is removed.
- */
-async function withPlace(path: string | undefined, work: (keep: Keep) => Promise<void>): Promise<void> {
-  if (path === undefined) return work(async (cli, made) => show(cli, made, made.token))
-  const file = await open(path, 'wx', 0o600).catch((error: unknown) => {
-    throw new RekeyError('bad_input', `The token file cannot be made: ${path} (${codeOf(error)}).`, {
-      hint: 'Name a file that is not there.',
-    })
-  })
-  try {
-    await work(async (cli, made) => {
-      await file.writeFile(`${made.token}\n`)
-      await file.sync()
-      show(cli, made, null)
-    })
-  } catch (error) {
-    const { size } = await file.stat()
-    if (size === 0) await rm(path, { force: true })
-    throw error
-  } finally {
-    await file.close()
-  }
 }
 
 function show(cli: Cli, { provider, oldTokenEndsAt }: NewToken, token: string | null): void {

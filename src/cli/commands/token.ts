@@ -1,0 +1,110 @@
+import type { Cli, CommonOptions } from '../cli.ts'
+import { EXIT } from '../exit.ts'
+import type { Column } from '../output.ts'
+import { withPlace } from '../place.ts'
+import { shortTime } from '../text.ts'
+
+const PATH = '/v1/tokens'
+
+interface Token {
+  readonly id: string
+  readonly name: string
+  readonly state: string
+  readonly identity: { readonly id: string; readonly name: string | null } | null
+  readonly actsFor: { readonly id: string; readonly name: string | null } | null
+  readonly roles: readonly string[]
+  readonly followsIdentity: boolean
+  readonly scope: readonly string[] | null
+  readonly environments: readonly string[] | null
+  readonly expiresAt: string | null
+  readonly lastUsedAt: string | null
+}
+
+interface NewToken {
+  readonly id: string
+  readonly name: string
+  readonly token: string
+  readonly expiresAt: string | null
+  readonly oldEndsAt: string | null
+}
+
+interface CreateOptions extends CommonOptions {
+  readonly role?: readonly string[]
+  readonly scope?: readonly string[]
+  readonly environment?: readonly string[]
+  readonly expires?: number
+  readonly identity?: string
+  readonly actsFor?: string
+  readonly force?: boolean
+  readonly tokenFile?: string
+  readonly reason: string
+}
+
+interface RotateOptions extends CommonOptions {
+  readonly overlap?: number
+  readonly expires?: number
+  readonly tokenFile?: string
+}
+
+const COLUMNS: readonly Column<Token>[] = [
+  { head: 'TOKEN', of: (it) => it.name },
+  { head: 'STATE', of: (it) => it.state },
+  { head: 'IDENTITY', of: (it) => it.identity && (it.identity.name ?? it.identity.id) },
+  { head: 'FOR', of: (it) => it.actsFor && (it.actsFor.name ?? it.actsFor.id) },
+  { head: 'ROLES', of: (it) => (it.followsIdentity ? 'of its identity' : it.roles.join(' ')) },
+  { head: 'SCOPE', of: (it) => it.scope?.join(' ') ?? null },
+  { head: 'ENVIRONMENTS', of: (it) => it.environments?.join(' ') ?? null },
+  { head: 'EXPIRES', of: (it) => it.expiresAt && shortTime(it.expiresAt) },
+  { head: 'LAST USED', of: (it) => it.lastUsedAt && shortTime(it.lastUsedAt) },
+  { head: 'ID', of: (it) => it.id },
+]
+
+/** Makes a token and shows it once. */
+export async function tokenCreate(cli: Cli, name: string, options: CreateOptions): Promise<number> {
+  const { role: roles = [], environment: environments, expires: expiresSeconds, scope, identity, actsFor, reason, force } = options
+  const body = { name, roles, scope, environments, expiresSeconds, identity, actsFor, reason, force }
+  await withPlace(options.tokenFile, async (keep) => {
+    const made = await (await cli.client()).post<NewToken>(PATH, body, { startsWork: false })
+    show(cli, made, await keep(made.token))
+  })
+  return EXIT.ok
+}
+
+/** Lists tokens. */
+export async function tokenList(cli: Cli, { all, identity: key }: CommonOptions & { all?: boolean; identity?: string }): Promise<number> {
+  const client = await cli.client()
+  const identity = key && (await client.get<{ id: string }>(`/v1/identities/${encodeURIComponent(key)}`)).id
+  const found = await client.all<Token>(PATH, { ended: all === true ? 'true' : undefined, identity })
+  cli.out.list(found, COLUMNS, 'There are no tokens.')
+  return EXIT.ok
+}
+
+/** Revokes tokens at once. */
+export async function tokenRevoke(cli: Cli, token: string, options: CommonOptions & { reason: string; force?: boolean }): Promise<number> {
+  const { reason, force } = options
+  const path = `${PATH}/${encodeURIComponent(token)}/revoke`
+  const done = await (await cli.client()).post<{ revoked: readonly string[] }>(path, { reason, force }, { startsWork: true })
+  cli.out.fields(done, [['revoked', done.revoked.join(' ')]])
+  return EXIT.ok
+}
+
+/** Makes a new text for a token and shows it once. */
+export async function tokenRotate(cli: Cli, token: string, options: RotateOptions): Promise<number> {
+  const body = { overlapSeconds: options.overlap, expiresSeconds: options.expires }
+  await withPlace(options.tokenFile, async (keep) => {
+    const path = `${PATH}/${encodeURIComponent(token)}/rotate`
+    const made = await (await cli.client()).post<NewToken>(path, body, { startsWork: false })
+    show(cli, made, await keep(made.token))
+  })
+  return EXIT.ok
+}
+
+function show(cli: Cli, { id, name, expiresAt, oldEndsAt }: NewToken, token: string | null): void {
+  cli.out.fields({ id, name, expiresAt, oldEndsAt, ...(token === null ? {} : { token }) }, [
+    ['id', id],
+    ['name', name],
+    ['token', token],
+    ['expires', expiresAt && shortTime(expiresAt)],
+    ['old text ends', oldEndsAt && shortTime(oldEndsAt)],
+  ])
+}
