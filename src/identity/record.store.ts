@@ -58,6 +58,11 @@ export async function lockIdentity(tx: Tx, id: string): Promise<Row | null> {
 }
 
 /** False if the name is taken. */
+export async function rowById(sql: Sql, id: string): Promise<Row | null> {
+  const [row] = await sql.query<Row>(`select ${COLUMNS} from identity where id = $1`, [id])
+  return row ?? null
+}
+
 export async function insertRow(tx: Tx, row: Row): Promise<boolean> {
   const done = await tx.query(
     `insert into identity (${COLUMNS}) select ${COLUMNS} from jsonb_populate_record(null::identity, $1::jsonb)
