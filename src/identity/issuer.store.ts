@@ -32,7 +32,8 @@ interface Row {
 
 const COLUMNS = `i.id, i.name, i.type, i.origin, i.audience, i.keys_from, i.jwks_url, i.jwks, i.algorithms, i.max_token_age_seconds,
   i.clock_skew_seconds, i.keys_max_age_seconds, i.replay`
-const RULE = `r.id, r.part, r.identity_id as identity, r.claims, r.prefixes, r.scope, r.environments, r.acts_for_id as "actsFor", r.hardware`
+const RULE = `r.id, r.part, r.identity_id as identity, r.claims, r.prefixes, r.scope, r.environments, r.acts_for_id as "actsFor",
+  r.hardware`
 
 function issuerOf(row: Row): Issuer {
   const keys: KeySource =

@@ -73,7 +73,8 @@ const first = async () => {
 }
 const events = async (type: string) =>
   db.store.query<{ data: Record<string, unknown>; links: Record<string, unknown> }>(
-    "select body::jsonb -> 'data' as data, body::jsonb -> 'links' as links from evidence_event where body::jsonb ->> 'type' = $1 order by id",
+    `select body::jsonb -> 'data' as data, body::jsonb -> 'links' as links from evidence_event
+      where body::jsonb ->> 'type' = $1 order by id`,
     [type],
   )
 
@@ -169,7 +170,8 @@ test.each<[string, Partial<TokenInput>]>([
 
 /** A policy set in which a `maker` may make tokens beside whatever `more` says. */
 function making(more = ''): Policies {
-  const text = `@id("make") permit (principal in Role::"maker", action in [Action::"token:create", Action::"token:rotate"], resource);\n${more}`
+  const both = '[Action::"token:create", Action::"token:rotate"]'
+  const text = `@id("make") permit (principal in Role::"maker", action in ${both}, resource);\n${more}`
   return new Policies(readPolicies(overlay(defaultFiles(), [{ name: 'own.cedar', text }])))
 }
 let count = 0
