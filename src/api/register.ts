@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import { authenticateBearer, type BearerParts, type KnownTokens } from '../identity/index.ts'
 import { type Clock, type Ctx, ERRORS, type ErrorCode, type Log, makeCtx, RekeyError } from '../kernel/index.ts'
+import type { Principal } from '../policy/index.ts'
 import { Problem } from './errors.ts'
 import type { BatchWatch } from './events.ts'
 import { once } from './idempotency.ts'
@@ -96,8 +97,13 @@ export function register(app: FastifyInstance, route: Route, server: ServerParts
 }
 
 function ctxOf({ clock, log }: ServerParts, request: FastifyRequest, principal = request.caller?.principal): Ctx {
-  const actor = principal === undefined ? 'anybody' : `${principal.kind}:${principal.id}`
+  const actor = principal === undefined ? 'anybody' : actorOf(principal)
   return makeCtx(actor, request.id, { clock, log, signal: request.gone.signal })
+}
+
+/** As evidence names it; of an agent with whom it acts for. */
+function actorOf({ kind, id, actsFor }: Principal): string {
+  return actsFor === null ? `${kind}:${id}` : `${kind}:${id} for ${actsFor.identity}`
 }
 
 /** No token and a wrong one get the same answer. */

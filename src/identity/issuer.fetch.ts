@@ -21,7 +21,7 @@ export async function fetchObject(guard: AddressGuard, address: string): Promise
   if (url === null || !isFetchable(url)) throw new FetchFailed('the address is not https')
   const deadline = AbortSignal.timeout(FETCH_MS)
   try {
-    await guard.check(url.hostname.replace(/^\[|\]$/g, ''))
+    await Promise.race([guard.check(url.hostname.replace(/^\[|\]$/g, '')), late(deadline)])
     const answer = await ask(url, guard, deadline)
     const object = strictObject(await textOf(answer))
     if (object === null) throw new FetchFailed('the answer is no JSON object')
@@ -32,6 +32,15 @@ export async function fetchObject(guard: AddressGuard, address: string): Promise
     const code = (error as { code?: unknown }).code
     throw new FetchFailed(typeof code === 'string' ? code : 'the connection failed')
   }
+}
+
+/** Rejects at the deadline, for what knows of none: a look-up of a name. */
+function late(deadline: AbortSignal): Promise<never> {
+  const over = new Promise<never>((_resolve, reject) => {
+    deadline.addEventListener('abort', () => reject(new FetchFailed(`no whole answer in ${FETCH_MS} ms`)), { once: true })
+  })
+  over.catch(() => undefined)
+  return over
 }
 
 function ask(url: URL, guard: AddressGuard, signal: AbortSignal): Promise<IncomingMessage> {

@@ -67,11 +67,11 @@ export async function createToken(
   requireOneHand(parts, input)
   return parts.store.inTx(async (tx) => {
     await rows.lockTokens(tx)
-    const checked = await check(tx, by, input)
+    const checked = await check(tx, input)
     const id = newId(ctx.clock.now().getTime())
     checkEach(may, id, checked)
-    if (!checked.follows) requireCover(ctx, parts.policies, by, onPaper(id, name, input.roles, checked))
-    else if (by.scope !== null && !checked.scope?.every((action) => by.scope?.includes(action))) refuse('Its scope is wider than yours.')
+    if (checked.follows) requireSelf(by, checked)
+    else requireCover(ctx, parts.policies, by, onPaper(id, name, input.roles, checked))
     if ((await rows.lockGood(tx, name)).length > 0) throw new RekeyError('conflict', `There is a token called ${name} already.`)
     const expiresAt = await endOf(tx, ctx, parts, by.kind === 'token' ? by.id : null, input.expiresSeconds)
     const token = await insert(tx, ctx, { id, name, ...checked, expiresAt }, input.roles, input.reason)
@@ -81,7 +81,7 @@ export async function createToken(
   })
 }
 
-async function check(tx: Tx, by: Principal, input: TokenInput): Promise<Checked> {
+async function check(tx: Tx, input: TokenInput): Promise<Checked> {
   const scope = checkScope(input.scope)
   const environments = checkEnvironments(input.environments)
   const identity = input.identity === null ? null : await active(tx, input.identity)
@@ -94,9 +94,6 @@ async function check(tx: Tx, by: Principal, input: TokenInput): Promise<Checked>
   if (actsFor?.kind === 'agent') refuse('An agent does not act for an agent.')
   const follows = input.roles.length === 0
   if (follows && scope === null) refuse('A token has at least one role or a scope.')
-  if (follows && (identity === null || by.identity !== identity.id)) {
-    refuse('A token without roles does what your own identity may do: name that one.', 'Or give it roles.')
-  }
   return { identity: identity?.id ?? null, actsFor: actsFor?.id ?? null, follows, scope, environments }
 }
 
@@ -115,6 +112,19 @@ function checkEach(
 ): void {
   const owner = identity ?? undefined
   for (const environment of environments ?? [undefined]) may.check({ type: 'token', id, owner, environment })
+}
+
+/**
+ * A token that follows an identity holds all that the identity does, so only the identity itself may have its text: not another token of
+ * it, which may hold less, nor who acts for it. Throws `forbidden`.
+ */
+function requireSelf(by: Principal, { identity, scope }: Pick<Checked, 'identity' | 'scope'>): void {
+  const itself = by.kind !== 'token' && by.within === undefined && identity !== null && by.identity === identity
+  if (!itself || (by.scope !== null && !scope?.every((action) => by.scope?.includes(action)))) {
+    throw new RekeyError('forbidden', 'A token without roles does what your own identity may do, within your own scope.', {
+      hint: 'Name that identity, logged in as it, or give the token roles.',
+    })
+  }
 }
 
 /** The token as it would ask. */
@@ -210,7 +220,7 @@ export async function rotateToken(
     const checked = { identity, actsFor, follows, scope, environments }
     checkEach(may, old.id, checked)
     if (by.id !== old.id) {
-      if (follows && by.identity !== identity) throw new RekeyError('forbidden', 'It follows its identity, who alone may rotate it.')
+      if (follows) requireSelf(by, checked)
       requireCover(ctx, parts.policies, by, onPaper(old.id, name, roles, checked))
     }
     const expiresAt =
