@@ -110,10 +110,15 @@ for (const document of documents) {
   for (const code of inlineCodeOf(textOf(document))) for (const command of commandsOf(code)) mentioned.set(command, document)
 }
 
-test.skipIf(!existsSync(join(ROOT, 'bin/rekey')))('every command that a document names exists', () => {
-  const unknown = [...mentioned].filter(([command]) => {
-    const help = spawnSync(join(ROOT, 'bin/rekey'), [...command.split(' '), '--help'], { encoding: 'utf8', timeout: 30_000 })
-    return !knownIn(help.stdout, command)
-  })
-  expect(unknown.map(([command, document]) => `${document}: rekey ${command}`)).toEqual([])
-})
+test.skipIf(!existsSync(join(ROOT, 'bin/rekey')))(
+  'every command that a document names exists',
+  () => {
+    const unknown = [...mentioned].filter(([command]) => {
+      const help = spawnSync(join(ROOT, 'bin/rekey'), [...command.split(' '), '--help'], { encoding: 'utf8', timeout: 30_000 })
+      return !knownIn(help.stdout, command)
+    })
+    expect(unknown.map(([command, document]) => `${document}: rekey ${command}`)).toEqual([])
+    // One process for each command.
+  },
+  240_000,
+)
