@@ -64,16 +64,32 @@ export function addSpent(total: Record<string, number>, before: ProcessorTime, a
   for (const [name, ms] of Object.entries(after.servers)) add(name, ms - (before.servers[name] ?? 0))
 }
 
+/** The connections that a PostgreSQL serves: its own workers come and go, and do nothing that a request waits for. */
+export function connectionsOf(postmaster: number): number[] {
+  return childrenOf(postmaster).filter((pid) => {
+    try {
+      return /^postgres: .* idle/.test(readFileSync(`/proc/${pid}/cmdline`, 'utf8'))
+    } catch {
+      return false
+    }
+  })
+}
+
 /**
  * What processes were on a processor so far with all their threads, milliseconds, to the nanosecond: of one request at a time it is what the
- * request would take on a machine that does nothing else and reads nothing from disk.
+ * request would take on a machine that does nothing else and reads nothing from disk. NaN if one of them has ended.
  */
 export function onProcessorMs(pids: readonly number[]): number {
   return pids.reduce((total, pid) => total + threadsNs(pid), 0) / 1e6
 }
 
+/** NaN for one that has ended. */
 function threadsNs(pid: number): number {
-  return readdirSync(`/proc/${pid}/task`).reduce((total, thread) => {
-    return total + Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ', 1)[0])
-  }, 0)
+  try {
+    return readdirSync(`/proc/${pid}/task`).reduce((total, thread) => {
+      return total + Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ', 1)[0])
+    }, 0)
+  } catch {
+    return Number.NaN
+  }
 }
