@@ -346,9 +346,12 @@ describe.skipIf(NO_CHROMIUM !== null)('passkeys in Chromium', () => {
     const weak = await tab.post('/v1/passkeys/enrol/begin', { name: 'more' })
     expect(weak.status).toBe(401)
     expect(weak.headers['www-authenticate']).toBe('Bearer error="insufficient_user_authentication", acr_values="aal3", max_age=900')
-    // Nor an old login, for which the database is made to say so.
     const reason = 'lost'
-    expect((await tab.post(`/v1/passkeys/${first.passkey}/remove`, { reason })).status).toBe(200)
+    // Nor does it take the stronger one away, to enrol another by what is left: somebody else does.
+    const taken = await tab.post(`/v1/passkeys/${first.passkey}/remove`, { reason })
+    expect(taken.status).toBe(401)
+    expect(taken.body.stepUp).toEqual({ aal: 3, maxAgeSeconds: 900 })
+    expect((await server.post(`/v1/passkeys/${first.passkey}/remove`, { reason })).status).toBe(200)
     const last = await tab.post(`/v1/passkeys/${second.passkey}/remove`, { reason })
     expect(last.status).toBe(409)
     const other = await admin('list-bob')

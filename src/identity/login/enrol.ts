@@ -24,7 +24,7 @@ import {
 import { guardSource, rememberDevice } from './throttle.ts'
 
 const NAME_CHARS = 60
-/** How fresh the login must be that a passkey is added by, seconds. */
+/** How fresh the login must be that a passkey is added or removed by, seconds. */
 const FRESH_SECONDS = 900
 const TRANSPORTS = 10
 
@@ -55,7 +55,8 @@ export async function beginEnrolment(
   return ask(parts.store, ctx, browser, holderOf(browser, null), { id: principal.id, name: principal.name }, present, name, null)
 }
 
-function requireStrength(ctx: Ctx, { aal, authenticatedAt }: Principal, present: readonly PasskeyRow[]): void {
+/** Throws `step_up_required` unless the login is fresh and as good as the best of these passkeys. */
+export function requireStrength(ctx: Ctx, { aal, authenticatedAt }: Principal, present: readonly PasskeyRow[]): void {
   const needed = present.some((it) => it.device_bound) ? 3 : 2
   const ageMs = authenticatedAt === null ? Number.POSITIVE_INFINITY : ctx.clock.now().getTime() - authenticatedAt.getTime()
   if (aal < needed || ageMs > FRESH_SECONDS * 1000) throw new StepUpRequired({ aal: needed, maxAgeSeconds: FRESH_SECONDS })

@@ -6,6 +6,7 @@ import { lockPolicies } from '../policyset.store.ts'
 import { boundSubjects, rolesHeld } from '../role.store.ts'
 import { endSessionsBy } from '../session.ts'
 import { peopleOf, teamsOf } from '../team.actions.ts'
+import { requireStrength } from './enrol.ts'
 import type { LoginParts } from './model.ts'
 import type { OwnedPasskey } from './passkey.store.ts'
 import * as rows from './passkey.store.ts'
@@ -61,8 +62,8 @@ function viewOf({
 
 /**
  * Removes a passkey and ends the sessions that began with it (`passkey.removed`). Throws `not_found`, in the same words for one that the
- * asker may not remove; `step_up_required` for a person below AAL2; `wrong_state` if nobody who could configure logins would be left who
- * can log in.
+ * asker may not remove; `step_up_required` for one's own unless the login would do to enrol one, and for a person below AAL2;
+ * `wrong_state` if nobody who could configure logins would be left who can log in.
  */
 export async function removePasskey(
   { store, policies }: LoginParts,
@@ -74,7 +75,9 @@ export async function removePasskey(
 ): Promise<void> {
   const passkey = isId(id) ? await rows.passkeyById(store, id) : null
   if (passkey === null || !may.can(resourceOf(id, passkey.identity_id))) throw noPasskey()
-  if (by.kind === 'person' && by.aal < 2) throw new StepUpRequired({ aal: 2, maxAgeSeconds: null })
+  // Else a weak login could take the strong passkey away, and then enrol another by what is left.
+  if (by.id === passkey.identity_id) requireStrength(ctx, by, await rows.passkeysOf(store, by.id))
+  else if (by.kind === 'person' && by.aal < 2) throw new StepUpRequired({ aal: 2, maxAgeSeconds: null })
   await store.inTx(async (tx) => {
     await lockPolicies(tx)
     await requireAnotherWayIn(tx, ctx, policies, passkey)
