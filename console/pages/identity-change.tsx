@@ -93,7 +93,7 @@ const WAYS: Readonly<Record<Planned['way'], string>> = {
 const COLUMNS = [
   { name: 'Credential', show: ({ credential }: Planned) => <Name>{credential}</Name> },
   { name: 'System', show: ({ system }: Planned) => <Name>{system}</Name> },
-  { name: 'Is', show: ({ way }: Planned) => <Badge state={way === 'hand_over' ? 'blocked' : 'planned'}>{WAYS[way]}</Badge> },
+  { name: 'Is', show: ({ way }: Planned) => (way === 'hand_over' ? <Badge state="blocked">{WAYS[way]}</Badge> : WAYS[way]) },
   { name: 'Because', show: ({ why }: Planned) => <Name>{why}</Name> },
   { name: 'Consumers', show: ({ consumers }: Planned) => (consumers.length === 0 ? <None /> : <Name>{consumers.join(', ')}</Name>) },
   {

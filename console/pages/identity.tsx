@@ -44,7 +44,7 @@ function Identity({ of: it }: { readonly of: Full }) {
         <Badge state={it.status} /> <span>{it.kind}</span> in <Name>{it.environment}</Name>
       </p>
       <Changes of={it} />
-      <LatestClosure identity={it.id} />
+      <LatestClosure identity={it.id} awaited={it.status !== 'active'} />
       <Section title="Record" id="record">
         <Facts of={factsOf(it)} />
       </Section>

@@ -16,12 +16,15 @@ type Item = Answer<'GET /v1/closures/{id}/credentials'>['items'][number]
 const LOOK_MS = 2_000
 const MOVES_WITH_IT = ['GET /v1/identities/{identity}/events', 'GET /v1/credentials', 'GET /v1/closures/{id}/credentials']
 
-/** What became, or is becoming, of an identity's credentials since it was suspended or left. Nothing where there was no such thing. */
-export function LatestClosure({ identity }: { readonly identity: string }) {
+/**
+ * What became, or is becoming, of an identity's credentials since it was suspended or left. Nothing where there was no such thing.
+ * `awaited`: there will be one, a moment after the change of its status.
+ */
+export function LatestClosure({ identity, awaited }: { readonly identity: string; readonly awaited: boolean }) {
   const { data } = useQuery({
     queryKey: ['GET /v1/closures', { identity }],
     queryFn: () => call('GET /v1/closures', { query: { identity, limit: 1 } }),
-    refetchInterval: ({ state }) => (state.data?.items.some(({ endedAt }) => endedAt === null) ? LOOK_MS : false),
+    refetchInterval: ({ state }) => (isUnderWay(state.data?.items, awaited) ? LOOK_MS : false),
   })
   const closure = data?.items[0]
   const queries = useQueryClient()
@@ -34,6 +37,11 @@ export function LatestClosure({ identity }: { readonly identity: string }) {
     for (const name of MOVES_WITH_IT) void queries.invalidateQueries({ queryKey: [name] })
   }, [queries, stands])
   return closure === undefined ? null : <Shown of={closure} />
+}
+
+function isUnderWay(closures: readonly Closure[] | undefined, awaited: boolean): boolean {
+  const [latest] = closures ?? []
+  return latest === undefined ? awaited : latest.endedAt === null
 }
 
 function Shown({ of: { closure, state, reason, counts, endedAt, destroyAt } }: { readonly of: Closure }) {
