@@ -103,7 +103,7 @@ test('offboarding shows its plan, wants the name, and ends with a proof of death
   const closure = page.getByRole('region', { name: 'What becomes of its credentials' })
   await closure.getByRole('status').getByText('1 proven dead').waitFor({ timeout: 30_000 })
   await page.getByRole('region', { name: 'To its credentials' }).getByText('Value proven dead, without a successor').waitFor()
-  expect(await login()).toBe('28000')
+  expect(await login()).toBe('28P01')
   expect(await lowContrast(page)).toEqual([])
 })
 
