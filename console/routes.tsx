@@ -6,11 +6,13 @@ import { ApprovalPage } from './pages/approval.tsx'
 import { ApprovalsPage, approvalsSearch } from './pages/approvals.tsx'
 import { CallbackPage } from './pages/callback.tsx'
 import { EnrolPage } from './pages/enrol.tsx'
+import { FindingsPage, findingsSearch } from './pages/findings.tsx'
 import { IdentitiesPage, identitiesSearch } from './pages/identities.tsx'
 import { IdentityPage } from './pages/identity.tsx'
 import { ChangePage } from './pages/identity-change.tsx'
 import { LoginPage } from './pages/login.tsx'
 import { MePage } from './pages/me.tsx'
+import { UsablePage, usableSearch } from './pages/usable.tsx'
 import { FailedPage, MissingPage } from './pages/wrong.tsx'
 import { Bare, Shell } from './ui/shell.tsx'
 import { safePath } from './util/path.ts'
@@ -72,11 +74,14 @@ const identities = createRoute({
 const identity = createRoute({ getParentRoute: () => inside, path: '/identities/$identity', component: IdentityPage })
 const change = createRoute({ getParentRoute: () => inside, path: '/identities/$identity/$change', component: ChangePage })
 
+const findings = createRoute({ getParentRoute: () => inside, path: '/findings', component: FindingsPage, validateSearch: findingsSearch })
+const usable = createRoute({ getParentRoute: () => inside, path: '/usable', component: UsablePage, validateSearch: usableSearch })
+
 /** Every room. `ROOMS` of the server has the same paths. */
 export const router = createRouter({
   routeTree: root.addChildren([
     bare.addChildren([login, callback, enrol]),
-    inside.addChildren([home, me, approvals, approval, identities, identity, change]),
+    inside.addChildren([home, me, approvals, approval, identities, identity, change, findings, usable]),
   ]),
   context: { queries },
   defaultNotFoundComponent: MissingPage,

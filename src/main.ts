@@ -25,7 +25,7 @@ import {
   runTokenEnds,
   watchPolicies,
 } from './identity/index.ts'
-import { confirmedDecision, OidcClients, rewrapLogins } from './identity/login/index.ts'
+import { consumeStepUpProof, OidcClients, rewrapLogins } from './identity/login/index.ts'
 import { offboardDue } from './identity/scim/index.ts'
 import {
   AddressGuard,
@@ -301,7 +301,7 @@ function listen({ config, ctx, store }: Opened, { parts, keyring, guard }: Compo
       policies,
       keyring,
       guard,
-      assertionOf: confirmedDecision,
+      assertionOf: consumeStepUpProof,
       oidc: new OidcClients(keyring, guard),
       areas,
       figures,

@@ -16,6 +16,8 @@ export class Problem extends Error {
   readonly faults: readonly { readonly message: string; readonly path?: string }[]
   /** The login that is needed (RFC 9470). */
   readonly stepUp: { readonly aal: number; readonly maxAgeSeconds: number | null } | null
+  /** The request for approval that waits. */
+  readonly approval: string | null
 
   constructor(body: Partial<Omit<Problem, keyof Error>> & { readonly detail?: string }) {
     super(body.detail ?? 'Rekey did not answer as expected.')
@@ -23,6 +25,7 @@ export class Problem extends Error {
     this.hint = body.hint ?? null
     this.faults = body.faults ?? []
     this.stepUp = body.stepUp ?? null
+    this.approval = body.approval ?? null
   }
 }
 

@@ -5,7 +5,11 @@ import { beginStepUp, finishStepUp, type StepUpChallenge } from '../api/passkey.
 import { ConfirmDialog, Failure } from '../ui/step-up.tsx'
 
 type Full = Answer<'GET /v1/approvals/{id}'>
-type Decision = 'approve' | 'reject'
+interface Decision {
+  readonly decision: 'approve' | 'reject'
+  /** Of the passkey that signed the digest; null where none has to. */
+  readonly proof: string | null
+}
 
 /**
  * Approves or rejects what the page shows, by its digest: if it is another by now, the server refuses. Where a passkey has to sign it, what
@@ -19,9 +23,11 @@ export function DecisionForm({ of: it, me }: { readonly of: Full; readonly me: s
   const keys = useRef({ approve: crypto.randomUUID(), reject: crypto.randomUUID() })
   const id = useId()
   const decide = useMutation({
-    mutationFn: async (decision: Decision) => {
-      const input = { params: { id: it.id }, body: { digest: it.digest, reason: reason.trim() } }
-      return call(`POST /v1/approvals/{id}/${decision}`, input, keys.current[decision])
+    mutationFn: async ({ decision, proof }: Decision) => {
+      const body = { digest: it.digest, reason: reason.trim() }
+      const params = { id: it.id }
+      if (decision === 'reject') return call('POST /v1/approvals/{id}/reject', { params, body }, keys.current.reject)
+      return call('POST /v1/approvals/{id}/approve', { params, body: { ...body, proof } }, keys.current.approve)
     },
     onSuccess: () => queries.invalidateQueries(),
   })
@@ -31,7 +37,7 @@ export function DecisionForm({ of: it, me }: { readonly of: Full; readonly me: s
   })
   const sign = useMutation({
     mutationFn: finishStepUp,
-    onSuccess: () => decide.mutate('approve'),
+    onSuccess: (proof) => decide.mutate({ decision: 'approve', proof }),
     onSettled: () => setAsked(null),
   })
   const signed = it.factors.some(({ passkey, approvers }) => passkey && approvers.some((one) => one.id === me))
@@ -40,9 +46,9 @@ export function DecisionForm({ of: it, me }: { readonly of: Full; readonly me: s
     event.preventDefault()
     const by = (event.nativeEvent as SubmitEvent).submitter
     if (busy) return
-    if (by instanceof HTMLButtonElement && by.value === 'reject') decide.mutate('reject')
+    if (by instanceof HTMLButtonElement && by.value === 'reject') decide.mutate({ decision: 'reject', proof: null })
     else if (signed) begin.mutate()
-    else decide.mutate('approve')
+    else decide.mutate({ decision: 'approve', proof: null })
   }
   return (
     <form className="stack" onSubmit={send} aria-label="Decide">
@@ -56,7 +62,7 @@ export function DecisionForm({ of: it, me }: { readonly of: Full; readonly me: s
           Reject
         </button>
       </p>
-      <Failure error={begin.error ?? sign.error ?? decide.error} again={() => decide.mutate(decide.variables ?? 'approve')} />
+      <Failure error={begin.error ?? sign.error ?? decide.error} again={() => decide.variables && decide.mutate(decide.variables)} />
       {asked === null ? null : (
         <ConfirmDialog
           title="What your passkey confirms"

@@ -3,6 +3,7 @@ import { Link, useNavigate, useSearch } from '@tanstack/react-router'
 import type { FormEvent } from 'react'
 import type { Answer } from '../api/client.ts'
 import { listOf } from '../api/lists.ts'
+import { Choice } from '../ui/choice.tsx'
 import { List } from '../ui/list.tsx'
 import { Page } from '../ui/page.tsx'
 import { Table } from '../ui/table.tsx'
@@ -97,29 +98,5 @@ function Filters({ search }: { readonly search: Search<typeof FIELDS> }) {
         </div>
       </details>
     </form>
-  )
-}
-
-interface ChoiceProps {
-  readonly name: string
-  readonly label: string
-  readonly of: readonly string[]
-  readonly chosen: string | undefined
-}
-
-/** One of a few, or any. */
-export function Choice({ name, label, of, chosen }: ChoiceProps) {
-  return (
-    <label>
-      {label}
-      <select name={name} defaultValue={chosen ?? ''}>
-        <option value="">any</option>
-        {of.map((one) => (
-          <option key={one} value={one}>
-            {wordsOf(one)}
-          </option>
-        ))}
-      </select>
-    </label>
   )
 }

@@ -1,21 +1,21 @@
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { Link, useNavigate, useParams } from '@tanstack/react-router'
 import { useRef } from 'react'
-import { type Answer, call } from '../api/client.ts'
+import { type Answer, call, Problem } from '../api/client.ts'
 import { listOf } from '../api/lists.ts'
 import { ReasonForm } from '../forms/reason.tsx'
 import { List } from '../ui/list.tsx'
 import { Page, Section } from '../ui/page.tsx'
 import { Failure } from '../ui/step-up.tsx'
 import { Table } from '../ui/table.tsx'
-import { Badge, Name } from '../ui/text.tsx'
+import { Badge, Name, None } from '../ui/text.tsx'
 import { Fault, Progress } from '../ui/told.tsx'
 import { identityQuery } from './identity.tsx'
 import { changeNamed, type StatusChange } from './identity-changes.ts'
 import { MissingPage } from './wrong.tsx'
 
 type Full = Answer<'GET /v1/identities/{identity}'>
-type Credential = Answer<'GET /v1/credentials'>['items'][number]
+type Planned = Answer<'GET /v1/identities/{identity}/closure-plan'>['items'][number]
 
 export function ChangePage() {
   const { identity, change: name } = useParams({ from: '/inside/identities/$identity/$change' })
@@ -65,7 +65,7 @@ function Change({ of: it, change }: { readonly of: Full; readonly change: Status
       </p>
       <Section title="What will happen" id="plan">
         <p>{change.means}</p>
-        <Affected identity={it.id} />
+        {change.change === 'resume' ? null : <Plan identity={it.id} />}
       </Section>
       {change.from.includes(it.status) ? (
         <ReasonForm
@@ -84,17 +84,42 @@ function Change({ of: it, change }: { readonly of: Full; readonly change: Status
   )
 }
 
+const WAYS: Readonly<Record<Planned['way'], string>> = {
+  suspend: 'stopped, then destroyed and proven dead',
+  rotate: 'rotated, because others use it',
+  hand_over: 'handed to a named human',
+}
+
 const COLUMNS = [
-  { name: 'Credential', show: ({ name }: Credential) => <Name>{name}</Name> },
-  { name: 'System', show: ({ system }: Credential) => <Name>{system}</Name> },
-  { name: 'Usable versions', show: ({ alive }: Credential) => alive },
+  { name: 'Credential', show: ({ credential }: Planned) => <Name>{credential}</Name> },
+  { name: 'System', show: ({ system }: Planned) => <Name>{system}</Name> },
+  { name: 'Is', show: ({ way }: Planned) => (way === 'hand_over' ? <Badge state="blocked">{WAYS[way]}</Badge> : WAYS[way]) },
+  { name: 'Because', show: ({ why }: Planned) => <Name>{why}</Name> },
+  { name: 'Consumers', show: ({ consumers }: Planned) => (consumers.length === 0 ? <None /> : <Name>{consumers.join(', ')}</Name>) },
+  {
+    name: 'On the system',
+    show: ({ suspends, destroys }: Planned) => (
+      <>
+        {suspends === null ? <None>nothing</None> : <Name>{suspends}</Name>}
+        {destroys === null ? null : (
+          <>
+            ; then <Name>{destroys}</Name>
+          </>
+        )}
+      </>
+    ),
+  },
 ]
 
-function Affected({ identity }: { readonly identity: string }) {
-  const list = useInfiniteQuery(listOf('GET /v1/credentials', { query: { identity } }))
+/** What the server would do, credential by credential. It is asked for, so that nobody has to guess; asking changes nothing. */
+function Plan({ identity }: { readonly identity: string }) {
+  const list = useInfiniteQuery(listOf('GET /v1/identities/{identity}/closure-plan', { params: { identity } }))
+  if (list.error instanceof Problem && list.error.code === 'forbidden') {
+    return <p className="note">You may do this, and may not see which credentials it ends. Ask somebody who may before you do.</p>
+  }
   return (
     <List of={list} empty="It has no credential: nothing else changes.">
-      {(items) => <Table caption="Its credentials" columns={COLUMNS} rows={items} keyOf={({ id }) => id} />}
+      {(items) => <Table caption="What becomes of each credential" columns={COLUMNS} rows={items} keyOf={(it) => it.credential} />}
     </List>
   )
 }

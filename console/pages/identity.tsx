@@ -3,6 +3,7 @@ import { Link, useParams } from '@tanstack/react-router'
 import type { ReactNode } from 'react'
 import { type Answer, call, Problem } from '../api/client.ts'
 import { listOf } from '../api/lists.ts'
+import { LatestClosure } from '../ui/closure.tsx'
 import { List } from '../ui/list.tsx'
 import { Facts, Page, Section } from '../ui/page.tsx'
 import { Table } from '../ui/table.tsx'
@@ -43,6 +44,7 @@ function Identity({ of: it }: { readonly of: Full }) {
         <Badge state={it.status} /> <span>{it.kind}</span> in <Name>{it.environment}</Name>
       </p>
       <Changes of={it} />
+      <LatestClosure identity={it.id} awaited={it.status !== 'active'} />
       <Section title="Record" id="record">
         <Facts of={factsOf(it)} />
       </Section>

@@ -8,6 +8,8 @@ import { Fault } from './told.tsx'
 const ROOMS = [
   { to: '/approvals', name: 'Approvals' },
   { to: '/identities', name: 'Identities' },
+  { to: '/findings', name: 'Findings' },
+  { to: '/usable', name: 'Usable now' },
 ] as const
 
 function Skip() {

@@ -1,3 +1,4 @@
+import { Link } from '@tanstack/react-router'
 import type { ReactNode } from 'react'
 import { Problem } from '../api/client.ts'
 
@@ -13,6 +14,14 @@ export function Fault({ error }: { readonly error: unknown }) {
           {path}: {message}
         </p>
       ))}
+      {problem?.approval ? (
+        <p>
+          <Link to="/approvals/$id" params={{ id: problem.approval }}>
+            See the request
+          </Link>
+          , and come back here when it is approved.
+        </p>
+      ) : null}
       {problem?.hint ? <p className="muted">{problem.hint}</p> : null}
     </div>
   )

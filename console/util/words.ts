@@ -14,11 +14,18 @@ export function wordsOf(code: string): string {
   return WORDS[code] ?? code.replaceAll('_', ' ')
 }
 
-/** Whether a state is a good end, a bad one, or still under way. */
-export function toneOf(code: string): 'good' | 'bad' | 'wait' | 'calm' {
-  if (/^(active|approved|consumed|proven_dead|current|accepted|resumed|rotated|done)$/.test(code)) return 'good'
-  if (/^(offboarded|rejected|irrevocable|blocked|not_provable|unprovable|handed_over|bypassed|high|critical|refused)$/.test(code))
-    return 'bad'
-  if (/^(suspended|requested|staged|previous|installed|unreachable|inconclusive|medium|expired|withdrawn)$/.test(code)) return 'wait'
-  return 'calm'
+type Tone = 'good' | 'bad' | 'wait'
+
+const TONES: Readonly<Record<Tone, string>> = {
+  good: 'active approved consumed proven_dead current accepted resumed rotated closed',
+  bad: 'offboarded rejected irrevocable blocked not_provable unprovable handed_over bypassed high closed_unproven waiting',
+  wait: `suspended suspending destroying destroyed resuming rotating requested staged previous installed unreachable inconclusive medium
+    expired withdrawn`,
+}
+
+const TONE_OF = new Map((Object.keys(TONES) as Tone[]).flatMap((tone) => TONES[tone].split(/\s+/).map((code) => [code, tone] as const)))
+
+/** Whether a state is a good end, a bad one or still under way; `calm` for what is none of them. */
+export function toneOf(code: string): Tone | 'calm' {
+  return TONE_OF.get(code) ?? 'calm'
 }

@@ -1,6 +1,6 @@
 import type { RotationFigures, StopProofs, Targets } from '../credential/index.ts'
 import type { LogFigures } from '../evidence/index.ts'
-import type { ApprovalParts } from '../identity/index.ts'
+import type { AssertionOf } from '../identity/index.ts'
 import type { OidcClients } from '../identity/login/index.ts'
 import type { AddressGuard, Secret } from '../kernel/index.ts'
 import type { Keyring, Rewrap } from '../keys/index.ts'
@@ -15,9 +15,9 @@ export interface ApiParts {
   readonly keyring: Keyring
   /** Clients of the providers at which people log in. */
   readonly oidc: OidcClients
-  /** By what passkey a person confirmed a decision. */
-  readonly assertionOf: NonNullable<ApprovalParts['assertionOf']>
   readonly targets: Targets
+  /** How a decision on an approval comes by the passkey's assertion; without it none does. */
+  readonly assertionOf?: AssertionOf
   /** Which addresses Rekey itself may call: of systems, notices, and issuers of keys. */
   readonly guard: AddressGuard
   /** Under which fingerprints of declared values are made. */

@@ -8,7 +8,7 @@ import { connectorFor } from '../connectors/registry.ts'
 import { rewrapCredentials, rotationFigures, Targets } from '../credential/index.ts'
 import { logFigures } from '../evidence/index.ts'
 import { ensureAdminToken, ensurePolicySet, rewrapChannels } from '../identity/index.ts'
-import { confirmedDecision, OidcClients, rewrapLogins } from '../identity/login/index.ts'
+import { consumeStepUpProof, OidcClients, rewrapLogins } from '../identity/login/index.ts'
 import { AddressGuard, type Log, makeCtx, newId } from '../kernel/index.ts'
 import { fileKeks, fingerprintKey, installationSecret, Keyring } from '../keys/index.ts'
 import { Policies } from '../policy/index.ts'
@@ -141,7 +141,7 @@ export async function partsOf(store: Store, folder: string): Promise<ApiParts> {
     store,
     policies: new Policies(await ensurePolicySet(store, makeCtx('test', 'test'))),
     keyring,
-    assertionOf: confirmedDecision,
+    assertionOf: consumeStepUpProof,
     oidc: new OidcClients(keyring, new AddressGuard()),
     targets: new Targets(connectorFor, keyring),
     guard: new AddressGuard(),

@@ -139,7 +139,8 @@ export interface CredentialFilter {
 export async function listCredentials(sql: Sql, filter: CredentialFilter): Promise<CredentialView[]> {
   const limit = Math.max(1, Math.min(filter.limit, LIMITS.pageMax))
   const rows = await sql.query<CredentialColumns>(
-    `${CREDENTIAL} where ($1::text is null or s.name = $1) and ($2::text is null or c.name > $2) and ($4::uuid is null or c.identity_id = $4)
+    `${CREDENTIAL}
+      where ($1::text is null or s.name = $1) and ($2::text is null or c.name > $2) and ($4::uuid is null or c.identity_id = $4)
       order by c.name limit $3`,
     [filter.system ?? null, filter.after ?? null, limit, filter.identity ?? null],
   )

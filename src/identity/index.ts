@@ -37,7 +37,7 @@ export { APPROVABLE, type ApprovalRule } from './approval.rule.store.ts'
 export { listRules, putRule, type RuleInput as ApprovalRuleInput, removeRule } from './approval.rules.ts'
 export type { Standing } from './approval.standing.ts'
 export { sweepApprovals } from './approval.sweep.ts'
-export { type ApprovalParts, bypassByHand, decideByHand, takeBackByHand, withdrawByHand } from './approval.use.ts'
+export { type ApprovalParts, type AssertionOf, bypassByHand, decideByHand, takeBackByHand, withdrawByHand } from './approval.use.ts'
 export { authenticateBearer, type BearerParts } from './bearer.ts'
 export {
   addIssuer,

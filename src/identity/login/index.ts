@@ -3,7 +3,6 @@
  * use to its routes alone, so it has a door of its own. Sessions are part of the identity area's own door.
  */
 export { bootstrapAdmin, type NewCode } from './code.ts'
-export { confirmedDecision } from './confirmation.ts'
 export { beginCodeEnrolment, beginEnrolment, type Enrolled, finishCodeEnrolment, finishEnrolment } from './enrol.ts'
 export type { Browser, LoggedIn, LoginParts, Site } from './model.ts'
 export { OidcClients } from './oidc.client.ts'

@@ -36,17 +36,3 @@ export async function takeProof(tx: Tx, id: string, identity: string, { action, 
   )
   return row ?? null
 }
-
-/** The newest proof of this person for this action and content, whatever it names as its subject; used up by it. */
-export async function takeNewestProof(tx: Tx, identity: string, action: string, digest: string): Promise<UsedRow | null> {
-  const [row] = await tx.query<UsedRow>(
-    `update step_up_proof s set used_at = now() from passkey p
-      where s.id = (select id from step_up_proof
-                     where identity_id = $1 and action = $2 and digest = $3 and used_at is null and expires_at > now()
-                     order by at desc limit 1 for update)
-        and p.id = s.passkey_id
-      returning s.passkey_id as passkey, p.credential_id as credential, s.at`,
-    [identity, action, digest],
-  )
-  return row ?? null
-}
