@@ -25,7 +25,7 @@ export function wholeNumber(text: string): number {
 
 const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600, d: 86_400 }
 
-/** A time as an option, in seconds. */
+/** A span of time as an option: `0`, `30m`, `12h`, `7d`; in seconds. */
 export function seconds(text: string): number {
   const [, number, unit = 's'] = /^(\d{1,9})([smhd])?$/.exec(text) ?? []
   if (number === undefined || (unit === 's' && text !== '0' && !text.endsWith('s'))) {

@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander'
 import manifest from '../../package.json' with { type: 'json' }
 import type { CommonOptions } from './cli.ts'
+import { addApprovals } from './program.approval.ts'
 import { addClosure } from './program.closure.ts'
 import { addRecord } from './program.identity.ts'
 import { addLogin } from './program.login.ts'
@@ -32,6 +33,7 @@ export function makeProgram(onStatus: (status: number) => void, quiet: boolean):
   addEvidence(program, add)
   addPolicy(program, add, group)
   addScim(program, add, group)
+  addApprovals(program, add, group)
   addLogin(program, add, group)
   addProofs(program, add, group)
   return program

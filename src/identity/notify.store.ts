@@ -66,7 +66,7 @@ export async function setKey(tx: Tx, id: string, kekId: string, wrapped: Uint8Ar
 export interface Claimed {
   readonly id: string
   readonly channel_id: string
-  readonly event: NoticeEvent | 'channel.test'
+  readonly event: NoticeEvent | 'test'
   readonly approval_id: string | null
   readonly identity_id: string | null
   readonly attempts: number
@@ -94,7 +94,7 @@ export async function claimDue(sql: Sql, limit: number): Promise<Claimed[]> {
 export async function insertTest(sql: Sql, id: string, channel: string): Promise<Claimed | undefined> {
   const [row] = await sql.query<Claimed>(
     `insert into notify_delivery (id, channel_id, event, attempts, claimed_until)
-     values ($1, $2, 'channel.test', 1, now() + make_interval(secs => ${CLAIM_SECONDS})) returning ${CLAIMED}`,
+     values ($1, $2, 'test', 1, now() + make_interval(secs => ${CLAIM_SECONDS})) returning ${CLAIMED}`,
     [id, channel],
   )
   return row
@@ -116,7 +116,7 @@ export async function markFault(
   fault: string,
   final: boolean,
 ): Promise<'waiting' | 'failed' | null> {
-  const state = final || attempts >= ATTEMPTS_MAX || event === 'channel.test' ? 'failed' : 'waiting'
+  const state = final || attempts >= ATTEMPTS_MAX || event === 'test' ? 'failed' : 'waiting'
   const done = await tx.query(
     `update notify_delivery set state = $3, fault = $4, claimed_until = null, due_at = now() + make_interval(secs => $5)
       where id = $1 and attempts = $2 and state = 'waiting' returning id`,
@@ -125,7 +125,8 @@ export async function markFault(
   return done.length === 1 ? state : null
 }
 
-export interface DeliveryRow {
+/** A notice to one approver by mail, or to a webhook about all of them. */
+export interface Delivery {
   readonly id: string
   readonly channel: string
   readonly event: string
@@ -139,11 +140,11 @@ export interface DeliveryRow {
   readonly sentAt: Date | null
 }
 
-/** Newest first. */
+/** Notices, newest first, from before the cursor `after`; at most `limit`. */
 export async function listDeliveries(
   sql: Sql,
   page: { readonly state: string | null; readonly after: { at: string; id: string } | null; readonly limit: number },
-): Promise<DeliveryRow[]> {
+): Promise<Delivery[]> {
   return sql.query(
     `select d.id, c.name as channel, d.event, d.approval_id as approval, d.identity_id as identity, i.name as "identityName", d.state,
             d.attempts, d.fault, d.created_at as "createdAt", d.sent_at as "sentAt"
@@ -162,8 +163,8 @@ export async function mailbox(sql: Sql, identity: string): Promise<{ readonly na
         (select l.value from identity_label l where l.identity_id = i.id and l.key = 'email'),
         (select e.mail ->> 'value'
            from scim_user u
-           cross join jsonb_array_elements(case when jsonb_typeof(u.resource -> 'emails') = 'array' then u.resource -> 'emails' else '[]' end)
-             as e(mail)
+           cross join jsonb_array_elements(
+             case when jsonb_typeof(u.resource -> 'emails') = 'array' then u.resource -> 'emails' else '[]' end) as e(mail)
           where u.identity_id = i.id and u.deleted_at is null
           order by (e.mail ->> 'primary') = 'true' desc nulls last limit 1)) as email
        from identity i where i.id = $1 and i.kind = 'human' and i.status = 'active'`,
