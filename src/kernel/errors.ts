@@ -9,6 +9,7 @@ export const ERRORS = {
   forbidden: { status: 403, title: 'Not allowed' },
   not_found: { status: 404, title: 'There is nothing by that name' },
   wrong_state: { status: 409, title: 'Not possible in the present state' },
+  approval_required: { status: 409, title: 'Somebody else must approve this first' },
   conflict: { status: 409, title: 'Something else changed or holds this' },
   plan_changed: { status: 409, title: 'The inventory changed since the diff was shown' },
   too_large: { status: 413, title: 'The input is too large' },

@@ -1,0 +1,311 @@
+import { append } from '../evidence/index.ts'
+import { type Ctx, type Json, newId, RekeyError } from '../kernel/index.ts'
+import { type Principal, StepUpRequired } from '../policy/index.ts'
+import type { Tx } from '../store/index.ts'
+import {
+  APPROVAL_LIMITS,
+  type Approvable,
+  type Assertion,
+  checkApprovable,
+  couldApprove,
+  type Factor,
+  parseFactors,
+} from './approval.model.ts'
+import {
+  approvalEvent,
+  isRequester,
+  lockStanding,
+  move,
+  noApproval,
+  personOf,
+  requireState,
+  type Standing,
+  settle,
+  standingOf,
+} from './approval.standing.ts'
+import * as rows from './approval.store.ts'
+import { queueNotices } from './notify.queue.ts'
+import { standsBehind } from './policyset.model.ts'
+import { refuse } from './record.model.ts'
+import { lockRecord } from './record.store.ts'
+import { teamsByIds } from './team.store.ts'
+
+/** What is asked, of whom, until when. */
+export interface NewApproval extends Approvable {
+  readonly factors: readonly Factor[]
+  readonly expiresAt: Date
+  readonly requestedBy: Principal
+  /** Ids of principals and identities that stand behind it besides the requester; none of them decides. */
+  readonly alsoBehind?: readonly string[]
+}
+
+/**
+ * Asks for approval (`approval.requested`), freezes who may give it, and tells them. Resolves with the id of the request. Whoever stands
+ * behind it is not asked: the requester, whom an agent acts for, and who owns the requesting program. Throws `bad_input` for factors that
+ * ask for nobody or for nothing, a team that is not there, and where fewer people are eligible than are needed.
+ */
+export async function requestApproval(tx: Tx, ctx: Ctx, asked: NewApproval): Promise<string> {
+  const parts = checkApprovable(asked)
+  const { requestedBy: by } = asked
+  const now = ctx.clock.now()
+  checkExpiry(now, asked.expiresAt)
+  const factors = await namedFactors(tx, parseFactors(asked.factors))
+  const behind = [...new Set([...standsBehind(by), ...(asked.alsoBehind ?? [])])]
+  const excluded = [...new Set([...behind, ...(await rows.ownersOf(tx, behind))])]
+  const teams = factors.map(({ team }) => team)
+  const approvers = await rows.candidates(tx, teams, excluded)
+  checkApprovers(factors, approvers)
+  const id = newId(now.getTime())
+  await rows.insertApproval(tx, {
+    ...parts,
+    id,
+    state: 'requested',
+    requester_kind: by.kind,
+    requester_id: by.id,
+    requester_identity: by.identity,
+    requester_name: by.name,
+    excluded,
+    requested_at: now,
+    expires_at: asked.expiresAt,
+    remind_at: nextReminder(now, asked.expiresAt),
+    ended_at: null,
+    bypassed_by: null,
+    bypass_reason: null,
+  })
+  await rows.insertFactors(tx, id, factors)
+  await rows.insertApprovers(tx, id, approvers)
+  const people = [...new Set(approvers.map(({ identity }) => identity))]
+  const facts = factors.map(({ team, count, aal, passkey }) => ({ team, count, aal, passkey }))
+  await append(tx, ctx, [
+    approvalEvent('approval.requested', { id, ...parts }, { factors: facts, approvers: people, expiresAt: asked.expiresAt.toISOString() }),
+  ])
+  await queueNotices(tx, id, 'approval.requested', people)
+  return id
+}
+
+function checkExpiry(now: Date, expiresAt: Date): void {
+  const seconds = (expiresAt.getTime() - now.getTime()) / 1000
+  const { expiresSecondsMin, expiresSecondsMax } = APPROVAL_LIMITS
+  if (!(seconds >= expiresSecondsMin && seconds <= expiresSecondsMax)) refuse('An approval expires after 5 minutes to 30 days.')
+}
+
+/** When to remind next: at half of the time that is left, until that is less than five minutes. */
+export function nextReminder(now: Date, expiresAt: Date): Date | null {
+  const halfMs = (expiresAt.getTime() - now.getTime()) / 2
+  return halfMs < 300_000 ? null : new Date(now.getTime() + halfMs)
+}
+
+/** The factors with the names of their teams. Throws `bad_input` for a team that is not there. */
+export async function namedFactors(tx: Tx, factors: readonly Factor[]): Promise<rows.FactorRow[]> {
+  const names = new Map(
+    (
+      await teamsByIds(
+        tx,
+        factors.map(({ team }) => team),
+      )
+    ).map(({ id, name }) => [id, name]),
+  )
+  return factors.map((factor, position) => {
+    const teamName = names.get(factor.team)
+    return teamName === undefined ? refuse(`There is no team ${factor.team}.`) : { ...factor, position, teamName }
+  })
+}
+
+/** Throws `bad_input` where nobody, too few or too many could approve. */
+export function checkApprovers(factors: readonly rows.FactorRow[], approvers: readonly rows.ApproverRow[]): void {
+  for (const { position, teamName, count } of factors) {
+    const found = approvers.filter((one) => one.position === position).length
+    if (found < count) refuse(`The team ${teamName} has ${found} people who may approve this; ${count} must.`)
+  }
+  if (!couldApprove(factors, approvers)) refuse('The teams share people: there are fewer distinct ones than must approve.')
+  if (approvers.length > APPROVAL_LIMITS.approvers)
+    refuse(`More than ${APPROVAL_LIMITS.approvers} people would be asked: name a smaller team.`)
+}
+
+/** What somebody decides, of exactly which digest. */
+export interface DecisionInput {
+  readonly decision: 'approve' | 'reject'
+  readonly reason: string
+  /** Of what they have read. */
+  readonly digest: string
+  /** What their passkey signed, where a factor asks for it. */
+  readonly assertion: Assertion | null
+}
+
+/**
+ * Approves or rejects (`approval.decided`); enough approvals make it `approval.approved`, one rejection ends it. Resolves with how it
+ * stands then. Throws `not_found` for whoever was not asked; `forbidden` for the requester, for programs and agents, and for whoever is
+ * eligible no more; `step_up_required` where no factor takes so weak a login; `conflict` for another digest or a second approval;
+ * `wrong_state` once it ended.
+ */
+export async function decideApproval(tx: Tx, ctx: Ctx, by: Principal, id: string, input: DecisionInput): Promise<Standing> {
+  checkWords('reason', input.reason)
+  const before = await lockStanding(tx, ctx, id)
+  const { row } = before
+  const identity = await requireApprover(tx, by, before)
+  requireState(before, 'requested', 'approved')
+  if (input.digest !== row.digest) throw new RekeyError('conflict', 'This is not the digest of what is to be approved.')
+  if (!before.eligible.some((one) => one.identity === identity)) {
+    throw new RekeyError('forbidden', 'You are not among those who may decide this any more.')
+  }
+  const standing = await settle(tx, ctx, before)
+  const own = standing.decisions.find((one) => one.identity_id === identity && one.taken_back_at === null)
+  if (input.decision === 'approve' && own !== undefined) throw new RekeyError('conflict', 'You have approved it already.')
+  if (input.decision === 'approve') requireAssurance(ctx, by, identity, standing, input.assertion)
+  const now = ctx.clock.now()
+  if (own !== undefined) await rows.takeBackDecision(tx, id, identity, now)
+  await rows.insertDecision(tx, id, {
+    id: newId(now.getTime()),
+    identity_id: identity,
+    name: by.name,
+    decision: input.decision,
+    reason: input.reason,
+    aal: by.aal,
+    authenticated_at: by.authenticatedAt,
+    passkey: input.assertion?.credentialId ?? null,
+    passkey_at: input.assertion?.at ?? null,
+    at: now,
+  })
+  await append(tx, ctx, [approvalEvent('approval.decided', row, decisionFacts(by, identity, input))])
+  if (input.decision === 'reject') await move(tx, ctx, row, [standing.row.state, 'rejected'], { by: identity })
+  return recount(tx, ctx, id)
+}
+
+function decisionFacts(by: Principal, identity: string, { decision, reason, assertion }: DecisionInput): Record<string, Json> {
+  const facts = { decision, reason, by: identity, aal: by.aal }
+  return assertion === null ? facts : { ...facts, passkey: assertion.credentialId, passkeyAt: assertion.at.toISOString() }
+}
+
+/** The identity of somebody who was asked. Who was not learns nothing. */
+async function requireApprover(tx: Tx, by: Principal, { row }: Standing): Promise<string> {
+  if (isRequester(by, row)) throw new RekeyError('forbidden', 'Who asks does not decide.', { hint: 'Somebody else must.' })
+  const asked = (await rows.approversOf(tx, row.id)).some(({ identity }) => identity === by.identity)
+  if (!asked || by.identity === null) noApproval()
+  if (personOf(by) === null) throw new RekeyError('forbidden', 'Only people decide, and for themselves.')
+  return by.identity
+}
+
+function requireAssurance(ctx: Ctx, by: Principal, identity: string, { row, factors, eligible }: Standing, assertion: Assertion | null) {
+  if (assertion !== null) {
+    const ageMs = ctx.clock.now().getTime() - assertion.at.getTime()
+    const fresh = ageMs >= -60_000 && ageMs <= APPROVAL_LIMITS.assertionSeconds * 1000
+    if (assertion.digest !== row.digest || !fresh) throw new RekeyError('conflict', 'The passkey signed something else, or long ago.')
+  }
+  const mine = factors.filter(({ position }) => eligible.some((one) => one.position === position && one.identity === identity))
+  if (mine.some(({ aal, passkey }) => by.aal >= aal && (assertion !== null || !passkey))) return
+  const needed = Math.min(...mine.map(({ aal }) => aal)) as Factor['aal']
+  if (by.aal < needed) throw new StepUpRequired({ aal: needed, maxAgeSeconds: null })
+  throw new RekeyError('step_up_required', 'This needs a passkey that signs exactly this request.')
+}
+
+/**
+ * Takes one's own approval back (`approval.taken_back`), as long as the request is open; it may be short of people again then. A rejection
+ * has ended the request, so there is nothing to take back. Throws `not_found` for whoever was not asked, `wrong_state` without a decision.
+ */
+export async function takeBack(tx: Tx, ctx: Ctx, by: Principal, id: string, reason: string): Promise<Standing> {
+  checkWords('reason', reason)
+  const before = await lockStanding(tx, ctx, id)
+  const identity = await requireApprover(tx, by, before)
+  requireState(before, 'requested', 'approved')
+  const standing = await settle(tx, ctx, before)
+  if (!(await rows.takeBackDecision(tx, id, identity, ctx.clock.now()))) {
+    throw new RekeyError('wrong_state', 'You have decided nothing that could be taken back.')
+  }
+  await append(tx, ctx, [approvalEvent('approval.taken_back', standing.row, { by: identity, reason })])
+  return recount(tx, ctx, id)
+}
+
+/** Takes the request back (`approval.withdrawn`). Only for who asked; for everybody else it is `not_found`. */
+export async function withdrawApproval(tx: Tx, ctx: Ctx, by: Principal, id: string, reason: string): Promise<Standing> {
+  checkWords('reason', reason)
+  const standing = await lockStanding(tx, ctx, id)
+  if (!isRequester(by, standing.row)) noApproval()
+  requireState(standing, 'requested', 'approved', 'bypassed')
+  const { row } = await settle(tx, ctx, standing)
+  await move(tx, ctx, row, [row.state, 'withdrawn'], { reason })
+  return recount(tx, ctx, id)
+}
+
+/**
+ * Lets it through without the approvals (`approval.bypassed`), and tells every approver who was skipped. That the person may, policy has
+ * said (`approval:bypass`). Throws `forbidden` for anything but a person who acts for themselves, `bad_input` for a reason of less than
+ * 10 characters, `conflict` for another digest, `wrong_state` unless it waits.
+ */
+export async function bypassApproval(
+  tx: Tx,
+  ctx: Ctx,
+  by: Principal,
+  id: string,
+  input: { readonly reason: string; readonly digest: string },
+): Promise<Standing> {
+  const { reason, digest } = input
+  checkWords('reason', reason)
+  const { bypassReasonChars } = APPROVAL_LIMITS
+  if ([...reason.trim()].length < bypassReasonChars) refuse(`The reason of a bypass has at least ${bypassReasonChars} characters.`)
+  const identity = personOf(by)
+  if (identity === null) throw new RekeyError('forbidden', 'Only people bypass an approval, and for themselves.')
+  const before = await lockStanding(tx, ctx, id)
+  requireState(before, 'requested')
+  if (digest !== before.row.digest) throw new RekeyError('conflict', 'This is not the digest of what is to be approved.')
+  const { row, decisions } = await settle(tx, ctx, before)
+  const approved = new Set(decisions.flatMap((one) => (one.taken_back_at === null ? [one.identity_id] : [])))
+  const asked = [...new Set((await rows.approversOf(tx, id)).map((one) => one.identity))]
+  const skipped = asked.filter((one) => !approved.has(one) && one !== identity)
+  await rows.noteBypass(tx, id, identity, reason)
+  await move(tx, ctx, row, ['requested', 'bypassed'], { by: identity, reason, skipped })
+  await queueNotices(
+    tx,
+    id,
+    'approval.bypassed',
+    asked.filter((one) => one !== identity),
+  )
+  return recount(tx, ctx, id)
+}
+
+/** Whose word made a consumed approval. */
+export interface Consumed {
+  readonly id: string
+  readonly approvedBy: readonly string[]
+  /** Who let it through without the approvals; null if it was approved. */
+  readonly bypassedBy: string | null
+}
+
+/**
+ * Uses an approval up, exactly once (`approval.consumed`), in the transaction that does what was approved. Counts again, while nobody can
+ * be taken out of a team, suspended or offboarded. Throws `not_found`; `conflict` if `digest` is of something else; `wrong_state` if it is
+ * at an end; `approval_required` if too few of those who approved are eligible now. Take no other lock of the record before it.
+ */
+export async function consumeApproval(tx: Tx, ctx: Ctx, id: string, digest: string): Promise<Consumed> {
+  await lockRecord(tx, 'alone')
+  const row = (await rows.lockApproval(tx, id)) ?? noApproval()
+  const stored = checkApprovable({ ...row, action: row.action as Approvable['action'], what: JSON.parse(row.what) as Json })
+  if (digest !== row.digest || stored.digest !== row.digest) {
+    throw new RekeyError('conflict', 'This approval is of something else.', { hint: 'Ask for approval of what it is now.' })
+  }
+  const approvers = (await rows.decisionsOf(tx, id)).map((one) => one.identity_id)
+  await rows.holdPeople(tx, [...approvers, ...(row.bypassed_by === null ? [] : [row.bypassed_by])])
+  const counted = await standingOf(tx, ctx, row)
+  if (counted.state === 'requested') {
+    throw new RekeyError('approval_required', 'Not enough of those who may approve have approved.', {
+      hint: `See rekey approval show ${id}.`,
+    })
+  }
+  requireState(counted, 'approved', 'bypassed')
+  const { bypassed_by: bypassedBy } = row
+  if (counted.state === 'bypassed' && !(bypassedBy !== null && (await rows.isActivePerson(tx, bypassedBy)))) {
+    throw new RekeyError('approval_required', 'Whoever bypassed the approval is not active any more.')
+  }
+  const settled = await settle(tx, ctx, counted)
+  const approvedBy = counted.state === 'approved' ? counted.approvedBy : []
+  await move(tx, ctx, row, [settled.row.state, 'consumed'], { approvedBy: [...approvedBy], ...(bypassedBy && { bypassedBy }) })
+  return { id, approvedBy, bypassedBy }
+}
+
+async function recount(tx: Tx, ctx: Ctx, id: string): Promise<Standing> {
+  return settle(tx, ctx, await lockStanding(tx, ctx, id))
+}
+
+function checkWords(what: string, text: string): void {
+  if (text.trim() === '') refuse(`The ${what} is empty.`)
+  if (text.length > APPROVAL_LIMITS.reasonChars) refuse(`The ${what} is longer than ${APPROVAL_LIMITS.reasonChars} characters.`)
+}
