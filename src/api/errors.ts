@@ -1,5 +1,6 @@
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod'
 import { z } from 'zod'
+import { ApprovalRequired } from '../identity/index.ts'
 import { ERRORS, type ErrorCode, type Log, RekeyError } from '../kernel/index.ts'
 import { StepUpRequired } from '../policy/index.ts'
 
@@ -22,6 +23,7 @@ export const Problem = z
       .object({ aal: z.int(), maxAgeSeconds: z.int().nullable() })
       .optional()
       .describe('The login that is needed: its assurance level, and how old it may be.'),
+    approval: z.string().optional().describe('The request for approval that waits.'),
     instance: z.string().describe('The path that was asked for.'),
   })
   .meta({ id: 'Problem' })
@@ -52,6 +54,7 @@ export function problemOf(error: unknown, instance: string): Problem {
     ...(ours.hint === undefined ? {} : { hint: ours.hint }),
     ...(ours.faults === undefined ? {} : { faults: [...ours.faults] }),
     ...(ours instanceof StepUpRequired ? { stepUp: { ...ours.stepUp } } : {}),
+    ...(ours instanceof ApprovalRequired ? { approval: ours.approval } : {}),
     instance,
   }
 }

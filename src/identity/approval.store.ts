@@ -246,3 +246,38 @@ export async function takeBackDecision(tx: Tx, approval: string, identity: strin
   )
   return done.length === 1
 }
+
+export interface ListedRow extends ApprovalRow {
+  /** Whether whoever looks was asked. */
+  readonly named: boolean
+  readonly undecided: boolean
+}
+
+const NAMED = 'exists (select from approval_approver p where p.approval_id = a.id and p.identity_id = $2::uuid)'
+const DECIDED = `exists (select from approval_decision d where d.approval_id = a.id and d.identity_id = $2::uuid and d.taken_back_at is null)`
+const ASKED = `(a.requester_id = $1 or a.requester_identity = $2::uuid::text)`
+const LISTED = {
+  mine: `(${NAMED} or ${ASKED})`,
+  decide: `a.state = 'requested' and a.expires_at > $3 and ${NAMED} and not ${DECIDED}`,
+  requested: ASKED,
+  all: 'true',
+}
+
+export async function listApprovals(
+  sql: Sql,
+  page: {
+    readonly of: keyof typeof LISTED
+    readonly id: string
+    readonly identity: string | null
+    readonly now: Date
+    readonly after: string | null
+    readonly limit: number
+  },
+): Promise<ListedRow[]> {
+  return sql.query(
+    `select ${APPROVAL}, ${NAMED} as named, ${NAMED} and not ${DECIDED} as undecided from approval a
+      where $1::text is not null and $3::timestamptz is not null and ($4::uuid is null or a.id < $4) and ${LISTED[page.of]}
+      order by a.id desc limit $5`,
+    [page.id, page.identity, page.now, page.after, page.limit],
+  )
+}

@@ -1,5 +1,43 @@
 export { putIdentities, removeIdentities } from './actions.ts'
 export { beginAnswer, finishAnswer, releaseAnswer } from './answers.ts'
+export {
+  bypassApproval,
+  type Consumed,
+  consumeApproval,
+  type DecisionInput,
+  decideApproval,
+  type NewApproval,
+  requestApproval,
+  takeBack,
+  withdrawApproval,
+} from './approval.actions.ts'
+export { ApprovalRequired, approvalGate, requireApproval, withApproval } from './approval.gate.ts'
+export {
+  APPROVAL_VIEWS,
+  type ApprovalDetail,
+  type ApprovalsOf,
+  type ApprovalView,
+  type DecisionView,
+  type FactorView,
+  readApproval,
+  readApprovals,
+} from './approval.list.ts'
+export {
+  APPROVAL_LIMITS,
+  APPROVAL_STATES,
+  type Approvable,
+  type ApprovalState,
+  type Assertion,
+  approvalDigest,
+  type Factor,
+  NEXT_APPROVAL,
+  parseFactors,
+} from './approval.model.ts'
+export { APPROVABLE, type ApprovalRule } from './approval.rule.store.ts'
+export { listRules, putRule, type RuleInput, removeRule } from './approval.rules.ts'
+export type { Standing } from './approval.standing.ts'
+export { sweepApprovals } from './approval.sweep.ts'
+export { type ApprovalParts, bypassByHand, decideByHand, takeBackByHand, withdrawByHand } from './approval.use.ts'
 export { KnownTokens } from './known.ts'
 export type { JoinFields, RecoveryOverride } from './lifecycle.fields.ts'
 export { type Handover, type HandoverCause, type HandoverRule, openHandovers } from './lifecycle.handover.ts'

@@ -14,6 +14,7 @@ import {
   readPolicies,
 } from '../policy/index.ts'
 import type { Store, Tx } from '../store/index.ts'
+import { withApproval } from './approval.gate.ts'
 import { changesBetween, digestOf, type FileChange, type PolicySetView, standsBehind, type Warrant } from './policyset.model.ts'
 import * as rows from './policyset.store.ts'
 import { requireChangeable } from './role.changeable.ts'
@@ -97,7 +98,7 @@ export async function proposePolicies(
  * Brings a proposed set into force: approved (`policy.approved`), or without approval where policy lets somebody (`policy.bypassed`). In
  * one transaction with `policy.activated`, and `role.forced` for each role that now holds both hands. `digest` is what whoever says
  * yes has seen. Throws `not_found`, `wrong_state` if it is not proposed any more, `conflict` if the digest is another one or if another
- * set came into force since it was proposed, `forbidden` if it is not approved.
+ * set came into force since it was proposed, `forbidden` if it is not approved; `approval_required` where a rule asks for more people.
  */
 export async function activatePolicies(
   store: Store,
@@ -109,7 +110,7 @@ export async function activatePolicies(
   if ('reason' in warrant && warrant.reason.trim().length < FORCED_REASON_CHARS) {
     throw new RekeyError('bad_input', `The reason of a bypass has at least ${FORCED_REASON_CHARS} characters.`)
   }
-  return store.inTx(async (tx) => {
+  return withApproval(store, ctx, by, async (tx) => {
     await rows.lockPolicies(tx)
     const [proposal, active] = [isId(id) ? await rows.findSet(tx, id) : null, await rows.activeSet(tx)]
     if (proposal === null) throw new RekeyError('not_found', 'There is no such set of policies.')

@@ -1,6 +1,8 @@
 import { type Ctx, isId, RekeyError } from '../kernel/index.ts'
-import { type Allowed, isMine, type Resource } from '../policy/index.ts'
+import { type Allowed, isMine, type Principal, type Resource } from '../policy/index.ts'
 import type { Sql, Store } from '../store/index.ts'
+import { requireApproval, withApproval } from './approval.gate.ts'
+import type { Approvable } from './approval.model.ts'
 import type { JoinFields } from './lifecycle.fields.ts'
 import { joinIdentity } from './lifecycle.join.ts'
 import { type MoveChange, moveIdentity } from './lifecycle.move.ts'
@@ -102,18 +104,40 @@ const STATUS_MOVES = {
   'identity:offboard': offboardIdentity,
 } as const
 
-/** Suspends, resumes or offboards, as the permission says; again does nothing. Resolves with the identity as it is then. */
+/**
+ * Suspends, resumes or offboards, as the permission says; again does nothing. Resolves with the identity as it is then. Throws
+ * `approval_required` where a rule asks for it.
+ */
 export async function moveStatusByHand(
   parts: RecordParts,
   ctx: Ctx,
   may: Allowed<keyof typeof STATUS_MOVES>,
+  by: Principal,
   idOrName: string,
   reason: string,
 ): Promise<IdentityDetail> {
   const before = await identityNamed(parts.store, idOrName)
   if (!isMine(may, identityResource(before))) noIdentity(idOrName)
-  await parts.store.inTx((tx) => STATUS_MOVES[may.action](tx, ctx, before.id, reason))
+  await withApproval(parts.store, ctx, by, async (tx) => {
+    // What is at its end already needs nobody's approval: a repeat stays harmless.
+    if (may.action === 'identity:offboard' && before.status !== 'offboarded') await requireApproval(tx, ctx, offboardAsked(before, reason))
+    await STATUS_MOVES[may.action](tx, ctx, before.id, reason)
+  })
   return identityNamed(parts.store, before.id)
+}
+
+/** Without its status: to suspend somebody first must not void the approval to end them. */
+function offboardAsked({ id, name, kind }: IdentityRecord, reason: string): Approvable {
+  return {
+    action: 'identity:offboard',
+    subject: name,
+    what: { identity: id, name, kind, reason },
+    words: [
+      `End the identity ${name} (${kind}) for good.`,
+      'What it owns is handed over, and what it can log in with stops working. Nothing leads back.',
+      `Reason given: ${JSON.stringify(reason)}`,
+    ].join('\n'),
+  }
 }
 
 async function idOf(sql: Sql, idOrName: string): Promise<string> {

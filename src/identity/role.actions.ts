@@ -2,6 +2,8 @@ import { append, type EvidenceEvent } from '../evidence/index.ts'
 import { type Ctx, isId, RekeyError } from '../kernel/index.ts'
 import { type Allowed, type Family, FORCED_REASON_CHARS, holdersOf, holdsBoth, type PolicySet, type Principal } from '../policy/index.ts'
 import type { Store, Tx } from '../store/index.ts'
+import { requireApproval, withApproval } from './approval.gate.ts'
+import type { Approvable } from './approval.model.ts'
 import { standsBehind } from './policyset.model.ts'
 import { lockPolicies } from './policyset.store.ts'
 import { requireChangeable } from './role.changeable.ts'
@@ -22,7 +24,8 @@ export interface BindInput {
 /**
  * Binds a role (event `role.bound`). Throws `bad_input` for a role that no policy in force asks for, `not_found` for a subject that is
  * not there, `conflict` if it has the role, `forbidden` for whoever binds a role to themselves, `wrong_state` if the subject would hold
- * both hands and it is not forced (event `role.forced`; the reason then has at least 10 characters).
+ * both hands and it is not forced (event `role.forced`; the reason then has at least 10 characters), `approval_required` where a rule
+ * asks for it.
  */
 export async function bindRole(
   store: Store,
@@ -34,7 +37,7 @@ export async function bindRole(
 ): Promise<Binding> {
   const { role, kind, reason } = input
   requireRole(set, role)
-  return store.inTx(async (tx) => {
+  return withApproval(store, ctx, by, async (tx) => {
     await lockPolicies(tx)
     const subject = await subjectOf(tx, kind, input.subject)
     if (standsBehind(by).includes(subject) || (kind === 'team' && by.teams.includes(subject))) {
@@ -43,6 +46,7 @@ export async function bindRole(
     const held = await rows.rolesBoundTo(tx, kind, subject)
     const both = !holdsBoth(familiesOf(set, held)) && holdsBoth(familiesOf(set, [...held, role]))
     if (both) requireForce(input)
+    await requireApproval(tx, ctx, bindingAsked(input, subject, both))
     const id = await rows.addBinding(tx, ctx, { role, kind, id: subject, reason })
     if (id === null) throw new RekeyError('conflict', `It has the role ${role} already.`)
     const links = { [kind]: subject, binding: id }
@@ -71,6 +75,21 @@ export async function unbindRole(
     const links = { [gone.kind]: gone.subject, binding: gone.id }
     await append(tx, ctx, [{ log: 'identity', type: 'role.unbound', subject: gone.role, links, data: { from: gone.kind, reason } }])
   })
+}
+
+/** Binding this role to exactly this subject, in words and as data. */
+function bindingAsked({ role, kind, subject: name, reason }: BindInput, subject: string, both: boolean): Approvable {
+  const hands = both ? ['It then holds directory rights and credential rights together.'] : []
+  return {
+    action: 'role:bind',
+    subject: role,
+    what: { role, to: kind, subject, both, reason },
+    words: [
+      `Give the role ${role} to the ${kind} ${JSON.stringify(name)} (${subject}).`,
+      ...hands,
+      `Reason given: ${JSON.stringify(reason)}`,
+    ].join('\n'),
+  }
 }
 
 /** `self` is nobody's to give: every person has it. */

@@ -84,12 +84,14 @@ const TABLE = {
   'kek:rotate': change('control'),
   'evidence:read': read('control'),
   'status:read': read('control'),
-  'approval:decide': change('control', 'approval'),
   'approval:bypass': change('control', 'approval'),
+  'approval:configure': change('control'),
 
   'approval:read': read('own', 'approval'),
   'approval:request': change('own', 'approval'),
   'approval:withdraw': change('own', 'approval'),
+  // Whose decision counts is the request's own matter: it belongs to everybody who was asked.
+  'approval:decide': change('own', 'approval'),
   'session:read': read('own', 'session'),
   'session:end': change('own', 'session'),
   'passkey:read': read('own', 'passkey'),

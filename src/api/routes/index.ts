@@ -1,4 +1,14 @@
 import type { Route } from '../route.ts'
+import { listRulesRoute } from './approval-rules/list-rules.ts'
+import { putRuleRoute } from './approval-rules/put-rule.ts'
+import { removeRuleRoute } from './approval-rules/remove-rule.ts'
+import { approveApprovalRoute } from './approvals/approve-approval.ts'
+import { bypassApprovalRoute } from './approvals/bypass-approval.ts'
+import { listApprovalsRoute } from './approvals/list-approvals.ts'
+import { rejectApprovalRoute } from './approvals/reject-approval.ts'
+import { showApprovalRoute } from './approvals/show-approval.ts'
+import { takeBackApprovalRoute } from './approvals/take-back-approval.ts'
+import { withdrawApprovalRoute } from './approvals/withdraw-approval.ts'
 import { streamEvents } from './batches/stream-events.ts'
 import { answerChallengeRoute } from './consumers/answer-challenge.ts'
 import { makeChallengeRoute } from './consumers/make-challenge.ts'
@@ -57,6 +67,16 @@ import { showTeam } from './teams/show-team.ts'
 
 /** Every route there is. A file under `routes/` that declares one and is missing here fails a test. */
 export const ROUTES: readonly Route[] = [
+  listRulesRoute,
+  putRuleRoute,
+  removeRuleRoute,
+  approveApprovalRoute,
+  bypassApprovalRoute,
+  listApprovalsRoute,
+  rejectApprovalRoute,
+  showApprovalRoute,
+  takeBackApprovalRoute,
+  withdrawApprovalRoute,
   streamEvents,
   answerChallengeRoute,
   makeChallengeRoute,

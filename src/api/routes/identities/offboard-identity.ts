@@ -12,10 +12,10 @@ export const offboardIdentityRoute = route({
   params: z.strictObject({ identity: Name }),
   body: z.strictObject({ reason: Reason }),
   answers: { 200: { what: 'As it is now', schema: IdentityFull } },
-  problems: ['not_found', 'wrong_state'],
+  problems: ['not_found', 'wrong_state', 'approval_required'],
   startsWork: true,
-  handle: async ({ parts, ctx, may, params, body }) => ({
+  handle: async ({ parts, ctx, may, principal, params, body }) => ({
     status: 200,
-    body: fullView(await moveStatusByHand(parts, ctx, may, params.identity, body.reason)),
+    body: fullView(await moveStatusByHand(parts, ctx, may, principal, params.identity, body.reason)),
   }),
 })

@@ -14,8 +14,8 @@ export const suspendIdentityRoute = route({
   answers: { 200: { what: 'As it is now', schema: IdentityFull } },
   problems: ['not_found', 'wrong_state'],
   startsWork: true,
-  handle: async ({ parts, ctx, may, params, body }) => ({
+  handle: async ({ parts, ctx, may, principal, params, body }) => ({
     status: 200,
-    body: fullView(await moveStatusByHand(parts, ctx, may, params.identity, body.reason)),
+    body: fullView(await moveStatusByHand(parts, ctx, may, principal, params.identity, body.reason)),
   }),
 })

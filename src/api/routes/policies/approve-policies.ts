@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { activatePolicies, reloadPolicies, secondPerson } from '../../../identity/index.ts'
+import { activatePolicies, approvalGate, reloadPolicies } from '../../../identity/index.ts'
 import { route } from '../../route.ts'
 import { Id } from '../../views.ts'
 import { Digest, PolicySetView } from './schemas.ts'
@@ -12,10 +12,10 @@ export const approvePoliciesRoute = route({
   params: z.strictObject({ id: Id }),
   body: z.strictObject({ digest: Digest }),
   answers: { 200: { what: 'They are in force', schema: PolicySetView } },
-  problems: ['not_found', 'wrong_state', 'conflict', 'policy_invalid'],
+  problems: ['not_found', 'wrong_state', 'conflict', 'policy_invalid', 'approval_required'],
   handle: async ({ parts, ctx, may, principal, params, body }) => {
     const { store, policies } = parts
-    const warrant = { may, gate: secondPerson }
+    const warrant = { may, gate: approvalGate }
     const active = await activatePolicies(store, ctx, principal, { id: params.id, digest: body.digest, warrant })
     // This server at once, so that whoever waited for the answer finds it true; the others by the notification.
     await reloadPolicies(store, ctx, policies)

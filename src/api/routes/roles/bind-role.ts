@@ -17,7 +17,7 @@ export const bindRoleRoute = route({
     force: z.boolean().default(false).describe('Although it then holds directory rights and credential rights.'),
   }),
   answers: { 201: { what: 'It is bound', schema: Binding } },
-  problems: ['not_found', 'conflict', 'wrong_state'],
+  problems: ['not_found', 'conflict', 'wrong_state', 'approval_required'],
   startsWork: true,
   handle: async ({ parts, ctx, may, principal, body }) => ({
     status: 201,

@@ -1,0 +1,117 @@
+/** Where other use cases meet approvals: they ask for one, and go on when it is there. */
+import { canonicalJson } from '../evidence/index.ts'
+import { type Ctx, RekeyError } from '../kernel/index.ts'
+import type { Principal } from '../policy/index.ts'
+import type { Store, Tx } from '../store/index.ts'
+import { type Consumed, consumeApproval, requestApproval } from './approval.actions.ts'
+import { type Approvable, approvalDigest, type Factor } from './approval.model.ts'
+import { type ApprovalRule, ruleOf } from './approval.rule.store.ts'
+import { type Standing, standingOf } from './approval.standing.ts'
+import { lockDigest, openByDigest } from './approval.store.ts'
+import { type ApprovalGate, type Ask, changesBetween, secondPerson } from './policyset.model.ts'
+import { activeSet, findSet } from './policyset.store.ts'
+
+/** `approval_required`, with the request that waits. */
+export class ApprovalRequired extends RekeyError {
+  readonly approval: string
+  constructor(approval: string) {
+    super('approval_required', 'Others must approve exactly this first; they have been asked.', {
+      hint: `See rekey approval show ${approval}, and repeat this once it is approved.`,
+    })
+    this.approval = approval
+  }
+}
+
+/** What `requireApproval` throws inside the transaction; `withApproval` asks for what is missing outside of it. */
+class ApprovalMissing extends RekeyError {
+  readonly asked: Approvable
+  readonly alsoBehind: readonly string[]
+  constructor(asked: Approvable, alsoBehind: readonly string[]) {
+    super('approval_required', 'Others must approve exactly this first.')
+    this.asked = asked
+    this.alsoBehind = alsoBehind
+  }
+}
+
+/**
+ * Uses up an approval for exactly this where a rule asks for one; resolves with null where none does. To be called first in the transaction
+ * that acts, inside `withApproval`. An approval that was asked for under another rule does not count. Throws `approval_required`.
+ */
+export async function requireApproval(tx: Tx, ctx: Ctx, asked: Approvable, alsoBehind: readonly string[] = []): Promise<Consumed | null> {
+  const rule = await ruleOf(tx, ctx, asked.action)
+  if (rule === null) return null
+  const digest = approvalDigest(asked)
+  const ready = (await requestsFor(tx, ctx, rule, digest)).find(({ state }) => state === 'approved' || state === 'bypassed')
+  if (ready === undefined) throw new ApprovalMissing(asked, alsoBehind)
+  return consumeApproval(tx, ctx, ready.row.id, digest)
+}
+
+/**
+ * Runs `use` in a transaction. If it stops at `requireApproval`, nothing of it is done; approval is asked for in a transaction of its own,
+ * once for equal questions, and `ApprovalRequired` is thrown with the request.
+ */
+export async function withApproval<T>(store: Store, ctx: Ctx, by: Principal, use: (tx: Tx) => Promise<T>): Promise<T> {
+  try {
+    return await store.inTx(use)
+  } catch (error) {
+    if (!(error instanceof ApprovalMissing)) throw error
+    throw new ApprovalRequired(await store.inTx((tx) => askOnce(tx, ctx, by, error)))
+  }
+}
+
+async function askOnce(tx: Tx, ctx: Ctx, by: Principal, { asked, alsoBehind }: ApprovalMissing): Promise<string> {
+  const rule = await ruleOf(tx, ctx, asked.action)
+  if (rule === null) throw new RekeyError('conflict', 'The rule was taken away at this moment.', { hint: 'Try again.' })
+  const digest = approvalDigest(asked)
+  await lockDigest(tx, digest)
+  const [open] = await requestsFor(tx, ctx, rule, digest)
+  if (open !== undefined) return open.row.id
+  const expiresAt = new Date(ctx.clock.now().getTime() + rule.expiresSeconds * 1000)
+  return requestApproval(tx, ctx, { ...asked, factors: rule.factors, expiresAt, requestedBy: by, alsoBehind })
+}
+
+/** Open requests for this digest that ask for what the rule asks for now. */
+async function requestsFor(tx: Tx, ctx: Ctx, rule: ApprovalRule, digest: string): Promise<Standing[]> {
+  const found: Standing[] = []
+  for (const row of await openByDigest(tx, digest)) found.push(await standingOf(tx, ctx, row))
+  return found.filter(({ state, factors }) => state !== 'expired' && textOf(factors) === textOf(rule.factors))
+}
+
+function textOf(factors: readonly Factor[]): string {
+  return canonicalJson(factors.map(({ team, count, aal, passkey }) => ({ team, count, aal, passkey })))
+}
+
+/** Files of changed policies that the words name, and bytes of changed lines that are shown as data; the digest stands for all. */
+const FILES_NAMED = 30
+const LINES_BYTES = 24 * 1024
+
+/** Policies: by the rule for `policy:approve`; without one, `secondPerson`. */
+export const approvalGate: ApprovalGate = {
+  async require(tx, ctx, ask) {
+    const asked = await policiesAsked(tx, ask)
+    const consumed = await requireApproval(tx, ctx, asked, ask.proposers)
+    if (consumed === null) return secondPerson.require(tx, ctx, ask)
+    return { approvedBy: consumed.bypassedBy === null ? consumed.approvedBy : [consumed.bypassedBy] }
+  },
+}
+
+async function policiesAsked(tx: Tx, { subject, digest, words }: Ask): Promise<Approvable> {
+  const [proposal, active] = [await findSet(tx, subject), await activeSet(tx)]
+  const changes = changesBetween(active?.files ?? [], proposal?.files ?? [])
+  const whole = changes.map(({ file, change, lines }) => ({ file, change, lines }))
+  const short = changes.map(({ file, change, lines }) => ({ file, change, lines: lines.length }))
+  const shown = Buffer.byteLength(JSON.stringify(whole)) <= LINES_BYTES ? whole : short.slice(0, FILES_NAMED)
+  const rest = changes.length - FILES_NAMED
+  return {
+    action: 'policy:approve',
+    subject,
+    what: { set: subject, digest, base: active?.digest ?? null, changes: shown },
+    words: [
+      `Bring the policies ${subject} into force (digest ${digest}).`,
+      ...short.slice(0, FILES_NAMED).map(({ file, change, lines }) => `- ${file}: ${change}, ${lines} lines`),
+      ...(rest > 0 ? [`- and ${rest} more files`] : []),
+      `Every line: rekey policy show ${subject}`,
+      `Whoever proposed them says: ${JSON.stringify(words)}`,
+    ].join('\n'),
+  }
+}
