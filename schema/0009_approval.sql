@@ -111,13 +111,13 @@ create table notify_delivery (
   approval_id uuid references approval,
   -- Whom it is for; null: it is about all approvers at once.
   identity_id uuid,
-  state text not null default 'waiting' check (state in ('waiting', 'sent', 'failed')),
+  state text not null default 'waiting' check (state in ('waiting', 'sent', 'failed', 'dropped')),
   attempts integer not null default 0,
   due_at timestamptz not null default now(),
   -- Until when whoever is sending it has it for himself.
   claimed_until timestamptz,
   sent_at timestamptz,
-  -- Why the last try failed, in words of our own.
+  -- Why the last try failed, or why it was dropped, in words of our own.
   fault text,
   created_at timestamptz not null default now()
 );

@@ -50,6 +50,7 @@ const LIBRARY_HOMES: Record<string, readonly string[]> = {
   redis: ['src/connectors/redis/'],
   fastify: ['src/api/'],
   commander: ['src/cli/'],
+  nodemailer: ['src/identity/'],
   '@cedar-policy': ['src/policy/'],
 }
 

@@ -78,3 +78,8 @@ export function randomSecret(bytes: number): Secret {
 export function digestHex(text: string): string {
   return createHash('sha256').update(text).digest('hex')
 }
+
+/** Shows a receiver who shares the key that a message is ours: HMAC-SHA256 (RFC 2104) over its UTF-8 bytes, lower-case hex. */
+export function messageSignature(key: Secret, message: string): string {
+  return key.reveal((bytes) => createHmac('sha256', createSecretKey(bytes)).update(message, 'utf8').digest('hex'))
+}

@@ -1,4 +1,4 @@
-export { digestHex, fingerprint, newKey, open, possessionProof, randomSecret, seal } from './envelope.ts'
+export { digestHex, fingerprint, messageSignature, newKey, open, possessionProof, randomSecret, seal } from './envelope.ts'
 export { generatePassword } from './generate.ts'
 export { keyFromPassphrase, newPassphraseCost, type PassphraseCost } from './passphrase.ts'
 export {

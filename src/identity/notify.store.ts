@@ -1,0 +1,173 @@
+import type { Sql, Tx } from '../store/index.ts'
+import { ATTEMPTS_MAX, backoffSeconds, type ChannelFields, type ChannelKind } from './notify.model.ts'
+import type { NoticeEvent } from './notify.queue.ts'
+
+export interface ChannelRow {
+  readonly id: string
+  readonly name: string
+  readonly kind: ChannelKind
+  readonly settings: ChannelFields['settings']
+  readonly kek_id: string | null
+  readonly wrapped_key: Uint8Array | null
+  readonly sealed: Uint8Array | null
+  readonly created_at: Date
+  readonly created_by: string
+}
+
+const CHANNEL = 'id, name, kind, settings, kek_id, wrapped_key, sealed, created_at, created_by'
+
+/** False if the name is taken. */
+export async function insertChannel(tx: Tx, row: ChannelRow): Promise<boolean> {
+  const done = await tx.query(
+    `insert into notify_channel (${CHANNEL}) values ($1, $2, $3, $4::jsonb, $5, $6, $7, $8, $9) on conflict (name) do nothing returning id`,
+    [row.id, row.name, row.kind, JSON.stringify(row.settings), row.kek_id, row.wrapped_key, row.sealed, row.created_at, row.created_by],
+  )
+  return done.length === 1
+}
+
+export async function channels(sql: Sql): Promise<ChannelRow[]> {
+  return sql.query(`select ${CHANNEL} from notify_channel where removed_at is null order by name`)
+}
+
+export async function channelNamed(sql: Sql, name: string): Promise<ChannelRow | null> {
+  const [row] = await sql.query<ChannelRow>(`select ${CHANNEL} from notify_channel where name = $1 and removed_at is null`, [name])
+  return row ?? null
+}
+
+export async function channelById(sql: Sql, id: string): Promise<ChannelRow | null> {
+  const [row] = await sql.query<ChannelRow>(`select ${CHANNEL} from notify_channel where id = $1 and removed_at is null`, [id])
+  return row ?? null
+}
+
+/** Its secret goes, its name becomes free, and what waits for it is dropped. Null if there is none of this name. */
+export async function retireChannel(tx: Tx, name: string, at: Date): Promise<string | null> {
+  const [row] = await tx.query<{ id: string }>(
+    `update notify_channel set removed_at = $2, name = id::text, kek_id = null, wrapped_key = null, sealed = null
+      where name = $1 and removed_at is null returning id`,
+    [name, at],
+  )
+  if (row === undefined) return null
+  await tx.query(
+    "update notify_delivery set state = 'dropped', fault = 'the channel was removed' where channel_id = $1 and state = 'waiting'",
+    [row.id],
+  )
+  return row.id
+}
+
+export async function keysUnder(tx: Tx, kekId: string, limit: number): Promise<{ id: string; wrapped_key: Uint8Array }[]> {
+  return tx.query('select id, wrapped_key from notify_channel where kek_id = $1 order by id limit $2 for update', [kekId, limit])
+}
+
+export async function setKey(tx: Tx, id: string, kekId: string, wrapped: Uint8Array): Promise<void> {
+  await tx.query('update notify_channel set kek_id = $2, wrapped_key = $3 where id = $1', [id, kekId, wrapped])
+}
+
+/** A notice that whoever has claimed it is to send. */
+export interface Claimed {
+  readonly id: string
+  readonly channel_id: string
+  readonly event: NoticeEvent | 'channel.test'
+  readonly approval_id: string | null
+  readonly identity_id: string | null
+  readonly attempts: number
+  readonly created_at: Date
+}
+
+const CLAIMED = 'id, channel_id, event, approval_id, identity_id, attempts, created_at'
+
+/** For so long a notice belongs to whoever claimed it, seconds: longer than sending can take. After that another sends it again. */
+const CLAIM_SECONDS = 90
+
+/** By the database's clock, as leases are. */
+export async function claimDue(sql: Sql, limit: number): Promise<Claimed[]> {
+  return sql.query(
+    `update notify_delivery set attempts = attempts + 1, claimed_until = now() + make_interval(secs => ${CLAIM_SECONDS})
+      where id in (select id from notify_delivery
+                    where state = 'waiting' and due_at <= now() and (claimed_until is null or claimed_until < now())
+                    order by due_at limit $1 for update skip locked)
+      returning ${CLAIMED}`,
+    [limit],
+  )
+}
+
+/** A test of a channel, claimed already by whoever asks for it. */
+export async function insertTest(sql: Sql, id: string, channel: string): Promise<Claimed | undefined> {
+  const [row] = await sql.query<Claimed>(
+    `insert into notify_delivery (id, channel_id, event, attempts, claimed_until)
+     values ($1, $2, 'channel.test', 1, now() + make_interval(secs => ${CLAIM_SECONDS})) returning ${CLAIMED}`,
+    [id, channel],
+  )
+  return row
+}
+
+/** It was sent: true, whoever claimed it meanwhile. */
+export async function markSent(sql: Sql, id: string): Promise<void> {
+  await sql.query("update notify_delivery set state = 'sent', sent_at = now(), fault = null where id = $1 and state <> 'sent'", [id])
+}
+
+export async function markDropped(sql: Sql, id: string, why: string): Promise<void> {
+  await sql.query("update notify_delivery set state = 'dropped', fault = $2 where id = $1 and state = 'waiting'", [id, why])
+}
+
+/** Waits for its next try, or has failed for good: resolves with which. Null if somebody else has it by now. */
+export async function markFault(
+  tx: Tx,
+  { id, attempts, event }: Claimed,
+  fault: string,
+  final: boolean,
+): Promise<'waiting' | 'failed' | null> {
+  const state = final || attempts >= ATTEMPTS_MAX || event === 'channel.test' ? 'failed' : 'waiting'
+  const done = await tx.query(
+    `update notify_delivery set state = $3, fault = $4, claimed_until = null, due_at = now() + make_interval(secs => $5)
+      where id = $1 and attempts = $2 and state = 'waiting' returning id`,
+    [id, attempts, state, fault, backoffSeconds(attempts)],
+  )
+  return done.length === 1 ? state : null
+}
+
+export interface DeliveryRow {
+  readonly id: string
+  readonly channel: string
+  readonly event: string
+  readonly approval: string | null
+  readonly identity: string | null
+  readonly identityName: string | null
+  readonly state: 'waiting' | 'sent' | 'failed' | 'dropped'
+  readonly attempts: number
+  readonly fault: string | null
+  readonly createdAt: Date
+  readonly sentAt: Date | null
+}
+
+/** Newest first. */
+export async function listDeliveries(
+  sql: Sql,
+  page: { readonly state: string | null; readonly after: { at: string; id: string } | null; readonly limit: number },
+): Promise<DeliveryRow[]> {
+  return sql.query(
+    `select d.id, c.name as channel, d.event, d.approval_id as approval, d.identity_id as identity, i.name as "identityName", d.state,
+            d.attempts, d.fault, d.created_at as "createdAt", d.sent_at as "sentAt"
+       from notify_delivery d join notify_channel c on c.id = d.channel_id left join identity i on i.id = d.identity_id
+      where ($1::text is null or d.state = $1)
+        and ($2::timestamptz is null or (d.created_at, d.id) < ($2::timestamptz, $3::uuid))
+      order by d.created_at desc, d.id desc limit $4`,
+    [page.state, page.after?.at ?? null, page.after?.id ?? null, page.limit],
+  )
+}
+
+/** An active person and their mail address: the label `email`, else what a directory pushed as the primary one. */
+export async function mailbox(sql: Sql, identity: string): Promise<{ readonly name: string; readonly email: string | null } | null> {
+  const [row] = await sql.query<{ name: string; email: string | null }>(
+    `select i.name, coalesce(
+        (select l.value from identity_label l where l.identity_id = i.id and l.key = 'email'),
+        (select e.mail ->> 'value'
+           from scim_user u
+           cross join jsonb_array_elements(case when jsonb_typeof(u.resource -> 'emails') = 'array' then u.resource -> 'emails' else '[]' end)
+             as e(mail)
+          where u.identity_id = i.id and u.deleted_at is null
+          order by (e.mail ->> 'primary') = 'true' desc nulls last limit 1)) as email
+       from identity i where i.id = $1 and i.kind = 'human' and i.status = 'active'`,
+    [identity],
+  )
+  return row ?? null
+}

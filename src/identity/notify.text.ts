@@ -1,0 +1,74 @@
+import { printable } from '../kernel/index.ts'
+import type { Standing } from './approval.standing.ts'
+import type { Claimed } from './notify.store.ts'
+
+/** What approvers are told, and by mail: who asks for what kind of thing until when, and where to look. Never what it is in full. */
+export interface Notice {
+  readonly subject: string
+  readonly text: string
+}
+
+const OPENINGS = {
+  'approval.requested': 'Your approval is asked for.',
+  'approval.reminder': 'Your approval is still asked for.',
+  'approval.bypassed': 'An approval that you were asked for was bypassed. It went ahead without you.',
+  'channel.test': 'This is a test. Nothing waits for you.',
+} as const
+
+const SUBJECTS = {
+  'approval.requested': 'Rekey: your approval is asked for',
+  'approval.reminder': 'Rekey: your approval is still asked for',
+  'approval.bypassed': 'Rekey: an approval was bypassed',
+  'channel.test': 'Rekey: a test',
+} as const
+
+/** A mail. Its subject is one of four fixed texts: no header holds anything that somebody wrote. */
+export function mailOf(event: Claimed['event'], link: string, standing: Standing | null): Notice {
+  if (standing === null) return { subject: SUBJECTS[event], text: `${OPENINGS[event]}\n` }
+  const { row } = standing
+  const lines = [
+    OPENINGS[event],
+    '',
+    `Who asks:  ${oneLine(row.requester_name)} (${row.requester_kind})`,
+    `For:       ${row.action} ${oneLine(row.subject)}`,
+    `Until:     ${row.expires_at.toISOString()}`,
+    ...(event === 'approval.bypassed' ? [`Reason:    ${oneLine(row.bypass_reason ?? '')}`] : []),
+    '',
+    'Read exactly what it is before you decide:',
+    approvalLink(link, row.id),
+    '',
+    'Rekey never asks for a secret by mail.',
+  ]
+  return { subject: SUBJECTS[event], text: `${lines.join('\n')}\n` }
+}
+
+/** The body of a webhook: the same when it is sent again. */
+export function webhookBody(
+  delivery: Claimed,
+  link: string,
+  standing: Standing | null,
+  people: readonly { id: string; name: string }[],
+): string {
+  const { id, event, created_at } = delivery
+  const head = { v: 1, delivery: id, event, at: created_at.toISOString() }
+  if (standing === null) return JSON.stringify(head)
+  const { row } = standing
+  const approval = {
+    id: row.id,
+    action: row.action,
+    subject: row.subject,
+    digest: row.digest,
+    requestedBy: { kind: row.requester_kind, id: row.requester_id, name: row.requester_name },
+    expiresAt: row.expires_at.toISOString(),
+    link: approvalLink(link, row.id),
+  }
+  return JSON.stringify({ ...head, approval, approvers: people })
+}
+
+function approvalLink(base: string, id: string): string {
+  return `${base.replace(/\/+$/, '')}/approvals/${id}`
+}
+
+function oneLine(text: string): string {
+  return printable(text).slice(0, 300)
+}
