@@ -119,7 +119,7 @@ create table notify_delivery (
   sent_at timestamptz,
   -- Why the last try failed, or why it was dropped, in words of our own.
   fault text,
-  created_at timestamptz not null default now()
+  created_at timestamptz(3) not null default now()
 );
 create index notify_delivery_due on notify_delivery (due_at) where state = 'waiting';
 create index notify_delivery_approval on notify_delivery (approval_id) where approval_id is not null;

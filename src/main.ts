@@ -6,7 +6,7 @@ import { type Config, loadConfig, type Overrides } from './config.ts'
 import { connectorFor } from './connectors/registry.ts'
 import { AddressGuard, makeMoves, type RotationParts, rewrapCredentials, rotationFigures, Targets, Worker } from './credential/index.ts'
 import { formatVerifierKey, logFigures, SEQUENCE_BATCH, type Signer, sequence, signerFromSeed } from './evidence/index.ts'
-import { ensureAdminToken, ensurePolicySet, watchPolicies } from './identity/index.ts'
+import { ensureAdminToken, ensurePolicySet, type Guard, rewrapChannels, runNotifier, watchPolicies } from './identity/index.ts'
 import { offboardDue } from './identity/scim/index.ts'
 import { type Ctx, isCode, makeCtx, messageOf, newId, RekeyError, Secret, sleep, systemClock } from './kernel/index.ts'
 import { fileKeks, fingerprintKey, installationSecret, type KekSource, Keyring, passphraseKeks } from './keys/index.ts'
@@ -108,6 +108,7 @@ interface Composed {
   readonly parts: RotationParts
   readonly keyring: Keyring
   readonly signer: Signer
+  readonly guard: Guard
 }
 
 async function signerOf(store: Store, keyring: Keyring): Promise<Signer> {
@@ -138,17 +139,18 @@ async function compose({ config, store }: Opened): Promise<Composed> {
   const keyring = new Keyring(kekSources(config))
   await keyring.start(store)
   const signer = await signerOf(store, keyring)
+  const guard = new AddressGuard(config.refuseNetworks ?? undefined)
   const parts: RotationParts = {
     store,
     keyring,
-    targets: new Targets(connectorFor, keyring, { guard: new AddressGuard(config.refuseNetworks ?? undefined) }),
+    targets: new Targets(connectorFor, keyring, { guard }),
     fingerprintKey: fingerprintKey(await installationSecret(store, keyring, 'fingerprints')),
     moves: makeMoves(store),
     shredAfterSeconds: config.shredAfterSeconds,
     keepOut: ownPlaces(config),
     jitter: Math.random,
   }
-  return { parts, keyring, signer }
+  return { parts, keyring, signer, guard }
 }
 
 /** Numbers new evidence and signs checkpoints until stopped. Any number of processes may: a lock lets one work at a time. */
@@ -228,6 +230,8 @@ async function startParts(config: Config, ctx: Ctx, opened: Opened, cleanups: ((
     cleanups.push(() => worker.stop())
     const offboarding = runOffboarding(ctx, opened.store)
     cleanups.push(() => offboarding)
+    const notifying = runNotifier({ store: opened.store, keyring: composed.keyring, guard: composed.guard }, ctx)
+    cleanups.push(() => notifying)
   }
   const policies = config.role === 'worker' ? null : new Policies(await untilStopped(ctx, ensurePolicySet(opened.store, ctx)))
   if (policies) cleanups.push(await watchPolicies(opened.store, ctx, policies))
@@ -236,11 +240,11 @@ async function startParts(config: Config, ctx: Ctx, opened: Opened, cleanups: ((
   return { url: server?.url ?? null }
 }
 
-function listen({ config, ctx, store }: Opened, { parts, keyring }: Composed, policies: Policies): Promise<RunningServer> {
-  const areas = [rewrapCredentials]
+function listen({ config, ctx, store }: Opened, { parts, keyring, guard }: Composed, policies: Policies): Promise<RunningServer> {
+  const areas = [rewrapCredentials, rewrapChannels]
   const figures = { rotations: () => rotationFigures(store), evidence: () => logFigures(store) }
   return startServer(
-    { ...parts, store, policies, keyring, areas, figures, version: VERSION, role: config.role },
+    { ...parts, store, policies, keyring, guard, areas, figures, version: VERSION, role: config.role },
     { listen: config.listen, ctx },
   )
 }

@@ -1,5 +1,6 @@
 import type { RotationFigures, Targets } from '../credential/index.ts'
 import type { LogFigures } from '../evidence/index.ts'
+import type { Guard } from '../identity/index.ts'
 import type { Secret } from '../kernel/index.ts'
 import type { Keyring, Rewrap } from '../keys/index.ts'
 import type { Policies } from '../policy/index.ts'
@@ -12,6 +13,8 @@ export interface ApiParts {
   readonly policies: Policies
   readonly keyring: Keyring
   readonly targets: Targets
+  /** Which addresses Rekey itself writes to. */
+  readonly guard: Guard
   /** Under which fingerprints of declared values are made. */
   readonly fingerprintKey: Secret
   /** Files and folders of Rekey itself, which no consumer's file may be or be in. */

@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { freshDatabase, type TestDatabase } from '../../test/lab/database.ts'
 import { connectorFor } from '../connectors/registry.ts'
-import { rewrapCredentials, rotationFigures, Targets } from '../credential/index.ts'
+import { AddressGuard, rewrapCredentials, rotationFigures, Targets } from '../credential/index.ts'
 import { logFigures } from '../evidence/index.ts'
-import { ensureAdminToken, ensurePolicySet } from '../identity/index.ts'
+import { ensureAdminToken, ensurePolicySet, rewrapChannels } from '../identity/index.ts'
 import { type Log, makeCtx, newId } from '../kernel/index.ts'
 import { fileKeks, fingerprintKey, installationSecret, Keyring } from '../keys/index.ts'
 import { Policies } from '../policy/index.ts'
@@ -141,9 +141,10 @@ export async function partsOf(store: Store, folder: string): Promise<ApiParts> {
     policies: new Policies(await ensurePolicySet(store, makeCtx('test', 'test'))),
     keyring,
     targets: new Targets(connectorFor, keyring),
+    guard: new AddressGuard(),
     fingerprintKey: fingerprintKey(await installationSecret(store, keyring, 'fingerprints')),
     shredAfterSeconds: 3600,
-    areas: [rewrapCredentials],
+    areas: [rewrapCredentials, rewrapChannels],
     version: '0.1.0',
     role: 'server',
     figures: figuresOf(store),

@@ -1,6 +1,6 @@
 /** Use cases on one request, for who was given the permission. */
 import { type Ctx, isId } from '../kernel/index.ts'
-import type { Allowed, Principal } from '../policy/index.ts'
+import { type Allowed, isMine, type Principal } from '../policy/index.ts'
 import type { Store, Tx } from '../store/index.ts'
 import { bypassApproval, type DecisionInput, decideApproval, takeBack, withdrawApproval } from './approval.actions.ts'
 import { type ApprovalDetail, approvalResource, detailOf } from './approval.list.ts'
@@ -36,8 +36,7 @@ async function byHand(
     const named = asked || isRequester(by, row)
     const resource = approvalResource(row, by, named)
     // Who has nothing to do with it learns nothing; who may bypass has, wherever policy lets them.
-    if (!named && (may.action !== 'approval:bypass' || !may.can(resource))) noApproval()
-    may.check(resource)
+    if ((!named && may.action !== 'approval:bypass') || !isMine(may, resource)) noApproval()
     return detailOf(tx, ctx, by, await act(tx))
   })
 }

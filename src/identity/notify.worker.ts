@@ -55,7 +55,9 @@ async function fail(store: Store, ctx: Ctx, delivery: rows.Claimed, fault: strin
     const state = await rows.markFault(tx, delivery, fault, final)
     if (state !== 'failed') return state
     const links = { delivery: delivery.id, ...(delivery.approval_id === null ? {} : { approval: delivery.approval_id }) }
-    await append(tx, ctx, [{ log: 'identity', type: 'notice.failed', subject: delivery.event, links, data: { fault, identity: delivery.identity_id } }])
+    await append(tx, ctx, [
+      { log: 'identity', type: 'notice.failed', subject: delivery.event, links, data: { fault, identity: delivery.identity_id } },
+    ])
     return state
   })
   ctx.log.warn({ delivery: delivery.id, attempt: delivery.attempts, fault, state }, 'a notice could not be sent')

@@ -10,6 +10,11 @@ import { showApprovalRoute } from './approvals/show-approval.ts'
 import { takeBackApprovalRoute } from './approvals/take-back-approval.ts'
 import { withdrawApprovalRoute } from './approvals/withdraw-approval.ts'
 import { streamEvents } from './batches/stream-events.ts'
+import { addChannelRoute } from './channels/add-channel.ts'
+import { listChannelsRoute } from './channels/list-channels.ts'
+import { listDeliveriesRoute } from './channels/list-deliveries.ts'
+import { removeChannelRoute } from './channels/remove-channel.ts'
+import { testChannelRoute } from './channels/test-channel.ts'
 import { answerChallengeRoute } from './consumers/answer-challenge.ts'
 import { makeChallengeRoute } from './consumers/make-challenge.ts'
 import { listCredentialsRoute } from './credentials/list-credentials.ts'
@@ -78,6 +83,11 @@ export const ROUTES: readonly Route[] = [
   takeBackApprovalRoute,
   withdrawApprovalRoute,
   streamEvents,
+  addChannelRoute,
+  listChannelsRoute,
+  listDeliveriesRoute,
+  removeChannelRoute,
+  testChannelRoute,
   answerChallengeRoute,
   makeChallengeRoute,
   listCredentialsRoute,
