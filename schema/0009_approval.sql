@@ -107,7 +107,7 @@ create index notify_channel_kek on notify_channel (kek_id) where kek_id is not n
 create table notify_delivery (
   id uuid primary key,
   channel_id uuid not null references notify_channel,
-  event text not null check (event in ('approval.requested', 'approval.reminder', 'approval.bypassed', 'channel.test')),
+  event text not null check (event in ('requested', 'reminder', 'bypassed', 'test')),
   approval_id uuid references approval,
   -- Whom it is for; null: it is about all approvers at once.
   identity_id uuid,

@@ -22,3 +22,14 @@ export function wholeNumber(text: string): number {
   if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('Write a whole number, 1 or more.')
   return Number(text)
 }
+
+const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600, d: 86_400 }
+
+/** A span of time as an option: `0`, `30m`, `12h`, `7d`; in seconds. */
+export function seconds(text: string): number {
+  const [, number, unit = 's'] = /^(\d{1,9})([smhd])?$/.exec(text) ?? []
+  if (number === undefined || (unit === 's' && text !== '0' && !text.endsWith('s'))) {
+    throw new InvalidArgumentError('Write a number with its unit: 30m, 12h, 7d.')
+  }
+  return Number(number) * (SECONDS[unit] ?? 1)
+}

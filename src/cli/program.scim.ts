@@ -1,5 +1,5 @@
-import { type Command, InvalidArgumentError } from 'commander'
-import type { Add, Group } from './program.parts.ts'
+import type { Command } from 'commander'
+import { type Add, type Group, seconds } from './program.parts.ts'
 
 /** Commands of SCIM: identity providers and their tokens. */
 export function addScim(program: Command, add: Add, group: Group): void {
@@ -21,14 +21,4 @@ export function addScim(program: Command, add: Add, group: Group): void {
     .option(...tokenFile)
   const revoke = { does: 'revoke every token of an identity provider; what it pushed stays', example: 'rekey scim provider revoke entra' }
   add(provider, 'revoke <name>', revoke, async () => (await import('./commands/scim-provider.ts')).scimProviderRevoke)
-}
-
-const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600, d: 86_400 }
-
-function seconds(text: string): number {
-  const [, number, unit = 's'] = /^(\d{1,9})([smhd])?$/.exec(text) ?? []
-  if (number === undefined || (unit === 's' && text !== '0' && !text.endsWith('s'))) {
-    throw new InvalidArgumentError('Write a number with its unit: 30m, 12h, 7d.')
-  }
-  return Number(number) * (SECONDS[unit] ?? 1)
 }

@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander'
 import manifest from '../../package.json' with { type: 'json' }
 import type { CommonOptions } from './cli.ts'
+import { addApprovals } from './program.approval.ts'
 import { addRecord } from './program.identity.ts'
 import { type Add, type Run, type Texts, wholeNumber } from './program.parts.ts'
 import { addPolicy } from './program.policy.ts'
@@ -28,6 +29,7 @@ export function makeProgram(onStatus: (status: number) => void, quiet: boolean):
   addEvidence(program, add)
   addPolicy(program, add, group)
   addScim(program, add, group)
+  addApprovals(program, add, group)
   return program
 }
 

@@ -44,6 +44,20 @@ export const ENDINGS: { readonly [ending in Ending]: EndingWords } = {
 
 /** What people read for an event, by its type. A type that is not here is shown as it is: the record may be of a later version. */
 const WORDS = new Map([
+  ['approval.approved', 'Enough people approved'],
+  ['approval.bypassed', 'Let through without the approvals asked for'],
+  ['approval.consumed', 'Approval used up by what was approved'],
+  ['approval.decided', 'Somebody approved or rejected'],
+  ['approval.expired', 'Request for approval expired'],
+  ['approval.fell_short', 'An approval counts no more: too few are left'],
+  ['approval.rejected', 'Request for approval rejected'],
+  ['approval.requested', 'Approval asked for'],
+  ['approval.rule_removed', 'An action needs no approval any more'],
+  ['approval.rule_set', 'Who must approve an action was set'],
+  ['approval.taken_back', 'Own approval taken back'],
+  ['approval.withdrawn', 'Request for approval withdrawn'],
+  ['channel.added', 'Channel for notices added'],
+  ['channel.removed', 'Channel for notices removed'],
   ['consumer.proof_refused', 'A consumer’s proof was wrong and refused'],
   ['consumer.reported', 'Consumer proved that it has the new value'],
   ['credential.added', 'Credential entered in the inventory'],
@@ -69,6 +83,7 @@ const WORDS = new Map([
   ['kek.created', 'Key-encryption key made'],
   ['kek.rotated', 'Key-encryption key replaced and retired'],
   ['mover.settled', 'What a mover left behind was settled'],
+  ['notice.failed', 'A notice could not be delivered'],
   ['override.recorded', 'A human decided what could not be seen'],
   ['policy.activated', 'Policies came into force'],
   ['policy.approved', 'Policies approved'],

@@ -79,7 +79,7 @@ export async function requestApproval(tx: Tx, ctx: Ctx, asked: NewApproval): Pro
   await append(tx, ctx, [
     approvalEvent('approval.requested', { id, ...parts }, { factors: facts, approvers: people, expiresAt: asked.expiresAt.toISOString() }),
   ])
-  await queueNotices(tx, id, 'approval.requested', people)
+  await queueNotices(tx, id, 'requested', people)
   return id
 }
 
@@ -256,7 +256,7 @@ export async function bypassApproval(
   await queueNotices(
     tx,
     id,
-    'approval.bypassed',
+    'bypassed',
     asked.filter((one) => one !== identity),
   )
   return recount(tx, ctx, id)

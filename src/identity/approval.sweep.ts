@@ -23,7 +23,7 @@ export async function sweepApprovals(store: Store, ctx: Ctx): Promise<number> {
       const { state, eligible, decisions } = standing
       const decided = new Set(decisions.flatMap((one) => (one.taken_back_at === null ? [one.identity_id] : [])))
       const waiting = [...new Set(eligible.map(({ identity }) => identity))].filter((one) => !decided.has(one))
-      if (state === 'requested') await queueNotices(tx, row.id, 'approval.reminder', waiting)
+      if (state === 'requested') await queueNotices(tx, row.id, 'reminder', waiting)
       await rows.setReminder(tx, row.id, state === 'bypassed' ? null : nextReminder(ctx.clock.now(), row.expires_at))
     }
     return due.length

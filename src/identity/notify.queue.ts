@@ -4,7 +4,7 @@ import type { Tx } from '../store/index.ts'
 export const NOTIFY_CHANNEL = 'rekey_notify'
 
 /** What people are told of. */
-export type NoticeEvent = 'approval.requested' | 'approval.reminder' | 'approval.bypassed'
+export type NoticeEvent = 'requested' | 'reminder' | 'bypassed'
 
 /**
  * Puts notices into the outbox, in the transaction that does what they tell of: one for each webhook, and one for each of `people` and each

@@ -66,7 +66,7 @@ export async function setKey(tx: Tx, id: string, kekId: string, wrapped: Uint8Ar
 export interface Claimed {
   readonly id: string
   readonly channel_id: string
-  readonly event: NoticeEvent | 'channel.test'
+  readonly event: NoticeEvent | 'test'
   readonly approval_id: string | null
   readonly identity_id: string | null
   readonly attempts: number
@@ -94,7 +94,7 @@ export async function claimDue(sql: Sql, limit: number): Promise<Claimed[]> {
 export async function insertTest(sql: Sql, id: string, channel: string): Promise<Claimed | undefined> {
   const [row] = await sql.query<Claimed>(
     `insert into notify_delivery (id, channel_id, event, attempts, claimed_until)
-     values ($1, $2, 'channel.test', 1, now() + make_interval(secs => ${CLAIM_SECONDS})) returning ${CLAIMED}`,
+     values ($1, $2, 'test', 1, now() + make_interval(secs => ${CLAIM_SECONDS})) returning ${CLAIMED}`,
     [id, channel],
   )
   return row
@@ -116,7 +116,7 @@ export async function markFault(
   fault: string,
   final: boolean,
 ): Promise<'waiting' | 'failed' | null> {
-  const state = final || attempts >= ATTEMPTS_MAX || event === 'channel.test' ? 'failed' : 'waiting'
+  const state = final || attempts >= ATTEMPTS_MAX || event === 'test' ? 'failed' : 'waiting'
   const done = await tx.query(
     `update notify_delivery set state = $3, fault = $4, claimed_until = null, due_at = now() + make_interval(secs => $5)
       where id = $1 and attempts = $2 and state = 'waiting' returning id`,

@@ -193,7 +193,7 @@ test('a webhook gets one signed message that says who may decide and where to lo
   expect(headers['rekey-signature']).toBe(`v1=${signature}`)
   expect(Number(headers['rekey-timestamp'])).toBe(Math.floor(nowMs / 1000))
   const message = JSON.parse(body)
-  expect(message).toMatchObject({ v: 1, event: 'approval.requested', delivery: headers['rekey-delivery'] })
+  expect(message).toMatchObject({ v: 1, event: 'requested', delivery: headers['rekey-delivery'] })
   expect(message.approval).toMatchObject({ id, link: `https://rekey.example.com/console/approvals/${id}`, digest: approvalDigest(asked) })
   expect(message.approvers.map((one: { id: string }) => one.id)).toEqual([ada, bob].sort())
   expect(body).not.toContain('secret plan')

@@ -9,17 +9,17 @@ export interface Notice {
 }
 
 const OPENINGS = {
-  'approval.requested': 'Your approval is asked for.',
-  'approval.reminder': 'Your approval is still asked for.',
-  'approval.bypassed': 'An approval that you were asked for was bypassed. It went ahead without you.',
-  'channel.test': 'This is a test. Nothing waits for you.',
+  requested: 'Your approval is asked for.',
+  reminder: 'Your approval is still asked for.',
+  bypassed: 'An approval that you were asked for was bypassed. It went ahead without you.',
+  test: 'This is a test. Nothing waits for you.',
 } as const
 
 const SUBJECTS = {
-  'approval.requested': 'Rekey: your approval is asked for',
-  'approval.reminder': 'Rekey: your approval is still asked for',
-  'approval.bypassed': 'Rekey: an approval was bypassed',
-  'channel.test': 'Rekey: a test',
+  requested: 'Rekey: your approval is asked for',
+  reminder: 'Rekey: your approval is still asked for',
+  bypassed: 'Rekey: an approval was bypassed',
+  test: 'Rekey: a test',
 } as const
 
 /** A mail. Its subject is one of four fixed texts: no header holds anything that somebody wrote. */
@@ -32,7 +32,7 @@ export function mailOf(event: Claimed['event'], link: string, standing: Standing
     `Who asks:  ${oneLine(row.requester_name)} (${row.requester_kind})`,
     `For:       ${row.action} ${oneLine(row.subject)}`,
     `Until:     ${row.expires_at.toISOString()}`,
-    ...(event === 'approval.bypassed' ? [`Reason:    ${oneLine(row.bypass_reason ?? '')}`] : []),
+    ...(event === 'bypassed' ? [`Reason:    ${oneLine(row.bypass_reason ?? '')}`] : []),
     '',
     'Read exactly what it is before you decide:',
     approvalLink(link, row.id),

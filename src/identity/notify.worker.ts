@@ -92,7 +92,7 @@ async function standingFor(store: Store, ctx: Ctx, { approval_id, event, identit
   const row = await findApproval(store, approval_id)
   if (row === null) return 'over'
   const standing = await standingOf(store, ctx, row)
-  if (event === 'approval.bypassed') return standing
+  if (event === 'bypassed') return standing
   const waits = identity_id === null || undecided(standing).has(identity_id)
   return standing.state === 'requested' && waits ? standing : 'over'
 }
@@ -105,7 +105,7 @@ function undecided({ eligible, decisions }: Standing): Set<string> {
 
 async function whom(store: Store, standing: Standing, event: rows.Claimed['event']): Promise<{ id: string; name: string }[]> {
   const names = new Map((await approversOf(store, standing.row.id)).map(({ identity, name }) => [identity, name]))
-  const ids = event === 'approval.bypassed' ? [...names.keys()] : [...undecided(standing)]
+  const ids = event === 'bypassed' ? [...names.keys()] : [...undecided(standing)]
   return ids.sort().map((id) => ({ id, name: names.get(id) ?? '' }))
 }
 
