@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { listRules } from '../../../identity/index.ts'
 import { route } from '../../route.ts'
-import { pageOf } from '../../views.ts'
+import { pageOf, pageQuery, slicePage } from '../../views.ts'
 import { ApprovalRule } from './views.ts'
 
 export const listRulesRoute = route({
@@ -9,11 +9,11 @@ export const listRulesRoute = route({
   path: '/v1/approval-rules',
   summary: 'Which actions must be approved, and by whom. An action without a rule needs no approval.',
   action: 'policy:read',
-  query: z.strictObject({}),
-  answers: { 200: { what: 'All of them', schema: pageOf(ApprovalRule) } },
+  query: z.strictObject(pageQuery),
+  answers: { 200: { what: 'One page', schema: pageOf(ApprovalRule) } },
   problems: [],
-  handle: async ({ parts }) => {
-    const rules = await listRules(parts.store)
-    return { status: 200, body: { items: rules.map((rule) => ({ ...rule, changedAt: rule.changedAt.toISOString() })), next: null } }
+  handle: async ({ parts, query }) => {
+    const rules = (await listRules(parts.store)).map((rule) => ({ ...rule, changedAt: rule.changedAt.toISOString() }))
+    return { status: 200, body: slicePage(rules, query, ({ action }) => action) }
   },
 })

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { readChannels } from '../../../identity/index.ts'
 import { route } from '../../route.ts'
-import { pageOf } from '../../views.ts'
+import { pageOf, pageQuery, slicePage } from '../../views.ts'
 import { Channel } from './views.ts'
 
 export const listChannelsRoute = route({
@@ -9,8 +9,8 @@ export const listChannelsRoute = route({
   path: '/v1/notify/channels',
   summary: 'Where notices of approvals go, without secrets.',
   action: 'notify:read',
-  query: z.strictObject({}),
-  answers: { 200: { what: 'All of them', schema: pageOf(Channel) } },
+  query: z.strictObject(pageQuery),
+  answers: { 200: { what: 'One page', schema: pageOf(Channel) } },
   problems: [],
-  handle: async ({ parts }) => ({ status: 200, body: { items: await readChannels(parts.store), next: null } }),
+  handle: async ({ parts, query }) => ({ status: 200, body: slicePage(await readChannels(parts.store), query, ({ name }) => name) }),
 })

@@ -1,0 +1,313 @@
+/** Use cases that wait for approval: rules, policies, bindings, offboarding; and who sees what. */
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { freshDatabase, type TestDatabase } from '../../test/lab/database.ts'
+import { type Ctx, type ErrorCode, isCode, makeCtx, newId } from '../kernel/index.ts'
+import { type Action, type Allowed, Policies, type Principal, StepUpRequired } from '../policy/index.ts'
+import { principal } from '../policy/testing.ts'
+import type { Tx } from '../store/index.ts'
+import {
+  ApprovalRequired,
+  activatePolicies,
+  addTeamMembers,
+  approvalGate,
+  bindRole,
+  bypassByHand,
+  decideByHand,
+  ensureAdminToken,
+  ensurePolicySet,
+  identityNamed,
+  joinIdentity,
+  listRules,
+  moveStatusByHand,
+  proposePolicies,
+  putRule,
+  putTeam,
+  readApproval,
+  readApprovals,
+  removeRule,
+  suspendIdentity,
+  takeBackByHand,
+  unbindRole,
+  withdrawByHand,
+} from './index.ts'
+
+const ctx: Ctx = makeCtx('test', 'test')
+let db: TestDatabase
+let policies: Policies
+let admin: Principal
+let ada = ''
+let bob = ''
+let crew = ''
+beforeAll(async () => {
+  db = await freshDatabase()
+  policies = new Policies(await ensurePolicySet(db.store, ctx))
+  await ensureAdminToken(db.store, ctx, async () => undefined)
+  const [token] = await db.store.query<{ id: string }>('select id from api_token')
+  admin = principal({ id: token?.id ?? '', roles: ['bootstrap-admin'] })
+})
+afterAll(() => db.drop())
+beforeEach(async () => {
+  await db.store.query('delete from approval_rule')
+  ada = await join()
+  bob = await join()
+  crew = await tx((tx) => putTeam(tx, ctx, { name: `t ${newId()}` }))
+  await tx((tx) => addTeamMembers(tx, ctx, crew, { identities: [ada, bob] }))
+})
+
+const tx = <T>(use: (tx: Tx) => Promise<T>): Promise<T> => db.store.inTx(use)
+const code = (wanted: ErrorCode) => (error: unknown) => isCode(error, wanted)
+const join = () => tx((tx) => joinIdentity(tx, ctx, { name: `x ${newId()}`, kind: 'human', source: 'api' }))
+const person = (id: string, changes: Partial<Principal> = {}) =>
+  principal({ id, identity: id, kind: 'person', name: 'somebody', aal: 2, authenticatedAt: new Date(), ...changes })
+const may = <A extends Action>(by: Principal, action: A): Allowed<A> => policies.allow(ctx, by, action)
+const parts = () => ({ store: db.store })
+const rule = (action: string, changes: Record<string, unknown> = {}, by = admin) =>
+  putRule(db.store, ctx, may(by, 'approval:configure'), by, {
+    action,
+    factors: [{ team: crew, count: 1 }],
+    expiresSeconds: 3600,
+    reason: 'two pairs of eyes',
+    ...changes,
+  })
+/** Runs what must wait, and resolves with the request. */
+const waits = async (work: Promise<unknown>): Promise<string> => {
+  const error = await work.then(
+    () => null,
+    (error: unknown) => error,
+  )
+  if (!(error instanceof ApprovalRequired)) throw error ?? new Error('it did not wait')
+  return error.approval
+}
+const show = (by: Principal, id: string) => readApproval(parts(), ctx, may(by, 'approval:read'), by, id)
+const approve = async (by: Principal, id: string) => {
+  const { digest } = await show(by, id)
+  return decideByHand(parts(), ctx, may(by, 'approval:decide'), by, id, { decision: 'approve', reason: 'read it', digest })
+}
+const offboard = (id: string, reason = 'contract ended', by = admin) =>
+  moveStatusByHand(parts(), ctx, may(by, 'identity:offboard'), by, id, reason)
+const openRequests = () => db.store.query<{ id: string }>("select id from approval where state = 'requested'")
+
+test('without a rule nothing waits; with one, offboarding waits for exactly this, and then happens once', async () => {
+  expect((await offboard(await join())).status).toBe('offboarded')
+  await rule('identity:offboard')
+  const gone = await join()
+  const id = await waits(offboard(gone))
+  expect((await identityNamed(db.store, gone)).status).toBe('active')
+  const detail = await show(person(ada), id)
+  expect(detail).toMatchObject({
+    action: 'identity:offboard',
+    what: { identity: gone, reason: 'contract ended' },
+    waitsForMe: true,
+    mine: false,
+  })
+  expect(detail.words).toContain('Reason given: "contract ended"')
+  expect(await waits(offboard(gone)), 'the same question is asked once').toBe(id)
+  await approve(person(ada), id)
+  expect(await waits(offboard(gone, 'another reason'))).not.toBe(id)
+  expect((await offboard(gone)).status).toBe('offboarded')
+  expect((await show(person(ada), id)).state).toBe('consumed')
+  expect((await offboard(gone)).status, 'a repeat does nothing and asks nobody').toBe('offboarded')
+})
+
+test('equal questions at the same moment make one request', async () => {
+  await rule('identity:offboard')
+  const gone = await join()
+  const ids = await Promise.all(Array.from({ length: 5 }, () => waits(offboard(gone))))
+  expect(new Set(ids).size).toBe(1)
+})
+
+test('an approval that was asked for under a weaker rule does not count under a stricter one', async () => {
+  await rule('identity:offboard')
+  const gone = await join()
+  const id = await waits(offboard(gone))
+  await approve(person(ada), id)
+  await rule('identity:offboard', { factors: [{ team: crew, count: 2 }] })
+  expect(await waits(offboard(gone))).not.toBe(id)
+  expect((await identityNamed(db.store, gone)).status).toBe('active')
+})
+
+test('whoever approved may not be suspended when it is used', async () => {
+  await rule('identity:offboard')
+  const gone = await join()
+  const id = await waits(offboard(gone))
+  await approve(person(ada), id)
+  await tx((tx) => suspendIdentity(tx, ctx, ada, 'found out'))
+  expect(await waits(offboard(gone))).toBe(id)
+  await approve(person(bob), id)
+  expect((await offboard(gone)).status).toBe('offboarded')
+})
+
+test('a rule whose row was emptied refuses the action, and is shown as unreadable', async () => {
+  await rule('identity:offboard')
+  const gone = await join()
+  for (const factors of ['[]', '{}', 'null', '[{}]', '[{"team":"x","count":1}]']) {
+    await db.store.query('update approval_rule set factors = $1::jsonb', [factors])
+    await expect(offboard(gone), factors).rejects.toSatisfy(code('unavailable'))
+    expect((await listRules(db.store))[0]?.factors).toBeNull()
+  }
+})
+
+test('rules that ask for nobody, for too many, or of what nobody asks for are refused', async () => {
+  const bad = [
+    { factors: [] },
+    { factors: [{ team: crew, count: 0 }] },
+    { factors: [{ team: crew, count: 3 }] },
+    { factors: [{ team: newId(), count: 1 }] },
+    { expiresSeconds: 1 },
+    { reason: '' },
+  ]
+  for (const changes of bad) await expect(rule('identity:offboard', changes), JSON.stringify(changes)).rejects.toSatisfy(code('bad_input'))
+  await expect(rule('rotation:start')).rejects.toSatisfy(code('bad_input'))
+  await expect(rule('toString')).rejects.toSatisfy(code('bad_input'))
+  expect(await listRules(db.store)).toEqual([])
+})
+
+test('the rule on rules guards every rule, itself included', async () => {
+  await rule('approval:configure')
+  const remove = (action: string) => removeRule(db.store, ctx, may(admin, 'approval:configure'), admin, action, 'in the way')
+  const id = await waits(remove('approval:configure'))
+  expect(await listRules(db.store)).toHaveLength(1)
+  await waits(rule('approval:configure', { factors: [{ team: crew, count: 2 }] }))
+  await waits(rule('identity:offboard'))
+  await approve(person(bob), id)
+  await remove('approval:configure')
+  expect(await listRules(db.store)).toEqual([])
+  await expect(remove('approval:configure')).rejects.toSatisfy(code('not_found'))
+})
+
+test('policies come into force by the rule, and never by who proposed them', async () => {
+  await rule('policy:approve', { factors: [{ team: crew, count: 1 }] })
+  const files = [{ name: 'night.cedar', text: 'permit (principal in Role::"night", action == Action::"rotation:start", resource);\n' }]
+  const proposer = person(ada, { roles: ['security-admin'] })
+  const proposed = await proposePolicies(db.store, ctx, may(proposer, 'policy:propose'), proposer, { files, words: 'nights' })
+  const by = person(await join(), { roles: ['security-admin'] })
+  const activate = () =>
+    activatePolicies(db.store, ctx, by, {
+      id: proposed.id,
+      digest: proposed.digest,
+      warrant: { may: may(by, 'policy:approve'), gate: approvalGate },
+    })
+  const id = await waits(activate())
+  await expect(approve(proposer, id), 'who proposed it was not asked').rejects.toSatisfy(code('not_found'))
+  const { words, what } = await show(person(bob), id)
+  expect(words).toContain('night.cedar: added')
+  expect(what).toMatchObject({
+    set: proposed.id,
+    digest: proposed.digest,
+    changes: [{ file: 'night.cedar', lines: [`+${files[0]?.text.trim()}`] }],
+  })
+  await approve(person(bob), id)
+  expect((await activate()).state).toBe('active')
+})
+
+test('without a rule, policies still need a second person', async () => {
+  const files = [{ name: 'day.cedar', text: 'permit (principal in Role::"day", action == Action::"rotation:start", resource);\n' }]
+  const proposer = person(ada, { roles: ['security-admin'] })
+  const { id, digest } = await proposePolicies(db.store, ctx, may(proposer, 'policy:propose'), proposer, { files, words: 'days' })
+  const activate = (by: Principal) =>
+    activatePolicies(db.store, ctx, by, { id, digest, warrant: { may: may(by, 'policy:approve'), gate: approvalGate } })
+  await expect(activate(proposer)).rejects.toSatisfy(code('forbidden'))
+  expect((await activate(person(bob, { roles: ['security-admin'] }))).state).toBe('active')
+})
+
+test('a role is bound by the rule', async () => {
+  await rule('role:bind')
+  const input = { role: 'operator', kind: 'identity', subject: bob, reason: 'runs the nights', force: false } as const
+  const bind = () => bindRole(db.store, ctx, may(admin, 'role:bind'), admin, policies.set, input)
+  const id = await waits(bind())
+  await approve(person(ada), id)
+  const bound = await bind()
+  expect(bound.role).toBe('operator')
+  await unbindRole(db.store, ctx, may(admin, 'role:unbind'), policies.set, bound.id, 'done')
+})
+
+test('those who asked or were asked see a request; for everybody else it is not there', async () => {
+  await rule('identity:offboard')
+  const asker = person(await join(), { roles: ['directory-admin'] })
+  const id = await waits(offboard(await join(), 'contract ended', asker))
+  const stranger = person(await join())
+  const said = (by: Principal, it: string) => show(by, it).catch((error: Error) => `${error.message}`)
+  expect(await said(stranger, id)).toBe(await said(stranger, newId()))
+  expect(await said(stranger, id)).toBe(await said(stranger, 'no id at all'))
+  expect((await show(asker, id)).mine).toBe(true)
+  const list = (by: Principal, of: 'mine' | 'decide' | 'requested' | 'all') =>
+    readApprovals(parts(), ctx, may(by, 'approval:read'), by, { of, after: null, limit: 100 }).then(({ items }) => items.map((it) => it.id))
+  expect(await list(asker, 'requested')).toEqual([id])
+  expect(await list(asker, 'decide')).toEqual([])
+  expect(await list(person(ada), 'decide')).toEqual([id])
+  for (const of of ['mine', 'decide', 'requested', 'all'] as const) expect(await list(stranger, of)).toEqual([])
+  expect(await list(person(await join(), { roles: ['auditor'] }), 'all')).toContain(id)
+  await approve(person(ada), id)
+  expect(await list(person(ada), 'decide')).toEqual([])
+  expect(await list(person(ada), 'mine')).toEqual([id])
+})
+
+test('what others may not decide, take back or withdraw is not there for them; an auditor decides nothing', async () => {
+  await rule('identity:offboard')
+  const asker = person(await join(), { roles: ['directory-admin'] })
+  const id = await waits(offboard(await join(), 'contract ended', asker))
+  const { digest } = await show(asker, id)
+  const input = { decision: 'approve', reason: 'read it', digest } as const
+  for (const other of [person(await join()), person(await join(), { roles: ['auditor'] }), person(await join(), { roles: ['approver'] })]) {
+    await expect(decideByHand(parts(), ctx, may(other, 'approval:decide'), other, id, input)).rejects.toSatisfy(code('not_found'))
+    await expect(takeBackByHand(parts(), ctx, may(other, 'approval:decide'), other, id, 'x')).rejects.toSatisfy(code('not_found'))
+    await expect(withdrawByHand(parts(), ctx, may(other, 'approval:withdraw'), other, id, 'x')).rejects.toSatisfy(code('not_found'))
+  }
+  await expect(decideByHand(parts(), ctx, may(asker, 'approval:decide'), asker, id, input)).rejects.toSatisfy(code('forbidden'))
+  await approve(person(ada), id)
+  expect((await takeBackByHand(parts(), ctx, may(person(ada), 'approval:decide'), person(ada), id, 'wrong one')).state).toBe('requested')
+  expect((await withdrawByHand(parts(), ctx, may(asker, 'approval:withdraw'), asker, id, 'never mind')).state).toBe('withdrawn')
+})
+
+test('deciding takes a fresh login of two factors by the default policies', async () => {
+  expect(() => may(person(ada, { aal: 1 }), 'approval:decide')).toThrow(StepUpRequired)
+  const old = new Date(Date.now() - 16 * 60_000)
+  expect(() => may(person(ada, { authenticatedAt: old }), 'approval:decide')).toThrow(StepUpRequired)
+  for (const kind of ['agent', 'workload', 'machine', 'token'] as const) {
+    expect(() => may(person(ada, { kind, roles: ['approver', 'bootstrap-admin'] }), 'approval:decide')).toThrow('You may not')
+  }
+})
+
+test('a bypass is for whom policy names: by default no role that people hold but the first administrator', async () => {
+  await rule('identity:offboard')
+  const gone = await join()
+  const id = await waits(offboard(gone))
+  for (const roles of [['security-admin'], ['approver'], ['directory-admin'], []]) {
+    expect(() => may(person(bob, { roles }), 'approval:bypass')).toThrow('You may not')
+  }
+  expect(() => may(admin, 'approval:bypass'), 'the first token is no person').toThrow('You may not')
+  const chief = person(await join(), { roles: ['bootstrap-admin'] })
+  const { digest } = await show(chief, id)
+  const bypass = () => bypassByHand(parts(), ctx, may(chief, 'approval:bypass'), chief, id, { reason: 'the building is on fire', digest })
+  expect((await bypass()).bypass).toMatchObject({ by: chief.id, reason: 'the building is on fire' })
+  expect((await offboard(gone)).status).toBe('offboarded')
+})
+
+test('a passkey’s assertion is fetched for the one who decides, over the digest that they send', async () => {
+  await rule('identity:offboard', { factors: [{ team: crew, count: 1, passkey: true }] })
+  const id = await waits(offboard(await join()))
+  const by = person(ada)
+  await expect(approve(by, id), 'nobody can sign here').rejects.toSatisfy(code('step_up_required'))
+  const { digest } = await show(by, id)
+  const assertionOf = async (_tx: Tx, _ctx: Ctx, who: Principal, over: string) =>
+    who.id === ada ? { credentialId: 'key-1', digest: over, at: new Date() } : null
+  const input = { decision: 'approve', reason: 'read it', digest } as const
+  const decide = (who: Principal) => decideByHand({ store: db.store, assertionOf }, ctx, may(who, 'approval:decide'), who, id, input)
+  await expect(decide(person(bob))).rejects.toSatisfy(code('step_up_required'))
+  expect((await decide(by)).decisions).toMatchObject([{ by: ada, passkey: 'key-1' }])
+})
+
+test('a use case that fails after its approval has not used it up', async () => {
+  await rule('role:bind')
+  const input = { role: 'operator', kind: 'identity', subject: bob, reason: 'runs the nights', force: false } as const
+  const bind = () => bindRole(db.store, ctx, may(admin, 'role:bind'), admin, policies.set, input)
+  const id = await waits(bind())
+  await approve(person(ada), id)
+  await bind()
+  const before = (await openRequests()).length
+  const again = await waits(bind())
+  await approve(person(ada), again)
+  await expect(bind(), 'it has the role already').rejects.toSatisfy(code('conflict'))
+  expect((await show(person(ada), again)).state).toBe('approved')
+  expect((await openRequests()).length).toBe(before)
+})
