@@ -152,7 +152,7 @@ class World {
 
 const asked = { action: 'identity:offboard', subject: 'ada', what: { identity: 'ada', reason: 'left' }, words: 'End ada.' } as const
 
-test('no sequence of events reaches consumption with fewer distinct eligible people than needed, and enough of them always do', async () => {
+test('nothing that happens lets it through with fewer distinct eligible people than needed, and enough of them always do', async () => {
   let consumed = 0
   let refused = 0
   await fc.assert(

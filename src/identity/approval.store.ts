@@ -22,8 +22,8 @@ export interface ApprovalRow {
   readonly bypass_reason: string | null
 }
 
-export const APPROVAL = `id, action, subject, what, words, digest, state, requester_kind, requester_id, requester_identity, requester_name, excluded,
-  requested_at, expires_at, remind_at, ended_at, bypassed_by, bypass_reason`
+export const APPROVAL = `id, action, subject, what, words, digest, state, requester_kind, requester_id, requester_identity, requester_name,
+  excluded, requested_at, expires_at, remind_at, ended_at, bypassed_by, bypass_reason`
 
 export interface DecisionRow {
   readonly id: string
@@ -124,7 +124,8 @@ export async function approvedIds(sql: Sql, limit: number): Promise<string[]> {
   return rows.map(({ id }) => id)
 }
 
-const POSITIONED = `jsonb_to_recordset($2::jsonb) as f(position smallint, team uuid, "teamName" text, count smallint, aal smallint, passkey boolean)`
+const POSITIONED = `jsonb_to_recordset($2::jsonb)
+  as f(position smallint, team uuid, "teamName" text, count smallint, aal smallint, passkey boolean)`
 
 export async function insertFactors(tx: Tx, id: string, factors: readonly FactorRow[]): Promise<void> {
   await tx.query(
@@ -254,7 +255,8 @@ export interface ListedRow extends ApprovalRow {
 }
 
 const NAMED = 'exists (select from approval_approver p where p.approval_id = a.id and p.identity_id = $2::uuid)'
-const DECIDED = `exists (select from approval_decision d where d.approval_id = a.id and d.identity_id = $2::uuid and d.taken_back_at is null)`
+const DECIDED = `exists (select from approval_decision d
+  where d.approval_id = a.id and d.identity_id = $2::uuid and d.taken_back_at is null)`
 const ASKED = `(a.requester_id = $1 or a.requester_identity = $2::uuid::text)`
 const LISTED = {
   mine: `(${NAMED} or ${ASKED})`,

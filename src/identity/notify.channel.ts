@@ -25,8 +25,8 @@ export interface ChannelView {
 }
 
 /**
- * Adds a channel (`channel.added`). `secret` is the key of a webhook, at least 16 bytes, or the password of a mail server's user; it is kept
- * sealed, like the values of credentials. Throws `bad_input`, `conflict` if the name is taken.
+ * Adds a channel (`channel.added`). `secret` is the key of a webhook, at least 16 bytes, or the password of a mail server's user; it is
+ * kept sealed, like the values of credentials. Throws `bad_input`, `conflict` if the name is taken.
  */
 export async function addChannel(
   parts: ChannelParts,

@@ -125,7 +125,8 @@ export async function markFault(
   return done.length === 1 ? state : null
 }
 
-export interface DeliveryRow {
+/** A notice to one approver by mail, or to a webhook about all of them. */
+export interface Delivery {
   readonly id: string
   readonly channel: string
   readonly event: string
@@ -139,11 +140,11 @@ export interface DeliveryRow {
   readonly sentAt: Date | null
 }
 
-/** Newest first. */
+/** Notices, newest first, from before the cursor `after`; at most `limit`. */
 export async function listDeliveries(
   sql: Sql,
   page: { readonly state: string | null; readonly after: { at: string; id: string } | null; readonly limit: number },
-): Promise<DeliveryRow[]> {
+): Promise<Delivery[]> {
   return sql.query(
     `select d.id, c.name as channel, d.event, d.approval_id as approval, d.identity_id as identity, i.name as "identityName", d.state,
             d.attempts, d.fault, d.created_at as "createdAt", d.sent_at as "sentAt"
@@ -162,8 +163,8 @@ export async function mailbox(sql: Sql, identity: string): Promise<{ readonly na
         (select l.value from identity_label l where l.identity_id = i.id and l.key = 'email'),
         (select e.mail ->> 'value'
            from scim_user u
-           cross join jsonb_array_elements(case when jsonb_typeof(u.resource -> 'emails') = 'array' then u.resource -> 'emails' else '[]' end)
-             as e(mail)
+           cross join jsonb_array_elements(
+             case when jsonb_typeof(u.resource -> 'emails') = 'array' then u.resource -> 'emails' else '[]' end) as e(mail)
           where u.identity_id = i.id and u.deleted_at is null
           order by (e.mail ->> 'primary') = 'true' desc nulls last limit 1)) as email
        from identity i where i.id = $1 and i.kind = 'human' and i.status = 'active'`,

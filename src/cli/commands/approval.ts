@@ -69,8 +69,8 @@ interface DecideOptions {
 }
 
 /**
- * Approves, rejects or bypasses. What is sent is the digest of what was shown; who gives one with --digest has read it elsewhere. There is no
- * way to say yes to whatever it may be.
+ * Approves, rejects or bypasses. What is sent is the digest of what was shown; who gives one with --digest has read it elsewhere. There
+ * is no way to say yes to whatever it may be.
  */
 export function approvalDecide(verb: 'approve' | 'reject' | 'bypass') {
   return async (cli: Cli, id: string, { reason, digest }: DecideOptions): Promise<number> => {
