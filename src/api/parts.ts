@@ -1,6 +1,6 @@
 import type { RotationFigures, Targets } from '../credential/index.ts'
 import type { LogFigures } from '../evidence/index.ts'
-import type { Guard } from '../identity/index.ts'
+import type { AssertionOf, Guard } from '../identity/index.ts'
 import type { Secret } from '../kernel/index.ts'
 import type { Keyring, Rewrap } from '../keys/index.ts'
 import type { Policies } from '../policy/index.ts'
@@ -13,6 +13,8 @@ export interface ApiParts {
   readonly policies: Policies
   readonly keyring: Keyring
   readonly targets: Targets
+  /** How a decision on an approval comes by the passkey's assertion; without it none does. */
+  readonly assertionOf?: AssertionOf
   /** Which addresses Rekey itself writes to. */
   readonly guard: Guard
   /** Under which fingerprints of declared values are made. */

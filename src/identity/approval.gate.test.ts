@@ -7,6 +7,7 @@ import { principal } from '../policy/testing.ts'
 import type { Tx } from '../store/index.ts'
 import {
   ApprovalRequired,
+  type AssertionOf,
   activatePolicies,
   addTeamMembers,
   approvalGate,
@@ -81,7 +82,7 @@ const waits = async (work: Promise<unknown>): Promise<string> => {
 const show = (by: Principal, id: string) => readApproval(parts(), ctx, may(by, 'approval:read'), by, id)
 const approve = async (by: Principal, id: string) => {
   const { digest } = await show(by, id)
-  return decideByHand(parts(), ctx, may(by, 'approval:decide'), by, id, { decision: 'approve', reason: 'read it', digest })
+  return decideByHand(parts(), ctx, may(by, 'approval:decide'), by, id, { decision: 'approve', reason: 'read it', digest, proof: null })
 }
 const offboard = (id: string, reason = 'contract ended', by = admin) =>
   moveStatusByHand(parts(), ctx, may(by, 'identity:offboard'), by, id, reason)
@@ -247,7 +248,7 @@ test('what others may not decide, take back or withdraw is not there for them; a
   const asker = person(await join(), { roles: ['directory-admin'] })
   const id = await waits(offboard(await join(), 'contract ended', asker))
   const { digest } = await show(asker, id)
-  const input = { decision: 'approve', reason: 'read it', digest } as const
+  const input = { decision: 'approve', reason: 'read it', digest, proof: null } as const
   for (const other of [person(await join()), person(await join(), { roles: ['auditor'] }), person(await join(), { roles: ['approver'] })]) {
     await expect(decideByHand(parts(), ctx, may(other, 'approval:decide'), other, id, input)).rejects.toSatisfy(code('not_found'))
     await expect(takeBackByHand(parts(), ctx, may(other, 'approval:decide'), other, id, 'x')).rejects.toSatisfy(code('not_found'))
@@ -289,10 +290,17 @@ test('a passkey’s assertion is fetched for the one who decides, over the diges
   const by = person(ada)
   await expect(approve(by, id), 'nobody can sign here').rejects.toSatisfy(code('step_up_required'))
   const { digest } = await show(by, id)
-  const assertionOf = async (_tx: Tx, _ctx: Ctx, who: Principal, over: string) =>
-    who.id === ada ? { credentialId: 'key-1', digest: over, at: new Date() } : null
-  const input = { decision: 'approve', reason: 'read it', digest } as const
+  // The login's own proofs are tried with the login; here only what is asked of it counts.
+  const proof = newId()
+  const assertionOf: AssertionOf = async (_tx, identity, given, act) =>
+    identity === ada && given === proof && act.action === 'approval:decide' && act.subject === id
+      ? { credentialId: 'key-1', digest: act.digest, at: new Date() }
+      : null
+  const input = { decision: 'approve', reason: 'read it', digest, proof } as const
   const decide = (who: Principal) => decideByHand({ store: db.store, assertionOf }, ctx, may(who, 'approval:decide'), who, id, input)
+  await expect(decideByHand(parts(), ctx, may(by, 'approval:decide'), by, id, input), 'no login is there').rejects.toSatisfy(
+    code('step_up_required'),
+  )
   await expect(decide(person(bob))).rejects.toSatisfy(code('step_up_required'))
   expect((await decide(by)).decisions).toMatchObject([{ by: ada, passkey: 'key-1' }])
 })

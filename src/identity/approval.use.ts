@@ -1,5 +1,5 @@
 /** Use cases on one request, for who was given the permission. */
-import { type Ctx, isId } from '../kernel/index.ts'
+import { type Ctx, isId, RekeyError } from '../kernel/index.ts'
 import { type Allowed, isMine, type Principal } from '../policy/index.ts'
 import type { Store, Tx } from '../store/index.ts'
 import { bypassApproval, type DecisionInput, decideApproval, takeBack, withdrawApproval } from './approval.actions.ts'
@@ -8,14 +8,22 @@ import type { Assertion } from './approval.model.ts'
 import { isRequester, noApproval, type Standing } from './approval.standing.ts'
 import * as rows from './approval.store.ts'
 
+/** The act that a passkey confirms for a decision: `approval:decide`, on the id of the request, over its digest. */
+export type AssertionOf = (
+  tx: Tx,
+  identity: string,
+  proof: string,
+  act: { readonly action: string; readonly subject: string; readonly digest: string },
+) => Promise<Assertion | null>
+
 /** What the use cases need of the process. */
 export interface ApprovalParts {
   readonly store: Store
   /**
-   * The newest assertion of a passkey of this person over this digest, from the login that made it; null if there is none. Left out: nobody
-   * can sign, and factors that ask for a passkey are never met.
+   * Uses up a proof that this person's passkey confirmed this very act, from the login that made it; null if it is none. Left out: nobody can
+   * sign, and factors that ask for a passkey are never met.
    */
-  readonly assertionOf?: (tx: Tx, ctx: Ctx, by: Principal, digest: string) => Promise<Assertion | null>
+  readonly assertionOf?: AssertionOf
 }
 
 type ByHand = Allowed<'approval:decide' | 'approval:withdraw' | 'approval:bypass'>
@@ -41,19 +49,37 @@ async function byHand(
   })
 }
 
-/** As `decideApproval`, with the passkey's assertion if there is one. */
+/** As `decideApproval`. `proof` is that of a step-up; throws `step_up_required` for one that is not good, or was used. */
 export function decideByHand(
   parts: ApprovalParts,
   ctx: Ctx,
   may: Allowed<'approval:decide'>,
   by: Principal,
   id: string,
-  input: Omit<DecisionInput, 'assertion'>,
+  input: Omit<DecisionInput, 'assertion'> & { readonly proof: string | null },
 ): Promise<ApprovalDetail> {
   return byHand(parts, ctx, may, by, id, async (tx) => {
-    const assertion = input.decision === 'approve' ? await parts.assertionOf?.(tx, ctx, by, input.digest) : null
-    return decideApproval(tx, ctx, by, id, { ...input, assertion: assertion ?? null })
+    const { decision, reason, digest, proof } = input
+    return decideApproval(tx, ctx, by, id, {
+      decision,
+      reason,
+      digest,
+      assertion: await assertionFor(parts, tx, by, id, { digest, proof }),
+    })
   })
+}
+
+async function assertionFor(
+  { assertionOf }: ApprovalParts,
+  tx: Tx,
+  by: Principal,
+  subject: string,
+  { digest, proof }: { readonly digest: string; readonly proof: string | null },
+): Promise<Assertion | null> {
+  if (proof === null || by.identity === null) return null
+  const assertion = (await assertionOf?.(tx, by.identity, proof, { action: 'approval:decide', subject, digest })) ?? null
+  if (assertion === null) throw new RekeyError('step_up_required', 'This is no proof that your passkey confirmed exactly this.')
+  return assertion
 }
 
 /** As `takeBack`. */

@@ -10,7 +10,11 @@ export const approveApprovalRoute = route({
   summary: 'Approves exactly what the digest stands for.',
   action: 'approval:decide',
   params: z.strictObject({ id: Id }),
-  body: z.strictObject({ digest: Digest.describe('Of what you have read.'), reason: Reason }),
+  body: z.strictObject({
+    digest: Digest.describe('Of what you have read.'),
+    reason: Reason,
+    proof: Id.nullable().default(null).describe('Of a step-up that confirmed `approval:decide` on this id and digest.'),
+  }),
   answers: { 200: { what: 'As it stands now', schema: ApprovalFull } },
   problems: ['not_found', 'wrong_state', 'conflict'],
   startsWork: true,

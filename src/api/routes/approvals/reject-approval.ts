@@ -16,6 +16,6 @@ export const rejectApprovalRoute = route({
   startsWork: true,
   handle: async ({ parts, ctx, may, principal, params, body }) => ({
     status: 200,
-    body: approvalView(await decideByHand(parts, ctx, may, principal, params.id, { decision: 'reject', ...body })),
+    body: approvalView(await decideByHand(parts, ctx, may, principal, params.id, { decision: 'reject', proof: null, ...body })),
   }),
 })
