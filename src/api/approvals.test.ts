@@ -115,7 +115,7 @@ test('a channel: its secret is taken and never given, a notice goes through it, 
     const url = `http://127.0.0.1:${(receiver.address() as AddressInfo).port}/`
     const secret = Secret.fromText(`key of a webhook ${newId()}`)
     const encoded = secret.reveal((bytes) => Buffer.from(bytes).toString('base64'))
-    const body = { name: 'chat', kind: 'webhook', secret: encoded, settings: { url, link: 'https://rekey.example.com' } }
+    const body = { name: 'chat', secret: encoded, webhook: { url, link: 'https://rekey.example.com' } }
     const made = await server.post('/v1/notify/channels', body)
     expect(made.status).toBe(201)
     expect(made.text + (await server.get('/v1/notify/channels')).text).not.toContain(encoded)

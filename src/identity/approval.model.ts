@@ -61,7 +61,8 @@ export const APPROVAL_LIMITS = {
 
 /**
  * Factors out of anything that was written down. Throws `bad_input` with every fault: no factors, a count of zero, something that is no
- * team, a member that does not belong there. Nothing missing is ever read as "none needed": only `aal` (2) and `passkey` (false) may be left out.
+ * team, a member that does not belong there. Nothing missing is ever read as "none needed": only `aal` (2) and `passkey` (false) may be
+ * left out.
  */
 export function parseFactors(value: unknown): Factor[] {
   const faults: { message: string; path: string }[] = []

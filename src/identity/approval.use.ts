@@ -20,8 +20,8 @@ export type AssertionOf = (
 export interface ApprovalParts {
   readonly store: Store
   /**
-   * Uses up a proof that this person's passkey confirmed this very act, from the login that made it; null if it is none. Left out: nobody can
-   * sign, and factors that ask for a passkey are never met.
+   * Uses up a proof that this person's passkey confirmed this very act, from the login that made it; null if it is none. Left out:
+   * nobody can sign, and factors that ask for a passkey are never met.
    */
   readonly assertionOf?: AssertionOf
 }

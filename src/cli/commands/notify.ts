@@ -81,7 +81,7 @@ export async function channelAdd(cli: Cli, name: string, options: AddOptions): P
           secret,
           settings: { ...placeOf(smtp ?? ''), tls: options.tls ?? 'implicit', from: options.from, user, link, ca },
         }
-      : { name, kind: 'webhook', secret, settings: { url: webhook, link, ca } }
+      : { name, secret, webhook: { url: webhook, link, ca } }
   const channel = await (await cli.client()).post<Channel>('/v1/notify/channels', body, { startsWork: true })
   cli.out.fields(channel, [
     ['channel', channel.name],
