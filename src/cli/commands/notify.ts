@@ -77,9 +77,8 @@ export async function channelAdd(cli: Cli, name: string, options: AddOptions): P
     webhook === undefined
       ? {
           name,
-          kind: 'smtp',
           secret,
-          settings: { ...placeOf(smtp ?? ''), tls: options.tls ?? 'implicit', from: options.from, user, link, ca },
+          smtp: { ...placeOf(smtp ?? ''), tls: options.tls ?? 'implicit', from: options.from, user, link, ca },
         }
       : { name, secret, webhook: { url: webhook, link, ca } }
   const channel = await (await cli.client()).post<Channel>('/v1/notify/channels', body, { startsWork: true })
