@@ -44,8 +44,9 @@ const TOKEN_MOST_SECONDS = 315_360_000
 
 /**
  * Reads the configuration. Throws `config_invalid` with every fault at once.
- * Variables: `REKEY_DATA`, `REKEY_LISTEN`, `DATABASE_URL`, `REKEY_TOKEN_FILE`, `REKEY_PASSPHRASE_FILE`, `REKEY_SHRED_AFTER` (seconds),
- * `REKEY_TOKEN_MAX` (seconds), `REKEY_REFUSE_NETWORKS` (`address/prefix`, separated by commas), `REKEY_PUBLIC_URL`, `REKEY_LOG` (level).
+ * Variables: `REKEY_DATA`, `REKEY_LISTEN`, `DATABASE_URL`, `REKEY_TOKEN_FILE`, `REKEY_PASSPHRASE_FILE`, `REKEY_SHRED_AFTER`,
+ * `REKEY_DESTROY_AFTER` and `REKEY_TOKEN_MAX` (seconds), `REKEY_REFUSE_NETWORKS` (`address/prefix`, separated by commas),
+ * `REKEY_PUBLIC_URL`, `REKEY_LOG` (level).
  */
 export function loadConfig(overrides: Overrides = {}, env: Env = process.env): Config {
   const faults: { message: string; path: string }[] = []
