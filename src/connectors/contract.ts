@@ -27,6 +27,24 @@ export interface Capabilities {
   readonly defaultPort: number
   /** The strategy with which the system's own root credential is rotated. */
   readonly rootStrategy: Strategy
+  /** Null: the logins of one account can be neither stopped for a while nor ended; what depends on it goes to a human. */
+  readonly suspension: Suspension | null
+}
+
+/** How the logins of one account are stopped, as data. A system that has it has `suspend`, `resume`, `destroy` and `logins` of `Target`. */
+export interface Suspension {
+  /** What is done on the system, in its own words, for people: at a suspension, and at the end. */
+  readonly suspends: string
+  readonly destroys: string
+  /** With which codes a probe of the right value is answered while the account is suspended: the answer is about this account. */
+  readonly answers: readonly string[]
+}
+
+/** What root sees of the logins of an account. */
+export interface Logins {
+  readonly exists: boolean
+  /** Whether the account may log in at all, with whatever value; null: root may not see it. */
+  readonly open: boolean | null
 }
 
 /**
@@ -125,6 +143,17 @@ export interface Target {
   warnings?(ctx: Ctx): Promise<readonly string[]>
   /** What the account may do, one sorted text per right, with the account's own name replaced by `@`. */
   listGrants(ctx: Ctx, account: string): Promise<readonly string[]>
+  /**
+   * Nobody logs in to the account any more, with whatever value; the values stay. Sessions live on (`endSessions`). Throws
+   * `target_conflict` if there is no such account. Only where `suspension` is declared, as the next three.
+   */
+  suspend?(ctx: Ctx, account: string): Promise<void>
+  /** Takes a suspension back: the values of before are accepted again. */
+  resume?(ctx: Ctx, account: string): Promise<void>
+  /** Takes every value from the account and stops its logins. What it owns and what it was granted stays, so nothing of others breaks. */
+  destroy?(ctx: Ctx, account: string): Promise<void>
+  /** What the system itself says of the account's logins; for an account that does not exist it is an answer too. */
+  logins?(ctx: Ctx, account: string): Promise<Logins>
   /** Drops idle connections that were opened with an older root secret. */
   forgetRoot(spec: SystemSpec): Promise<void>
   close(): Promise<void>

@@ -60,6 +60,7 @@ function capabilities(connector: string, strategies: readonly Strategy[], tells:
     sessionNamesConsumer: names,
     revocationLatencyMs: 0,
     loginWindowMs: 0,
+    suspension: null,
     defaultPort: 5432,
     rootStrategy: 'in-place',
   }

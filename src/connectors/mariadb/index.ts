@@ -15,6 +15,11 @@ const CAPABILITIES: Capabilities = {
   loginWindowMs: 0,
   defaultPort: 3306,
   rootStrategy: 'dual',
+  suspension: {
+    suspends: 'ACCOUNT LOCK',
+    destroys: 'ACCOUNT LOCK, and the hash of a value that nobody knows',
+    answers: ['ER_ACCOUNT_HAS_BEEN_LOCKED'],
+  },
 }
 
 /**

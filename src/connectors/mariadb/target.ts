@@ -1,6 +1,6 @@
 import { type Ctx, RekeyError, type Secret } from '../../kernel/index.ts'
-import { mysqlNativeHash } from '../../seal/index.ts'
-import type { Account, InstallOrder, Mark, Probe, RetireOrder, Session, SystemSpec, Target } from '../contract.ts'
+import { mysqlNativeHash, randomSecret } from '../../seal/index.ts'
+import type { Account, InstallOrder, Logins, Mark, Probe, RetireOrder, Session, SystemSpec, Target } from '../contract.ts'
 import { serverErrno } from './faults.ts'
 import type { Link } from './link.ts'
 import { type AccountName, formatAccount, parseAccount, quoteAccount } from './names.ts'
@@ -12,6 +12,8 @@ import { grantText, identified, nativeWay, readWays, type Way, withoutWay, withW
 const LIST_ACCOUNTS = `SELECT User AS user, Host AS host, COALESCE(JSON_VALUE(Priv, '$.account_locked'), '0') IN ('1', 'true') AS locked
   FROM mysql.global_priv WHERE NOT COALESCE(JSON_VALUE(Priv, '$.is_role'), '0') IN ('1', 'true') ORDER BY User, Host`
 const READ_ACCOUNT = 'SELECT CAST(Priv AS CHAR) AS priv FROM mysql.global_priv WHERE User = ? AND Host = ?'
+const READ_LOCK = `SELECT COALESCE(JSON_VALUE(Priv, '$.account_locked'), '0') IN ('1', 'true') AS locked
+  FROM mysql.global_priv WHERE User = ? AND Host = ?`
 /** SELECT denied on a table, or on the database. */
 const MAY_NOT_READ: readonly (number | null)[] = [1142, 1044]
 
@@ -92,6 +94,37 @@ export class MariadbTarget implements Target {
     const quoted = quoteAccount(parseAccount(account))
     const rows = await this.#roots.run(ctx, (link, signal) => link.query<Record<string, string>>(signal, `SHOW GRANTS FOR ${quoted}`))
     return rows.map((row) => grantText(Object.values(row)[0] ?? '', quoted)).sort()
+  }
+
+  async suspend(ctx: Ctx, account: string): Promise<void> {
+    await this.#alter(ctx, account, 'ACCOUNT LOCK')
+  }
+
+  async resume(ctx: Ctx, account: string): Promise<void> {
+    await this.#alter(ctx, account, 'ACCOUNT UNLOCK')
+  }
+
+  /** An account without any value would accept the empty one, so it gets one that nobody knows: only its hash is kept anywhere. */
+  async destroy(ctx: Ctx, account: string): Promise<void> {
+    await this.#alter(ctx, account, `${identified([nativeWay(mysqlNativeHash(randomSecret(32)))])} ACCOUNT LOCK`)
+  }
+
+  async logins(ctx: Ctx, account: string): Promise<Logins> {
+    const { user, host } = parseAccount(account)
+    return this.#roots.run(ctx, async (link, signal) => {
+      try {
+        const [row] = await link.query<{ locked: number }>(signal, READ_LOCK, [user, host])
+        return { exists: row !== undefined, open: row !== undefined && Number(row.locked) === 0 }
+      } catch (error) {
+        if (!MAY_NOT_READ.includes(serverErrno(error))) throw error
+        return { exists: true, open: null }
+      }
+    })
+  }
+
+  async #alter(ctx: Ctx, account: string, clause: string): Promise<void> {
+    const quoted = quoteAccount(parseAccount(account))
+    await this.#roots.run(ctx, (link, signal) => link.query(signal, `ALTER USER ${quoted} ${clause}`))
   }
 
   forgetRoot(spec: SystemSpec): Promise<void> {

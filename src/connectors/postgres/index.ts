@@ -18,6 +18,8 @@ const CAPABILITIES: Capabilities = {
   loginWindowMs: 60_000,
   defaultPort: 5432,
   rootStrategy: 'in-place',
+  // The server looks at NOLOGIN after the password, so 28000 answers the right value only.
+  suspension: { suspends: 'NOLOGIN', destroys: 'NOLOGIN PASSWORD NULL', answers: ['28000'] },
 }
 
 /**

@@ -28,6 +28,14 @@ export function setPassword(account: string, verifier: string | null): string {
   ].join('; ')
 }
 
+/** Stops or permits logins, or ends them for good, whatever was there before. Fails with 42704 if the role does not exist. */
+export function setLogins(account: string, to: 'LOGIN' | 'NOLOGIN' | 'NOLOGIN PASSWORD NULL'): string {
+  return `ALTER ROLE ${pg.escapeIdentifier(account)} ${to}`
+}
+
+/** Whether the role $1 may log in; no row if there is none. */
+export const LOGINS: Statement = { name: 'logins', text: 'SELECT rolcanlogin AS open FROM pg_roles WHERE rolname = $1' }
+
 /**
  * Sessions of $1 by the name they logged in with, without the server processes $2 (ours) and without our own. `backend_type` and
  * `backend_start` are NULL when root may not see them: such rows are kept, so that nobody takes them for none. Parallel workers are

@@ -1,9 +1,19 @@
 import { type Ctx, RekeyError, type Secret, sleep } from '../../kernel/index.ts'
 import { newScramKey, type ScramKey, scramVerifierOf } from '../../seal/index.ts'
-import type { Account, InstallOrder, Mark, Probe, RetireOrder, Session, SystemSpec, Target } from '../contract.ts'
+import type { Account, InstallOrder, Logins, Mark, Probe, RetireOrder, Session, SystemSpec, Target } from '../contract.ts'
 import { probeLogin } from './probe.ts'
 import { Roots } from './roots.ts'
-import { ACCOUNT_EXISTS, END_SESSIONS, LIST_ACCOUNTS, LIST_GRANTS, LIST_SESSIONS, setPassword, TAKE_MARK } from './sql.ts'
+import {
+  ACCOUNT_EXISTS,
+  END_SESSIONS,
+  LIST_ACCOUNTS,
+  LIST_GRANTS,
+  LIST_SESSIONS,
+  LOGINS,
+  setLogins,
+  setPassword,
+  TAKE_MARK,
+} from './sql.ts'
 import { APPLICATION_PREFIX, type Wire } from './wire.ts'
 
 /** A backend needs about 2 ms to die; one that does not is looked at again ever later. */
@@ -102,6 +112,24 @@ export class PostgresTarget implements Target {
       }
       return rows.map((row) => withoutName(row.text, account)).sort()
     })
+  }
+
+  /** A login that has begun is stopped too: the server asks whether the role may log in when the password is done. */
+  async suspend(ctx: Ctx, account: string): Promise<void> {
+    await this.#roots.run(ctx, (wire, signal) => wire.script(signal, setLogins(account, 'NOLOGIN')))
+  }
+
+  async resume(ctx: Ctx, account: string): Promise<void> {
+    await this.#roots.run(ctx, (wire, signal) => wire.script(signal, setLogins(account, 'LOGIN')))
+  }
+
+  async destroy(ctx: Ctx, account: string): Promise<void> {
+    await this.#roots.run(ctx, (wire, signal) => wire.script(signal, setLogins(account, 'NOLOGIN PASSWORD NULL')))
+  }
+
+  async logins(ctx: Ctx, account: string): Promise<Logins> {
+    const [row] = await this.#roots.run(ctx, (wire, signal) => wire.query<{ open: boolean }>(signal, LOGINS, [account]))
+    return { exists: row !== undefined, open: row?.open ?? false }
   }
 
   forgetRoot(spec: SystemSpec): Promise<void> {

@@ -16,6 +16,8 @@ const CAPABILITIES: Capabilities = {
   loginWindowMs: 0,
   defaultPort: 6379,
   rootStrategy: 'dual',
+  // A user that is off is answered like a wrong value; root sees the difference.
+  suspension: { suspends: 'off', destroys: 'off resetpass', answers: ['WRONGPASS'] },
 }
 
 /** Redis 7 (or Valkey) with ACL users, kept in an ACL file or in the configuration file. Root only ever sends the SHA-256 of a value. */

@@ -1,6 +1,6 @@
 import { type Ctx, isCode, RekeyError, type Secret, sleep } from '../../kernel/index.ts'
 import { sha256Hex } from '../../seal/index.ts'
-import type { Account, InstallOrder, Mark, Probe, RetireOrder, Session, SystemSpec, Target } from '../contract.ts'
+import type { Account, InstallOrder, Logins, Mark, Probe, RetireOrder, Session, SystemSpec, Target } from '../contract.ts'
 import { type ClientRow, checkName, readClients, readUser, type User } from './acl.ts'
 import { faultName, replyCode } from './faults.ts'
 import { probeLogin } from './probe.ts'
@@ -139,6 +139,35 @@ export class RedisTarget implements Target {
   /** Commands, keys, channels and selectors, as Redis names them; none of them carries the account's name. */
   async listGrants(ctx: Ctx, account: string): Promise<readonly string[]> {
     return this.#root.run(ctx, async (root, signal) => [...(await existing(root, signal, account)).rights].sort())
+  }
+
+  async suspend(ctx: Ctx, account: string): Promise<void> {
+    await this.#setUser(ctx, account, ['off'])
+  }
+
+  async resume(ctx: Ctx, account: string): Promise<void> {
+    await this.#setUser(ctx, account, ['on'])
+  }
+
+  async destroy(ctx: Ctx, account: string): Promise<void> {
+    await this.#setUser(ctx, account, ['off', 'resetpass'])
+  }
+
+  async logins(ctx: Ctx, account: string): Promise<Logins> {
+    checkName(account)
+    return this.#root.run(ctx, async (root, signal) => {
+      const user = readUser(await root.link.command(signal, 'ACL', 'GETUSER', account))
+      return { exists: user !== null, open: user?.flags.includes('on') ?? false }
+    })
+  }
+
+  /** If it cannot be written to disk it holds in memory all the same, and the call fails: a restart would forget it. */
+  async #setUser(ctx: Ctx, account: string, rules: readonly string[]): Promise<void> {
+    await this.#root.run(ctx, async (root, signal) => {
+      await existing(root, signal, account)
+      const failed = await change(root, signal, account, rules, await howToSave(root, signal, account))
+      if (failed !== null) throw notSaved(failed)
+    })
   }
 
   forgetRoot(spec: SystemSpec): Promise<void> {
