@@ -39,6 +39,10 @@ export const TABLE_OWNERS: Record<string, string> = {
   rotation: 'credential',
   activation: 'credential',
   challenge: 'credential',
+  closure: 'credential',
+  closure_item: 'credential',
+  exception: 'credential',
+  review: 'credential',
 }
 
 /** The tables that a migration creates, in lower case, without schema. */

@@ -1,5 +1,6 @@
 /** Every event that the code can write has words in the report: an auditor should never have to read `rotation.retried`. */
 import { expect, test } from 'vitest'
+import { ITEM_STATES } from '../src/credential/closure.model.ts'
 import { STATES } from '../src/credential/rotation.model.ts'
 import { faultOfEvent } from '../src/evidence/event.ts'
 import { WORDED, wordsOf } from '../src/evidence/report.words.ts'
@@ -11,6 +12,7 @@ const LITERAL = /'([a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)+)'/g
 /** A type put together at run time. Whoever writes another one adds here what it can become. */
 const TEMPLATE = /(?:\btype\b(?::| =)|\bnote\()\s*`([^`]*\$\{[^`]*)`/g
 const BECOMES = new Map<string, readonly string[]>([
+  [`logins.\${to}`, ITEM_STATES.map((state) => `logins.${state}`)],
   [`rotation.\${to}`, STATES.map((state) => `rotation.${state}`)],
   [
     `\${noun}.\${change.kind === 'add' ? 'added' : 'changed'}`,

@@ -40,13 +40,18 @@ function nameOf(pid: number): string | null {
   }
 }
 
-/** Frees what dead processes of this machine still hold. After `#` a holder's name says which of its workers. */
-export async function freeDead(store: Store): Promise<void> {
+/** Those of the holders that are dead processes of this machine. After `#` a holder's name says which of its workers. */
+export function deadHolders(holders: readonly string[]): string[] {
   const here = place()
-  const dead = (await leaseHolders(store)).filter((holder) => {
+  return holders.filter((holder) => {
     if (!holder.startsWith(`${here}/`) || holder.includes('unknown')) return false
     const [name = ''] = holder.split('#')
     return nameOf(Number(name.split('/').at(-2))) !== name
   })
+}
+
+/** Frees what dead processes of this machine still hold. */
+export async function freeDead(store: Store): Promise<void> {
+  const dead = deadHolders(await leaseHolders(store))
   if (dead.length > 0) await freeLeases(store, dead)
 }

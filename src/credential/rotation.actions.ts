@@ -40,12 +40,14 @@ export async function startRotations(
   if ('names' in what && what.names.length === 0)
     throw new RekeyError('bad_input', 'No credential is named.', { hint: 'Name credentials, or say --system or --all.' })
   return parts.store.inTx(async (tx) => {
-    const found = await touchable(tx, may, what, await rows.selectForRotation(tx, what, options.root === true))
-    refuseMissing(what, found)
+    const all = await touchable(tx, may, what, await rows.selectForRotation(tx, what, options.root === true))
+    refuseMissing(what, all)
+    const found = 'names' in what ? all : all.filter(({ closed }) => !closed)
+    refuseClosed(found)
     const live = found.filter((row) => row.live !== null)
     // By name, each one was meant; of a system or of all, what moves already is on its way.
     const free = found.filter((row) => row.live === null)
-    if (live.length > 0 && !('names' in what) && free.length > 0) return plan(tx, ctx, free, options)
+    if (live.length > 0 && !('names' in what) && free.length > 0) return planRotations(tx, ctx, free, options)
     if (live.length > 0) {
       throw new RekeyError(
         'conflict',
@@ -58,7 +60,7 @@ export async function startRotations(
         },
       )
     }
-    return plan(tx, ctx, found, options)
+    return planRotations(tx, ctx, found, options)
   })
 }
 
@@ -78,6 +80,15 @@ async function touchable(
   return found
 }
 
+/** A suspended credential would come back to life by a new value. Of a system or of all, those are passed over. */
+function refuseClosed(found: readonly rows.Startable[]): void {
+  const shut = found.find(({ closed }) => closed)
+  if (shut === undefined) return
+  throw new RekeyError('conflict', `The logins of ${shut.name} are stopped, because its identity is suspended or left.`, {
+    hint: 'See rekey closure list.',
+  })
+}
+
 function refuseMissing(what: rows.Selection, found: readonly rows.Startable[]): void {
   if ('names' in what) {
     const missing = what.names.filter((name) => !found.some((row) => row.name === name))
@@ -91,7 +102,13 @@ function refuseMissing(what: rows.Selection, found: readonly rows.Startable[]): 
   }
 }
 
-async function plan(tx: Tx, ctx: Ctx, found: readonly rows.Startable[], options: StartOptions): Promise<Started> {
+/** The credential, locked, as a rotation of it would be planned; empty if it has no value in use or is shut. */
+export async function startableOf(tx: Tx, credentialId: string): Promise<readonly rows.Startable[]> {
+  return (await rows.selectById(tx, credentialId)).filter(({ closed, live }) => !closed && live === null)
+}
+
+/** Plans a rotation for each of the locked credentials, under one batch, with its evidence. */
+export async function planRotations(tx: Tx, ctx: Ctx, found: readonly rows.Startable[], options: StartOptions): Promise<Started> {
   const batch = newId(ctx.clock.now().getTime())
   const planned = found.map((row) => ({
     id: newId(ctx.clock.now().getTime()),
@@ -125,7 +142,7 @@ async function plan(tx: Tx, ctx: Ctx, found: readonly rows.Startable[], options:
 export async function startDue(parts: Parts, ctx: Ctx): Promise<number> {
   return parts.store.inTx(async (tx) => {
     const found = await rows.selectDue(tx, 200)
-    if (found.length > 0) await plan(tx, ctx, found, { reason: 'schedule', urgent: false })
+    if (found.length > 0) await planRotations(tx, ctx, found, { reason: 'schedule', urgent: false })
     return found.length
   })
 }

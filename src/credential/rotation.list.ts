@@ -20,11 +20,14 @@ export interface Startable {
   readonly current_account: string
   /** The rotation under way, if any. */
   readonly live: string | null
+  /** Its logins were stopped by a closure. */
+  readonly closed: boolean
 }
 
 const STARTABLE = `
   select c.id, c.name, c.system_id, s.name as system, c.identity_id, c.strategy, c.accounts, c.grace_seconds,
          v.id as current_id, v.account as current_account,
+         c.closed_at is not null as closed,
          (select r.id from rotation r where r.credential_id = c.id and r.ended_at is null) as live
     from credential c join version v on v.credential_id = c.id and v.state = 'current' join system s on s.id = c.system_id`
 
@@ -36,10 +39,15 @@ export async function selectForRotation(tx: Tx, what: Selection, root: boolean):
   return tx.query(`${STARTABLE} where c.is_root = $1 ${lock}`, [root])
 }
 
+/** The credential with this id, locked, if it has a value in use. */
+export async function selectById(tx: Tx, id: string): Promise<Startable[]> {
+  return tx.query(`${STARTABLE} where c.id = $1 for update of c`, [id])
+}
+
 /** Credentials whose schedule is due and that have no rotation under way. */
 export async function selectDue(tx: Tx, limit: number): Promise<Startable[]> {
   return tx.query(
-    `${STARTABLE} where c.next_rotation_at <= now()
+    `${STARTABLE} where c.next_rotation_at <= now() and c.closed_at is null
       and not exists (select 1 from rotation r where r.credential_id = c.id and r.ended_at is null)
       order by c.next_rotation_at limit $1 for update of c skip locked`,
     [limit],

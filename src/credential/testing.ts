@@ -10,6 +10,8 @@ import { type Clock, type Ctx, type Json, type Log, makeCtx, newId, type Secret,
 import { fileKeks, fingerprintKey, installationSecret, Keyring } from '../keys/index.ts'
 import { allowed } from '../policy/testing.ts'
 import { fingerprint, seal } from '../seal/index.ts'
+import type { ClosureParts } from './closure.run.ts'
+import { Closer } from './closure.worker.ts'
 import { authorityDigest } from './inventory.events.ts'
 import type { RotationView } from './model.ts'
 import { type StartOptions, startRotations } from './rotation.actions.ts'
@@ -26,6 +28,8 @@ export interface CredentialSpec {
   readonly graceSeconds?: number
   readonly everySeconds?: number
   readonly isRoot?: boolean
+  /** Id of the identity that it belongs to; default a new one. */
+  readonly identity?: string
   readonly consumers?: readonly { name: string; path?: string; key?: string; activation: 'session' | 'report' | 'none' }[]
 }
 
@@ -47,7 +51,7 @@ export class Engine {
   readonly ctx: Ctx
   readonly parts: RotationParts
   readonly folder: string
-  readonly #workers: Worker[] = []
+  readonly #workers: (Worker | Closer)[] = []
 
   private constructor(db: TestDatabase, ctx: Ctx, parts: RotationParts, folder: string) {
     this.db = db
@@ -83,6 +87,14 @@ export class Engine {
     await worker.start()
     this.#workers.push(worker)
     return worker
+  }
+
+  /** The reconciler of closures, on the same parts. */
+  async addCloser(options: Partial<Pick<ClosureParts, 'destroyAfterSeconds' | 'stops' | 'trap'>> = {}): Promise<Closer> {
+    const closer = new Closer({ ...this.parts, destroyAfterSeconds: 0, stops: [], ...options }, this.ctx)
+    await closer.start()
+    this.#workers.push(closer)
+    return closer
   }
 
   async addSystem(
@@ -128,8 +140,8 @@ export class Engine {
     const { store, keyring } = this.parts
     const id = newId()
     const key = keyring.newDataKey(dataKeyBound(id))
-    let identity: string | null = null
-    if (!spec.isRoot) {
+    let identity: string | null = spec.identity ?? null
+    if (!spec.isRoot && identity === null) {
       identity = newId()
       await store.query(
         "insert into identity (id, name, kind, owner, purpose, environment) values ($1, $2, 'workload', 'team', 'test', 'test')",

@@ -94,7 +94,8 @@ const SHOWN = `
     left join team t on t.id = i.owner_team_id
     left join identity m on m.id = i.manager_id`
 
-async function recordsOf(sql: Sql, ids: readonly string[]): Promise<IdentityRecord[]> {
+/** The records with these ids, by name. */
+export async function recordsOf(sql: Sql, ids: readonly string[]): Promise<IdentityRecord[]> {
   if (ids.length === 0) return []
   const rows = await sql.query<Shown>(`${SHOWN} where i.id = any($1::uuid[]) order by i.name`, [ids])
   const peopled = await teamsWithPeople(sql, [...new Set(rows.flatMap((row) => row.owner_team_id ?? []))])

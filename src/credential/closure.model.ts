@@ -1,0 +1,160 @@
+/** What a closure is to come to. */
+export const GOALS = ['suspend', 'resume', 'destroy'] as const
+/** One of the goals. */
+export type Goal = (typeof GOALS)[number]
+
+/** How the credentials of one identity stand as a whole. The last three are ends. */
+export const CLOSURE_STATES = [
+  'suspending',
+  'suspended',
+  'resuming',
+  'destroying',
+  'waiting',
+  'resumed',
+  'closed',
+  'closed_unproven',
+] as const
+/** One state of a closure. */
+export type ClosureState = (typeof CLOSURE_STATES)[number]
+
+/** Every state of one credential within a closure. The last five are ends. */
+export const ITEM_STATES = [
+  'planned',
+  'rotating',
+  'suspending',
+  'suspended',
+  'resuming',
+  'destroying',
+  'destroyed',
+  'blocked',
+  'handed_over',
+  'resumed',
+  'rotated',
+  'proven_dead',
+  'not_provable',
+  'irrevocable',
+] as const
+/** One state of an item. */
+export type ItemState = (typeof ITEM_STATES)[number]
+
+/** States that a human brings back to where they came from, and where that may be. */
+const GOES_ON = ['planned', 'rotating', 'suspending', 'suspended', 'resuming', 'destroying', 'destroyed'] as const
+
+/**
+ * What may follow what. Server, worker, command line and docs read this table; there is no other. Nothing reaches `proven_dead` but
+ * through a suspension and a destruction, a destroyed one is never given back, and nothing leaves an end.
+ * `handed_over` is no end: it waits for a named human (`retry`, or `irrevocable` by the human's word).
+ */
+export const NEXT_ITEM: Readonly<Record<ItemState, readonly ItemState[]>> = {
+  planned: ['suspending', 'rotating', 'resumed', 'blocked', 'handed_over'],
+  rotating: ['rotated', 'not_provable', 'irrevocable', 'blocked', 'handed_over'],
+  suspending: ['suspended', 'blocked', 'handed_over'],
+  suspended: ['resuming', 'destroying', 'blocked', 'handed_over'],
+  resuming: ['resumed', 'suspending', 'destroying', 'blocked', 'handed_over'],
+  destroying: ['destroyed', 'blocked', 'handed_over'],
+  destroyed: ['proven_dead', 'not_provable', 'blocked', 'handed_over'],
+  blocked: [...GOES_ON, 'handed_over', 'irrevocable'],
+  handed_over: [...GOES_ON, 'rotated', 'irrevocable'],
+  resumed: [],
+  rotated: [],
+  proven_dead: [],
+  not_provable: [],
+  irrevocable: [],
+}
+
+/** States that nothing leaves. */
+export const ITEM_ENDS: readonly ItemState[] = ITEM_STATES.filter((state) => NEXT_ITEM[state].length === 0)
+/** States that wait for a human. */
+export const STUCK: readonly ItemState[] = ['blocked', 'handed_over']
+/** Ends of a closure. */
+export const CLOSURE_ENDS: readonly ClosureState[] = ['resumed', 'closed', 'closed_unproven']
+
+/** What may follow what for the whole. It follows from its goal and its items (`closureStateOf`); this says what that can lead to. */
+export const NEXT_CLOSURE: Readonly<Record<ClosureState, readonly ClosureState[]>> = {
+  suspending: ['suspended', 'waiting', 'resuming', 'resumed', 'destroying', 'closed', 'closed_unproven'],
+  suspended: ['suspending', 'waiting', 'resuming', 'resumed', 'destroying', 'closed', 'closed_unproven'],
+  resuming: ['resumed', 'waiting', 'suspending', 'suspended', 'destroying', 'closed', 'closed_unproven'],
+  destroying: ['waiting', 'closed', 'closed_unproven'],
+  waiting: ['suspending', 'suspended', 'resuming', 'resumed', 'destroying', 'closed', 'closed_unproven'],
+  resumed: [],
+  closed: [],
+  closed_unproven: [],
+}
+
+/** Which goal may replace which: nothing comes back from destruction. */
+export function goalAfter(now: Goal, wanted: Goal): Goal {
+  return now === 'destroy' ? 'destroy' : wanted
+}
+
+/** How many items are in each state. */
+export type ItemCounts = Readonly<Partial<Record<ItemState, number>>>
+
+/**
+ * How a closure stands, by its goal and its items. What waits for a human is never an end, and an end is `closed` only if each item is
+ * proven dead, rotated or given back before it was touched.
+ */
+export function closureStateOf(goal: Goal, counts: ItemCounts): ClosureState {
+  const of = (states: readonly ItemState[]) => states.reduce((sum, state) => sum + (counts[state] ?? 0), 0)
+  const stuck = of(STUCK)
+  const still = goal === 'suspend' ? (counts.suspended ?? 0) : 0
+  const open = of(ITEM_STATES.filter((state) => !ITEM_ENDS.includes(state)))
+  if (open - stuck - still > 0) return goal === 'suspend' ? 'suspending' : goal === 'resume' ? 'resuming' : 'destroying'
+  if (stuck > 0) return 'waiting'
+  if (goal === 'suspend') return 'suspended'
+  if (goal === 'resume') return 'resumed'
+  return of(['not_provable', 'irrevocable']) > 0 ? 'closed_unproven' : 'closed'
+}
+
+/** How a credential is brought to its end: stopped and destroyed; rotated, because others use it; or given to a human. */
+export type Way = 'suspend' | 'rotate' | 'hand_over'
+
+/** What decides the way of one credential. */
+export interface WayFacts {
+  /** Its identity's name. */
+  readonly identity: string
+  readonly decommissioned: boolean
+  /** The system's connector can stop logins. */
+  readonly canSuspend: boolean
+  /** The connector can take a value away at all. */
+  readonly canRevoke: boolean
+  /** One of its accounts is the one with which Rekey drives a system at this address. */
+  readonly drives: boolean
+  /** Other credentials on the same account of the same server. */
+  readonly sharedWith: readonly string[]
+  readonly consumers: readonly string[]
+  /** Names of other identities, so that a consumer called like one of them is that one. */
+  readonly identities: ReadonlySet<string>
+  /** Names of those who share it by an exception on record. */
+  readonly users: readonly string[]
+}
+
+/** The way and its reason in words; `consumers` are those of others. */
+export interface WayChosen {
+  readonly way: Way
+  readonly why: string
+  readonly consumers: readonly string[]
+}
+
+/**
+ * Whether a consumer is the identity itself: called like it, or like one of its instances (`orders-api-1` of `orders-api`), and not like
+ * another identity. Everything else counts as somebody else's: to rotate what nobody uses harms nobody, to destroy what others use does.
+ */
+export function isOwnConsumer(consumer: string, identity: string, identities: ReadonlySet<string>): boolean {
+  if (consumer === identity) return true
+  if (identities.has(consumer)) return false
+  return consumer.startsWith(identity) && /^[-./:@#_]./.test(consumer.slice(identity.length))
+}
+
+/** Chooses the way. Never one that could take a working credential from somebody else, nor from Rekey itself. */
+export function wayFor(facts: WayFacts): WayChosen {
+  const others = facts.consumers.filter((name) => !isOwnConsumer(name, facts.identity, facts.identities))
+  const give = (why: string): WayChosen => ({ way: 'hand_over', why, consumers: others })
+  if (facts.decommissioned) return give('its system was given up')
+  if (facts.drives) return give('its account is the one with which Rekey drives the system')
+  if (facts.sharedWith.length > 0) return give(`its account is also that of ${facts.sharedWith.slice(0, 3).join(', ')}`)
+  if (!facts.canRevoke) return give('nobody can revoke it centrally')
+  const users = [...new Set([...others, ...facts.users])]
+  if (users.length > 0) return { way: 'rotate', why: `also used by ${users.slice(0, 5).join(', ')}`, consumers: users }
+  if (!facts.canSuspend) return give('logins of one account cannot be stopped on this system')
+  return { way: 'suspend', why: 'used by nobody else', consumers: [] }
+}

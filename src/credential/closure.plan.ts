@@ -1,0 +1,90 @@
+import { type IdentityRecord, idsByName, recordsById } from '../identity/index.ts'
+import type { Sql } from '../store/index.ts'
+import { type Way, type WayChosen, wayFor } from './closure.model.ts'
+import type { Targets } from './targets.ts'
+
+/** What becomes of one credential, and why. */
+export interface PlannedItem extends WayChosen {
+  readonly credential: string
+  readonly name: string
+  readonly systemId: string
+  readonly system: string
+  readonly accounts: readonly string[]
+  readonly way: Way
+  /** What is done on the system, in its own words; null where nothing is. */
+  readonly suspends: string | null
+  readonly destroys: string | null
+}
+
+interface Row {
+  readonly id: string
+  readonly name: string
+  readonly system_id: string
+  readonly system: string
+  readonly connector: string
+  readonly accounts: readonly string[]
+  readonly decommissioned: boolean
+  readonly drives: boolean
+  readonly shared: readonly string[] | null
+  readonly consumers: readonly string[] | null
+  readonly users: readonly string[] | null
+}
+
+/** Credentials with a value that could still authenticate; those already on their way by another closure of their own too. */
+const ROWS = `
+  select c.id, c.name, c.system_id, s.name as system, s.connector, c.accounts, s.decommissioned_at is not null as decommissioned,
+         exists (select 1 from system r where r.connector = s.connector and r.host = s.host and r.port = s.port
+                    and r.root_account = any(c.accounts)) as drives,
+         (select array_agg(distinct o.name order by o.name) from account a join credential o on o.id = a.credential_id
+            join system t on t.id = a.system_id
+           where a.name = any(c.accounts) and o.id <> c.id and not o.is_root
+             and t.connector = s.connector and t.host = s.host and t.port = s.port) as shared,
+         (select array_agg(k.name order by k.name) from consumer k where k.credential_id = c.id) as consumers,
+         (select array_agg(distinct u.id::text) from exception e, unnest(e.users) as u(id)
+           where e.credential_id = c.id and e.closed_at is null) as users
+    from credential c join system s on s.id = c.system_id
+   where c.identity_id = $1 and not c.is_root and ($2::uuid is null or c.id = $2)
+     and exists (select 1 from version v where v.credential_id = c.id and v.state in ('staged', 'current', 'previous'))
+   order by c.name`
+
+/** The way of each credential of an identity, or of one of them, by name. */
+export async function planFor(
+  sql: Sql,
+  targets: Pick<Targets, 'connectorFor'>,
+  record: IdentityRecord,
+  credential: string | null,
+): Promise<PlannedItem[]> {
+  const found = await sql.query<Row>(ROWS, [record.id, credential])
+  const names = await idsByName(sql, [...new Set(found.flatMap(({ consumers }) => consumers ?? []))])
+  const users = await recordsById(sql, [...new Set(found.flatMap(({ users }) => users ?? []))])
+  const identities = new Set([...names.keys()].filter((name) => name !== record.name))
+  return found.map((row) => {
+    const { suspension, canRevoke } = targets.connectorFor(row.connector).describe()
+    const chosen = wayFor({
+      identity: record.name,
+      decommissioned: row.decommissioned,
+      canSuspend: suspension !== null,
+      canRevoke,
+      drives: row.drives,
+      sharedWith: row.shared ?? [],
+      consumers: row.consumers ?? [],
+      identities,
+      // Who left shares nothing any more; who is only suspended may come back.
+      users: (row.users ?? []).flatMap((id) => {
+        const user = users.get(id)
+        return user === undefined || user.id === record.id || user.status === 'offboarded' ? [] : [user.name]
+      }),
+    })
+    const does = chosen.way === 'suspend'
+    return {
+      ...chosen,
+      credential: row.id,
+      name: row.name,
+      systemId: row.system_id,
+      system: row.system,
+      accounts: row.accounts,
+      suspends: does ? (suspension?.suspends ?? null) : null,
+      destroys: does ? (suspension?.destroys ?? null) : null,
+    }
+  })
+}

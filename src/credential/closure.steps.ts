@@ -1,0 +1,343 @@
+import type { Logins, Probe, Target } from '../connectors/contract.ts'
+import { type Json, RekeyError } from '../kernel/index.ts'
+import type { ItemState } from './closure.model.ts'
+import type { ItemResult, ItemRun, Tried } from './closure.run.ts'
+import { planRotations, startableOf } from './rotation.actions.ts'
+import { LostClaim, probeData } from './rotation.run.ts'
+
+/** How long a suspension waits for a rotation that is under way to end by itself; then access is stopped all the same. */
+const LIVE_PATIENCE_MS = 15_000
+const LOOK_AGAIN_MS = 250
+
+/** The steps, by the state that they leave. What is missing is left by nobody but a human, or never. */
+export const ITEM_STEPS: Readonly<Partial<Record<ItemState, (run: ItemRun) => Promise<ItemResult>>>> = {
+  planned: begin,
+  rotating: followRotation,
+  handed_over: followRotation,
+  suspending: suspend,
+  suspended: decide,
+  resuming: resume,
+  destroying: destroy,
+  destroyed: prove,
+}
+
+/** The four calls, present wherever the connector declares a suspension. */
+function calls({ target }: ItemRun) {
+  const { suspend, resume, destroy, logins } = target
+  if (!suspend || !resume || !destroy || !logins) throw new RekeyError('target_unsupported', 'The connector declares more than it can do.')
+  return {
+    suspend: suspend.bind(target),
+    resume: resume.bind(target),
+    destroy: destroy.bind(target),
+    logins: logins.bind(target),
+  } satisfies Partial<Target>
+}
+
+async function begin(run: ItemRun): Promise<ItemResult> {
+  const { work } = run
+  if (work.closure.goal === 'resume') {
+    run.move('resumed', { untouched: true })
+    return finish(run)
+  }
+  if (work.way === 'hand_over') {
+    const hint =
+      'End it by hand where it lives, then say so: rekey closure resolve --irrevocable, or mend the cause and: rekey closure retry'
+    return handOver(run, { reason: work.why, hint })
+  }
+  return work.way === 'rotate' ? rotate(run) : lookFirst(run)
+}
+
+/** The rotation is planned in the transaction that says so: urgent, since whoever leaves knows the value. */
+async function rotate(run: ItemRun): Promise<ItemResult> {
+  const { work } = run
+  if (work.live?.state === 'blocked') {
+    return handOver(run, { reason: `Its rotation ${work.live.id} is blocked.`, hint: 'End that rotation, then run: rekey closure retry' })
+  }
+  if (work.live !== null) {
+    run.progress.problem = { reason: `waits for the end of rotation ${work.live.id}` }
+    return { waitMs: LOOK_AGAIN_MS }
+  }
+  if (!work.versions.some(({ state }) => state === 'current')) {
+    return handOver(run, { reason: 'No value of it is in use, so there is none to replace.' })
+  }
+  run.progress.problem = null
+  await run.trap('before_rotate')
+  run.move('rotating', { why: work.why })
+  await run.commit({ dueMs: null }, async (tx) => {
+    const started = await planRotations(tx, run.ctx, await startableOf(tx, work.credential.id), {
+      reason: `offboarding: ${work.why}`,
+      urgent: true,
+    })
+    const [rotation] = started.rotations
+    // Somebody else started one at this very moment: nothing is written, and the item waits for that one.
+    if (rotation === undefined) throw new LostClaim(work.id)
+    run.progress.rotation_id = rotation.rotation
+  })
+  return 'end'
+}
+
+async function followRotation(run: ItemRun): Promise<ItemResult> {
+  const { rotation, progress } = { rotation: run.work.rotation, progress: run.progress }
+  if (progress.state === 'handed_over' && progress.blocked_from !== 'rotating') return { waitMs: null }
+  const state = rotation?.state ?? 'undone'
+  const links: Record<string, string> = progress.rotation_id === null ? {} : { rotation: progress.rotation_id }
+  if (state === 'proven_dead') {
+    settleProblem(run)
+    run.move('rotated', { why: run.work.why }, links)
+    return finish(run)
+  }
+  // The wait for a human goes on until the human has brought the rotation to an end; then the table decides as from `rotating`.
+  if (progress.state === 'handed_over') {
+    if (state !== 'irrevocable') return { waitMs: null }
+    run.move('irrevocable', { reason: rotation?.reason ?? state }, links)
+    return finish(run)
+  }
+  if (state === 'not_provable' || state === 'irrevocable') {
+    run.move(state, { reason: rotation?.reason ?? state }, links)
+    return finish(run)
+  }
+  if (state === 'undone') {
+    await run.stop('blocked', { reason: 'Its rotation was undone: the old value is in use.', hint: 'Rotate it again: rekey closure retry' })
+    return { waitMs: null }
+  }
+  if (state !== 'blocked') return { waitMs: null }
+  const hint = rotation?.hint ?? 'Look at the rotation, then run: rekey closure retry'
+  return handOver(run, { reason: `Its rotation is blocked: ${rotation?.reason ?? 'unknown'}`, hint })
+}
+
+/** Before anything is touched: which accounts may log in, and whether the values that are held are right at all. */
+async function lookFirst(run: ItemRun): Promise<ItemResult> {
+  const { work, progress } = run
+  if (work.live !== null && run.now().getTime() - work.createdAt.getTime() < LIVE_PATIENCE_MS) {
+    progress.problem = { reason: `waits for the end of rotation ${work.live.id}` }
+    return { waitMs: LOOK_AGAIN_MS }
+  }
+  run.suspension()
+  const [tried, logins] = await Promise.all([run.tryValues(), loginsOf(run)])
+  refuseUnreached(tried)
+  progress.found = {
+    open: Object.fromEntries(logins.map(({ account, logins: { exists, open } }) => [account, exists ? open : false])),
+    seen: Object.fromEntries(tried.map(({ version, probe }) => [version.id, probe.outcome])),
+  }
+  progress.problem = null
+  run.open('suspend')
+  run.shut(true)
+  run.move('suspending', { accounts: [...work.credential.accounts], values: told(tried) })
+  await run.commit({ goOn: true })
+  return 'go'
+}
+
+/** Stops the logins and ends the sessions; done again it changes nothing. */
+async function suspend(run: ItemRun): Promise<ItemResult> {
+  run.checkClaim()
+  await run.trap('before_suspend')
+  await onAccounts(run, calls(run).suspend)
+  await run.trap('after_suspend')
+  const ended = await endSessions(run)
+  // Where the end follows at once, its proof says all of this and more.
+  const goesOn = run.work.closure.goal === 'destroy' && isDue(run)
+  const seen = goesOn ? {} : await witness(run)
+  run.close()
+  run.progress.suspended_at = run.now()
+  run.progress.sessions_ended += ended
+  run.move('suspended', { sessionsEnded: ended, ...seen })
+  return 'go'
+}
+
+function isDue(run: ItemRun): boolean {
+  const { destroyAt } = run.work.closure
+  return destroyAt !== null && destroyAt <= run.now()
+}
+
+/** Suspended: what next is the goal's matter. */
+async function decide(run: ItemRun): Promise<ItemResult> {
+  const { work, progress } = run
+  const { goal, destroyAt } = work.closure
+  if (goal === 'suspend') return { waitMs: null }
+  if (goal === 'resume') {
+    if (work.versions.some(({ state, leaked }) => leaked && state === 'current')) {
+      const hint = 'It stays suspended. Offboard the identity, or declare a new value for it.'
+      await run.stop('blocked', { reason: 'Somebody said that its value is out, so it is not given back.', hint })
+      return { waitMs: null }
+    }
+    run.open('resume')
+    run.move('resuming')
+    await run.commit({ goOn: true })
+    return 'go'
+  }
+  if (!isDue(run)) return { waitMs: destroyAt === null ? null : destroyAt.getTime() - run.now().getTime() }
+  if (work.live !== null) {
+    const hint = `End that rotation (rekey rotation show ${work.live.id}), then run: rekey closure retry`
+    await run.stop('blocked', { reason: `Rotation ${work.live.id} is under way, so what it staged cannot be destroyed.`, hint })
+    return { waitMs: null }
+  }
+  progress.problem = null
+  run.open('destroy')
+  run.move('destroying')
+  await run.commit({ goOn: true })
+  return 'go'
+}
+
+/** Opens what was open before, and shows that the same value works again. */
+async function resume(run: ItemRun): Promise<ItemResult> {
+  run.checkClaim()
+  const { progress, work } = run
+  if (work.closure.goal !== 'resume') {
+    run.open(work.closure.goal === 'destroy' ? 'destroy' : 'suspend')
+    run.move(work.closure.goal === 'destroy' ? 'destroying' : 'suspending')
+    await run.commit({ goOn: true })
+    return 'go'
+  }
+  await run.trap('before_resume')
+  const was = progress.found?.open ?? {}
+  await onAccounts(run, async (ctx, account) => {
+    if (was[account] !== false) await calls(run).resume(ctx, account)
+  })
+  await run.trap('after_resume')
+  const tried = await run.tryValues(work.versions.filter(({ state }) => state === 'current'))
+  refuseUnreached(tried)
+  const seen = progress.found?.seen ?? {}
+  const lost = tried.find(({ version, probe }) => seen[version.id] === 'accepted' && probe.outcome !== 'accepted')
+  if (lost !== undefined) {
+    throw new RekeyError('target_conflict', `The account is open again, and its value is ${lost.probe.outcome} (${lost.probe.code}).`, {
+      hint: 'Look at the account on the system, then run: rekey closure retry',
+    })
+  }
+  run.close()
+  progress.resumed_at = run.now()
+  run.shut(false)
+  for (const { version, probe } of tried) run.change({ id: version.id, state: version.state, last_probe: lastProbe(run, probe) })
+  run.move('resumed', { values: told(tried) })
+  return finish(run)
+}
+
+/** Takes every value from the accounts. What they own and were granted stays. */
+async function destroy(run: ItemRun): Promise<ItemResult> {
+  run.checkClaim()
+  await run.trap('before_destroy')
+  await onAccounts(run, calls(run).destroy)
+  await run.trap('after_destroy')
+  const ended = await endSessions(run)
+  run.close()
+  run.progress.destroyed_at = run.now()
+  run.progress.sessions_ended += ended
+  for (const { id, state } of run.work.versions) run.change({ id, state, revoked_at: run.now() })
+  run.move('destroyed', { accounts: [...run.work.credential.accounts], sessionsEnded: ended })
+  return 'go'
+}
+
+/** The proof of death without a successor: every value refused, root accepted at the same moment, no session, and the system says so. */
+async function prove(run: ItemRun): Promise<ItemResult> {
+  run.checkClaim()
+  const { work, progress } = run
+  const at = run.now()
+  const seen = await witness(run)
+  await run.trap('before_proof')
+  const known = progress.found?.seen ?? {}
+  const dead = work.versions.filter(({ id }) => known[id] === 'accepted')
+  const doubtful = work.versions.filter(({ id, state }) => known[id] !== 'accepted' && state !== 'staged')
+  const provedAt = run.now()
+  const shredAfter = new Date(provedAt.getTime() + run.parts.shredAfterSeconds * 1000)
+  for (const { id } of dead) {
+    run.change({ id, state: 'dead', effective_dead_at: at, proved_dead_at: provedAt, shred_after: shredAfter })
+  }
+  for (const { id } of doubtful) run.change({ id, state: 'unprovable', shred_after: shredAfter })
+  for (const { id, state } of work.versions)
+    if (state === 'staged' && known[id] !== 'accepted') run.change({ id, state: 'void', shred_after: provedAt })
+  const data = {
+    ...seen,
+    versions: dead.map(({ id }) => id),
+    unprovable: doubtful.map(({ id }) => id),
+    revokedAt: (progress.destroyed_at ?? provedAt).toISOString(),
+    effectiveDeadAt: at.toISOString(),
+    provedDeadAt: provedAt.toISOString(),
+    sessionsEnded: progress.sessions_ended,
+  }
+  if (dead.length > 0 && doubtful.length === 0) {
+    progress.proved_dead_at = provedAt
+    run.move('proven_dead', data)
+  } else {
+    const reason = 'The account is ended, but its value was not known or not accepted before, so nothing shows that it is dead.'
+    progress.problem = { reason }
+    run.move('not_provable', { ...data, reason })
+  }
+  return finish(run)
+}
+
+async function finish(run: ItemRun): Promise<ItemResult> {
+  await run.commit({ dueMs: null })
+  return 'end'
+}
+
+function settleProblem(run: ItemRun): void {
+  run.progress.problem = null
+  run.progress.blocked_at = null
+}
+
+/** What Rekey cannot end goes to the human who answers for it; it counts as open until that human has ended it. */
+async function handOver(run: ItemRun, problem: { readonly reason: string; readonly hint?: string }): Promise<ItemResult> {
+  await run.stop('handed_over', problem)
+  return { waitMs: null }
+}
+
+async function onAccounts(run: ItemRun, call: (ctx: ItemRun['ctx'], account: string) => Promise<void>): Promise<void> {
+  for (const { account, logins } of await loginsOf(run)) if (logins.exists) await call(run.ctx, account)
+}
+
+function loginsOf(run: ItemRun): Promise<{ readonly account: string; readonly logins: Logins }[]> {
+  const { logins } = calls(run)
+  return Promise.all(run.work.credential.accounts.map(async (account) => ({ account, logins: await logins(run.ctx, account) })))
+}
+
+async function endSessions(run: ItemRun): Promise<number> {
+  let ended = 0
+  for (const account of run.work.credential.accounts) ended += await run.target.endSessions(run.ctx, account)
+  return ended
+}
+
+function refuseUnreached(tried: readonly Tried[]): void {
+  const lost = tried.find(({ probe }) => probe.outcome === 'unreachable')
+  if (lost !== undefined) throw new RekeyError('target_unreachable', `A login was not answered (${lost.probe.code}).`)
+}
+
+/**
+ * Sees that nobody gets in: every value that is held is answered with a refusal that is about this account, root gets in at the same
+ * moment by the same way, the system says that the accounts are shut, and no session is left. Throws where one of these is missing.
+ */
+async function witness(run: ItemRun): Promise<{ readonly [key: string]: Json }> {
+  const { answers } = run.suspension()
+  const [tried, control, logins] = await Promise.all([run.tryValues(), run.tryControl(), loginsOf(run)])
+  if (control.outcome !== 'accepted') {
+    throw new RekeyError('target_unreachable', `The control login of root is ${control.outcome} (${control.code}), so nothing is proven.`)
+  }
+  const known = tried.filter(({ probe }) => probe.code !== 'value_unknown')
+  for (const { version, probe } of known) {
+    if (probe.outcome === 'accepted') throw new RekeyError('target_conflict', `Version ${version.number} is still accepted.`)
+    if (probe.outcome !== 'refused' && !answers.includes(probe.code)) {
+      throw new RekeyError('target_unreachable', `A login with version ${version.number} is ${probe.outcome} (${probe.code}).`)
+    }
+  }
+  for (const { account, logins: seen } of logins) {
+    if (seen.open === true) throw new RekeyError('target_conflict', 'The system says that the account may still log in.')
+    if (seen.open === null && !known.some(({ version }) => version.account === account)) {
+      throw new RekeyError('target_not_authorised', 'Root may not see whether the account may log in.')
+    }
+  }
+  const left = await Promise.all(run.work.credential.accounts.map((account) => run.target.sessions(run.ctx, account)))
+  const sessionsLeft = left.flat().length
+  if (sessionsLeft > 0) {
+    await endSessions(run)
+    throw new RekeyError('target_conflict', `${sessionsLeft} sessions are still open.`)
+  }
+  for (const { version, probe } of known) run.change({ id: version.id, state: version.state, last_probe: lastProbe(run, probe) })
+  const accounts = Object.fromEntries(logins.map(({ account, logins: { exists, open } }) => [account, exists ? open : 'gone']))
+  return { values: told(tried), control: probeData(control), mayLogIn: accounts, sessionsLeft }
+}
+
+function lastProbe(run: ItemRun, probe: Probe): { outcome: string; code: string; at: string } {
+  return { outcome: probe.outcome, code: probe.code, at: run.now().toISOString() }
+}
+
+function told(tried: readonly Tried[]): Json {
+  return tried.map(({ version, probe }) => ({ version: version.number, ...probeData(probe) }))
+}

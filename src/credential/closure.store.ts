@@ -1,0 +1,311 @@
+import type { Address, ProbeOutcome, Strategy } from '../connectors/contract.ts'
+import { append, type EvidenceEvent } from '../evidence/index.ts'
+import type { Ctx } from '../kernel/index.ts'
+import type { Sql, Store, Tx } from '../store/index.ts'
+import type { Goal, ItemState, Way } from './closure.model.ts'
+import type { VersionState } from './model.ts'
+import type { State } from './rotation.model.ts'
+import { addressOf, type VersionChange, type Work } from './rotation.store.ts'
+
+/** A version that could still authenticate. */
+export interface AliveVersion {
+  readonly id: string
+  readonly number: number
+  readonly account: string
+  readonly state: VersionState
+  readonly sealed: Uint8Array | null
+  readonly leaked: boolean
+}
+
+/** What was found before anything was touched. */
+export interface Found {
+  /** Accounts that may log in; null: root may not see it. */
+  readonly open: Readonly<Record<string, boolean | null>>
+  /** What a login with each version was answered, by its id. */
+  readonly seen: Readonly<Record<string, ProbeOutcome>>
+}
+
+/** What the engine changes in an item. Held in memory during a claim and written whole at each commit; the epoch guards it. */
+export interface ItemProgress {
+  state: ItemState
+  blocked_from: ItemState | null
+  found: Found | null
+  rotation_id: string | null
+  attempt_step: 'suspend' | 'resume' | 'destroy' | null
+  attempt_opened_at: Date | null
+  tries: number
+  problem: { readonly reason: string; readonly hint?: string; readonly code?: string } | null
+  human_kind: 'person' | 'team' | null
+  human_id: string | null
+  human_name: string | null
+  sessions_ended: number
+  suspended_at: Date | null
+  resumed_at: Date | null
+  destroyed_at: Date | null
+  proved_dead_at: Date | null
+  blocked_at: Date | null
+  ended_at: Date | null
+}
+
+/** One claimed item with everything its steps need. */
+export interface ItemWork {
+  readonly id: string
+  /** Of the database's clock. */
+  readonly loadedAt: Date
+  readonly createdAt: Date
+  readonly epoch: number
+  readonly nudge: number
+  readonly way: Way
+  readonly why: string
+  readonly closure: { readonly id: string; readonly identity: string; readonly goal: Goal; readonly destroyAt: Date | null }
+  readonly credential: {
+    readonly id: string
+    readonly name: string
+    readonly accounts: readonly string[]
+    readonly strategy: Strategy
+    readonly kekId: string
+    readonly wrappedKey: Uint8Array
+  }
+  readonly system: Work['system']
+  readonly root: Work['root']
+  readonly versions: readonly AliveVersion[]
+  /** The rotation of the credential that is under way, if any. */
+  readonly live: { readonly id: string; readonly state: State } | null
+  /** The rotation that the item itself started. */
+  readonly rotation: { readonly state: State; readonly reason: string | null; readonly hint: string | null } | null
+  readonly progress: ItemProgress
+}
+
+const COLUMNS = `state text, blocked_from text, found jsonb, rotation_id uuid, attempt_step text, attempt_opened_at timestamptz, tries int,
+  problem jsonb, human_kind text, human_id uuid, human_name text, sessions_ended int, suspended_at timestamptz, resumed_at timestamptz,
+  destroyed_at timestamptz, proved_dead_at timestamptz, blocked_at timestamptz, ended_at timestamptz`
+const NAMES = COLUMNS.split(',').map((column) => column.trim().split(' ')[0] ?? '')
+
+/** Claims due items for this process (see `claim_closure_items` in schema/) and resolves with their ids. */
+export async function claimItems(sql: Sql, room: number, leaseMs: number, by: string): Promise<string[]> {
+  const rows = await sql.query<{ id: string }>('select claim_closure_items($1, $2, $3) as id', [room, leaseMs, by])
+  return rows.map((row) => row.id)
+}
+
+const WORK = `
+  select i.id, statement_timestamp() as loaded_at, i.created_at, i.lease_epoch as epoch, i.nudge, i.way, i.why,
+         ${NAMES.map((name) => `i.${name}`).join(', ')},
+         o.id as closure_id, o.identity_id, o.goal, o.destroy_at,
+         c.id as credential_id, c.name as credential_name, c.accounts, c.strategy, c.kek_id, c.wrapped_key,
+         s.id as system_id, s.name as system_name, s.connector, s.host, s.port, s.database, s.tls, s.ca, s.root_account, s.concurrent,
+         rc.id as root_id, rc.kek_id as root_kek_id, rc.wrapped_key as root_wrapped_key,
+         (select jsonb_agg(jsonb_build_object('id', v.id, 'sealed', encode(v.sealed, 'hex'))
+                           order by v.state = 'current' desc, v.number desc)
+            from version v
+           where v.credential_id = rc.id and v.state in ('current', 'staged', 'previous') and v.sealed is not null) as root_versions,
+         (select jsonb_agg(jsonb_build_object('id', v.id, 'number', v.number, 'account', v.account, 'state', v.state,
+                                              'sealed', encode(v.sealed, 'hex'), 'leaked', v.leaked_at is not null) order by v.number)
+            from version v where v.credential_id = c.id and v.state in ('current', 'staged', 'previous')) as versions,
+         l.id as live_id, l.state as live_state, r.state as rotation_state, r.problem as rotation_problem
+    from closure_item i
+    join closure o on o.id = i.closure_id
+    join credential c on c.id = i.credential_id
+    join system s on s.id = c.system_id
+    join credential rc on rc.system_id = s.id and rc.is_root
+    left join rotation l on l.credential_id = c.id and l.ended_at is null
+    left join rotation r on r.id = i.rotation_id
+   where i.id = any($1::uuid[])`
+
+interface WorkRow extends ItemProgress {
+  id: string
+  loaded_at: Date
+  created_at: Date
+  epoch: number
+  nudge: number
+  way: Way
+  why: string
+  closure_id: string
+  identity_id: string
+  goal: Goal
+  destroy_at: Date | null
+  credential_id: string
+  credential_name: string
+  accounts: string[]
+  strategy: Strategy
+  kek_id: string
+  wrapped_key: Uint8Array
+  system_id: string
+  system_name: string
+  connector: string
+  host: string
+  port: number
+  database: string | null
+  tls: Address['tls']
+  ca: string | null
+  root_account: string
+  concurrent: number
+  root_id: string
+  root_kek_id: string
+  root_wrapped_key: Uint8Array
+  root_versions: { id: string; sealed: string }[] | null
+  versions: (Omit<AliveVersion, 'sealed'> & { sealed: string | null })[] | null
+  live_id: string | null
+  live_state: State | null
+  rotation_state: State | null
+  rotation_problem: { reason?: string; hint?: string } | null
+}
+
+const bytes = (hex: string) => Buffer.from(hex, 'hex')
+
+/** Everything that the steps of these items need, in one statement. */
+export async function loadItems(sql: Sql, ids: readonly string[]): Promise<ItemWork[]> {
+  return (await sql.query<WorkRow>(WORK, [ids])).map(workOf)
+}
+
+function workOf(row: WorkRow): ItemWork {
+  const { live_id, live_state, rotation_state, rotation_problem } = row
+  return {
+    id: row.id,
+    loadedAt: row.loaded_at,
+    createdAt: row.created_at,
+    epoch: row.epoch,
+    nudge: row.nudge,
+    way: row.way,
+    why: row.why,
+    closure: { id: row.closure_id, identity: row.identity_id, goal: row.goal, destroyAt: row.destroy_at },
+    credential: {
+      id: row.credential_id,
+      name: row.credential_name,
+      accounts: row.accounts,
+      strategy: row.strategy,
+      kekId: row.kek_id,
+      wrappedKey: row.wrapped_key,
+    },
+    system: {
+      id: row.system_id,
+      name: row.system_name,
+      connector: row.connector,
+      address: addressOf(row),
+      rootAccount: row.root_account,
+      concurrent: row.concurrent,
+    },
+    root: {
+      credentialId: row.root_id,
+      kekId: row.root_kek_id,
+      wrappedKey: row.root_wrapped_key,
+      versions: (row.root_versions ?? []).map(({ id, sealed }) => ({ id, sealed: bytes(sealed) })),
+    },
+    versions: (row.versions ?? []).map((version) => ({ ...version, sealed: version.sealed === null ? null : bytes(version.sealed) })),
+    live: live_id === null || live_state === null ? null : { id: live_id, state: live_state },
+    rotation:
+      rotation_state === null
+        ? null
+        : { state: rotation_state, reason: rotation_problem?.reason ?? null, hint: rotation_problem?.hint ?? null },
+    progress: Object.fromEntries(NAMES.map((name) => [name, row[name as keyof ItemProgress]])) as unknown as ItemProgress,
+  }
+}
+
+/** One transaction's worth of change to one item. */
+export interface ItemCommit {
+  readonly id: string
+  readonly epoch: number
+  readonly from: ItemState
+  readonly nudge: number
+  readonly credentialId: string
+  readonly progress: ItemProgress
+  readonly versions: readonly VersionChange[]
+  /** True: no rotation is started from now on; false: again; null: as it was. */
+  readonly closed: boolean | null
+  /** Milliseconds until it is due again; null: not by itself. */
+  readonly dueMs: number | null
+  readonly keepLease: boolean
+}
+
+const SET = NAMES.map((name) => `${name} = i.${name}`).join(', ')
+
+/**
+ * Writes a move with its evidence and whatever `also` does, in one transaction. False, and nothing written, if the item is no longer
+ * where its worker left it. A change of goal that the run has not seen leaves the item due.
+ */
+export async function commitItem(
+  store: Store,
+  ctx: Ctx,
+  commit: ItemCommit,
+  events: readonly EvidenceEvent[],
+  also: ((tx: Tx) => Promise<void>) | null,
+): Promise<boolean> {
+  return store
+    .inTx(async (tx) => {
+      if (also !== null) await also(tx)
+      const rows = await tx.query(
+        `update closure_item t set ${SET},
+              due_at = case when $5 then t.due_at when t.nudge <> $4 and i.ended_at is null then now()
+                            else now() + make_interval(secs => $6::float8 / 1000) end,
+              lease_until = case when $5 then t.lease_until end
+         from jsonb_to_record($7::jsonb) as i(${COLUMNS})
+        where t.id = $1 and t.lease_epoch = $2 and t.state = $3 returning t.id`,
+        [commit.id, commit.epoch, commit.from, commit.nudge, commit.keepLease, commit.dueMs, JSON.stringify(commit.progress)],
+      )
+      if (rows.length === 0) {
+        if (also !== null) throw new Refused()
+        return false
+      }
+      await changeVersions(tx, commit.versions)
+      if (commit.closed !== null) {
+        await tx.query('update credential set closed_at = case when $2 then coalesce(closed_at, now()) end where id = $1', [
+          commit.credentialId,
+          commit.closed,
+        ])
+      }
+      await append(tx, ctx, events)
+      return true
+    })
+    .catch((error: unknown) => {
+      if (error instanceof Refused) return false
+      throw error
+    })
+}
+
+/** Takes back what `also` did. */
+class Refused extends Error {}
+
+async function changeVersions(tx: Tx, versions: readonly VersionChange[]): Promise<void> {
+  if (versions.length === 0) return
+  await tx.query(
+    `update version v set state = i.state,
+            revoked_at = coalesce(i.revoked_at, v.revoked_at), effective_dead_at = coalesce(i.effective_dead_at, v.effective_dead_at),
+            proved_dead_at = coalesce(i.proved_dead_at, v.proved_dead_at), shred_after = coalesce(i.shred_after, v.shred_after),
+            last_probe = coalesce(i.last_probe, v.last_probe)
+       from jsonb_to_recordset($1::jsonb) as i(id uuid, state text, revoked_at timestamptz, effective_dead_at timestamptz,
+            proved_dead_at timestamptz, shred_after timestamptz, last_probe jsonb)
+      where v.id = i.id`,
+    [JSON.stringify(versions)],
+  )
+}
+
+/** Frees claims of dead processes, and of a worker for items that it does not run. */
+export async function freeItems(
+  sql: Sql,
+  where: { readonly holders: readonly string[] } | { readonly by: string; readonly running: readonly string[] },
+) {
+  const free = 'update closure_item set lease_until = null, lease_epoch = lease_epoch + 1 where lease_until > now()'
+  if ('holders' in where) await sql.query(`${free} and lease_by = any($1::text[])`, [where.holders])
+  else await sql.query(`${free} and lease_by = $1 and not id = any($2::uuid[])`, [where.by, where.running])
+}
+
+/** Who holds claims on items now. */
+export async function itemHolders(sql: Sql): Promise<string[]> {
+  const rows = await sql.query<{ lease_by: string }>(
+    'select distinct lease_by from closure_item where lease_until > now() and lease_by is not null',
+  )
+  return rows.map((row) => row.lease_by)
+}
+
+/** Makes items due whose rotation has ended or is blocked. Resolves with whether some still wait for theirs. */
+export async function wakeRotated(sql: Sql): Promise<boolean> {
+  await sql.query(
+    `update closure_item i set due_at = now() from rotation r
+      where i.rotation_id = r.id and i.ended_at is null and i.due_at is null
+        and ((i.state = 'rotating' and (r.ended_at is not null or r.state = 'blocked'))
+          or (i.state = 'handed_over' and i.blocked_from = 'rotating' and r.state in ('proven_dead', 'irrevocable')))`,
+  )
+  const [row] = await sql.query<{ waits: boolean }>(
+    "select exists (select 1 from closure_item where rotation_id is not null and ended_at is null and state = 'rotating') as waits",
+  )
+  return row?.waits === true
+}

@@ -1,0 +1,64 @@
+/** What other areas look up in the record, many at once. */
+import { isId, RekeyError } from '../kernel/index.ts'
+import type { Sql } from '../store/index.ts'
+import { findIdentity, recordsOf } from './record.list.ts'
+import type { IdentityRecord, OwnerRef } from './record.model.ts'
+import { securityContact } from './team.actions.ts'
+
+/** The records of these identities, by id. One that does not exist is not in the map. */
+export async function recordsById(sql: Sql, ids: readonly string[]): Promise<Map<string, IdentityRecord>> {
+  return new Map((await recordsOf(sql, [...new Set(ids)])).map((record) => [record.id, record]))
+}
+
+/** Ids of the identities with exactly these names, by name. */
+export async function idsByName(sql: Sql, names: readonly string[]): Promise<Map<string, string>> {
+  if (names.length === 0) return new Map()
+  const rows = await sql.query<{ id: string; name: string }>('select id, name from identity where name = any($1::text[])', [
+    [...new Set(names)],
+  ])
+  return new Map(rows.map(({ id, name }) => [name, id]))
+}
+
+/** Who answers for something, by immutable id, with the name of now. */
+export type Answerable = OwnerRef & { readonly name: string }
+
+/**
+ * Who answers for an identity in fact: its owner if that is an active person other than itself, or a team with people; else the
+ * security contact, which is always there.
+ */
+export async function answerableFor(sql: Sql, record: IdentityRecord | null): Promise<Answerable> {
+  if (record?.ownerId != null && record.ownerId !== record.id) {
+    if (record.ownerState === 'person') return { kind: 'person', id: record.ownerId, name: record.owner }
+    if (record.ownerState === 'team') return { kind: 'team', id: record.ownerId, name: record.owner }
+  }
+  const { id, name } = await securityContact(sql)
+  return { kind: 'team', id, name }
+}
+
+/** People who are entitled to these accounts, by system name and account. */
+export async function peopleEntitled(
+  sql: Sql,
+  accounts: readonly { readonly system: string; readonly account: string }[],
+): Promise<{ readonly system: string; readonly account: string; readonly identity: string; readonly name: string }[]> {
+  if (accounts.length === 0) return []
+  return sql.query(
+    `select e.system, e.account, i.id as identity, i.name
+       from jsonb_to_recordset($1::jsonb) as a(system text, account text)
+       join entitlement e on e.system = a.system and e.account = a.account
+       join identity i on i.id = e.identity_id and i.kind = 'human' and i.status <> 'offboarded'
+      order by e.system, e.account, i.name`,
+    [JSON.stringify(accounts)],
+  )
+}
+
+/** The ids of the identities that these texts name, by id or name, in the same order. Throws `not_found` for one that names none. */
+export async function identityIds(sql: Sql, idsOrNames: readonly string[]): Promise<string[]> {
+  const names = await idsByName(sql, idsOrNames)
+  return Promise.all(
+    idsOrNames.map(async (text) => {
+      const id = names.get(text) ?? (isId(text) ? (await findIdentity(sql, text))?.id : undefined)
+      if (id === undefined) throw new RekeyError('not_found', `No such identity: ${text}`, { hint: 'See rekey identity list.' })
+      return id
+    }),
+  )
+}
