@@ -161,3 +161,4 @@ create index review_credential on review (credential_id, why, done_at);
 
 -- Who is entitled to an account that belongs to somebody else.
 create index entitlement_account on entitlement (system, account);
+create index identity_emergency on identity (id) where recovery_class = 'emergency';

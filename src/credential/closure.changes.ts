@@ -2,7 +2,7 @@
 import { append, type EvidenceEvent } from '../evidence/index.ts'
 import { dueChanges, type IdentityChange, type IdentityRecord, markHandled, recordsById } from '../identity/index.ts'
 import { type Ctx, type Json, newId } from '../kernel/index.ts'
-import type { Sql, Tx } from '../store/index.ts'
+import type { Tx } from '../store/index.ts'
 import { CLOSURE_ENDS, type ClosureState, closureStateOf, type Goal, goalAfter } from './closure.model.ts'
 import { type PlannedItem, planFor } from './closure.plan.ts'
 import * as rows from './closure.rows.ts'
@@ -54,12 +54,14 @@ export async function closeCredentials(parts: ClosureParts, tx: Tx, ctx: Ctx, wa
   const now = await rows.databaseNow(tx)
   const destroyAt = goal === 'destroy' ? (open?.destroy_at ?? new Date(now.getTime() + parts.destroyAfterSeconds * 1000)) : null
   const stopped: Record<string, Json> = {}
-  if (goal !== 'resume' && credential === null)
-    for (const stop of parts.stops) Object.assign(stopped, await stop(tx, ctx, record.id, reason))
+  if (goal !== 'resume' && credential === null) {
+    for (const stop of parts.stops) Object.assign(stopped, await stop(tx, ctx, { identity: record.id, goal, reason }))
+  }
   const id = open?.id ?? newId(ctx.clock.now().getTime())
   if (open === null) await rows.insertClosure(tx, { id, record, credential, goal, reason, by: ctx.actor, destroyAt })
   const wentOn = open === null ? [] : await rows.turnClosure(tx, id, { goal, reason, destroyAt })
-  const added = goal === 'resume' ? [] : await rows.insertItems(tx, id, await planFor(tx, parts.targets, record, credential), ctx)
+  const added =
+    goal === 'resume' ? [] : await rows.insertItems(tx, id, await planFor(tx, parts.targets, record, credential), ctx, credential === null)
   const event = closureEvent(
     open === null ? 'closure.opened' : 'closure.turned',
     { id, identity: record.id, name: record.name },
@@ -121,13 +123,4 @@ async function settle(tx: Tx, ctx: Ctx, id: string): Promise<void> {
   await rows.setClosureState(tx, id, to, CLOSURE_ENDS.includes(to))
   const of = { id, identity: row.identity_id, name: row.identity_name }
   await append(tx, ctx, [closureEvent('closure.settled', of, { from: row.state, to, goal: row.goal, items: { ...row.counts } as Json })])
-}
-
-/** The plan as it would be carried out now, without doing anything. */
-export async function previewClosure(
-  sql: Sql,
-  parts: Pick<ClosureParts, 'targets'>,
-  record: IdentityRecord,
-): Promise<readonly PlannedItem[]> {
-  return planFor(sql, parts.targets, record, null)
 }

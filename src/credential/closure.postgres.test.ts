@@ -19,7 +19,7 @@ beforeAll(async () => {
   system = await engine.addSystem('orders-db', 'postgres', where(), { account: target.superuser.account, secret: target.superuser.secret })
   await engine.addCloser({
     stops: [
-      async (_tx, _ctx, identity) => {
+      async (_tx, _ctx, { identity }) => {
         stopped.push(identity)
         return { sessions: 2 }
       },

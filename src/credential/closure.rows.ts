@@ -98,16 +98,23 @@ export async function turnClosure(
 }
 
 /**
- * Adds what is not in it yet. An item of a closure of one credential that is still open is taken over. Resolves with those that are new.
+ * Adds what is not in it yet. One of an identity takes over what a closure of one
+ * credential has open; never the other way round, so that who is suspended gets nothing back by a review. Resolves with those that are new.
  */
-export async function insertItems(tx: Tx, closure: string, items: readonly PlannedItem[], ctx: Ctx): Promise<PlannedItem[]> {
+export async function insertItems(
+  tx: Tx,
+  closure: string,
+  items: readonly PlannedItem[],
+  ctx: Ctx,
+  ofIdentity: boolean,
+): Promise<PlannedItem[]> {
   if (items.length === 0) return []
   const input = items.map((item) => ({ ...item, id: newId(ctx.clock.now().getTime()) }))
   await tx.query(
     `update closure_item i set closure_id = $1, nudge = i.nudge + 1,
             due_at = case when i.state in ('blocked', 'handed_over', 'rotating') then i.due_at else now() end
-      where i.credential_id = any($2::uuid[]) and i.ended_at is null and i.closure_id <> $1`,
-    [closure, items.map(({ credential }) => credential)],
+      where $3 and i.credential_id = any($2::uuid[]) and i.ended_at is null and i.closure_id <> $1`,
+    [closure, items.map(({ credential }) => credential), ofIdentity],
   )
   const rows = await tx.query<{ credential_id: string }>(
     `insert into closure_item (id, closure_id, credential_id, credential_name, system_id, way, why, consumers, state)

@@ -12,9 +12,14 @@ import { dataKeyBound, versionBound } from './targets.ts'
 
 /**
  * Stops whatever an area gave an identity to prove itself to Rekey (sessions, tokens), in the transaction that opens or changes the
- * closure. Resolves with how many, by kind, for the evidence. Called again it stops what has come since.
+ * closure: what `destroy` stops may never come back, what `suspend` stops may. Resolves with how many, by kind, for the evidence. Called
+ * again it stops what has come since.
  */
-export type StopProofs = (tx: Tx, ctx: Ctx, identity: string, reason: string) => Promise<Readonly<Record<string, number>>>
+export type StopProofs = (
+  tx: Tx,
+  ctx: Ctx,
+  of: { readonly identity: string; readonly goal: 'suspend' | 'destroy'; readonly reason: string },
+) => Promise<Readonly<Record<string, number>>>
 
 /** What closures need; made once per process. */
 export interface ClosureParts extends Pick<RotationParts, 'store' | 'keyring' | 'targets' | 'shredAfterSeconds' | 'jitter' | 'trap'> {

@@ -7,6 +7,7 @@ import { type ClosureParts, ItemRun } from './closure.run.ts'
 import { ITEM_STEPS } from './closure.steps.ts'
 import { claimItems, freeItems, type ItemWork, itemHolders, loadItems, wakeRotated } from './closure.store.ts'
 import { deadHolders, thisProcess } from './leases.ts'
+import { missReviews, openReviews } from './review.ts'
 
 /** How often the rows are looked at without a nudge. */
 const LOOK_EVERY_MS = 1_000
@@ -110,6 +111,8 @@ export class Closer {
     const dead = deadHolders(await itemHolders(store))
     if (dead.length > 0) await freeItems(store, { holders: dead })
     await freeItems(store, { by: this.#self, running: [...this.#running.keys()] })
+    await openReviews(this.#parts, this.#ctx)
+    await missReviews(this.#parts, this.#ctx)
     await settleClosures(this.#parts, this.#ctx)
   }
 

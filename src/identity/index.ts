@@ -33,7 +33,15 @@ export {
 } from './record.actions.ts'
 export { fsckIdentities } from './record.fsck.ts'
 export { findIdentity, type IdentityFilter, identityByExternalId, identityNamed, listIdentities, type NamePage } from './record.list.ts'
-export { type Answerable, answerableFor, identityIds, idsByName, peopleEntitled, recordsById } from './record.lookup.ts'
+export {
+  type Answerable,
+  answerableFor,
+  emergencyIdentities,
+  identityIds,
+  idsByName,
+  peopleEntitled,
+  recordsById,
+} from './record.lookup.ts'
 export {
   DEFAULT_TENANCY,
   type Entitlement,

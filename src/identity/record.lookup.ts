@@ -62,3 +62,9 @@ export async function identityIds(sql: Sql, idsOrNames: readonly string[]): Prom
     }),
   )
 }
+
+/** Ids of the identities that somebody put in the recovery class emergency and that are not gone. */
+export async function emergencyIdentities(sql: Sql): Promise<string[]> {
+  const rows = await sql.query<{ id: string }>("select id from identity where recovery_class = 'emergency' and status <> 'offboarded'")
+  return rows.map(({ id }) => id)
+}

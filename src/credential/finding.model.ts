@@ -1,0 +1,46 @@
+/** Everything that can be found, with how bad it is, what to do, and the control that it falls under (OWASP NHI Top 10, 2025). */
+export const FINDINGS = {
+  closure_waits: {
+    severity: 'high',
+    control: 'NHI1',
+    action: 'End it where it lives, then: rekey closure retry, or rekey closure resolve',
+  },
+  exception_past: { severity: 'high', control: 'NHI7', action: 'Finish what it waits for and end it: rekey exception close' },
+  review_overdue: { severity: 'high', control: 'NHI1', action: 'Look at the credential, then: rekey review done' },
+  handover: { severity: 'medium', control: 'NHI1', action: 'Confirm or change who answers for it: rekey identity move --owner' },
+  orphan: { severity: 'high', control: 'NHI1', action: 'Its identity is gone: move the credential to a living one, or end it' },
+  ownerless: { severity: 'medium', control: 'NHI1', action: 'Name an owner that exists: rekey identity move --owner' },
+  reused: { severity: 'high', control: 'NHI9', action: 'Give each identity an account and a value of its own' },
+  human_use: { severity: 'high', control: 'NHI10', action: 'Take the person off the account, or give them one of their own' },
+  irrevocable: { severity: 'high', control: 'NHI1', action: 'Ask the other side to end it; nobody can revoke it from here' },
+  unprovable: { severity: 'medium', control: 'NHI1', action: 'Rotate it once more: the next one can be proven' },
+  overdue: { severity: 'medium', control: 'NHI7', action: 'Look at why it was not rotated: rekey rotation list --credential' },
+  long_lived: { severity: 'medium', control: 'NHI7', action: 'Rotate it, and give it a schedule in the fleet file' },
+} as const satisfies Readonly<Record<string, { severity: 'high' | 'medium' | 'low'; control: string; action: string }>>
+
+/** A kind of finding. */
+export type FindingKind = keyof typeof FINDINGS
+/** The kinds, in no particular order. */
+export const FINDING_KINDS = Object.keys(FINDINGS) as readonly FindingKind[]
+
+/** A value that lives longer than this without a rotation is long-lived, days. */
+export const LONG_LIVED_DAYS = 90
+/** So much later than its schedule a rotation is overdue, seconds. */
+export const OVERDUE_SECONDS = 3_600
+
+/** Something that somebody should do something about. The id is stable: the same matter has the same id tomorrow. */
+export interface Finding {
+  readonly finding: string
+  readonly kind: FindingKind
+  readonly severity: 'high' | 'medium' | 'low'
+  readonly control: string
+  /** The name of what it is about: a credential or an identity. */
+  readonly subject: string
+  readonly system: string | null
+  readonly identity: string | null
+  /** Whom to ask. */
+  readonly owner: { readonly kind: 'person' | 'team'; readonly id: string; readonly name: string }
+  readonly detail: string
+  readonly action: string
+  readonly since: string
+}

@@ -1,0 +1,205 @@
+/** Which values could authenticate right now, and when each was last tried. */
+import type { ProbeOutcome } from '../connectors/contract.ts'
+import { append } from '../evidence/index.ts'
+import { type IdentityRecord, recordsById } from '../identity/index.ts'
+import { type Ctx, RekeyError } from '../kernel/index.ts'
+import type { Keyring } from '../keys/index.ts'
+import type { Allowed } from '../policy/index.ts'
+import { open } from '../seal/index.ts'
+import type { Sql, Store } from '../store/index.ts'
+import type { VersionState } from './model.ts'
+import { addressOf, type Work } from './rotation.store.ts'
+import { dataKeyBound, type Targets, versionBound } from './targets.ts'
+
+/** Versions that one request tries at most: each is a login. */
+export const PROBES_MAX = 100
+/** Logins at once. */
+const AT_ONCE = 8
+
+/** A version that could authenticate right now. Times are RFC 3339. */
+export interface UsableView {
+  readonly version: string
+  readonly credential: string
+  readonly number: number
+  readonly system: string
+  readonly account: string
+  /** Null for the root credential of a system. */
+  readonly identity: string | null
+  readonly identityStatus: IdentityRecord['status'] | null
+  readonly owner: string | null
+  readonly root: boolean
+  /** staged: perhaps installed; current; previous: in its grace period; irrevocable; unprovable: nobody can tell whether it is dead. */
+  readonly state: VersionState
+  readonly valueHeld: boolean
+  /** Since when it exists. */
+  readonly since: string
+  readonly ageDays: number
+  readonly lastProbe: { readonly outcome: ProbeOutcome; readonly code: string; readonly at: string } | null
+}
+
+/** Which to show; all that are given must hold. */
+export interface UsableFilter {
+  /** Identity id. */
+  readonly identity?: string | undefined
+  readonly system?: string | undefined
+  readonly state?: VersionState | undefined
+  readonly olderThanDays?: number | undefined
+  /** The id of the last one seen. */
+  readonly after?: string | undefined
+  readonly limit: number
+}
+
+interface Row {
+  readonly id: string
+  readonly credential: string
+  readonly number: number
+  readonly system: string
+  readonly account: string
+  readonly identity_id: string | null
+  readonly is_root: boolean
+  readonly state: VersionState
+  readonly held: boolean
+  readonly created_at: Date
+  readonly age_days: number
+  readonly last_probe: UsableView['lastProbe']
+}
+
+/**
+ * A staged version counts from the moment at which its install is attempted: an answer may have been lost. One whose logins are stopped
+ * and seen to be stopped does not count; while they are being stopped it does.
+ */
+const USABLE = `
+    from version v join credential c on c.id = v.credential_id join system s on s.id = c.system_id
+   where v.state in ('staged', 'current', 'previous', 'irrevocable', 'unprovable')
+     and (v.state <> 'staged' or exists (select 1 from rotation r where r.credential_id = c.id and r.new_version_id = v.id
+            and (r.attempt_step is not null or r.installed_at is not null)) or c.is_root)
+     and not exists (select 1 from closure_item i where i.credential_id = c.id and v.state in ('staged', 'current', 'previous')
+            and i.ended_at is null and i.state in ('suspended', 'destroyed'))`
+
+/** Every version that could authenticate right now, root credentials too, oldest first. Resolves with one more than `limit` if there is one. */
+export async function listUsable(sql: Sql, _may: Allowed<'usable:read'>, filter: UsableFilter): Promise<UsableView[]> {
+  const rows = await sql.query<Row>(
+    `select v.id, c.name as credential, v.number, s.name as system, v.account, c.identity_id, c.is_root, v.state, v.sealed is not null as held,
+            v.created_at, floor(extract(epoch from now() - v.created_at) / 86400)::int as age_days, v.last_probe ${USABLE}
+        and ($1::uuid is null or c.identity_id = $1) and ($2::text is null or s.name = $2) and ($3::text is null or v.state = $3)
+        and ($4::int is null or v.created_at <= now() - make_interval(days => $4)) and ($5::uuid is null or v.id > $5)
+      order by v.id limit $6`,
+    [
+      filter.identity ?? null,
+      filter.system ?? null,
+      filter.state ?? null,
+      filter.olderThanDays ?? null,
+      filter.after ?? null,
+      filter.limit + 1,
+    ],
+  )
+  const records = await recordsById(sql, [...new Set(rows.flatMap((row) => row.identity_id ?? []))])
+  return rows.map((row) => viewOf(row, records.get(row.identity_id ?? '')))
+}
+
+function viewOf(row: Row, record: IdentityRecord | undefined): UsableView {
+  return {
+    version: row.id,
+    credential: row.credential,
+    number: row.number,
+    system: row.system,
+    account: row.account,
+    identity: record?.name ?? null,
+    identityStatus: record?.status ?? null,
+    owner: record?.owner ?? null,
+    root: row.is_root,
+    state: row.state,
+    valueHeld: row.held,
+    since: row.created_at.toISOString(),
+    ageDays: row.age_days,
+    lastProbe: row.last_probe,
+  }
+}
+
+interface ProbeRow {
+  readonly id: string
+  readonly number: number
+  readonly account: string
+  readonly sealed: Uint8Array
+  readonly credential_id: string
+  readonly credential: string
+  readonly kek_id: string
+  readonly wrapped_key: Uint8Array
+  readonly root_id: string
+  readonly root_kek_id: string
+  readonly root_wrapped_key: Uint8Array
+  readonly root_versions: { id: string; sealed: string }[] | null
+  readonly system_id: string
+  readonly system_name: string
+  readonly connector: string
+  readonly host: string
+  readonly port: number
+  readonly database: string | null
+  readonly tls: Work['system']['address']['tls']
+  readonly ca: string | null
+  readonly root_account: string
+  readonly concurrent: number
+}
+
+/** What trying needs of the process. */
+export interface ProbeParts {
+  readonly store: Store
+  readonly keyring: Keyring
+  readonly targets: Targets
+}
+
+/**
+ * Logs in once with each of these versions, as a consumer would, and keeps the answers (`version.probed`). One whose value is not held, or
+ * that could not authenticate anyway, is passed over. Changes nothing on any system. Throws `bad_input` for none or too many.
+ */
+export async function probeUsable(parts: ProbeParts, ctx: Ctx, _may: Allowed<'usable:read'>, versions: readonly string[]): Promise<number> {
+  if (versions.length === 0) throw new RekeyError('bad_input', 'No version is named.')
+  if (versions.length > PROBES_MAX) throw new RekeyError('bad_input', `At most ${PROBES_MAX} versions are tried at once.`)
+  const rows = await parts.store.query<ProbeRow>(
+    `select v.id, v.number, v.account, v.sealed, c.id as credential_id, c.name as credential, c.kek_id, c.wrapped_key,
+            s.id as system_id, s.name as system_name, s.connector, s.host, s.port, s.database, s.tls, s.ca, s.root_account, s.concurrent,
+            rc.id as root_id, rc.kek_id as root_kek_id, rc.wrapped_key as root_wrapped_key,
+            (select jsonb_agg(jsonb_build_object('id', w.id, 'sealed', encode(w.sealed, 'hex')) order by w.state = 'current' desc, w.number desc)
+               from version w where w.credential_id = rc.id and w.state in ('current', 'staged', 'previous') and w.sealed is not null)
+              as root_versions
+       from version v join credential c on c.id = v.credential_id join system s on s.id = c.system_id
+       join credential rc on rc.system_id = s.id and rc.is_root
+      where v.id = any($1::uuid[]) and v.sealed is not null and s.decommissioned_at is null
+        and v.state in ('staged', 'current', 'previous', 'irrevocable', 'unprovable')`,
+    [versions],
+  )
+  for (let at = 0; at < rows.length; at += AT_ONCE) {
+    await Promise.all(rows.slice(at, at + AT_ONCE).map((row) => probeOne(parts, ctx, row)))
+  }
+  return rows.length
+}
+
+async function probeOne({ store, keyring, targets }: ProbeParts, ctx: Ctx, row: ProbeRow): Promise<void> {
+  const key = await keyring.unwrap(store, row.kek_id, row.wrapped_key, dataKeyBound(row.credential_id))
+  const system = {
+    id: row.system_id,
+    name: row.system_name,
+    connector: row.connector,
+    address: addressOf(row),
+    rootAccount: row.root_account,
+    concurrent: row.concurrent,
+  }
+  const root = {
+    credentialId: row.root_id,
+    kekId: row.root_kek_id,
+    wrappedKey: row.root_wrapped_key,
+    versions: (row.root_versions ?? []).map(({ id, sealed }) => ({ id, sealed: Buffer.from(sealed, 'hex') })),
+  }
+  const target = await targets.of(store, system, root)
+  const at = ctx.clock.now()
+  const { outcome, code } = await target.probe(ctx, row.account, open(key, row.sealed, versionBound(row.credential_id, row.id)))
+  await store.inTx(async (tx) => {
+    await tx.query('update version set last_probe = $2::jsonb where id = $1', [
+      row.id,
+      JSON.stringify({ outcome, code, at: at.toISOString() }),
+    ])
+    const links = { credential: row.credential_id, version: row.id, system: row.system_id }
+    const data = { version: row.number, outcome, code }
+    await append(tx, ctx, [{ log: 'credential', type: 'version.probed', subject: row.credential, links, data, at }])
+  })
+}
