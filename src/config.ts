@@ -16,6 +16,8 @@ export interface Config {
   /** Null: key-encryption keys are 0600 files in `data`. */
   readonly passphraseFile: string | null
   readonly shredAfterSeconds: number
+  /** From an offboarding to the destruction of credentials that are suspended until then. */
+  readonly destroyAfterSeconds: number
   /** Networks that no system may be in, as `address/prefix`; null for the defaults. */
   readonly refuseNetworks: readonly string[] | null
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent'
@@ -36,8 +38,8 @@ const WEEK_SECONDS = 604_800
 
 /**
  * Reads the configuration. Throws `config_invalid` with every fault at once.
- * Variables: `REKEY_DATA`, `REKEY_LISTEN`, `DATABASE_URL`, `REKEY_TOKEN_FILE`, `REKEY_PASSPHRASE_FILE`, `REKEY_SHRED_AFTER` (seconds),
- * `REKEY_REFUSE_NETWORKS` (`address/prefix`, separated by commas), `REKEY_LOG` (level).
+ * Variables: `REKEY_DATA`, `REKEY_LISTEN`, `DATABASE_URL`, `REKEY_TOKEN_FILE`, `REKEY_PASSPHRASE_FILE`, `REKEY_SHRED_AFTER` and `REKEY_DESTROY_AFTER`
+ * (seconds), * `REKEY_REFUSE_NETWORKS` (`address/prefix`, separated by commas), `REKEY_LOG` (level).
  */
 export function loadConfig(overrides: Overrides = {}, env: Env = process.env): Config {
   const faults: { message: string; path: string }[] = []
@@ -51,6 +53,8 @@ export function loadConfig(overrides: Overrides = {}, env: Env = process.env): C
   if (!LEVELS.includes(logLevel)) fault('REKEY_LOG', `The level is one of ${LEVELS.join(', ')}.`)
   const shred = Number(env.REKEY_SHRED_AFTER ?? WEEK_SECONDS)
   if (!Number.isSafeInteger(shred) || shred < 0) fault('REKEY_SHRED_AFTER', 'Write a whole number of seconds, 0 or more.')
+  const destroy = Number(env.REKEY_DESTROY_AFTER ?? 0)
+  if (!Number.isSafeInteger(destroy) || destroy < 0) fault('REKEY_DESTROY_AFTER', 'Write a whole number of seconds, 0 or more.')
   if (faults.length > 0 || listen === null) {
     const list = faults.map((each) => `${each.path}: ${each.message}`).join(' ')
     throw new RekeyError('config_invalid', `The configuration has ${faults.length} fault(s). ${list}`, { faults })
@@ -63,6 +67,7 @@ export function loadConfig(overrides: Overrides = {}, env: Env = process.env): C
     tokenFile: resolve(env.REKEY_TOKEN_FILE ?? join(data, 'admin.token')),
     passphraseFile: env.REKEY_PASSPHRASE_FILE ? resolve(env.REKEY_PASSPHRASE_FILE) : null,
     shredAfterSeconds: shred,
+    destroyAfterSeconds: destroy,
     refuseNetworks:
       env.REKEY_REFUSE_NETWORKS === undefined
         ? null

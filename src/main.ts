@@ -4,7 +4,17 @@ import { dirname, join } from 'node:path'
 import { type RunningServer, startServer } from './api/index.ts'
 import { type Config, loadConfig, type Overrides } from './config.ts'
 import { connectorFor } from './connectors/registry.ts'
-import { AddressGuard, makeMoves, type RotationParts, rewrapCredentials, rotationFigures, Targets, Worker } from './credential/index.ts'
+import {
+  AddressGuard,
+  Closer,
+  makeMoves,
+  type RotationParts,
+  rewrapCredentials,
+  rotationFigures,
+  type StopProofs,
+  Targets,
+  Worker,
+} from './credential/index.ts'
 import { formatVerifierKey, logFigures, SEQUENCE_BATCH, type Signer, sequence, signerFromSeed } from './evidence/index.ts'
 import { ensureAdminToken, ensurePolicySet, watchPolicies } from './identity/index.ts'
 import { offboardDue } from './identity/scim/index.ts'
@@ -21,6 +31,9 @@ const VERSION = (JSON.parse(readFileSync(new URL('../package.json', import.meta.
 const SEQUENCE_EVERY_MS = 500
 /** How often offboardings that have come due are looked for: delays are days. */
 const OFFBOARD_EVERY_MS = 5_000
+
+/** What an offboarding stops of other areas, at once and with its own evidence: sessions and tokens of the identity. */
+const STOPS: readonly StopProofs[] = []
 
 /** How long a part may take to stop in order, and then the connections to the database. */
 const CLOSE_MS = 12_000
@@ -226,6 +239,9 @@ async function startParts(config: Config, ctx: Ctx, opened: Opened, cleanups: ((
     const worker = new Worker(composed.parts, ctx)
     await worker.start()
     cleanups.push(() => worker.stop())
+    const closer = new Closer({ ...composed.parts, destroyAfterSeconds: config.destroyAfterSeconds, stops: STOPS }, ctx)
+    await closer.start()
+    cleanups.push(() => closer.stop())
     const offboarding = runOffboarding(ctx, opened.store)
     cleanups.push(() => offboarding)
   }
@@ -240,7 +256,18 @@ function listen({ config, ctx, store }: Opened, { parts, keyring }: Composed, po
   const areas = [rewrapCredentials]
   const figures = { rotations: () => rotationFigures(store), evidence: () => logFigures(store) }
   return startServer(
-    { ...parts, store, policies, keyring, areas, figures, version: VERSION, role: config.role },
+    {
+      ...parts,
+      store,
+      policies,
+      keyring,
+      areas,
+      figures,
+      version: VERSION,
+      role: config.role,
+      destroyAfterSeconds: config.destroyAfterSeconds,
+      stops: STOPS,
+    },
     { listen: config.listen, ctx },
   )
 }

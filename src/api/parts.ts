@@ -1,4 +1,4 @@
-import type { RotationFigures, Targets } from '../credential/index.ts'
+import type { RotationFigures, StopProofs, Targets } from '../credential/index.ts'
 import type { LogFigures } from '../evidence/index.ts'
 import type { Secret } from '../kernel/index.ts'
 import type { Keyring, Rewrap } from '../keys/index.ts'
@@ -18,6 +18,10 @@ export interface ApiParts {
   readonly keepOut?: readonly string[]
   /** How long after its death, or its being given up, the ciphertext of a version is kept. */
   readonly shredAfterSeconds: number
+  /** From an offboarding to the destruction of credentials that are suspended until then. */
+  readonly destroyAfterSeconds: number
+  /** What an offboarding stops of other areas. */
+  readonly stops: readonly StopProofs[]
   /** Whose rows a rotation of the key-encryption key wraps again. */
   readonly areas: readonly Rewrap[]
   /** Of the program, as `rekey --version` prints it. */

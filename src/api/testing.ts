@@ -143,6 +143,8 @@ export async function partsOf(store: Store, folder: string): Promise<ApiParts> {
     targets: new Targets(connectorFor, keyring),
     fingerprintKey: fingerprintKey(await installationSecret(store, keyring, 'fingerprints')),
     shredAfterSeconds: 3600,
+    destroyAfterSeconds: 0,
+    stops: [],
     areas: [rewrapCredentials],
     version: '0.1.0',
     role: 'server',

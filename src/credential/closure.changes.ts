@@ -6,7 +6,7 @@ import type { Tx } from '../store/index.ts'
 import { CLOSURE_ENDS, type ClosureState, closureStateOf, type Goal, goalAfter } from './closure.model.ts'
 import { type PlannedItem, planFor } from './closure.plan.ts'
 import * as rows from './closure.rows.ts'
-import type { ClosureParts } from './closure.run.ts'
+import type { ClosingParts } from './closure.run.ts'
 
 /** Changes that are taken in one look. */
 const AT_ONCE = 50
@@ -17,7 +17,7 @@ const GOAL_OF: Readonly<Record<IdentityChange['change'], Goal>> = { suspended: '
  * Takes what the record says has changed: opens a closure, or turns one that is under way to its new goal; the change is marked in the
  * same transaction. Resolves with how many were taken. Any number of processes may: a lock of each identity lets one work at a time.
  */
-export async function takeChanges(parts: ClosureParts, ctx: Ctx): Promise<number> {
+export async function takeChanges(parts: ClosingParts, ctx: Ctx): Promise<number> {
   const due = await dueChanges(parts.store, AT_ONCE)
   for (const change of due) {
     await parts.store.inTx(async (tx) => {
@@ -31,7 +31,7 @@ export async function takeChanges(parts: ClosureParts, ctx: Ctx): Promise<number
   return due.length
 }
 
-async function applyChange(parts: ClosureParts, tx: Tx, ctx: Ctx, change: IdentityChange): Promise<void> {
+async function applyChange(parts: ClosingParts, tx: Tx, ctx: Ctx, change: IdentityChange): Promise<void> {
   const record = (await recordsById(tx, [change.identity])).get(change.identity)
   if (record === undefined) return
   await closeCredentials(parts, tx, ctx, { record, goal: GOAL_OF[change.change], reason: change.reason, credential: null })
@@ -46,7 +46,7 @@ export interface Wanted {
 }
 
 /** Opens or turns a closure, in the caller's transaction. Null if there is nothing to give back. */
-export async function closeCredentials(parts: ClosureParts, tx: Tx, ctx: Ctx, wanted: Wanted): Promise<string | null> {
+export async function closeCredentials(parts: ClosingParts, tx: Tx, ctx: Ctx, wanted: Wanted): Promise<string | null> {
   const { record, reason, credential } = wanted
   const open = await rows.lockLive(tx, record.id, credential)
   if (open === null && wanted.goal === 'resume') return null
@@ -108,7 +108,7 @@ export function closureEvent(
 }
 
 /** Brings the state of closures up to their items, with evidence of each change. Resolves with how many changed. */
-export async function settleClosures(parts: Pick<ClosureParts, 'store'>, ctx: Ctx): Promise<number> {
+export async function settleClosures(parts: Pick<ClosingParts, 'store'>, ctx: Ctx): Promise<number> {
   const unsettled = (await rows.liveCounts(parts.store)).filter(({ goal, state, counts }) => closureStateOf(goal, counts) !== state)
   for (const { id } of unsettled) await parts.store.inTx((tx) => settle(tx, ctx, id))
   return unsettled.length

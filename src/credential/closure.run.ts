@@ -29,6 +29,9 @@ export interface ClosureParts extends Pick<RotationParts, 'store' | 'keyring' | 
   readonly stops: readonly StopProofs[]
 }
 
+/** What it takes to open or turn a closure. */
+export type ClosingParts = Pick<ClosureParts, 'store' | 'targets' | 'destroyAfterSeconds' | 'stops'>
+
 /** What a step says when it is done: go on at once, come back after a pause, wait for somebody, or it has ended. */
 export type ItemResult = 'go' | { readonly waitMs: number | null } | 'end'
 

@@ -1,5 +1,30 @@
 export { AddressGuard } from './addresses.ts'
+export { giveUpItem, retryClosure, tellLeaked } from './closure.actions.ts'
+export {
+  type ClosureFilter,
+  type ClosureItemView,
+  type ClosureView,
+  closureById,
+  closureItems,
+  listClosures,
+  type PlanView,
+  planClosure,
+} from './closure.list.ts'
+export { CLOSURE_STATES, GOALS, ITEM_STATES } from './closure.model.ts'
+export type { ClosureParts, StopProofs } from './closure.run.ts'
+export { Closer } from './closure.worker.ts'
 export { answerChallenge, type Challenge, makeChallenge } from './consumer.ts'
+export {
+  declareException,
+  EXCEPTION_KINDS,
+  type ExceptionInput,
+  type ExceptionView,
+  endException,
+  listExceptions,
+  ON_MISSED,
+} from './exception.ts'
+export { type FindingFilter, listFindings } from './finding.list.ts'
+export { FINDING_KINDS, type Finding } from './finding.model.ts'
 export type { FleetOptions } from './fleet.check.ts'
 export { type Change, renderDiff } from './fleet.diff.ts'
 export type { Fleet, SecretSource } from './fleet.model.ts'
@@ -25,6 +50,7 @@ export { type RootSet, setRoot } from './inventory.root.ts'
 export type { CredentialView, RotationView, SystemView, VersionView } from './model.ts'
 export { listMovers, type Mover, type MoverCredential, settleMover } from './mover.list.ts'
 export { requireSystem, resourcesByName, resourcesOfBatch } from './resources.ts'
+export { doReview, listReviews, type ReviewView } from './review.ts'
 export { rewrapCredentials } from './rewrap.ts'
 export {
   type Resolution,
@@ -50,5 +76,6 @@ export {
 export { STATES, type State } from './rotation.model.ts'
 export type { RotationParts } from './rotation.run.ts'
 export { Targets } from './targets.ts'
+export { listUsable, PROBES_MAX, probeUsable, type UsableFilter, type UsableView } from './usable.ts'
 export { NUDGE } from './worker.channel.ts'
 export { makeMoves, Worker } from './worker.ts'

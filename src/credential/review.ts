@@ -5,7 +5,7 @@ import { type Ctx, isId, newId, RekeyError } from '../kernel/index.ts'
 import { type Allowed, isMine } from '../policy/index.ts'
 import type { Sql, Store, Tx } from '../store/index.ts'
 import { closeCredentials } from './closure.changes.ts'
-import type { ClosureParts } from './closure.run.ts'
+import type { ClosingParts } from './closure.run.ts'
 import { closeException, type ExceptionKind, type OnMissed, REVIEW_EVERY_SECONDS } from './exception.ts'
 import { resourcesByName } from './resources.ts'
 
@@ -103,7 +103,7 @@ async function openReview(tx: Tx, ctx: Ctx, row: Wanted): Promise<number> {
  * What happens to reviews that nobody did: each is said once to be missed; its owner's owner is named, or the logins of the credential
  * are stopped until it is done, by a closure of its own. Resolves with how many.
  */
-export async function missReviews(parts: ClosureParts, ctx: Ctx): Promise<number> {
+export async function missReviews(parts: ClosingParts, ctx: Ctx): Promise<number> {
   const due = await parts.store.query<{ id: string }>(
     `select id from review where done_at is null and missed_at is null and due_at <= now() order by due_at limit ${AT_ONCE}`,
   )
@@ -111,7 +111,7 @@ export async function missReviews(parts: ClosureParts, ctx: Ctx): Promise<number
   return due.length
 }
 
-async function miss(parts: ClosureParts, tx: Tx, ctx: Ctx, id: string): Promise<void> {
+async function miss(parts: ClosingParts, tx: Tx, ctx: Ctx, id: string): Promise<void> {
   const [row] = await tx.query<{ credential_id: string; name: string; identity_id: string | null; on_missed: OnMissed; why: ReviewWhy }>(
     `update review r set missed_at = now() from credential c
       where r.id = $1 and r.missed_at is null and r.done_at is null and c.id = r.credential_id
@@ -140,7 +140,7 @@ async function escalatesTo(sql: Sql, record: IdentityRecord | null) {
  * exception and destroys the credential. Throws `not_found`; `wrong_state` if it is done.
  */
 export async function doReview(
-  parts: ClosureParts,
+  parts: ClosingParts,
   ctx: Ctx,
   may: Allowed<'review:decide'>,
   id: string,

@@ -1,11 +1,21 @@
 import type { Route } from '../route.ts'
 import { streamEvents } from './batches/stream-events.ts'
+import { listClosuresRoute } from './closures/list-closures.ts'
+import { listItemsRoute } from './closures/list-items.ts'
+import { planClosureRoute } from './closures/plan-closure.ts'
+import { resolveClosureRoute } from './closures/resolve-closure.ts'
+import { retryClosureRoute } from './closures/retry-closure.ts'
+import { showClosure } from './closures/show-closure.ts'
 import { answerChallengeRoute } from './consumers/answer-challenge.ts'
 import { makeChallengeRoute } from './consumers/make-challenge.ts'
 import { listCredentialsRoute } from './credentials/list-credentials.ts'
 import { showCredential } from './credentials/show-credential.ts'
 import { exportBundleRoute } from './evidence/export-bundle.ts'
 import { showKey } from './evidence/show-key.ts'
+import { declareExceptionRoute } from './exceptions/declare-exception.ts'
+import { endExceptionRoute } from './exceptions/end-exception.ts'
+import { listExceptionsRoute } from './exceptions/list-exceptions.ts'
+import { listFindingsRoute } from './findings/list-findings.ts'
 import { applyFleetRoute } from './fleet/apply-fleet.ts'
 import { diffFleetRoute } from './fleet/diff-fleet.ts'
 import { joinIdentityRoute } from './identities/join-identity.ts'
@@ -34,6 +44,8 @@ import { addProviderRoute } from './providers/add-provider.ts'
 import { listProvidersRoute } from './providers/list-providers.ts'
 import { revokeProviderRoute } from './providers/revoke-provider.ts'
 import { rotateTokenRoute } from './providers/rotate-token.ts'
+import { doReviewRoute } from './reviews/do-review.ts'
+import { listReviewsRoute } from './reviews/list-reviews.ts'
 import { bindRoleRoute } from './roles/bind-role.ts'
 import { listBindingsRoute } from './roles/list-bindings.ts'
 import { listRolesRoute } from './roles/list-roles.ts'
@@ -54,6 +66,8 @@ import { changeMembersRoute } from './teams/change-members.ts'
 import { createTeamRoute } from './teams/create-team.ts'
 import { listTeamsRoute } from './teams/list-teams.ts'
 import { showTeam } from './teams/show-team.ts'
+import { listUsableRoute } from './usable/list-usable.ts'
+import { probeUsableRoute } from './usable/probe-usable.ts'
 
 /** Every route there is. A file under `routes/` that declares one and is missing here fails a test. */
 export const ROUTES: readonly Route[] = [
@@ -73,6 +87,20 @@ export const ROUTES: readonly Route[] = [
   resumeIdentityRoute,
   showIdentity,
   suspendIdentityRoute,
+  listClosuresRoute,
+  listItemsRoute,
+  planClosureRoute,
+  resolveClosureRoute,
+  retryClosureRoute,
+  showClosure,
+  listUsableRoute,
+  probeUsableRoute,
+  listFindingsRoute,
+  listExceptionsRoute,
+  declareExceptionRoute,
+  endExceptionRoute,
+  listReviewsRoute,
+  doReviewRoute,
   listKeksRoute,
   rotateKekRoute,
   getHealthz,
