@@ -103,7 +103,8 @@ export class Client {
       const page: Page<T> = await this.get(path, { ...query, after, limit: Math.min(PAGE, left) })
       yield* page.items.slice(0, left)
       left -= page.items.length
-      if (!page.next || page.items.length === 0) return
+      // A page may be empty while there is more: what was looked at may have had nothing to show.
+      if (!page.next || page.next === after) return
       after = page.next
     }
   }

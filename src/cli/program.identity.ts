@@ -69,9 +69,12 @@ function addStatus(identity: Command, add: Add): void {
   } as const
   for (const verb of ['suspend', 'resume', 'offboard'] as const) {
     const texts = { does: verbs[verb], example: `rekey identity ${verb} ada --reason "contract ended"` }
-    add(identity, `${verb} <identity>`, texts, async () =>
+    const command = add(identity, `${verb} <identity>`, texts, async () =>
       (await import('./commands/identity-change.ts')).identityStatus(verb),
-    ).requiredOption('--reason <text>', 'why, for the evidence')
+    )
+      .option('--reason <text>', 'why, for the evidence')
+      .option('--wait', 'wait until its credentials have come to their end, and print each')
+    if (verb !== 'resume') command.option('--plan', 'only show what would become of each credential')
   }
 }
 

@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander'
 import manifest from '../../package.json' with { type: 'json' }
 import type { CommonOptions } from './cli.ts'
+import { addClosure } from './program.closure.ts'
 import { addRecord } from './program.identity.ts'
 import { type Add, type Run, type Texts, wholeNumber } from './program.parts.ts'
 import { addPolicy } from './program.policy.ts'
@@ -25,6 +26,7 @@ export function makeProgram(onStatus: (status: number) => void, quiet: boolean):
   addRunning(program, add)
   addInventory(program, add)
   addRotation(program, add)
+  addClosure(program, add, group)
   addEvidence(program, add)
   addPolicy(program, add, group)
   addScim(program, add, group)

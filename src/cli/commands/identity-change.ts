@@ -1,5 +1,6 @@
 import { RekeyError } from '../../kernel/index.ts'
 import type { Cli } from '../cli.ts'
+import { showPlan, waitForClosure } from '../closure.ts'
 import { EXIT } from '../exit.ts'
 import { type IdentityFull, showIdentity } from './identity-show.ts'
 
@@ -32,11 +33,25 @@ export async function identityMove(cli: Cli, identity: string, options: Identity
   return send(cli, `/v1/identities/${encodeURIComponent(identity)}/move`, { ...given(options), ...override, name, reason })
 }
 
-/** Suspends, resumes or offboards one. */
+/** Options of `rekey identity suspend`, `resume` and `offboard`. */
+export interface StatusOptions {
+  readonly reason?: string
+  readonly wait?: boolean
+  readonly plan?: boolean
+}
+
+/** Suspends, resumes or offboards one; shows only what would happen, or waits until it has. */
 export const identityStatus =
   (verb: 'suspend' | 'resume' | 'offboard') =>
-  (cli: Cli, identity: string, { reason }: { readonly reason: string }): Promise<number> =>
-    send(cli, `/v1/identities/${encodeURIComponent(identity)}/${verb}`, { reason })
+  async (cli: Cli, identity: string, { reason, wait, plan }: StatusOptions): Promise<number> => {
+    const path = `/v1/identities/${encodeURIComponent(identity)}`
+    if (plan === true) return showPlan(cli, path)
+    if (reason === undefined) throw new RekeyError('bad_input', 'Say why with --reason, for the evidence.')
+    const client = await cli.client()
+    const changed = await client.post<IdentityFull>(`${path}/${verb}`, { reason }, { startsWork: true })
+    if (wait !== true) showIdentity(cli, changed)
+    return wait === true ? waitForClosure(cli, changed.id, verb === 'offboard' ? 'destroy' : verb) : EXIT.ok
+  }
 
 async function send(cli: Cli, path: string, body: object): Promise<number> {
   showIdentity(cli, await (await cli.client()).post<IdentityFull>(path, body, { startsWork: true }))
