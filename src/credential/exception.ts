@@ -179,12 +179,16 @@ export async function closeException(
   of: { readonly id: string; readonly credential: string; readonly name: string; readonly reason: string },
 ): Promise<void> {
   await tx.query('update exception set closed_at = now(), closed_by = $2, closed_reason = $3 where id = $1', [of.id, ctx.actor, of.reason])
-  await tx.query(
-    "update review set done_at = now(), done_by = $2, outcome = 'end', note = $3 where exception_id = $1 and done_at is null",
+  const reviews = await tx.query<{ id: string }>(
+    "update review set done_at = now(), done_by = $2, outcome = 'end', note = $3 where exception_id = $1 and done_at is null returning id",
     [of.id, ctx.actor, of.reason],
   )
-  const links = { credential: of.credential, exception: of.id }
-  await append(tx, ctx, [{ log: 'credential', type: 'exception.ended', subject: of.name, links, data: { reason: of.reason } }])
+  const ended = { log: 'credential', type: 'exception.ended', subject: of.name, data: { reason: of.reason } } as const
+  const done = { log: 'credential', type: 'review.done', subject: of.name, data: { outcome: 'end', note: of.reason } } as const
+  await append(tx, ctx, [
+    { ...ended, links: { credential: of.credential, exception: of.id } },
+    ...reviews.map(({ id }) => ({ ...done, links: { credential: of.credential, review: id } })),
+  ])
 }
 
 interface Row {

@@ -1,4 +1,5 @@
 import type { Sql } from '../store/index.ts'
+import type { ClosureState, Goal, ItemCounts, ItemState } from './closure.model.ts'
 import type { VersionState } from './model.ts'
 import type { State } from './rotation.model.ts'
 
@@ -78,4 +79,45 @@ async function* pages<Row extends { readonly id: string }>(sql: Sql, text: strin
     if (last === undefined) return
     after = last.id
   }
+}
+
+export interface FsckItem {
+  readonly closure_id: string
+  readonly credential_id: string
+  readonly credential_name: string
+  readonly state: ItemState
+  readonly ended: boolean
+  readonly shut: boolean
+  /** A worker has it, or may have at any moment. */
+  readonly moving: boolean
+}
+
+/** The latest item of each credential. */
+export async function itemRows(sql: Sql): Promise<FsckItem[]> {
+  return sql.query(
+    `select distinct on (i.credential_id) i.closure_id, i.credential_id, i.credential_name, i.state, i.ended_at is not null as ended,
+            c.closed_at is not null as shut, i.due_at is not null or coalesce(i.lease_until > now(), false) as moving
+       from closure_item i join credential c on c.id = i.credential_id order by i.credential_id, i.id desc`,
+  )
+}
+
+/** Every closure, with how many of its items are in each state. */
+export async function closureRows(
+  sql: Sql,
+): Promise<{ id: string; identity_name: string; goal: Goal; state: ClosureState; counts: ItemCounts | null }[]> {
+  return sql.query(
+    `select o.id, o.identity_name, o.goal, o.state,
+            (select jsonb_object_agg(n.state, n.count) from (
+               select i.state, count(*)::int as count from closure_item i where i.closure_id = o.id group by i.state) n) as counts
+       from closure o order by o.id`,
+  )
+}
+
+/** Open exceptions and reviews, as `exception ID` and `review ID`. A review that its exception's end closed is told by that end. */
+export async function openRecords(sql: Sql): Promise<string[]> {
+  const rows = await sql.query<{ key: string }>(
+    `select 'exception ' || id::text as key from exception where closed_at is null
+     union all select 'review ' || id::text from review where done_at is null`,
+  )
+  return rows.map(({ key }) => key)
 }

@@ -1,5 +1,6 @@
 import { type EventBody, eachEvent } from '../evidence/index.ts'
 import type { Store } from '../store/index.ts'
+import { compareClosures, followClosures, newToldClosures, type ToldClosures } from './fsck.closure.ts'
 import { followInventory, type Inventoried, inventoryFindings } from './fsck.inventory.ts'
 import { rotationRows, versionRows } from './fsck.store.ts'
 import { ENDS, NEXT, STATES, type State } from './rotation.model.ts'
@@ -29,6 +30,7 @@ interface Story {
   readonly items: Inventoried
   /** Versions whose end is on record as not provable. */
   readonly unprovable: Set<string>
+  readonly closures: ToldClosures
   readonly givenUp: (Finding & { readonly credential: string })[]
 }
 
@@ -47,6 +49,7 @@ function stateOf(text: unknown): State | null {
 
 function follow(story: Story, event: EventBody, report: (where: string, what: string) => void): void {
   followInventory(story.items, event)
+  followClosures(story.closures, event, report)
   const { rotation, credential, from, to, version } = event.links
   if (event.type === 'credential.removed' && credential !== undefined) story.removed.add(credential)
   if (event.type === 'version.declared' && credential !== undefined && version !== undefined) story.current.set(credential, version)
@@ -73,12 +76,24 @@ function followVersions(story: Story, { type, links, data, actor, subject }: Eve
     if (from !== undefined && typeof data.provedDeadAt === 'string') story.dead.set(from, data.provedDeadAt)
     else if (from !== undefined) story.unprovable.add(from)
   }
+  if (type.startsWith('logins.') && credential !== undefined) followEnds(story, type, credential, data)
   if (type === 'rotation.not_provable' && from !== undefined) story.unprovable.add(from)
   if ((type !== 'version.not_provable' && type !== 'version.irrevocable') || version === undefined || credential === undefined) return
   if (type === 'version.not_provable') story.unprovable.add(version)
   if (story.current.get(credential) === version) story.current.delete(credential)
   const end = type === 'version.not_provable' ? 'nobody can prove whether it is dead' : 'it was accepted when the system was given up'
   story.givenUp.push({ credential, where: `version ${data.version} of ${subject}`, what: `${end}; ${actor} said: ${data.reason}.` })
+}
+
+/** A closure's end leaves no version in use: each is proven dead, or nobody can prove or revoke it. */
+function followEnds(story: Story, type: string, credential: string, data: EventBody['data']): void {
+  const ids = (value: unknown): string[] => (Array.isArray(value) ? value.map(String) : [])
+  const dead = type === 'logins.proven_dead' || type === 'logins.not_provable' ? ids(data.versions) : []
+  for (const id of dead) story.dead.set(id, String(data.provedDeadAt))
+  for (const id of ids(data.unprovable)) story.unprovable.add(id)
+  const gone = [...dead, ...ids(data.unprovable), ...(type === 'logins.irrevocable' ? ids(data.versions) : [])]
+  const current = story.current.get(credential)
+  if (current !== undefined && gone.includes(current)) story.current.delete(credential)
 }
 
 /**
@@ -99,11 +114,13 @@ export async function fsckCredentials(store: Store, remark: (where: string, what
     removed: new Set(),
     items: new Map(),
     unprovable: new Set(),
+    closures: newToldClosures(),
     givenUp: [],
   }
   for await (const event of eachEvent(store, 'credential')) follow(story, event, report)
   await compareRotations(store, story, report)
   await compareVersions(store, story, report)
+  await compareClosures(store, story.closures, story.removed, report)
   for (const { where, what, credential } of story.givenUp) if (!story.removed.has(credential)) remark(where, what)
   return [...findings, ...(await inventoryFindings(store, story.items))]
 }

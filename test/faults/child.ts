@@ -2,6 +2,7 @@
 import { once } from 'node:events'
 import type pg from 'pg'
 import { connectorFor } from '../../src/connectors/registry.ts'
+import { Closer } from '../../src/credential/closure.worker.ts'
 import type { Move, RotationParts } from '../../src/credential/rotation.run.ts'
 import { Targets } from '../../src/credential/targets.ts'
 import { makeMoves, Worker } from '../../src/credential/worker.ts'
@@ -15,6 +16,7 @@ export interface Orders {
   /** Folder of the key-encryption keys. */
   readonly kek: string
   /** Where to die: at a trap of the engine, or `before_commit:STATE`, `after_commit:STATE`. Null: never. */
+  /** `rotations`: ids of those, or of items of closures. */
   readonly trap: { readonly where: string; readonly rotations: readonly string[] } | null
 }
 
@@ -62,7 +64,10 @@ async function run(orders: Orders): Promise<() => Promise<void>> {
   }
   const worker = new Worker(parts, ctx)
   await worker.start()
+  const closer = new Closer({ ...parts, destroyAfterSeconds: 0, stops: [] }, ctx)
+  await closer.start()
   return async () => {
+    await closer.stop()
     await worker.stop()
     await parts.targets.close(ctx)
     await store.close()

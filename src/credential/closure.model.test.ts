@@ -1,0 +1,165 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import {
+  CLOSURE_ENDS,
+  CLOSURE_STATES,
+  closureStateOf,
+  GOALS,
+  type Goal,
+  goalAfter,
+  ITEM_ENDS,
+  ITEM_STATES,
+  type ItemState,
+  isOwnConsumer,
+  NEXT_CLOSURE,
+  NEXT_ITEM,
+  STUCK,
+  type WayFacts,
+  wayFor,
+} from './closure.model.ts'
+
+const states = fc.constantFrom(...ITEM_STATES)
+const counts = fc
+  .dictionary(states as fc.Arbitrary<string>, fc.integer({ min: 1, max: 5 }))
+  .map((found) => found as Partial<Record<ItemState, number>>)
+
+/** Every path of the table from `planned`, as the states that it passes. */
+const path = fc.array(fc.nat(), { maxLength: 30 }).map((choices) => {
+  const passed: ItemState[] = ['planned']
+  for (const choice of choices) {
+    const next = NEXT_ITEM[passed.at(-1) ?? 'planned']
+    if (next.length === 0) break
+    passed.push(next[choice % next.length] ?? 'planned')
+  }
+  return passed
+})
+
+test('nothing is proven dead without having been destroyed, unless a human brought it back from where it stopped', () => {
+  fc.assert(
+    fc.property(path, (passed) => {
+      const at = passed.indexOf('proven_dead')
+      if (at >= 0) expect(['destroyed']).toContain(passed[at - 1])
+    }),
+  )
+})
+
+test('what was destroyed is never given back, but where a human says where it goes on', () => {
+  fc.assert(
+    fc.property(path, (passed) => {
+      const at = passed.indexOf('destroyed')
+      const after = at < 0 ? [] : passed.slice(at)
+      // A human's retry goes to where it stopped, which is later than `destroyed`; the table itself cannot know that.
+      const human = after.findIndex((state) => STUCK.includes(state))
+      expect(after.slice(0, human < 0 ? undefined : human)).not.toContain('resumed')
+    }),
+  )
+})
+
+test('every state is reached, and every state that is no end leads to one', () => {
+  const reach = (from: readonly ItemState[]): Set<ItemState> => {
+    const found = new Set(from)
+    for (const state of found) for (const next of NEXT_ITEM[state]) found.add(next)
+    return found
+  }
+  expect([...reach(['planned'])].sort()).toEqual([...ITEM_STATES].sort())
+  for (const state of ITEM_STATES)
+    expect(
+      ITEM_ENDS.some((end) => reach([state]).has(end)),
+      state,
+    ).toBe(true)
+  expect(ITEM_ENDS).not.toContain('handed_over')
+})
+
+test('a closure is never at its end while something waits for a human or is on its way', () => {
+  fc.assert(
+    fc.property(fc.constantFrom(...GOALS), counts, (goal, found) => {
+      const state = closureStateOf(goal, found)
+      expect(CLOSURE_STATES).toContain(state)
+      const open = ITEM_STATES.filter((each) => !ITEM_ENDS.includes(each)).reduce((sum, each) => sum + (found[each] ?? 0), 0)
+      if (CLOSURE_ENDS.includes(state)) expect(open).toBe(0)
+      if (state === 'closed') expect((found.not_provable ?? 0) + (found.irrevocable ?? 0)).toBe(0)
+      if (open === 0 && goal !== 'suspend') expect(CLOSURE_ENDS).toContain(state)
+    }),
+  )
+})
+
+test('a closure goes only where its table allows, whatever becomes of its items and its goal', () => {
+  const step = fc.record({ goal: fc.constantFrom(...GOALS), found: counts })
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 8 }), (steps) => {
+      let goal: Goal = 'suspend'
+      let state = closureStateOf(goal, { planned: 1 })
+      for (const { goal: wanted, found } of steps) {
+        if (CLOSURE_ENDS.includes(state)) break
+        goal = goalAfter(goal, wanted)
+        const next = closureStateOf(goal, found)
+        if (next !== state) expect(NEXT_CLOSURE[state], `${state} to ${next}`).toContain(next)
+        state = next
+      }
+    }),
+  )
+})
+
+test('nothing comes back from destruction', () => {
+  for (const wanted of GOALS) expect(goalAfter('destroy', wanted)).toBe('destroy')
+})
+
+const FACTS: WayFacts = {
+  identity: 'orders-api',
+  decommissioned: false,
+  canSuspend: true,
+  canRevoke: true,
+  drives: false,
+  sharedWith: [],
+  consumers: [],
+  identities: new Set(),
+  users: [],
+}
+
+test('the way, by what is known of the credential', () => {
+  expect(wayFor(FACTS)).toMatchObject({ way: 'suspend' })
+  expect(wayFor({ ...FACTS, consumers: ['orders-api', 'orders-api-1'] })).toMatchObject({ way: 'suspend', consumers: [] })
+  expect(wayFor({ ...FACTS, consumers: ['orders-api', 'billing'] })).toMatchObject({ way: 'rotate', consumers: ['billing'] })
+  expect(wayFor({ ...FACTS, users: ['ada'] })).toMatchObject({ way: 'rotate', why: 'also used by ada' })
+  expect(wayFor({ ...FACTS, canSuspend: false })).toMatchObject({ way: 'hand_over' })
+  expect(wayFor({ ...FACTS, canSuspend: false, users: ['ada'] })).toMatchObject({ way: 'rotate' })
+  for (const change of [{ decommissioned: true }, { drives: true }, { sharedWith: ['x'] }, { canRevoke: false }]) {
+    expect(wayFor({ ...FACTS, ...change, users: ['ada'] }), JSON.stringify(change)).toMatchObject({ way: 'hand_over' })
+  }
+})
+
+test('whatever else is so: an account of Rekey or of others is never stopped, and what others use is never destroyed', () => {
+  const text = fc.array(fc.string({ minLength: 1 }), { maxLength: 3 })
+  const facts = fc.record({
+    identity: fc.string({ minLength: 1 }),
+    decommissioned: fc.boolean(),
+    canSuspend: fc.boolean(),
+    canRevoke: fc.boolean(),
+    drives: fc.boolean(),
+    sharedWith: text,
+    consumers: text,
+    identities: text.map((names) => new Set(names)),
+    users: text,
+  })
+  fc.assert(
+    fc.property(facts, (some) => {
+      const { way } = wayFor(some)
+      if (some.drives || some.sharedWith.length > 0) expect(way).toBe('hand_over')
+      const others = some.consumers.some((name) => !isOwnConsumer(name, some.identity, some.identities)) || some.users.length > 0
+      if (others) expect(way).not.toBe('suspend')
+    }),
+  )
+})
+
+test.each([
+  ['orders-api', true],
+  ['orders-api-1', true],
+  ['orders-api/eu', true],
+  ['orders-apix', false],
+  ['orders', false],
+  ['nightly-report', false],
+  ['orders-api-ui', false],
+  ['orders-api-', false],
+])('the consumer %s of orders-api is its own: %s', (name, own) => {
+  expect(isOwnConsumer(name, 'orders-api', new Set(['orders-api-ui']))).toBe(own)
+})
