@@ -1,7 +1,7 @@
 /** Runs every benchmark in a process of its own, one after another, or those that are named. */
 import { spawnSync } from 'node:child_process'
 
-const ALL = ['rotation', 'gap', 'evidence', 'scale', 'policy', 'record', 'scim']
+const ALL = ['rotation', 'gap', 'evidence', 'scale', 'policy', 'record', 'scim', 'closure']
 const named = process.argv.slice(2)
 const unknown = named.filter((name) => !ALL.includes(name))
 if (unknown.length > 0) {
