@@ -38,8 +38,8 @@ const WEEK_SECONDS = 604_800
 
 /**
  * Reads the configuration. Throws `config_invalid` with every fault at once.
- * Variables: `REKEY_DATA`, `REKEY_LISTEN`, `DATABASE_URL`, `REKEY_TOKEN_FILE`, `REKEY_PASSPHRASE_FILE`, `REKEY_SHRED_AFTER` and `REKEY_DESTROY_AFTER`
- * (seconds), * `REKEY_REFUSE_NETWORKS` (`address/prefix`, separated by commas), `REKEY_LOG` (level).
+ * Variables: `REKEY_DATA`, `REKEY_LISTEN`, `DATABASE_URL`, `REKEY_TOKEN_FILE`, `REKEY_PASSPHRASE_FILE`, `REKEY_SHRED_AFTER` and
+ * `REKEY_DESTROY_AFTER` (seconds), `REKEY_REFUSE_NETWORKS` (`address/prefix`, separated by commas), `REKEY_LOG` (level).
  */
 export function loadConfig(overrides: Overrides = {}, env: Env = process.env): Config {
   const faults: { message: string; path: string }[] = []

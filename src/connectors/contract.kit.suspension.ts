@@ -75,6 +75,12 @@ export function describeSuspension(bench: InBench): void {
     }),
   )
 
+  describeStrange(when)
+  describeLost(when)
+}
+
+/** Accounts that are not there, and names as an attacker would choose them. */
+function describeStrange(when: (use: (b: Bench) => Promise<void>) => () => Promise<void>): void {
   test(
     'an account that does not exist is a conflict and is not created',
     when(async (b) => {
@@ -108,8 +114,6 @@ export function describeSuspension(bench: InBench): void {
       expect(await outcome(b, target, { account: other, secret: bystander })).toBe('accepted')
     }),
   )
-
-  describeLost(when)
 }
 
 /** A path that loses the reply, and one that is cut. */

@@ -63,7 +63,10 @@ interface Parts {
   readonly store: Store
 }
 
-/** Declares an exception (`exception.declared`). Throws `not_found`, `bad_input`, `conflict` if one of the kind is open for the credential. */
+/**
+ * Declares an exception (`exception.declared`). Throws `not_found`, `bad_input`, `conflict` if one of the kind is open for the
+ * credential.
+ */
 export async function declareException(
   parts: Parts,
   ctx: Ctx,

@@ -34,6 +34,7 @@ interface Source {
   read(sql: Sql, after: string | null, limit: number): Promise<{ readonly found: readonly Raw[]; readonly last: string | null }>
 }
 
+const words = (text: string) => text.replaceAll('_', ' ')
 const pageOf = <T>(rows: readonly T[], limit: number, idOf: (row: T) => string) => (rows.length < limit ? null : idOf(rows[limit - 1] as T))
 
 const CLOSURES: Source = {
@@ -153,7 +154,7 @@ const HANDOVERS: Source = {
         system: null,
         identity: it.identity,
         owner: it.to,
-        detail: `handed over from ${it.from.name} by the rule ${it.rule.replaceAll('_', ' ')}, because it was ${it.cause.replaceAll('_', ' ')}`,
+        detail: `handed over from ${it.from.name} by the rule ${words(it.rule)}, because it was ${words(it.cause)}`,
         since: it.at,
       }),
     )

@@ -76,10 +76,14 @@ const USABLE = `
      and not exists (select 1 from closure_item i where i.credential_id = c.id and v.state in ('staged', 'current', 'previous')
             and i.ended_at is null and i.state in ('suspended', 'destroyed'))`
 
-/** Every version that could authenticate right now, root credentials too, oldest first. Resolves with one more than `limit` if there is one. */
+/**
+ * Every version that could authenticate right now, root credentials too, oldest first. Resolves with one more than `limit` if there is
+ * one.
+ */
 export async function listUsable(sql: Sql, _may: Allowed<'usable:read'>, filter: UsableFilter): Promise<UsableView[]> {
   const rows = await sql.query<Row>(
-    `select v.id, c.name as credential, v.number, s.name as system, v.account, c.identity_id, c.is_root, v.state, v.sealed is not null as held,
+    `select v.id, c.name as credential, v.number, s.name as system, v.account, c.identity_id, c.is_root, v.state,
+            v.sealed is not null as held,
             v.created_at, floor(extract(epoch from now() - v.created_at) / 86400)::int as age_days, v.last_probe ${USABLE}
         and ($1::uuid is null or c.identity_id = $1) and ($2::text is null or s.name = $2) and ($3::text is null or v.state = $3)
         and ($4::int is null or v.created_at <= now() - make_interval(days => $4)) and ($5::uuid is null or v.id > $5)
@@ -159,7 +163,8 @@ export async function probeUsable(parts: ProbeParts, ctx: Ctx, _may: Allowed<'us
     `select v.id, v.number, v.account, v.sealed, c.id as credential_id, c.name as credential, c.kek_id, c.wrapped_key,
             s.id as system_id, s.name as system_name, s.connector, s.host, s.port, s.database, s.tls, s.ca, s.root_account, s.concurrent,
             rc.id as root_id, rc.kek_id as root_kek_id, rc.wrapped_key as root_wrapped_key,
-            (select jsonb_agg(jsonb_build_object('id', w.id, 'sealed', encode(w.sealed, 'hex')) order by w.state = 'current' desc, w.number desc)
+            (select jsonb_agg(jsonb_build_object('id', w.id, 'sealed', encode(w.sealed, 'hex'))
+                              order by w.state = 'current' desc, w.number desc)
                from version w where w.credential_id = rc.id and w.state in ('current', 'staged', 'previous') and w.sealed is not null)
               as root_versions
        from version v join credential c on c.id = v.credential_id join system s on s.id = c.system_id
