@@ -57,7 +57,7 @@ function addExceptions(exception: Command, add: Add): void {
   const adding = {
     does: 'declare an exception for a credential',
     example:
-      'rekey exception add crm-key --kind vendor-managed --owner team:sales --reason "the vendor sets it" --waits-for OAuth --ends 2027-06-30',
+      'rekey exception add crm --kind vendor-managed --owner team:sales --reason "theirs to set" --waits-for OAuth --ends 2027-06-30',
   }
   add(exception, 'add <credential>', adding, async () => (await import('./commands/standing.ts')).exceptionAdd)
     .addOption(new Option('--kind <kind>', 'what it is').choices(['shared-account', 'vendor-managed', 'static-key']).makeOptionMandatory())

@@ -2,7 +2,7 @@
 import type { EventBody } from '../evidence/index.ts'
 import type { Sql } from '../store/index.ts'
 import { CLOSURE_ENDS, type ClosureState, closureStateOf, ITEM_ENDS, ITEM_STATES, type ItemState, NEXT_ITEM } from './closure.model.ts'
-import { closureRows, itemRows, openRecords } from './fsck.store.ts'
+import { closureRows, itemRows, openRecords, strayClosed } from './fsck.store.ts'
 
 /** Where one credential of a closure stands by its events. */
 interface ToldItem {
@@ -79,6 +79,7 @@ export async function compareClosures(sql: Sql, told: ToldClosures, removed: Rea
     const shut = !['planned', 'rotating', 'rotated', 'resumed', 'blocked', 'handed_over', 'not_provable', 'irrevocable'].includes(row.state)
     if (shut && !row.shut && !row.moving) report(where, 'Its logins are stopped, and rotations of it are not.')
   }
+  for (const { name } of await strayClosed(sql)) report(`credential ${name}`, 'Its rotations are stopped, and no closure says so.')
   for (const row of await closureRows(sql)) {
     const whole = told.closures.get(row.id)
     const where = `closure ${row.id} of ${row.identity_name}`

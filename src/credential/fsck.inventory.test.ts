@@ -110,6 +110,7 @@ const TAMPERED: readonly (readonly [string, string])[] = [
     "update credential set next_rotation_at = null where name = 'api@db'",
     'credential api@db: Its next rotation is not when its schedule says.',
   ],
+  ["update credential set closed_at = now() where name = 'api@db'", 'credential api@db: Its rotations are stopped, and no closure'],
   ["update credential set next_rotation_at = 'infinity' where name = 'api@db'", 'credential api@db: Its next rotation is not'],
   ["update credential set next_rotation_at = now() where name = 'job@db'", 'credential job@db: Its next rotation is not'],
   ["update consumer set name = 'x' where name = 'one'", 'consumer one of api@db: The log knows it; the table does not.'],

@@ -121,3 +121,13 @@ export async function openRecords(sql: Sql): Promise<string[]> {
   )
   return rows.map(({ key }) => key)
 }
+
+/** Credentials whose rotations are stopped, and which no closure stops or has ended. */
+export async function strayClosed(sql: Sql): Promise<{ name: string }[]> {
+  return sql.query(
+    `select c.name from credential c
+      where c.closed_at is not null and coalesce((select i.state from closure_item i where i.credential_id = c.id order by i.id desc limit 1),
+            'none') in ('none', 'planned', 'rotating', 'rotated', 'resumed')
+      order by c.name`,
+  )
+}
