@@ -126,8 +126,9 @@ export async function openRecords(sql: Sql): Promise<string[]> {
 export async function strayClosed(sql: Sql): Promise<{ name: string }[]> {
   return sql.query(
     `select c.name from credential c
-      where c.closed_at is not null and coalesce((select i.state from closure_item i where i.credential_id = c.id order by i.id desc limit 1),
-            'none') in ('none', 'planned', 'rotating', 'rotated', 'resumed')
+      where c.closed_at is not null
+        and coalesce((select i.state from closure_item i where i.credential_id = c.id order by i.id desc limit 1), 'none')
+            in ('none', 'planned', 'rotating', 'rotated', 'resumed')
       order by c.name`,
   )
 }
