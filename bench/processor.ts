@@ -76,8 +76,8 @@ export function connectionsOf(postmaster: number): number[] {
 }
 
 /**
- * What processes were on a processor so far with all their threads, milliseconds, to the nanosecond: of one request at a time it is what the
- * request would take on a machine that does nothing else and reads nothing from disk. NaN if one of them has ended.
+ * What processes were on a processor so far with all their threads, milliseconds, to the nanosecond: of one request at a time it is what
+ * the request would take on a machine that does nothing else and reads nothing from disk. NaN if one of them has ended.
  */
 export function onProcessorMs(pids: readonly number[]): number {
   return pids.reduce((total, pid) => total + threadsNs(pid), 0) / 1e6

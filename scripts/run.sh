@@ -40,9 +40,11 @@ install_lab() {
     made=
     if [ ! -e "$policy" ]; then printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod +x "$policy" && made=1; fi
     apt-get update -qq >&2 || true
-    # shellcheck disable=SC2086
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null 2>&1 ||
-      echo "rekey: could not install$missing" >&2
+    # One by one: what cannot be had keeps nothing else away.
+    for package in $missing; do
+      DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" >/dev/null 2>&1 ||
+        echo "rekey: could not install $package" >&2
+    done
     [ -z "$made" ] || rm -f "$policy"
   else
     echo "rekey: not found:$missing. Their tests are named as skipped (REKEY_LAB=all makes that a failure for the databases)." >&2
