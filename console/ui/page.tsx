@@ -1,13 +1,19 @@
 import { type ReactNode, useEffect, useRef } from 'react'
 
-/** A room: its title, which takes the focus when the room is entered so that what reads aloud begins there, and what is in it. */
+let loaded = false
+
+/** A room: its title, which takes the focus when the room is entered from another one, so that what reads aloud begins there, and what is in it. */
 export function Page({ title, above, children }: { readonly title: ReactNode; readonly above?: ReactNode; readonly children: ReactNode }) {
   const heading = useRef<HTMLHeadingElement>(null)
   useEffect(() => {
     const text = heading.current?.textContent
     document.title = text ? `${text} · Rekey` : 'Rekey'
   })
-  useEffect(() => heading.current?.focus(), [])
+  useEffect(() => {
+    // The browser has put the focus at the top of a page that it has just loaded, where the way past the header is.
+    if (loaded) heading.current?.focus()
+    loaded = true
+  }, [])
   return (
     <>
       {above}

@@ -56,6 +56,8 @@ export class ConsoleLab {
       viewport: VIEW,
       locale: 'en-GB',
       timezoneId: 'Asia/Kolkata',
+      // A colour on its way to another has no contrast to measure.
+      reducedMotion: 'reduce',
       ...options,
     })
     context.setDefaultTimeout(15_000)
