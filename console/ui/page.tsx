@@ -2,7 +2,10 @@ import { type ReactNode, useEffect, useRef } from 'react'
 
 let loaded = false
 
-/** A room: its title, which takes the focus when the room is entered from another one, so that what reads aloud begins there, and what is in it. */
+/**
+ * A room: its title, which takes the focus when the room is entered from another one, so that what reads aloud begins there, and what is
+ * in it.
+ */
 export function Page({ title, above, children }: { readonly title: ReactNode; readonly above?: ReactNode; readonly children: ReactNode }) {
   const heading = useRef<HTMLHeadingElement>(null)
   useEffect(() => {
