@@ -57,7 +57,7 @@ async function insert(
   const hex = (bytes: Uint8Array) => `\\x${Buffer.from(bytes).toString('hex')}`
   const made = rows.map(({ name, account, root, secret }) => {
     const [id, version, identity] = [newId(), newId(), newId()]
-    const key = keyring.newDataKey(`credential ${id} data key`)
+    const key = keyring.newDataKey(keyring.activeId, `credential ${id} data key`)
     const sealed = seal(key.key, secret, `credential ${id} version ${version}`)
     return { id, version, identity, name, account, root, kek: key.kekId, wrapped: hex(key.wrapped), sealed: hex(sealed) }
   })

@@ -77,7 +77,7 @@ export async function buildFleet(drill: Drill): Promise<Stage> {
   const fleet = writeFleet(resources.folder, systems)
   screen.line(labelled(screen, 'rekey', `on ${rekey.url}, with its own PostgreSQL`))
   const [applied] = await rekey.list<{ applied: { add: number } }>('apply', '-f', fleet.fleetFile, '--yes', '--json')
-  screen.line(labelled(screen, 'inventory', `${count(applied?.applied.add ?? 0)} items declared by rekey apply -f fleet.yaml`))
+  screen.line(labelled(screen, 'inventory', `${some(applied?.applied.add ?? 0, 'item')} declared by rekey apply -f fleet.yaml`))
   await startConsumers(drill, fleet, rekey)
   const { watch } = drill
   const working = () => watch.stats().length === fleet.consumers.length && watch.sum.connected === fleet.consumers.length

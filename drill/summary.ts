@@ -77,11 +77,12 @@ export function summaryOf({ watch, startedMs }: Drill, stage: Stage, outcome: Ou
 function faultsOf({ leaked, provenDead, attacker, consumers, evidence }: Omit<Summary, 'ok' | 'faults'>): string[] {
   const faults = [
     leaked === 0 && 'nothing leaked',
-    provenDead !== leaked && `${leaked - provenDead} of ${leaked} are not proven dead`,
-    attacker.acceptedBefore !== leaked && `only ${attacker.acceptedBefore} leaked values worked before, so that their death says little`,
-    attacker.acceptedAfter > 0 && `${attacker.acceptedAfter} leaked values still work`,
-    attacker.sessionsAfter > 0 && `${attacker.sessionsAfter} sessions of the attacker are still open`,
-    consumers.working !== consumers.count && `${consumers.count - consumers.working} consumers do not work`,
+    provenDead !== leaked && `not proven dead: ${leaked - provenDead} of ${leaked}`,
+    attacker.acceptedBefore !== leaked &&
+      `of the leaked values only ${attacker.acceptedBefore} worked before, so that their death says little`,
+    attacker.acceptedAfter > 0 && `still working: ${some(attacker.acceptedAfter, 'leaked value')}`,
+    attacker.sessionsAfter > 0 && `still open of the attacker: ${some(attacker.sessionsAfter, 'session')}`,
+    consumers.working !== consumers.count && `not working: ${some(consumers.count - consumers.working, 'consumer')}`,
     !evidence.sound && 'the evidence does not verify',
     evidence.tampered === null && 'a changed copy of the evidence was believed',
   ]

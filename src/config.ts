@@ -1,5 +1,5 @@
 import { join, resolve } from 'node:path'
-import { RekeyError, Secret } from './kernel/index.ts'
+import { counted, RekeyError, Secret } from './kernel/index.ts'
 
 export type Role = 'server' | 'worker' | 'all'
 
@@ -53,7 +53,7 @@ export function loadConfig(overrides: Overrides = {}, env: Env = process.env): C
   if (!Number.isSafeInteger(shred) || shred < 0) fault('REKEY_SHRED_AFTER', 'Write a whole number of seconds, 0 or more.')
   if (faults.length > 0 || listen === null) {
     const list = faults.map((each) => `${each.path}: ${each.message}`).join(' ')
-    throw new RekeyError('config_invalid', `The configuration has ${faults.length} fault(s). ${list}`, { faults })
+    throw new RekeyError('config_invalid', `The configuration has ${counted(faults.length, 'fault')}. ${list}`, { faults })
   }
   return {
     data,

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { constants } from 'node:os'
 import { dirname, join } from 'node:path'
 import { type RunningServer, startServer } from './api/index.ts'
@@ -8,7 +8,19 @@ import { AddressGuard, makeMoves, type RotationParts, rewrapCredentials, rotatio
 import { formatVerifierKey, logFigures, SEQUENCE_BATCH, type Signer, sequence, signerFromSeed } from './evidence/index.ts'
 import { ensureAdminToken, ensurePolicySet, watchPolicies } from './identity/index.ts'
 import { offboardDue } from './identity/scim/index.ts'
-import { type Ctx, isCode, makeCtx, messageOf, newId, RekeyError, Secret, sleep, systemClock } from './kernel/index.ts'
+import {
+  type Ctx,
+  isCode,
+  makeCtx,
+  makeFolder,
+  messageOf,
+  newId,
+  RekeyError,
+  Secret,
+  sleep,
+  systemClock,
+  writeDurably,
+} from './kernel/index.ts'
 import { fileKeks, fingerprintKey, installationSecret, type KekSource, Keyring, passphraseKeks } from './keys/index.ts'
 import { openLog } from './log.ts'
 import { Policies } from './policy/index.ts'
@@ -95,13 +107,10 @@ function readPassphrases(path: string): Secret[] {
   }
 }
 
-/** Written whole or not at all, 0600. */
-function writeTokenFile(path: string, text: string): void {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-  // Never through a link or into a file that somebody put there first.
-  rmSync(`${path}.new`, { force: true })
-  writeFileSync(`${path}.new`, `${text}\n`, { mode: 0o600, flag: 'wx', flush: true })
-  renameSync(`${path}.new`, path)
+/** Over an older one, whose token no database knows. */
+function writeTokenFile(path: string, token: string): void {
+  makeFolder(dirname(path))
+  writeDurably(path, token, 'replace')
 }
 
 interface Composed {
@@ -134,9 +143,11 @@ function ownPlaces({ data, tokenFile, passphraseFile }: Config): string[] {
   return [data, tokenFile, ...(passphraseFile === null ? [] : [passphraseFile]), ...database.filter(Boolean)]
 }
 
-async function compose({ config, store }: Opened): Promise<Composed> {
+async function compose({ config, ctx, store }: Opened): Promise<Composed> {
   const keyring = new Keyring(kekSources(config))
   await keyring.start(store)
+  const left = await keyring.destroyRetired(store)
+  if (left.length > 0) ctx.log.warn({ keks: left }, 'old key-encryption keys could not be destroyed: remove their files by hand')
   const signer = await signerOf(store, keyring)
   const parts: RotationParts = {
     store,

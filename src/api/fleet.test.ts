@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
-import { LIMITS, newId } from '../kernel/index.ts'
+import { LIMITS, newId, sleep } from '../kernel/index.ts'
 import { fleetText, TestServer } from './testing.ts'
 
 let server: TestServer
@@ -61,6 +61,21 @@ test('a file larger than other bodies may be is taken, one larger than files may
   const padded = `${fleetText(2)}${`# ${'x'.repeat(100)}\n`.repeat(2_000)}`
   expect((await server.post('/v1/fleet/diff', { ...input(2), text: padded })).status).toBe(200)
   expect((await server.post('/v1/fleet/diff', { ...input(2), text: 'x'.repeat(LIMITS.fleetBytes + 1) })).status).toBe(400)
+})
+
+test('a request that is cut off ends the parse', async () => {
+  const cut = new AbortController()
+  const body = JSON.stringify({ text: '- a\n'.repeat(LIMITS.fleetBytes / 4), folder: server.folder })
+  const headers = { authorization: `Bearer ${server.token}`, 'content-type': 'application/json' }
+  const first = fetch(`${server.url}/v1/fleet/diff`, { method: 'POST', headers, body, signal: cut.signal }).catch(() => 'cut')
+  await sleep(700)
+  cut.abort()
+  expect(await first).toBe('cut')
+  // Files are read one at a time: this one would wait for the other's end, which takes seconds.
+  const startedMs = performance.now()
+  const padded = `${fleetText(2)}${`# ${'x'.repeat(100)}\n`.repeat(2_000)}`
+  expect((await server.post('/v1/fleet/diff', { ...input(2), text: padded })).status).toBe(200)
+  expect(performance.now() - startedMs).toBeLessThan(3_000)
 })
 
 test.each([

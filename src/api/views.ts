@@ -22,7 +22,7 @@ export const text = (maxChars: number) =>
     .max(maxChars)
     .refine((value) => !value.includes('\u0000') && value.isWellFormed(), 'Invalid characters')
 
-export const Id = z.uuid()
+export const Id = z.uuid('Not an id: ids are UUIDs, as lists show them')
 export const Name = text(LIMITS.nameChars)
 export const Reason = text(1000)
 

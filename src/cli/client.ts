@@ -3,13 +3,13 @@ import type { CliConfig } from '../config.ts'
 import { ERRORS, type ErrorCode, type ErrorExtra, newId, RekeyError, Secret, sleep } from '../kernel/index.ts'
 import { readEvents, type ServerEvent } from './events.ts'
 import { NoServer } from './exit.ts'
+import { warnIfReadable } from './files.ts'
 
 /** Pauses before a request is sent again after a lost connection, milliseconds. */
 const RETRY_PAUSES_MS = [200, 1000]
 /** Three missed heartbeats: the stream is dead, whatever TCP thinks. */
 const SILENCE_MS = 45_000
 const PAGE = 500
-const READABLE_BY_OTHERS = 0o044
 
 type Query = Readonly<Record<string, string | number | undefined>>
 
@@ -69,7 +69,7 @@ async function readToken(path: string, base: URL, warn: (text: string) => void):
   // Anything else would be refused by the HTTP library with an error text that quotes it.
   if (!/^[\x21-\x7e]+$/.test(token)) throw new RekeyError('config_invalid', `${path} does not hold a token.`)
   const { mode } = await stat(path)
-  if (mode & READABLE_BY_OTHERS) warn(`the token file ${path} can be read by others: chmod 600 it`)
+  warnIfReadable(`the token file ${path}`, mode, warn)
   return Secret.fromText(token)
 }
 

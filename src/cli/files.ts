@@ -24,6 +24,13 @@ export async function readInput(path: string, most: number, name = path): Promis
   }
 }
 
+const READABLE_BY_OTHERS = 0o044
+
+/** Warns if others may read a file that holds a secret. `mode`: its permission bits; null for standard input. */
+export function warnIfReadable(what: string, mode: number | null, warn: (text: string) => void): void {
+  if ((mode ?? 0) & READABLE_BY_OTHERS) warn(`${what} can be read by others: chmod 600 it`)
+}
+
 /** The system's name for what went wrong (`ENOENT`), which is free of content. */
 export function codeOf(error: unknown): string {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : 'unknown'

@@ -1,6 +1,6 @@
 import type { RotationView } from '../credential/index.ts'
 import type { Clock } from '../kernel/index.ts'
-import { printable } from '../kernel/index.ts'
+import { counted, printable } from '../kernel/index.ts'
 import type { Output } from './output.ts'
 import { span } from './text.ts'
 import { rotationLines, stateText } from './views.ts'
@@ -152,7 +152,7 @@ export function progressLines(counts: readonly Count[], total: number, elapsedMs
   const width = Math.max(...systems.map(([name]) => Array.from(printable(name)).length), 0)
   const room = Math.max(1, most - 2)
   const lines = systems.slice(0, room).map(([name, own]) => systemLine(printable(name), width, own))
-  if (systems.length > room) lines.push(`… and ${systems.length - room} more systems`)
+  if (systems.length > room) lines.push(`… and ${counted(systems.length - room, 'more system')}`)
   const done = sum(counts.filter(isFinished))
   return [...lines, `${done} of ${total} finished, ${percent(done, total)}, ${span(elapsedMs)}`]
 }

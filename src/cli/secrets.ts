@@ -1,11 +1,10 @@
 import { secretFromEnv } from '../config.ts'
 import type { SecretSource } from '../credential/index.ts'
 import { LIMITS, RekeyError, Secret } from '../kernel/index.ts'
-import { readInput } from './files.ts'
+import { readInput, warnIfReadable } from './files.ts'
 import type { Output } from './output.ts'
 import { askSecret, canAsk } from './prompt.ts'
 
-const READABLE_BY_OTHERS = 0o044
 /** More than this is no secret with a line break. */
 const ENOUGH = LIMITS.secretBytes + 2
 
@@ -34,7 +33,7 @@ export async function readSecretFile(path: string, what: string, out: Output): P
     throw new RekeyError('bad_input', `The secret of ${what} is to come through a pipe, not to be typed where it is seen.`)
   }
   const { bytes, mode } = await readInput(path, ENOUGH, `The secret of ${what}`)
-  if ((mode ?? 0) & READABLE_BY_OTHERS) out.warn(`the secret file ${path} can be read by others: chmod 600 it`)
+  warnIfReadable(`the secret file ${path}`, mode, (text) => out.warn(text))
   const value = withoutBreak(bytes)
   if (value.length === 0) throw new RekeyError('bad_input', `The secret of ${what} is empty: ${path}.`)
   if (value.length > LIMITS.secretBytes) {

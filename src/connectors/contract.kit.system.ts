@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { makeCtx } from '../kernel/index.ts'
+import { NO_ACCOUNT } from './account.ts'
 import { expectCode, freshSecret, type InBench, outcome, SLACK_MS } from './contract.kit.bench.ts'
 
 const SHORT_MS = 400
@@ -21,7 +22,8 @@ export function describeNames(bench: InBench): void {
       const target = b.open()
       const strategy = b.lab.connector.describe().strategies[0] ?? 'in-place'
       const order = { account: 'nobody_here', strategy, secret: freshSecret(), current: null }
-      await expectCode(target.install(b.ctx, order), 'target_conflict', [order.secret])
+      const error = await expectCode(target.install(b.ctx, order), 'target_conflict', [order.secret])
+      expect(error).toMatchObject({ message: NO_ACCOUNT.message, hint: NO_ACCOUNT.hint })
       expect((await target.discover(b.ctx)).map((account) => account.name)).not.toContain('nobody_here')
     }),
   )

@@ -22,6 +22,12 @@ import { Faults, openYaml, type Place } from './fleet.yaml.ts'
 /** The line of every value of a fleet file, counted from 1, by its path. */
 export type Lines = ReadonlyMap<string, number>
 
+/** A fleet file that was read, and the line of each of its values by path. */
+export interface LinedFleet {
+  readonly fleet: Fleet
+  readonly lines: Lines
+}
+
 /**
  * Reads and checks a fleet.yaml. Paths stay as written. Throws `fleet_invalid` with every fault and its line (the first 500 of
  * them); syntax faults come alone, since what follows them cannot be trusted. Neither the fleet nor a fault holds a secret.
@@ -31,7 +37,7 @@ export function parseFleet(text: string, options: FleetOptions): Fleet {
 }
 
 /** The same, with the line of every value by its path (`credentials[2].consumers[0].file.path`), for faults that are found later. */
-export function parseWithLines(text: string, options: FleetOptions): { readonly fleet: Fleet; readonly lines: Lines } {
+export function parseWithLines(text: string, options: FleetOptions): LinedFleet {
   const faults = new Faults()
   const draft = fleetShape(openYaml(text, faults))
   if (draft) checkFleet(draft, options)

@@ -60,15 +60,17 @@ function record<S extends Record<string, Read<unknown>>>(shape: S, { needed = []
   }
 }
 
-const WORDS = /^[a-z]{1,15}([A-Z][a-z]{1,15}){0,4}$|^[a-z]{1,15}([_-][a-z]{1,15}){0,4}$/
+const WORDS = /^[A-Za-z][a-z]{0,14}([A-Z][a-z]{1,15}){0,4}$|^[a-z]{1,15}([_-][a-z]{1,15}){0,4}$/
+/** Too short to be a secret, and short enough to be a slip of one word. */
+const TINY_CHARS = 4
 const LONG_CHARS = 12
 /** Bits for each character: English words in a row have about 3.3, random letters and digits 3.8 and more at this length. */
 const RANDOM_BITS = 3.6
 
-/** A key as a fault may show it. One that looks like a secret that slipped into the wrong place is only hinted at. */
+/** A key as a fault may show it. Nothing is told of one that looks like a secret that slipped into the wrong place. */
 function quoteKey(key: string): string {
-  const harmless = key.length < LONG_CHARS || (WORDS.test(key) && bitsOf(key) < RANDOM_BITS)
-  return harmless ? quote(key) : `${quote(key.slice(0, 3))} and ${key.length - 3} characters more, which may be a secret,`
+  const words = WORDS.test(key) && (key.length < LONG_CHARS || bitsOf(key) < RANDOM_BITS)
+  return key.length <= TINY_CHARS || words ? quote(key) : 'What stands here, not shown because it may be a secret,'
 }
 
 /** Shannon entropy of the characters of a text. */

@@ -5,14 +5,14 @@ import type { Allowed } from '../policy/index.ts'
 import type { Tx } from '../store/index.ts'
 import type { Change } from './fleet.diff.ts'
 import type { Fleet } from './fleet.model.ts'
+import type { LinedFleet } from './fleet.parse.ts'
 import { collisions } from './inventory.clash.ts'
-import { declare, declareNext, pinKek, type Wanted } from './inventory.declare.ts'
+import { declare, declareNext, type Wanted } from './inventory.declare.ts'
 import { eventsOf, renewedEvent, rootMovedEvent } from './inventory.events.ts'
 import {
   type FleetText,
   type InventoryDiff,
   isRootMoved,
-  type LinedFleet,
   loadPresent,
   type Present,
   planOf,
@@ -48,16 +48,16 @@ export interface Applied {
 
 /**
  * What applying a fleet file would do. Nothing is changed and no system is contacted. Throws `fleet_invalid` with every fault,
- * `bad_input` for a folder that is not absolute.
+ * `bad_input` for a folder that is not absolute, `too_large` for a file that takes more time or memory to read than one may.
  */
 export async function diffInventory(
   parts: Pick<InventoryParts, 'store' | 'targets' | 'keepOut'>,
-  _ctx: Ctx,
+  ctx: Ctx,
   _may: Allowed<'inventory:read'>,
   input: FleetText,
 ): Promise<InventoryDiff> {
-  const { fleet } = await readFleet(parts, input)
-  return planOf(await loadPresent(parts.store, fleet), fleet)
+  const { fleet } = await readFleet(ctx, parts, input)
+  return planOf(ctx, await loadPresent(parts.store, fleet), fleet)
 }
 
 /**
@@ -67,9 +67,9 @@ export async function diffInventory(
  * first rotation (or `discoverAccounts`, for a root secret) shows whether they are right. Only removing asks systems, see
  * `lookAtMissing`.
  *
- * Throws `fleet_invalid`; `plan_changed` if the inventory or the file is not the one of the digest; `conflict`, with a fault for each,
- * for changes that would cut off a living value, for accounts and files that another item has, and for removals that are refused;
- * `bad_input` naming the secret or the authority that is missing or unusable.
+ * Throws `fleet_invalid`; `too_large` as `diffInventory`; `plan_changed` if the inventory or the file is not the one of the digest;
+ * `conflict`, with a fault for each, for changes that would cut off a living value, for accounts and files that another item has, and
+ * for removals that are refused; `bad_input` naming the secret or the authority that is missing or unusable.
  */
 export async function applyInventory(
   parts: InventoryParts,
@@ -77,13 +77,13 @@ export async function applyInventory(
   _may: Allowed<'inventory:apply'>,
   input: ApplyInput,
 ): Promise<Applied> {
-  const lined = await readFleet(parts, input)
+  const lined = await readFleet(ctx, parts, input)
   const { fleet } = lined
   const looks: Looks = input.prune ? await lookAtMissing(parts, ctx, await loadPresent(parts.store, fleet), fleet) : new Map()
   return parts.store.inTx(async (tx) => {
     await rows.lockInventory(tx)
     const present = await loadPresent(tx, fleet)
-    const plan = planOf(present, fleet)
+    const plan = await planOf(ctx, present, fleet)
     if (plan.digest !== input.digest) {
       throw new RekeyError('plan_changed', 'The inventory or the file is not what the diff was made from.', {
         hint: 'Look at the diff again.',
@@ -105,38 +105,43 @@ const BINDING: readonly string[] = ['accounts', 'system', 'strategy']
 
 function refuse(present: Present, { changes }: InventoryDiff, lined: LinedFleet, prune: boolean): void {
   const { fleet } = lined
+  const lineOf = lineFinder(lined)
   const faults = changes.flatMap((change) => {
     const binding = change.kind === 'change' && change.of === 'credential' && change.fields.some(({ field }) => BINDING.includes(field))
     const reason =
       change.reason ?? (binding ? 'account, system and strategy of a stored credential cannot change: give it another name' : null)
-    return change.dangerous || binding
-      ? [{ path: change.name, message: `${change.of} ${change.name}: ${reason}.`, ...lineOf(change, lined) }]
-      : []
+    return change.dangerous || binding ? [{ path: change.name, message: `${change.of} ${change.name}: ${reason}.`, ...lineOf(change) }] : []
   })
   throwFaults('conflict', 'The file asks for changes that are refused; nothing was applied.', [
     ...faults,
-    ...onGivenUp(present, changes, lined),
+    ...onGivenUp(present, changes, fleet, lineOf),
   ])
   const clashes = collisions(keptBeside(present, fleet, prune), lined)
   throwFaults('conflict', 'The file asks for what stored items hold; nothing was applied.', clashes)
 }
 
 /** A system that was given up takes nothing new, and does not come back by a change: it is pruned, and may then be declared anew. */
-function onGivenUp(present: Present, changes: readonly Change[], lined: LinedFleet): NonNullable<RekeyError['faults']> {
+function onGivenUp(present: Present, changes: readonly Change[], fleet: Fleet, lineOf: LineFinder): NonNullable<RekeyError['faults']> {
+  const systemOf = new Map(fleet.credentials.map(({ name, system }) => [name, system]))
   return changes.flatMap((change) => {
     const { kind, of, name } = change
-    const credential = kind === 'add' && of === 'credential' ? lined.fleet.credentials.find((item) => item.name === name) : undefined
-    const system = kind === 'change' && of === 'system' ? name : credential?.system
+    const changed = kind === 'change' && of === 'system' ? name : undefined
+    const system = kind === 'add' && of === 'credential' ? systemOf.get(name) : changed
     if (system === undefined || !present.systems.get(system)?.decommissioned) return []
-    return [{ path: name, message: `${of} ${name}: the system ${system} is decommissioned.`, ...lineOf(change, lined) }]
+    return [{ path: name, message: `${of} ${name}: the system ${system} is decommissioned.`, ...lineOf(change) }]
   })
 }
 
-/** The line of the item that a change is of: a system or a credential. */
-function lineOf({ of, name }: Change, { fleet, lines }: LinedFleet): { line?: number } {
-  const items = of === 'system' ? fleet.systems : fleet.credentials
-  const line = lines.get(`${of}s[${items.findIndex((item) => item.name === name)}].name`)
-  return line === undefined ? {} : { line }
+type LineFinder = (change: Change) => { line?: number }
+
+/** Tells the line of the item that a change is of: a system or a credential. One look each, since all of a fleet may be refused. */
+function lineFinder({ fleet, lines }: LinedFleet): LineFinder {
+  const placesOf = (items: readonly { readonly name: string }[]) => new Map(items.map(({ name }, i) => [name, i]))
+  const [systems, credentials] = [placesOf(fleet.systems), placesOf(fleet.credentials)]
+  return ({ of, name }) => {
+    const line = lines.get(`${of}s[${(of === 'system' ? systems : credentials).get(name)}].name`)
+    return line === undefined ? {} : { line }
+  }
 }
 
 interface Job {
@@ -153,7 +158,7 @@ interface Job {
 /** Removals first, so that what they free can be taken; then what others refer to before what refers. Events in that order too. */
 async function write(job: Job, looks: Looks | null): Promise<void> {
   const { parts, tx, ctx, present, fleet, changes, systems } = job
-  await pinKek(tx, parts.keyring)
+  const kekId = await parts.keyring.pin(tx)
   if (looks !== null) await removeMissing(tx, ctx, present, changes, looks)
   const identities = await putIdentities(tx, ctx, fleet.identities)
   await rows.insertSystems(
@@ -167,7 +172,7 @@ async function write(job: Job, looks: Looks | null): Promise<void> {
   const moved = await moveRoots(job)
   const systemIds = new Map([...present.systems.values(), ...systems.map(({ row }) => row)].map(({ name, id }) => [name, id]))
   const added = newCredentials(job, systemIds, identities)
-  const declared = declare(parts, ctx, added)
+  const declared = await declare(parts, ctx, kekId, added)
   await rows.insertCredentials(tx, declared.credentials)
   await rows.insertDeclared(tx, declared.versions)
   await updateCredentials(job, identities)

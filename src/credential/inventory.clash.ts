@@ -1,6 +1,6 @@
 import type { RekeyError } from '../kernel/index.ts'
 import type { Fleet, Inventory } from './fleet.model.ts'
-import type { LinedFleet } from './inventory.plan.ts'
+import type { LinedFleet } from './fleet.parse.ts'
 
 type Faults = NonNullable<RekeyError['faults']>
 

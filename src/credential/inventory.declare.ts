@@ -1,7 +1,6 @@
 import type { Strategy } from '../connectors/contract.ts'
 import type { EvidenceEvent } from '../evidence/index.ts'
-import { type Ctx, newId, RekeyError, type Secret } from '../kernel/index.ts'
-import { isActiveForShare, type Keyring } from '../keys/index.ts'
+import { type Ctx, mapInTurns, newId, type Secret } from '../kernel/index.ts'
 import { fingerprint, seal } from '../seal/index.ts'
 import type { Tx } from '../store/index.ts'
 import { declaredEvent } from './inventory.events.ts'
@@ -23,22 +22,11 @@ export interface Declared {
   readonly events: readonly EvidenceEvent[]
 }
 
-/**
- * Makes the keyring wrap with the active key and holds that key active to the end of the transaction: a rotation of keys that runs
- * meanwhile waits, and finds what is wrapped here. Throws `unavailable` if the active key changes faster than it can be read.
- */
-export async function pinKek(tx: Tx, keyring: Keyring): Promise<void> {
-  for (let round = 0; round < 5; round++) {
-    if (await isActiveForShare(tx, await keyring.refresh(tx))) return
-  }
-  throw new RekeyError('unavailable', 'The key-encryption key is being changed.', { hint: 'Try again in a moment.' })
-}
-
-/** Makes ids and data keys, and seals what is known. Needs `pinKek` in the same transaction. Nothing is written. */
-export function declare(parts: Parts, ctx: Ctx, wanted: readonly Wanted[]): Declared {
-  const made = wanted.map(({ value, ...fields }) => {
+/** Makes ids and data keys, and seals what is known. `kekId`: pinned in the same transaction (`Keyring.pin`). Nothing is written. */
+export async function declare(parts: Parts, ctx: Ctx, kekId: string, wanted: readonly Wanted[]): Promise<Declared> {
+  const made = await mapInTurns(ctx.clock, wanted, ({ value, ...fields }) => {
     const id = newId(ctx.clock.now().getTime())
-    const { key, kekId, wrapped } = parts.keyring.newDataKey(dataKeyBound(id))
+    const { key, wrapped } = parts.keyring.newDataKey(kekId, dataKeyBound(id))
     const credential: NewCredential = { ...fields, id, kek: kekId, wrapped }
     const version = versionOf(parts, ctx, { credential: id, number: 1, account: fields.accounts[0] ?? '' }, key, value)
     return { credential, version, events: [...rootEvents(credential), declaredEvent(fields.name, version)] }

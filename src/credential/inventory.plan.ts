@@ -1,14 +1,15 @@
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path'
 import { canonicalJson } from '../evidence/index.ts'
 import { fleetIdentities, identitiesById } from '../identity/index.ts'
-import { isCode, type Json, RekeyError } from '../kernel/index.ts'
+import { type Ctx, isCode, type Json, mapInTurns, RekeyError } from '../kernel/index.ts'
 import { digestHex } from '../seal/index.ts'
 import type { Sql } from '../store/index.ts'
 import { realPathOf, whyNotThere } from './files.guard.ts'
 import { checkPath } from './files.ts'
 import { type Change, diffFleet } from './fleet.diff.ts'
 import { type Fleet, type Inventory, mapPaths, type SecretSource } from './fleet.model.ts'
-import { type Lines, parseWithLines } from './fleet.parse.ts'
+import type { LinedFleet } from './fleet.parse.ts'
+import { parseFleetApart } from './fleet.thread.ts'
 import { allConsumers, allCredentials, allSystems, type ConsumerRow, type CredentialRow, type SystemRow } from './inventory.store.ts'
 import type { RotationParts } from './rotation.run.ts'
 
@@ -26,12 +27,6 @@ export interface NeededSecret {
 
 /** What reading a fleet file needs of the process. */
 export type Places = Pick<RotationParts, 'targets' | 'keepOut'>
-
-/** A fleet file that was read, and the line of each of its values by path. */
-export interface LinedFleet {
-  readonly fleet: Fleet
-  readonly lines: Lines
-}
 
 /** What applying a fleet file would do. The digest stands for all of it: applying asks for the same. */
 export interface InventoryDiff {
@@ -58,11 +53,11 @@ export function isRootMoved({ kind, of, fields }: Change): boolean {
 
 /**
  * Parses and checks a fleet file, with every path made absolute. Throws `fleet_invalid` with every fault, `bad_input` if the folder
- * is not absolute.
+ * is not absolute, and what `parseFleetApart` throws.
  */
-export async function readFleet({ targets, keepOut = [] }: Places, { text, folder }: FleetText): Promise<LinedFleet> {
+export async function readFleet(ctx: Ctx, { targets, keepOut = [] }: Places, { text, folder }: FleetText): Promise<LinedFleet> {
   if (!isAbsolute(folder)) throw new RekeyError('bad_input', 'The folder of the fleet file must be an absolute path.')
-  const { fleet: parsed, lines } = parseWithLines(text, {
+  const { fleet: parsed, lines } = await parseFleetApart(ctx, text, {
     knownConnector(name) {
       try {
         return targets.connectorFor(name).describe()
@@ -183,8 +178,8 @@ function consumerOf({ name, file_path, file_key, activation }: ConsumerRow): Inv
   return { name, activation, file: file_path === null ? null : { path: file_path, key: file_key } }
 }
 
-/** What is between the stored inventory and the file. Pure. */
-export function planOf({ inventory }: Present, fleet: Fleet): InventoryDiff {
+/** What is between the stored inventory and the file: of equal ones always the same. */
+export async function planOf({ clock }: Ctx, { inventory }: Present, fleet: Fleet): Promise<InventoryDiff> {
   const changes = diffFleet(inventory, fleet)
   const count = (kind: Change['kind']) => changes.filter((change) => change.kind === kind).length
   const summary = {
@@ -195,9 +190,9 @@ export function planOf({ inventory }: Present, fleet: Fleet): InventoryDiff {
   }
   const needed = neededBy(changes, fleet)
   const authorities = [...new Set(fleet.systems.flatMap(({ address }) => address.caFile ?? []))].sort()
-  // JSON has no `undefined`: a field that an item did not have is left out.
-  const plain = JSON.parse(JSON.stringify({ changes, needed })) as Json
-  return { changes, summary, digest: digestHex(canonicalJson(plain)), needed, authorities }
+  // JSON has no `undefined`: a field that an item did not have is left out. Canonical JSON is one line, so what is joined stays apart.
+  const lines = await mapInTurns(clock, [...changes, ...needed], (item) => canonicalJson(JSON.parse(JSON.stringify(item)) as Json))
+  return { changes, summary, digest: digestHex(lines.join('\n')), needed, authorities }
 }
 
 function neededBy(changes: readonly Change[], fleet: Fleet): NeededSecret[] {

@@ -428,4 +428,4 @@ test('ten thousand credentials are applied in one transaction', async () => {
   expect((await diff(draft({ credentials }))).changes).toEqual([])
   console.info(`10,000 credentials: diff and apply ${Math.round(tookMs)} ms, empty diff ${Math.round(ctx.clock.monotonicMs() - again)} ms`)
   expect(FLEET_DEFAULTS.concurrent).toBe((await listSystems(engine.db.store))[0]?.concurrent)
-})
+}, 180_000)

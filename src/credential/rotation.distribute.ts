@@ -73,7 +73,8 @@ export async function placeEarly(run: Run, over: () => void): Promise<void> {
 
 /** Removes prepared files of a rotation that is undone. */
 export async function dropFiles(run: Run): Promise<void> {
-  for (const { name, place } of placesOf(run, null)) await onFile(name, place, () => dropPrepared(place))
+  // Another rotation may be placing another key of the same file.
+  for (const { name, place } of placesOf(run, null)) await locked(run, place, () => onFile(name, place, () => dropPrepared(place)))
 }
 
 /** Hands the new value to the consumers' files and, in-place, measures how long they held only a dead one. */

@@ -1,9 +1,8 @@
-import { type Ctx, isCode, messageOf, RekeyError, sleep } from '../kernel/index.ts'
+import { isCode, messageOf, RekeyError, sleep } from '../kernel/index.ts'
 import { isDatabaseLost } from '../store/index.ts'
 import { dropFiles } from './rotation.distribute.ts'
 import { backoffMs, ENDS, MAX_TRIES, type State } from './rotation.model.ts'
-import { LostClaim, type RotationParts, type Run } from './rotation.run.ts'
-import type { Work } from './rotation.store.ts'
+import { LostClaim, type Run } from './rotation.run.ts'
 
 /** Faults that another try cannot mend are tried a few times all the same: a root credential may be rotated at this moment. */
 const TRIES_IF_HOPELESS = 3
@@ -25,18 +24,20 @@ const HINTS: Partial<Record<string, string>> = {
   target_conflict: 'Look at the account on the system, then run: rekey rotation retry',
   target_refused_by_policy: 'Look at the password policy of the system, then run: rekey rotation retry, or undo',
 }
+/** Pause before it is tried again with a key-encryption key that was not to be had: another process may have it. */
+const KEY_PAUSE_MS = 5_000
 /** How long the record of a fault waits for Rekey's own database, with growing pauses, before the claim is left to end by itself. */
 const LONGEST_PAUSE_MS = 10_000
 
 /** Writes down that a step failed: another try after a pause, or `blocked` with reason and hint. Keeps what was observed. Never rejects. */
-export async function recordFault(parts: RotationParts, ctx: Ctx, run: Run | undefined, work: Work, error: unknown): Promise<void> {
+export async function recordFault(run: Run, error: unknown): Promise<void> {
+  const { ctx, work } = run
   if (error instanceof LostClaim) return
   const fault = asOurs(error)
   const { code, message, detail } = fault
   const told = { rotation: work.id, credential: work.credential.name, code, error: message, detail: detail ?? stackOf(fault) }
   ctx.log.warn(told, 'a step failed')
-  if (run === undefined) return
-  const dueMs = decide(parts, run, fault)
+  const dueMs = decide(run, fault)
   // What lay ready beside a consumer's file holds a value in the clear: it does not wait there for a human. The step makes it again.
   if (run.state === 'blocked') await dropFiles(run).catch(() => undefined)
   for (let pauseMs = 250; ; pauseMs *= 2) {
@@ -54,14 +55,16 @@ export async function recordFault(parts: RotationParts, ctx: Ctx, run: Run | und
 }
 
 /** Changes the run as the fault demands and says when it is due again; null for never by itself. */
-function decide(parts: RotationParts, run: Run, fault: RekeyError): number | null {
-  const { progress } = run
+function decide(run: Run, fault: RekeyError): number | null {
+  const { progress, parts } = run
   // It had ended, or was blocked, and only the commit failed: once more, and not another try of a step that is done.
   if (run.state === 'blocked' || ENDS.includes(run.state)) return null
   const hint = fault.hint ?? HINTS[fault.code] ?? 'Look at the server log for its cause, then run: rekey rotation retry'
   progress.problem = { reason: fault.message, code: fault.code, hint }
   // An outage of our own database says nothing about the target: it uses up no try.
   if (isDatabaseLost(fault)) return backoffMs(1, parts.jitter())
+  // Nor does a key that only this process may be without.
+  if (fault.code === 'kek_unavailable') return KEY_PAUSE_MS
   progress.tries++
   const most = HOPELESS.some((code) => isCode(fault, code)) ? TRIES_IF_HOPELESS : MAX_TRIES
   if (progress.tries < most && !FINAL.includes(fault.detail)) return backoffMs(progress.tries, parts.jitter())

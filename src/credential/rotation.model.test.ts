@@ -45,7 +45,9 @@ const walk = fc.array(fc.nat(), { maxLength: 60 }).map((choices) => {
 function waysOut(from: State): State[] {
   return NEXT.blocked.filter(
     (to) =>
-      to === from || (to === 'undoing' && UNDOABLE.includes(from)) || (to === 'irrevocable' && ['retiring', 'retired'].includes(from)),
+      to === from ||
+      (to === (from === 'planned' ? 'undone' : 'undoing') && UNDOABLE.includes(from)) ||
+      (to === 'irrevocable' && ['retiring', 'retired'].includes(from)),
   )
 }
 

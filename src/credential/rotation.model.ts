@@ -23,7 +23,8 @@ export type State = (typeof STATES)[number]
 /**
  * What may follow what. Server, worker, command line and docs read this table; there is no other.
  * Nothing reaches `proven_dead` but through every step before it, and nothing leaves an end.
- * `blocked` goes back to where it came from (`retry`), to `undoing`, or to a named end by a human's word (`resolve`).
+ * `blocked` goes back to where it came from (`retry`), to `undoing` (`undone` at once, where nothing was made), or to a named end by a
+ * human's word (`resolve`).
  */
 export const NEXT: Readonly<Record<State, readonly State[]>> = {
   planned: ['staged', 'undone', 'blocked'],
@@ -45,6 +46,7 @@ export const NEXT: Readonly<Record<State, readonly State[]>> = {
     'retiring',
     'retired',
     'undoing',
+    'undone',
     'not_provable',
     'irrevocable',
   ],

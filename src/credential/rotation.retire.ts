@@ -1,5 +1,5 @@
-import { RekeyError } from '../kernel/index.ts'
-import { type Pair, probeData, probePair, type Run, type StepResult } from './rotation.run.ts'
+import { counted, RekeyError } from '../kernel/index.ts'
+import { lastProbe, type Pair, probeData, probePair, type Run, type StepResult } from './rotation.run.ts'
 
 /** For how long old-refused and new-accepted, seen together, still count as the same moment as the end of the last session. */
 const SAME_MOMENT_MS = 5_000
@@ -64,7 +64,7 @@ export async function prove(run: Run): Promise<StepResult> {
   const left = await sessionsLeft(run)
   if (left > 0) {
     await run.target.endSessions(run.ctx, work.old.account, before(run, run.progress.retire_mark ?? ''))
-    throw new RekeyError('target_conflict', `${left} sessions of the old value are still open.`)
+    throw new RekeyError('target_conflict', `${counted(left, 'session')} of the old value ${left === 1 ? 'is' : 'are'} still open.`)
   }
   await endProven(run, pair)
   return 'end'
@@ -120,7 +120,6 @@ async function endProven(run: Run, pair: Pair): Promise<void> {
   planRecheck(run)
   progress.problem = null
   progress.tries = 0
-  const probe = { outcome: pair.old.outcome, code: pair.old.code, at: pair.old.at.toISOString() }
   run.change({
     id: work.old.id,
     state: 'dead',
@@ -128,8 +127,9 @@ async function endProven(run: Run, pair: Pair): Promise<void> {
     effective_dead_at: later(pair.old.at, progress.retired_at ?? provedAt),
     proved_dead_at: provedAt,
     shred_after: new Date(provedAt.getTime() + run.parts.shredAfterSeconds * 1000),
-    last_probe: probe,
+    last_probe: lastProbe(pair.old),
   })
+  run.change({ id: run.fresh().version.id, last_probe: lastProbe(pair.control) })
   run.rescheduleAtEnd()
   run.move('proven_dead', {
     oldVersion: work.old.number,

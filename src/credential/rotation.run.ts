@@ -61,8 +61,6 @@ export class Run {
   readonly ctx: Ctx
   readonly work: Work
   readonly plan: StrategyPlan
-  readonly target: Target
-  readonly dataKey: Secret
   /** True while the claim found an open attempt: the last process died, or its call was never answered. */
   resumed: boolean
   /** The pair probed right after an in-place install, reused as proof if it is still the same moment. */
@@ -83,23 +81,37 @@ export class Run {
   #reschedule = false
   readonly #secrets = new Map<string, Secret>()
 
-  private constructor(parts: RotationParts, ctx: Ctx, work: Work, target: Target, dataKey: Secret, startedMs: number) {
+  #opened: { readonly target: Target; readonly dataKey: Secret } | null = null
+
+  constructor(parts: RotationParts, ctx: Ctx, work: Work) {
     this.parts = parts
     this.ctx = ctx
     this.work = work
     this.plan = STRATEGIES[work.credential.strategy]
-    this.target = target
-    this.dataKey = dataKey
     this.resumed = work.progress.attempt_step !== null
     this.#from = work.progress.state
-    this.#startedMs = startedMs
+    this.#startedMs = ctx.clock.monotonicMs()
   }
 
-  static async begin(parts: RotationParts, ctx: Ctx, work: Work): Promise<Run> {
-    const startedMs = ctx.clock.monotonicMs()
+  /** Opens the data key and the way to the system, before the first step. What it throws can be recorded like a fault of a step. */
+  async open(): Promise<void> {
+    const { parts, work } = this
     const { id, kekId, wrappedKey } = work.credential
     const dataKey = await parts.keyring.unwrap(parts.store, kekId, wrappedKey, dataKeyBound(id))
-    return new Run(parts, ctx, work, await parts.targets.of(parts.store, work.system, work.root), dataKey, startedMs)
+    this.#opened = { dataKey, target: await parts.targets.of(parts.store, work.system, work.root) }
+  }
+
+  get target(): Target {
+    return this.#way().target
+  }
+
+  get dataKey(): Secret {
+    return this.#way().dataKey
+  }
+
+  #way(): { readonly target: Target; readonly dataKey: Secret } {
+    if (this.#opened === null) throw new RekeyError('internal', `Rotation ${this.work.id} was not opened.`)
+    return this.#opened
   }
 
   get progress(): Progress {
@@ -230,6 +242,16 @@ export async function probePair(run: Run): Promise<Pair> {
     run.target.probe(run.ctx, version.account, secret),
   ])
   return { old: { ...oldProbe, at }, control: { ...control, at }, atMs }
+}
+
+/** A probe as the version's row keeps it: when it was last tried, and what was seen. */
+export function lastProbe(probe: Probe & { readonly at: Date }): NonNullable<VersionChange['last_probe']> {
+  return { outcome: probe.outcome, code: probe.code, at: probe.at.toISOString() }
+}
+
+/** Records what a probe of a version says as a fact; an answer that says nothing of the value leaves the last fact on record. */
+export function noteFact(run: Run, version: WorkVersion, probe: Probe & { readonly at: Date }): void {
+  if (probe.outcome === 'accepted' || probe.outcome === 'refused') run.change({ id: version.id, last_probe: lastProbe(probe) })
 }
 
 /** A probe as evidence tells it. */

@@ -5,7 +5,7 @@ import { distribute, placeEarly, prepare } from './rotation.distribute.ts'
 import { compareGrants } from './rotation.grants.ts'
 import { ACTIVATION_PATIENCE_SECONDS, activationPauseMs, MAX_REGENERATIONS, type State } from './rotation.model.ts'
 import { prove, retire } from './rotation.retire.ts'
-import { type Pair, probeData, probePair, type Run, type StepResult } from './rotation.run.ts'
+import { lastProbe, noteFact, type Pair, probeData, probePair, type Run, type StepResult } from './rotation.run.ts'
 import { installTurn } from './rotation.turn.ts'
 import { undo } from './rotation.undo.ts'
 import { versionBound } from './targets.ts'
@@ -129,7 +129,7 @@ async function lookAtOld(run: Run, observed: Pair | null): Promise<void> {
   if (probe.outcome === 'unreachable')
     throw new RekeyError('target_unreachable', 'The system did not answer the login with the value in use.')
   work.old = { ...work.old, seen: probe.outcome }
-  run.change({ id: work.old.id, state: 'current', last_probe: { outcome: probe.outcome, code: probe.code, at: probe.at.toISOString() } })
+  run.change({ id: work.old.id, state: 'current', last_probe: lastProbe(probe) })
   run.note('version.tried', { probe: probeData(probe) })
   await run.commit({ goOn: true })
 }
@@ -146,6 +146,7 @@ async function callInstall(run: Run): Promise<Mark> {
       return mark
     } catch (error) {
       if (!isCode(error, 'target_refused_by_policy') || run.progress.regenerations >= MAX_REGENERATIONS) throw error
+      await refuseIfInstalled(run)
       run.progress.regenerations++
       run.change({ id: version.id, state: 'void', shred_after: run.now() })
       await stageFresh(run)
@@ -155,12 +156,28 @@ async function callInstall(run: Run): Promise<Mark> {
   }
 }
 
+/**
+ * A value that is refused by the policy now may be the account's already: an earlier try, of which no answer came, installed it, and the
+ * policy lets no value be set twice. Throws unless the login is refused; the value is kept then.
+ */
+async function refuseIfInstalled(run: Run): Promise<void> {
+  const { version, secret } = run.fresh()
+  const probe = { ...(await run.target.probe(run.ctx, version.account, secret)), at: run.now() }
+  noteFact(run, version, probe)
+  if (probe.outcome === 'refused') return
+  const what = `The system refused the new value by its policy, yet its login is ${probe.outcome} (${probe.code}).`
+  throw new RekeyError(probe.outcome === 'accepted' ? 'target_conflict' : 'target_unreachable', what, {
+    hint: 'The staged value is kept. Look at the policy and run rekey rotation retry, or take it back: rekey rotation undo.',
+  })
+}
+
 /** The new value logs in. In-place, the old one is probed in the same moment: it must be dead already. */
 async function verify(run: Run): Promise<StepResult> {
   run.checkClaim()
   const { version, secret } = run.fresh()
   if (run.plan.oldDiesAtInstall && run.valueOf(run.work.old) !== null) run.pair = await probePair(run)
   const probe = run.pair?.control ?? { ...(await run.target.probe(run.ctx, version.account, secret)), at: run.now() }
+  noteFact(run, version, probe)
   if (probe.outcome === 'unreachable') throw new RekeyError('target_unreachable', 'The system did not answer the login with the new value.')
   if (probe.outcome !== 'accepted') {
     throw new RekeyError('target_conflict', `The new value was installed but its login is ${probe.outcome} (${probe.code}).`, {
@@ -175,7 +192,7 @@ async function verify(run: Run): Promise<StepResult> {
     state: 'previous',
     ...(run.plan.oldDiesAtInstall ? { revoked_at: run.progress.installed_at ?? run.now() } : {}),
   })
-  run.change({ id: version.id, state: 'current', last_probe: { outcome: probe.outcome, code: probe.code, at: probe.at.toISOString() } })
+  run.change({ id: version.id, state: 'current', last_probe: lastProbe(probe) })
   run.move('verified', { probe: probeData(probe) })
   return 'go'
 }

@@ -91,7 +91,8 @@ export interface Commit {
 
 export interface VersionChange {
   readonly id: string
-  readonly state: VersionState
+  /** Left out: as it is. */
+  readonly state?: VersionState
   readonly installed_at?: Date
   readonly revoked_at?: Date
   readonly effective_dead_at?: Date
@@ -267,7 +268,7 @@ const MOVE = `
       join moved m on m.id = i.rotation
     returning id, number),
   changed as (
-    update version v set state = i.state,
+    update version v set state = coalesce(i.state, v.state),
            installed_at = coalesce(i.installed_at, v.installed_at), revoked_at = coalesce(i.revoked_at, v.revoked_at),
            effective_dead_at = coalesce(i.effective_dead_at, v.effective_dead_at),
            proved_dead_at = coalesce(i.proved_dead_at, v.proved_dead_at),

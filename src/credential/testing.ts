@@ -127,7 +127,7 @@ export class Engine {
   async addCredential(systemId: string, spec: CredentialSpec): Promise<string> {
     const { store, keyring } = this.parts
     const id = newId()
-    const key = keyring.newDataKey(dataKeyBound(id))
+    const key = keyring.newDataKey(keyring.activeId, dataKeyBound(id))
     let identity: string | null = null
     if (!spec.isRoot) {
       identity = newId()

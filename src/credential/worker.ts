@@ -33,9 +33,9 @@ async function writeMoves(store: Store, moves: readonly Move[]) {
 
 /** Runs one claimed rotation until it ends, is blocked, or has to wait. Never rejects. */
 export async function runRotation(parts: RotationParts, ctx: Ctx, work: Work): Promise<void> {
-  let run: Run | undefined
+  const run = new Run(parts, ctx, work)
   try {
-    run = await Run.begin(parts, ctx, work)
+    await run.open()
     for (;;) {
       const step = STEPS[run.state]
       if (step === undefined) return void (await run.commit({ dueMs: null }))
@@ -44,7 +44,7 @@ export async function runRotation(parts: RotationParts, ctx: Ctx, work: Work): P
       if (result !== 'go') return void (await run.commit({ dueMs: result.waitMs }))
     }
   } catch (error) {
-    await recordFault(parts, ctx, run, work, error)
+    await recordFault(run, error)
   }
 }
 

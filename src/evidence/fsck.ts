@@ -1,4 +1,4 @@
-import { type Ctx, messageOf } from '../kernel/index.ts'
+import { type Ctx, counted, messageOf } from '../kernel/index.ts'
 import type { Store } from '../store/index.ts'
 import type { Finding, Report } from './bundle.read.ts'
 import { parseCanonicalJson } from './canonical.ts'
@@ -43,7 +43,7 @@ async function checkLog(store: Store, ctx: Ctx, log: LogName, key: VerifierKey, 
   const beyond = await rows.countBeyond(store, log, size)
   // A sequencer may have published meanwhile; only what is still unsigned after that is wrong.
   if (beyond.events + beyond.nodes > 0 && ((await rows.lastCheckpoint(store, log))?.size ?? 0) === size) {
-    report(`${log} log`, `${beyond.events} events and ${beyond.nodes} nodes have a place that no checkpoint signs.`)
+    report(`${log} log`, `${counted(beyond.events, 'event')} and ${counted(beyond.nodes, 'node')} have a place that no checkpoint signs.`)
   }
   const tree: Tree = { size: 0, edge: new Map() }
   for (const checkpoint of published) {

@@ -16,11 +16,6 @@ export function spanText(ms: number): string {
   return ms < 10_000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`
 }
 
-/** `1 rotation`, `2 rotations`. */
-export function some(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? '' : 's'}`
-}
-
 /** The details of any event: all of its data, flattened to `name: value`. */
 export function detailsText(event: EventBody): string {
   return flatten(event.data).join(' · ')

@@ -1,9 +1,10 @@
+import { counted } from '../kernel/index.ts'
 import type { BundleCheckpoint, BundleContent } from './bundle.model.ts'
 import { type EventBody, LOGS, type LogName } from './event.ts'
 import { type Html, html, raw } from './report.html.ts'
 import { type CredentialStory, dataText, type RotationStory, type Step, type Story, stepOf, tellStory } from './report.story.ts'
 import { REPORT_STYLE } from './report.style.ts'
-import { clockText, detailsText, probeText, some, spanText, timeText } from './report.text.ts'
+import { clockText, detailsText, probeText, spanText, timeText } from './report.text.ts'
 import { ENDINGS, type Ending, wordsOf } from './report.words.ts'
 
 /**
@@ -47,7 +48,7 @@ function opening({ filter, key, logs }: BundleContent, rotations: readonly Rotat
       .sort()
       .at(-1) ?? ''
   const pending = LOGS.reduce((sum, log) => sum + logs[log].pending, 0)
-  const left = `Left out: ${some(pending, 'newer event')}, not yet in the tree.`
+  const left = `Left out: ${counted(pending, 'newer event')}, not yet in the tree.`
   const scope = [
     filter.credential === null ? '' : `of ${filter.credential}`,
     filter.since === null ? '' : `since ${timeText(filter.since)}`,
@@ -216,17 +217,17 @@ ${[
   row(
     'OWASP NHI7:2025 Long-Lived Secrets',
     'secrets are rotated',
-    `${some(has('rotation.verified'), 'new value')} verified on the system itself`,
+    `${counted(has('rotation.verified'), 'new value')} verified on the system itself`,
   ),
   row(
     'OWASP NHI1:2025 Improper Offboarding',
     'what is no longer needed stops working',
-    `${some(has('rotation.proven_dead'), 'old value')} proven dead`,
+    `${counted(has('rotation.proven_dead'), 'old value')} proven dead`,
   ),
   row(
     'NIST CSF 2.0 PR.AA-01 (1.1: PR.AC-1)',
     'credentials are managed by the organisation',
-    `${some(rotations.length, 'rotation')} on record, with order, steps and end`,
+    `${counted(rotations.length, 'rotation')} on record, with order, steps and end`,
   ),
 ]}</tbody>
 </table></div>

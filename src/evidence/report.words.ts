@@ -33,7 +33,7 @@ export const ENDINGS: { readonly [ending in Ending]: EndingWords } = {
   undone: {
     tone: 'wait',
     figure: 'undone, old value in use',
-    meaning: 'It was taken back: the old value is the one in use, the new one is not.',
+    meaning: 'It was taken back: the old value is the one in use, or the account was left as it was. The new one is not in use.',
   },
   'under way': {
     tone: 'wait',

@@ -51,17 +51,25 @@ export class Keyring {
     return kek
   }
 
+  /** The key that was active when this keyring last looked. */
   get activeId(): string {
     return this.#active
   }
 
-  /** Follows a rotation that another process made. */
-  async refresh(sql: Sql): Promise<string> {
-    const active = await rows.active(sql)
-    if (active === null) throw new RekeyError('kek_unavailable', 'There is no active key-encryption key.')
-    if (!this.#known.has(active.id)) await this.#load(active)
-    this.#active = active.id
-    return active.id
+  /**
+   * The active key, usable, and held active to the end of the transaction: whoever makes another one waits. What wraps must be wrapped
+   * by the key that its own transaction pinned; then nothing new hangs on a key that is going. Throws `unavailable` if the active key
+   * changes faster than it can be read, `kek_unavailable`.
+   */
+  async pin(tx: Tx): Promise<string> {
+    for (let round = 0; round < 5; round++) {
+      const kek = await rows.activeForShare(tx)
+      if (kek === null) continue
+      if (!this.#known.has(kek.id)) await this.#load(kek)
+      this.#active = kek.id
+      return kek.id
+    }
+    throw new RekeyError('unavailable', 'The key-encryption key is being changed.', { hint: 'Try again in a moment.' })
   }
 
   async #load(kek: Kek): Promise<Secret> {
@@ -84,16 +92,16 @@ export class Keyring {
     return this.#load(kek)
   }
 
-  /** A new data key, wrapped by the active key and bound to `bound` (which row it belongs to). */
-  newDataKey(bound: string): DataKey {
-    return this.wrap(newKey(), bound)
+  /** A new data key, wrapped by the pinned key `kekId` and bound to `bound` (which row it belongs to). */
+  newDataKey(kekId: string, bound: string): DataKey {
+    return this.wrap(kekId, newKey(), bound)
   }
 
-  /** Wraps a data key with the active key. */
-  wrap(key: Secret, bound: string): DataKey {
-    const kek = this.#known.get(this.#active)
-    if (kek === undefined) throw new RekeyError('kek_unavailable', 'The keyring has not been started.')
-    return { key, wrapped: seal(kek, key, `${bound}|${this.#active}`), kekId: this.#active }
+  /** Wraps a data key with the pinned key `kekId`. */
+  wrap(kekId: string, key: Secret, bound: string): DataKey {
+    const kek = this.#known.get(kekId)
+    if (kek === undefined) throw new RekeyError('internal', `The key-encryption key ${kekId} was not pinned.`)
+    return { key, wrapped: seal(kek, key, `${bound}|${kekId}`), kekId }
   }
 
   /** Opens a wrapped data key. Throws `kek_unavailable` or `sealed_damaged`. */
@@ -101,10 +109,21 @@ export class Keyring {
     return open(await this.#keyOf(sql, kekId), wrapped, `${bound}|${kekId}`)
   }
 
-  /** Forgets and destroys a key that wraps nothing any more. */
-  async destroy(kek: Kek): Promise<void> {
-    this.#known.delete(kek.id)
-    await this.#sources.get(kek.kind)?.destroy(kek)
+  /**
+   * Forgets and destroys every key that wraps nothing any more; those of a process that died before it could, too. Resolves with the ids
+   * of those that are still there because they could not be destroyed.
+   */
+  async destroyRetired(sql: Sql): Promise<string[]> {
+    const left: string[] = []
+    for (const kek of await rows.inState(sql, 'retired')) {
+      this.#known.delete(kek.id)
+      try {
+        await this.#sources.get(kek.kind)?.destroy(kek)
+      } catch {
+        left.push(kek.id)
+      }
+    }
+    return left
   }
 }
 

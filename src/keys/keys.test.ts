@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeEach, expect, test } from 'vitest'
 import { freshDatabase, type TestDatabase } from '../../test/lab/database.ts'
+import { watchSyncs } from '../../test/syncs.ts'
 import { rewrapCredentials } from '../credential/index.ts'
 import { type CredentialSpec, Engine } from '../credential/testing.ts'
 import { isCode, makeCtx, newId, Secret } from '../kernel/index.ts'
@@ -39,6 +40,12 @@ test('the key file is made once, 0600 in a 0700 folder, and found again', async 
   expect(statSync(files).mode & 0o777).toBe(0o700)
 })
 
+test('a key lasts over a power cut before anything is wrapped with it', () => {
+  const synced = watchSyncs(() => void fileKeks(join(files, 'kek')).create('an-id'))
+  const path = join(files, 'kek/an-id.key')
+  expect(synced).toEqual([`sync ${files}`, `sync ${folder}`, `sync ${path}.new`, `name ${path}`, `sync ${join(files, 'kek')}`])
+})
+
 test('two processes that start together make one key', async () => {
   const rings = await Promise.all([keyring(), keyring(), keyring()])
   expect(new Set(rings.map((ring) => ring.activeId)).size).toBe(1)
@@ -63,7 +70,7 @@ test('a missing, damaged, exchanged or readable key file is refused, and says wh
 
 test('a wrapped key opens only for the row it belongs to', async () => {
   const ring = await keyring()
-  const { key, wrapped, kekId } = ring.newDataKey('row 1')
+  const { key, wrapped, kekId } = ring.newDataKey(ring.activeId, 'row 1')
   expect((await ring.unwrap(db.store, kekId, wrapped, 'row 1')).equals(key)).toBe(true)
   await expect(ring.unwrap(db.store, kekId, wrapped, 'row 2')).rejects.toSatisfy((error) => isCode(error, 'sealed_damaged'))
 })
@@ -76,7 +83,7 @@ test('a passphrase makes the key again; another one is refused; a second line st
     return ring
   }
   const first = await start()
-  const made = first.newDataKey('r')
+  const made = first.newDataKey(first.activeId, 'r')
   expect((await (await start()).unwrap(db.store, made.kekId, made.wrapped, 'r')).equals(made.key)).toBe(true)
   lines = [Secret.fromText('wrong')]
   await expect(start()).rejects.toSatisfy((error) => isCode(error, 'kek_unavailable'))

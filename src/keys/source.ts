@@ -1,18 +1,6 @@
-import {
-  chmodSync,
-  closeSync,
-  existsSync,
-  fsyncSync,
-  linkSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeSync,
-} from 'node:fs'
+import { chmodSync, existsSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { RekeyError, Secret } from '../kernel/index.ts'
+import { makeFolder, RekeyError, Secret, writeDurably } from '../kernel/index.ts'
 import { fingerprint, keyFromPassphrase, newKey, newPassphraseCost } from '../seal/index.ts'
 import type { Kek, KekKind } from './model.ts'
 
@@ -43,10 +31,10 @@ export function fileKeks(folder: string): KekSource {
   return {
     kind: 'file',
     async create(id) {
-      mkdirSync(folder, { recursive: true, mode: 0o700 })
+      makeFolder(folder)
       chmodSync(folder, 0o700)
       const key = newKey()
-      key.reveal((bytes) => writeWhole(pathOf(id), Buffer.from(bytes).toString('hex')))
+      key.reveal((bytes) => writeDurably(pathOf(id), Buffer.from(bytes).toString('hex'), 'keep'))
       return { key, params: { check: checkOf(key, id) } }
     },
     async load(kek) {
@@ -54,23 +42,10 @@ export function fileKeks(folder: string): KekSource {
     },
     async destroy(kek) {
       rmSync(pathOf(kek.id), { force: true })
+      // A crash while it was made may have left it under this name too.
+      rmSync(`${pathOf(kek.id)}.new`, { force: true })
     },
   }
-}
-
-/** Written beside its place, synced and linked into it: never half a key, never over another key. */
-function writeWhole(path: string, text: string): void {
-  const making = `${path}.${process.pid}.new`
-  rmSync(making, { force: true })
-  const file = openSync(making, 'wx', 0o600)
-  try {
-    writeSync(file, `${text}\n`)
-    fsyncSync(file)
-  } finally {
-    closeSync(file)
-  }
-  linkSync(making, path)
-  rmSync(making)
 }
 
 function readKey(path: string): Secret {

@@ -18,8 +18,9 @@ export async function find(sql: Sql, id: string): Promise<Kek | null> {
   return row ?? null
 }
 
-export async function retiring(sql: Sql): Promise<Kek[]> {
-  return sql.query<Kek>("select id, kind, params, state from kek where state = 'retiring' order by created_at")
+/** Oldest first. */
+export async function inState(sql: Sql, state: Kek['state']): Promise<Kek[]> {
+  return sql.query('select id, kind, params, state from kek where state = $1 order by created_at', [state])
 }
 
 /** Every key-encryption key there was, oldest first, without what gets it. */
@@ -45,9 +46,10 @@ export async function markRetired(tx: Tx, id: string): Promise<boolean> {
   return (await tx.query("update kek set state = 'retired' where id = $1 and state = 'retiring' returning id", [id])).length === 1
 }
 
-/** Fails the transaction's reader if the key was retired meanwhile: nothing new may be wrapped by a key that is going. */
-export async function isActiveForShare(tx: Tx, id: string): Promise<boolean> {
-  return (await tx.query("select id from kek where id = $1 and state = 'active' for share", [id])).length === 1
+/** The active key, held active to the end of the transaction. Null if it changed while it was waited for. */
+export async function activeForShare(tx: Tx): Promise<Kek | null> {
+  const [row] = await tx.query<Kek>("select id, kind, params, state from kek where state = 'active' for share")
+  return row ?? null
 }
 
 /** A named key of the installation itself (evidence signing seed, fingerprint key), wrapped. */

@@ -35,16 +35,31 @@ export function open(key: Secret, sealed: Uint8Array, bound: string): Secret {
       const decipher = createDecipheriv('aes-256-gcm', createSecretKey(keyBytes), nonce, { authTagLength: TAG_BYTES })
       decipher.setAAD(Buffer.from(bound)).setAuthTag(tag)
       const body = decipher.update(sealed.subarray(1 + NONCE_BYTES, sealed.length - TAG_BYTES))
-      return new Secret(Buffer.concat([body, decipher.final()]))
+      try {
+        // In this mode nothing is left for the end: it only checks the tag, and throws.
+        decipher.final()
+        return new Secret(body)
+      } finally {
+        body.fill(0)
+      }
     })
   } catch (error) {
     throw new RekeyError('sealed_damaged', 'A sealed value does not open with this key.', { detail: bound, cause: error })
   }
 }
 
+/** A secret of these bytes, which are wiped. */
+export function taken(bytes: Uint8Array): Secret {
+  try {
+    return new Secret(bytes)
+  } finally {
+    bytes.fill(0)
+  }
+}
+
 /** A new 256-bit key from the operating system's generator. */
 export function newKey(): Secret {
-  return new Secret(randomBytes(KEY_BYTES))
+  return taken(randomBytes(KEY_BYTES))
 }
 
 /**

@@ -1,5 +1,6 @@
 import { argon2, randomBytes } from 'node:crypto'
-import { RekeyError, Secret } from '../kernel/index.ts'
+import { RekeyError, type Secret } from '../kernel/index.ts'
+import { taken } from './envelope.ts'
 
 /** RFC 9106 section 4, second recommended option: 64 MiB, 3 passes, 4 lanes. */
 export interface PassphraseCost {
@@ -29,7 +30,7 @@ export function keyFromPassphrase(passphrase: Secret, cost: PassphraseCost): Pro
         }
         argon2('argon2id', parameters, (error, key) => {
           if (error) reject(new RekeyError('kek_unavailable', 'argon2id failed.', { cause: error }))
-          else resolve(new Secret(key))
+          else resolve(taken(key))
         })
       }),
   )

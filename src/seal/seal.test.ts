@@ -1,3 +1,4 @@
+import { type Argon2Parameters, argon2Sync, Decipheriv } from 'node:crypto'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { isCode, Secret } from '../kernel/index.ts'
@@ -51,6 +52,26 @@ test('every single flipped bit and every cut is noticed', () => {
     refuses(() => open(key, broken, 'row'))
   }
   for (let length = 0; length < sealed.length; length++) refuses(() => open(key, sealed.subarray(0, length), 'row'))
+})
+
+test('no plain bytes stay behind in buffers of the cipher', () => {
+  const key = newKey()
+  const secret = Secret.fromText('a value that would be seen')
+  const left: Buffer[] = []
+  const { update } = Decipheriv.prototype
+  Decipheriv.prototype.update = function (this: Decipheriv, ...args: unknown[]) {
+    const bytes = Reflect.apply(update, this, args)
+    left.push(bytes)
+    return bytes
+  } as typeof update
+  try {
+    expect(open(key, seal(key, secret, 'r'), 'r').equals(secret)).toBe(true)
+    refuses(() => open(key, Uint8Array.from(seal(key, secret, 'r')).fill(0, -1), 'r'))
+  } finally {
+    Decipheriv.prototype.update = update
+  }
+  expect(left.map((bytes) => bytes.length)).toEqual([26, 26])
+  for (const bytes of left) expect(bytes.every((byte) => byte === 0)).toBe(true)
 })
 
 test('the same value sealed twice looks different, and never holds the value', () => {
@@ -108,7 +129,28 @@ test('fingerprints find equal values, differ by installation, and possession nee
   expect(possessionProof(a, nonce)).not.toEqual(possessionProof(b, nonce))
 })
 
-test('a passphrase gives the same key for the same salt only, and argon2id matches RFC 9106 in kind', async () => {
+const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex')
+
+test('argon2id: the vector of RFC 9106 section 5.3, and our parameters go where theirs do', async () => {
+  const theirs: Argon2Parameters = {
+    message: Buffer.alloc(32, 1),
+    nonce: Buffer.alloc(16, 2),
+    secret: Buffer.alloc(8, 3),
+    associatedData: Buffer.alloc(12, 4),
+    memory: 32,
+    passes: 3,
+    parallelism: 4,
+    tagLength: 32,
+  }
+  expect(hex(argon2Sync('argon2id', theirs))).toBe('0d640df58d78766c08c037a34a8b53c9d01ef0452d75b65eb52520e96b01e659')
+  // Ours has neither secret nor associated data; all else of the vector is put in as a passphrase and its cost.
+  const { secret: _secret, associatedData: _data, ...plain } = theirs
+  const cost = { salt: Buffer.alloc(16, 2).toString('base64'), memoryKiB: 32, passes: 3, lanes: 4 }
+  const ours = await keyFromPassphrase(new Secret(Buffer.alloc(32, 1)), cost)
+  expect(ours.reveal(hex)).toBe(hex(argon2Sync('argon2id', plain)))
+})
+
+test('a passphrase gives the same key for the same salt only', async () => {
   const cost = { ...newPassphraseCost(), memoryKiB: 256, passes: 1, lanes: 1 }
   const one = await keyFromPassphrase(Secret.fromText('correct horse'), cost)
   expect(one.equals(await keyFromPassphrase(Secret.fromText('correct horse'), cost))).toBe(true)

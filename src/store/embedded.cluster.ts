@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { chmodSync, existsSync, lchownSync, lstatSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { type Ctx, messageOf, RekeyError } from '../kernel/index.ts'
+import { type Ctx, messageOf, RekeyError, syncFolder } from '../kernel/index.ts'
 import { type Account, databaseAccount, ownName, passableFolder, reachablePlace, reachablePrograms, systemHome } from './embedded.places.ts'
 
 /** PostgreSQL keeps paths in 1,024 bytes and adds names of its own; a longer data folder fails in the middle of `initdb`. */
@@ -95,11 +95,13 @@ export async function makeCluster(ctx: Ctx, places: Places): Promise<void> {
     'reject',
     '--no-instructions',
   ])
-  const write = (name: string, text: string, flag: 'w' | 'a' = 'w') => writeFileSync(join(making, name), text, { flag })
+  const write = (name: string, text: string, flag: 'w' | 'a' = 'w') => writeFileSync(join(making, name), text, { flag, flush: true })
   write('postgresql.conf', `${SETTINGS}unix_socket_directories = '${places.socket.replaceAll("'", "''")}'\n`, 'a')
   write('pg_hba.conf', 'local all all peer map=rekey\n')
   write('pg_ident.conf', `rekey ${JSON.stringify(ownName())} rekey\n`)
   renameSync(making, places.cluster)
+  // A power cut could take the new name back, and the next start removes what has the old one, with all that is in it by then.
+  syncFolder(dirname(places.cluster))
 }
 
 /** Ended if `ctx.signal` aborts. Settles when the program is gone. */

@@ -139,8 +139,10 @@ const PATHS = {
 /** What is wrong after the end: of the row, of what the target accepts, of the file, of the record. */
 export async function faultsAfter(engine: Engine, one: Case, rotation: string, end: keyof typeof PATHS = 'proven_dead'): Promise<string[]> {
   const faults: string[] = []
-  const [row] = await engine.db.store.query<{ state: string; open: boolean; problem: { reason: string } | null }>(
-    `select state, problem, attempt_step is not null or due_at is not null or lease_until is not null or ended_at is null as open
+  const [row] = await engine.db.store.query<{ state: string; open: boolean; problem: { reason: string } | null; seen: number[] }>(
+    `select state, problem, array(select number from version v where v.credential_id = rotation.credential_id
+                                   and last_probe ->> 'outcome' = 'accepted' order by number) as seen,
+            attempt_step is not null or due_at is not null or lease_until is not null or ended_at is null as open
        from rotation where id = $1`,
     [rotation],
   )
@@ -152,6 +154,7 @@ export async function faultsAfter(engine: Engine, one: Case, rotation: string, e
   const number = end === 'undone' ? 1 : 2
   if (current.length !== 1 || current[0]?.number !== number) faults.push(`current is ${current.map((each) => each.number)}`)
   if (accepted.map((each) => each.number).join() !== String(number)) faults.push(`accepted: ${accepted.map((each) => each.number)}`)
+  if (row?.seen.join() !== String(number)) faults.push(`last seen accepted: ${row?.seen}`)
   const file = published(one.path)
   if (file === null || current[0]?.secret.equals(file) !== true) faults.push('the file does not hold the current value')
   if (existsSync(join(dirname(one.path), `.${basename(one.path)}.rekey-new`))) faults.push('a prepared file is left')

@@ -106,7 +106,9 @@ async function confirmed({ yes }: ApplyOptions, changing: readonly Change[]): Pr
   }
   const removed = changing.filter(({ kind }) => kind === 'missing-from-file').length
   const some = changing.length === 1 ? 'this change' : `these ${changing.length} changes`
-  return askYesNo(removed > 0 ? `Apply ${some}, of which ${removed} remove an item?` : `Apply ${some}?`)
+  if (removed === 0) return askYesNo(`Apply ${some}?`)
+  const removals = changing.length === 1 ? 'which removes an item' : `of which ${removed} ${removed === 1 ? 'removes' : 'remove'} an item`
+  return askYesNo(`Apply ${some}, ${removals}?`)
 }
 
 function refusedByUser({ out }: Cli): number {

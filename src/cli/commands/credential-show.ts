@@ -1,4 +1,5 @@
 import type { CredentialView, VersionView } from '../../credential/index.ts'
+import { counted } from '../../kernel/index.ts'
 import type { Cli } from '../cli.ts'
 import { EXIT } from '../exit.ts'
 import { type Column, tableLines } from '../output.ts'
@@ -48,7 +49,7 @@ export async function credentialShow(cli: Cli, name: string): Promise<number> {
     ['strategy', credential.strategy],
     ['rotated', `${every}, grace ${span(credential.graceSeconds * 1000)}`],
     ['next', credential.nextRotationAt && shortTime(credential.nextRotationAt)],
-    ['could log in', `${credential.alive} of ${versions.length} versions`],
+    ['could log in', `${credential.alive} of ${counted(versions.length, 'version')}`],
     ['rotation', credential.rotation && `${stateText(credential.rotation.state)} ${credential.rotation.id}`],
     ['reason', credential.rotation?.reason],
   ])

@@ -1,5 +1,5 @@
 import { open, rename, rm } from 'node:fs/promises'
-import { RekeyError, sleep } from '../../kernel/index.ts'
+import { counted, RekeyError, sleep } from '../../kernel/index.ts'
 import type { Cli } from '../cli.ts'
 import type { Client } from '../client.ts'
 import { EXIT } from '../exit.ts'
@@ -30,7 +30,7 @@ async function untilPublished({ clock, out }: Cli, client: Client): Promise<void
     const { evidence } = await client.get<{ evidence: { unsequenced: number } }>('/v1/status')
     if (evidence.unsequenced === 0) return
     if (clock.monotonicMs() > until) {
-      out.warn(`${evidence.unsequenced} events are not signed yet and not in the bundle`)
+      out.warn(`${counted(evidence.unsequenced, 'event is', 'events are')} not signed yet and not in the bundle`)
       return
     }
     await sleep(LOOK_AGAIN_MS)

@@ -1,5 +1,5 @@
 import { BUNDLE_MAX_BYTES, type BundleVerdict, LOGS, verifyBundle } from '../../evidence/index.ts'
-import { printable } from '../../kernel/index.ts'
+import { counted, printable } from '../../kernel/index.ts'
 import type { Cli } from '../cli.ts'
 import { EXIT } from '../exit.ts'
 import { readInput } from '../files.ts'
@@ -28,7 +28,7 @@ function soundLines({ logs }: BundleVerdict): string[] {
       const { size, events, complete, root } = logs[log]
       return size === 0
         ? `${log} log: nothing is signed yet`
-        : `${log} log: ${events} of ${size} events proven${complete ? ', complete' : ''}, root ${root}`
+        : `${log} log: ${events} of ${counted(size, 'event')} proven${complete ? ', complete' : ''}, root ${root}`
     }),
     whole ? 'sound' : 'sound, but chosen from more: what is not in it cannot be known from it',
   ]
@@ -36,9 +36,8 @@ function soundLines({ logs }: BundleVerdict): string[] {
 
 /** Only what is wrong: that some of it could be proven is nothing to rely on, and would read like half a yes. */
 function problemLines({ problems }: BundleVerdict): string[] {
-  const number = problems.length === 1 ? '1 problem' : `${problems.length} problems`
   return [
     ...problems.map(({ where, what }) => `${printable(where)}: ${printable(what)}`),
-    `not sound: ${number}. Do not rely on this file.`,
+    `not sound: ${counted(problems.length, 'problem')}. Do not rely on this file.`,
   ]
 }

@@ -1,5 +1,5 @@
 import type { Finding } from '../../evidence/index.ts'
-import { isCode, printable } from '../../kernel/index.ts'
+import { counted, isCode, printable } from '../../kernel/index.ts'
 import type { Opened } from '../../main.ts'
 import type { Cli, CommonOptions } from '../cli.ts'
 import { EXIT } from '../exit.ts'
@@ -28,7 +28,7 @@ export async function fsck(cli: Cli, { data }: CommonOptions): Promise<number> {
     ]
     if (cli.out.json) for (const finding of findings) cli.out.object(finding)
     else for (const { where, what } of findings) cli.out.line(`${printable(where)}: ${printable(what)}`)
-    cli.out.note(findings.length > 0 ? `${findings.length} findings.` : published === null ? NEW : SOUND)
+    cli.out.note(findings.length > 0 ? `${counted(findings.length, 'finding')}.` : published === null ? NEW : SOUND)
     return findings.length === 0 ? EXIT.ok : EXIT.failed
   } finally {
     await opened.close()

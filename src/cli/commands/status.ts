@@ -1,4 +1,5 @@
 import type { RotationView } from '../../credential/index.ts'
+import { counted } from '../../kernel/index.ts'
 import type { Cli } from '../cli.ts'
 import { EXIT } from '../exit.ts'
 import { shortTime } from '../text.ts'
@@ -22,7 +23,7 @@ export async function status(cli: Cli): Promise<number> {
     ['server', cli.config.url],
     ['version', `${found.version}, role ${found.role}`],
     ...Object.entries(found.counts).map(([name, count]) => [wordsOf(name), count] as const),
-    ...found.evidence.checkpoints.map(({ log, size, at }) => [`${log} log`, `${size} events, signed ${shortTime(at)}`] as const),
+    ...found.evidence.checkpoints.map(({ log, size, at }) => [`${log} log`, `${counted(size, 'event')}, signed ${shortTime(at)}`] as const),
     ['not yet signed', found.evidence.unsequenced],
   ])
   if (!cli.out.json && found.blocked.length > 0) {

@@ -1,4 +1,5 @@
 import { type ErrorCode, RekeyError } from '../../kernel/index.ts'
+import { NO_ACCOUNT } from '../account.ts'
 import { untrusted } from '../tls.ts'
 
 /**
@@ -61,6 +62,9 @@ export function isWrongValue(error: unknown): boolean {
 interface Row {
   readonly numbers: readonly number[]
   readonly code: ErrorCode
+  /** What is wrong, where more is known than the title of the code says. */
+  readonly message?: string
+  /** What to do. */
   readonly hint?: string
 }
 
@@ -71,14 +75,20 @@ const CLASSES: readonly Row[] = [
     code: 'target_not_authorised',
     hint: 'Root needs CREATE USER, PROCESS, CONNECTION ADMIN and SELECT on the database mysql.',
   },
-  { numbers: [1820, 1862, 4150, 4151], code: 'target_not_authorised', hint: 'The root account is locked or expired.' },
+  {
+    numbers: [1820, 1862, 4150, 4151],
+    code: 'target_not_authorised',
+    message: 'The root account of MariaDB is locked or expired.',
+    hint: 'Unlock it, or give it a new password and tell Rekey: rekey system set-root',
+  },
   { numbers: [1040, 1053, 1129, 1130, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1226, 1927, 3169], code: 'target_unreachable' },
   { numbers: [1372, 1819], code: 'target_refused_by_policy' },
-  { numbers: [1141, 1396], code: 'target_conflict', hint: 'The account does not exist on the system.' },
+  { numbers: [1141, 1396], code: 'target_conflict', ...NO_ACCOUNT },
   {
     numbers: [1290],
     code: 'target_conflict',
-    hint: 'The server runs with read_only, skip_grant_tables or strict_password_validation (which refuses finished hashes).',
+    message: 'MariaDB runs with read_only, skip_grant_tables or strict_password_validation (which refuses finished hashes).',
+    hint: 'Switch that option off, or point the system at a server that takes changes; then run: rekey rotation retry',
   },
 ]
 
@@ -86,7 +96,7 @@ const TITLES: Partial<Record<ErrorCode, string>> = {
   target_refused_by_policy: 'MariaDB refused the value by its policy.',
   target_not_authorised: 'MariaDB refused the root credential or its rights.',
   target_unreachable: 'MariaDB did not answer, or the connection broke.',
-  target_conflict: 'MariaDB is not as expected.',
+  target_conflict: 'MariaDB refused a statement that should work.',
 }
 
 /** Classes anything thrown by the library as a `target_*` error. Neither the server's text nor the library's error goes on. */
@@ -98,5 +108,8 @@ export function targetError(error: unknown): RekeyError {
   const row = errno === null ? undefined : CLASSES.find((each) => each.numbers.includes(errno))
   const code = errno === null ? 'target_unreachable' : (row?.code ?? 'target_conflict')
   const detail = errno === null ? faultName(error) : `${faultName(error)} (${errno})`
-  return new RekeyError(code, TITLES[code] ?? 'MariaDB failed.', { detail, ...(row?.hint === undefined ? {} : { hint: row.hint }) })
+  return new RekeyError(code, row?.message ?? TITLES[code] ?? 'MariaDB failed.', {
+    detail,
+    ...(row?.hint === undefined ? {} : { hint: row.hint }),
+  })
 }

@@ -3,6 +3,7 @@ import type { TLSSocket } from 'node:tls'
 import mysql from 'mysql2'
 import { RekeyError, type Secret, sleep } from '../../kernel/index.ts'
 import type { Address } from '../contract.ts'
+import { GOODBYE_MS, gaveUp } from '../deadline.ts'
 import { tlsOptions } from '../tls.ts'
 import { faultName } from './faults.ts'
 
@@ -13,14 +14,6 @@ const refuse = (plugin: string) => () => () => {
 const CHALLENGES_ONLY = Object.fromEntries(
   ['caching_sha2_password', 'sha256_password', 'mysql_clear_password', 'dialog'].map((plugin) => [plugin, refuse(plugin)]),
 )
-
-/** How long a polite goodbye may take before the socket is destroyed. */
-const GOODBYE_MS = 500
-
-/** What a caller gets when its deadline passed or nobody waits any more. */
-export function gaveUp(): RekeyError {
-  return new RekeyError('target_unreachable', 'MariaDB did not answer in time.', { detail: 'deadline' })
-}
 
 /** One connection. Everything it does is bounded by a signal; whoever gives up in the middle destroys it. */
 export class Link {
@@ -42,7 +35,7 @@ export class Link {
 
   /** Connects and logs in, with no database chosen. Rejects with the library's error, or `target_unreachable` when given up. */
   static async open(address: Address, user: string, secret: Secret, signal: AbortSignal): Promise<Link> {
-    if (signal.aborted) throw gaveUp()
+    if (signal.aborted) throw gaveUp('MariaDB')
     const socket = connect({ host: address.host, port: address.port, noDelay: true })
     // The library's own listener comes a moment later.
     socket.on('error', () => {})
@@ -110,7 +103,7 @@ export class Link {
         act()
       }
       const abort = () => {
-        settle(() => reject(gaveUp()))
+        settle(() => reject(gaveUp('MariaDB')))
         this.destroy()
       }
       // A moment later, so that an error which the server sent before it closed is heard first.

@@ -1,5 +1,6 @@
 import { type Ctx, RekeyError, type Secret } from '../../kernel/index.ts'
 import { mysqlNativeHash } from '../../seal/index.ts'
+import { noAccount } from '../account.ts'
 import type { Account, InstallOrder, Mark, Probe, RetireOrder, Session, SystemSpec, Target } from '../contract.ts'
 import { serverErrno } from './faults.ts'
 import type { Link } from './link.ts'
@@ -149,8 +150,6 @@ async function waysWithout(link: Link, signal: AbortSignal, account: AccountName
 
 async function readAccount(link: Link, signal: AbortSignal, account: AccountName): Promise<Way[]> {
   const [row] = await link.query<{ priv: string }>(signal, READ_ACCOUNT, [account.user, account.host])
-  if (row === undefined) {
-    throw new RekeyError('target_conflict', 'MariaDB is not as expected.', { hint: 'The account does not exist on the system.' })
-  }
+  if (row === undefined) throw noAccount()
   return readWays(row.priv)
 }

@@ -1,4 +1,5 @@
 import { type ErrorCode, RekeyError } from '../../kernel/index.ts'
+import { NO_ACCOUNT } from '../account.ts'
 import { untrusted } from '../tls.ts'
 
 const SQLSTATE = /^[0-9A-Z]{5}$/
@@ -24,11 +25,22 @@ const TITLES: Partial<Record<ErrorCode, string>> = {
   target_refused_by_policy: 'PostgreSQL refused the value by its policy.',
   target_not_authorised: 'PostgreSQL refused the root credential or its rights.',
   target_unreachable: 'PostgreSQL did not answer, or the connection broke.',
-  target_conflict: 'PostgreSQL is not as expected.',
+  target_conflict: 'PostgreSQL refused a statement that should work.',
 }
 
-/** First row that fits decides. `only` narrows a row to the phase in which the SQLSTATE means this. */
-const CLASSES: readonly { readonly state: RegExp; readonly code: ErrorCode; readonly only?: Phase; readonly hint?: string }[] = [
+interface Row {
+  readonly state: RegExp
+  readonly code: ErrorCode
+  /** The phase in which the SQLSTATE means this; left out: in all. */
+  readonly only?: Phase
+  /** What is wrong, where more is known than the title of the code says. */
+  readonly message?: string
+  /** What to do. */
+  readonly hint?: string
+}
+
+/** First row that fits decides. */
+const CLASSES: readonly Row[] = [
   {
     state: /^(28P01|28000)$/,
     only: 'login',
@@ -42,9 +54,15 @@ const CLASSES: readonly { readonly state: RegExp; readonly code: ErrorCode; read
     code: 'target_not_authorised',
     hint: 'Root needs CREATEROLE and ADMIN on the account (or superuser), and pg_signal_backend.',
   },
-  { state: /^42704$/, code: 'target_conflict', hint: 'The account does not exist on the system.' },
+  { state: /^42704$/, code: 'target_conflict', ...NO_ACCOUNT },
   // Only our own check of the account divides by zero.
-  { state: /^22012$/, only: 'install', code: 'target_conflict', hint: 'The account exists but may not log in.' },
+  {
+    state: /^22012$/,
+    only: 'install',
+    code: 'target_conflict',
+    message: 'The account exists but may not log in.',
+    hint: 'Let it log in (ALTER ROLE … LOGIN) or correct its name in the fleet file, then run: rekey rotation retry',
+  },
   // Password hooks raise these: passwordcheck 22023, credcheck and others class 28, PL/pgSQL hooks P0001 or a check violation.
   { state: /^(22|28|P0001|23514)/, only: 'install', code: 'target_refused_by_policy' },
 ]
@@ -60,7 +78,7 @@ export function targetError(error: unknown, phase: Phase): RekeyError {
   if (distrust !== null) return distrust
   const row = state === null ? null : CLASSES.find((each) => each.state.test(state) && (each.only === undefined || each.only === phase))
   const code: ErrorCode = state === null ? 'target_unreachable' : (row?.code ?? 'target_conflict')
-  return new RekeyError(code, TITLES[code] ?? 'PostgreSQL failed.', {
+  return new RekeyError(code, row?.message ?? TITLES[code] ?? 'PostgreSQL failed.', {
     detail: state === null ? faultName(error) : `SQLSTATE ${state}`,
     ...(row?.hint === undefined ? {} : { hint: row.hint }),
   })

@@ -3,8 +3,9 @@ import { connect as connectTls } from 'node:tls'
 import type { Secret } from '../../kernel/index.ts'
 import { md5Answer, type ScramKey, ScramLogin } from '../../seal/index.ts'
 import type { Address } from '../contract.ts'
+import { GOODBYE_MS, gaveUp } from '../deadline.ts'
 import { tlsOptions } from '../tls.ts'
-import { APPLICATION, GOODBYE_MS, gaveUp } from './wire.ts'
+import { APPLICATION } from './wire.ts'
 
 const PROTOCOL_3 = 196_608
 const SSL_REQUEST = 80_877_103
@@ -121,7 +122,7 @@ export class Login {
 
   /** Resolves when the server is ready for a query. Rejects with its error (`severity`, SQLSTATE as `code`), or a fault's `code`. */
   async connect(signal: AbortSignal): Promise<void> {
-    if (signal.aborted) throw gaveUp()
+    if (signal.aborted) throw gaveUp('PostgreSQL')
     const abort = () => this.#stream.destroy()
     signal.addEventListener('abort', abort, { once: true })
     try {
@@ -129,7 +130,7 @@ export class Login {
       await this.#converse(new Inbox(this.#stream))
     } catch (error) {
       this.#stream.destroy()
-      throw signal.aborted ? gaveUp() : error
+      throw signal.aborted ? gaveUp('PostgreSQL') : error
     } finally {
       signal.removeEventListener('abort', abort)
     }

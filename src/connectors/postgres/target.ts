@@ -1,5 +1,6 @@
 import { type Ctx, RekeyError, type Secret, sleep } from '../../kernel/index.ts'
 import { newScramKey, type ScramKey, scramVerifierOf } from '../../seal/index.ts'
+import { noAccount } from '../account.ts'
 import type { Account, InstallOrder, Mark, Probe, RetireOrder, Session, SystemSpec, Target } from '../contract.ts'
 import { probeLogin } from './probe.ts'
 import { Roots } from './roots.ts'
@@ -98,7 +99,7 @@ export class PostgresTarget implements Target {
     return this.#roots.run(ctx, async (wire, signal) => {
       const rows = await wire.query<{ text: string }>(signal, LIST_GRANTS, [account])
       if (rows.length === 0 && (await wire.query(signal, ACCOUNT_EXISTS, [account])).length === 0) {
-        throw new RekeyError('target_conflict', 'The account does not exist on the system.')
+        throw noAccount()
       }
       return rows.map((row) => withoutName(row.text, account)).sort()
     })

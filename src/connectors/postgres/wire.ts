@@ -1,7 +1,8 @@
 import { Socket } from 'node:net'
 import pg from 'pg'
-import { newId, RekeyError, type Secret } from '../../kernel/index.ts'
+import { newId, type Secret } from '../../kernel/index.ts'
 import type { Address } from '../contract.ts'
+import { GOODBYE_MS, gaveUp } from '../deadline.ts'
 import { tlsOptions } from '../tls.ts'
 import type { Statement } from './sql.ts'
 
@@ -9,13 +10,6 @@ import type { Statement } from './sql.ts'
 export const APPLICATION_PREFIX = 'rekey:'
 /** The name itself, one for each process. */
 export const APPLICATION = `${APPLICATION_PREFIX}${newId().slice(-12)}`
-/** A server that does not close after our goodbye is left. */
-export const GOODBYE_MS = 500
-
-/** The error for a call that ran out of time or that nobody waits for any more. */
-export function gaveUp(): RekeyError {
-  return new RekeyError('target_unreachable', 'PostgreSQL did not answer in time.', { detail: 'timeout' })
-}
 
 /** One connection to a target. `call` gives up by destroying the socket: a late answer can then never be taken for another's. */
 export class Wire {
@@ -104,12 +98,12 @@ export class Wire {
   #bounded<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
     if (signal.aborted) {
       this.destroy()
-      return Promise.reject(gaveUp())
+      return Promise.reject(gaveUp('PostgreSQL'))
     }
     return new Promise((resolve, reject) => {
       const abort = () => {
         this.destroy()
-        reject(gaveUp())
+        reject(gaveUp('PostgreSQL'))
       }
       signal.addEventListener('abort', abort, { once: true })
       work()

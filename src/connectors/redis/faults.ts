@@ -14,7 +14,7 @@ export function faultName(error: unknown): string {
   return replyCode(error) ?? (typeof code === 'string' && /^[A-Z][A-Z0-9_]{3,60}$/.test(code) ? code : 'connection')
 }
 
-const CLASSES: Readonly<Record<string, { readonly code: ErrorCode; readonly hint?: string }>> = {
+const CLASSES: Readonly<Record<string, { readonly code: ErrorCode; readonly message?: string; readonly hint?: string }>> = {
   WRONGPASS: { code: 'target_not_authorised', hint: 'Check the root account and its secret; the account may be off.' },
   NOAUTH: { code: 'target_not_authorised' },
   NOPERM: { code: 'target_not_authorised', hint: 'Root needs +acl +client +info +config|get and, without an ACL file, +config|rewrite.' },
@@ -22,13 +22,17 @@ const CLASSES: Readonly<Record<string, { readonly code: ErrorCode; readonly hint
   MASTERDOWN: { code: 'target_unreachable' },
   BUSY: { code: 'target_unreachable' },
   UNKILLABLE: { code: 'target_unreachable' },
-  DENIED: { code: 'target_conflict', hint: 'The server runs in protected mode and has no password.' },
+  DENIED: {
+    code: 'target_conflict',
+    message: 'Redis runs in protected mode and has no password.',
+    hint: 'Give its default user a password, then run: rekey rotation retry',
+  },
 }
 
 const TITLES: Partial<Record<ErrorCode, string>> = {
   target_not_authorised: 'Redis refused the root credential or its rights.',
   target_unreachable: 'Redis did not answer, or the connection broke.',
-  target_conflict: 'Redis is not as expected.',
+  target_conflict: 'Redis refused a command that should work.',
 }
 
 /** Classes anything thrown by the library as a `target_*` error. Neither the server's text nor the library's error goes on. */
@@ -40,7 +44,7 @@ export function targetError(error: unknown): RekeyError {
   const row = reply === null ? undefined : CLASSES[reply]
   const full = error instanceof ErrorReply && error.message.includes('max number of clients')
   const code: ErrorCode = reply === null || full ? 'target_unreachable' : (row?.code ?? 'target_conflict')
-  return new RekeyError(code, TITLES[code] ?? 'Redis failed.', {
+  return new RekeyError(code, row?.message ?? TITLES[code] ?? 'Redis failed.', {
     detail: faultName(error),
     ...(row?.hint === undefined ? {} : { hint: row.hint }),
   })

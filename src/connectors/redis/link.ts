@@ -1,15 +1,8 @@
 import { createClient } from 'redis'
-import { RekeyError, type Secret, sleep } from '../../kernel/index.ts'
+import { type Secret, sleep } from '../../kernel/index.ts'
 import type { Address } from '../contract.ts'
+import { GOODBYE_MS, gaveUp } from '../deadline.ts'
 import { tlsOptions } from '../tls.ts'
-
-/** How long a polite goodbye may take before the socket is destroyed. */
-const GOODBYE_MS = 500
-
-/** What a caller gets when its deadline passed or nobody waits any more. */
-function gaveUp(): RekeyError {
-  return new RekeyError('target_unreachable', 'Redis did not answer in time.', { detail: 'deadline' })
-}
 
 /** A reply as Redis sends it (RESP2): text, number, nothing, or a list of these. */
 export type Reply = unknown
@@ -32,7 +25,7 @@ export class Link {
 
   /** Connects without logging in; sends nothing yet. */
   static async open(address: Address, timeoutMs: number, signal: AbortSignal): Promise<Link> {
-    if (signal.aborted) throw gaveUp()
+    if (signal.aborted) throw gaveUp('Redis')
     const link = new Link(makeClient(address, timeoutMs))
     try {
       await bounded(signal, link.#client.connect())
@@ -102,7 +95,7 @@ function makeClient(address: Address, timeoutMs: number) {
 /** The library does not take back a command that is under way: whoever gives up leaves its reply to nobody. */
 function bounded<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
   return new Promise<T>((resolve, reject) => {
-    const abort = () => reject(gaveUp())
+    const abort = () => reject(gaveUp('Redis'))
     if (signal.aborted) abort()
     else signal.addEventListener('abort', abort, { once: true })
     work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))

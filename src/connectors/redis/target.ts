@@ -1,5 +1,6 @@
 import { type Ctx, isCode, RekeyError, type Secret, sleep } from '../../kernel/index.ts'
 import { sha256Hex } from '../../seal/index.ts'
+import { noAccount } from '../account.ts'
 import type { Account, InstallOrder, Mark, Probe, RetireOrder, Session, SystemSpec, Target } from '../contract.ts'
 import { type ClientRow, checkName, readClients, readUser, type User } from './acl.ts'
 import { faultName, replyCode } from './faults.ts'
@@ -186,8 +187,7 @@ async function existing({ link }: RootLink, signal: AbortSignal, account: string
   checkName(account)
   // SETUSER would create it.
   const user = readUser(await link.command(signal, 'ACL', 'GETUSER', account))
-  if (user === null)
-    throw new RekeyError('target_conflict', 'Redis is not as expected.', { hint: 'The account does not exist on the system.' })
+  if (user === null) throw noAccount()
   return user
 }
 
