@@ -111,8 +111,8 @@ export interface Target {
   /** Logs in as a consumer would and logs out again, without root rights. Never rejects. */
   probe(ctx: Ctx, account: string, secret: Secret): Promise<Probe>
   /**
-   * Removes the old value (in-place: nothing is left to remove; alternating: the account loses its password; dual: the value is
-   * taken away and, if `old` is null, every value but `keep`). Resolves with a mark taken afterwards.
+   * Removes the old value (in-place: nothing is left to remove; alternating: the account loses its password; dual: the value alone is
+   * taken away, or, if `old` is null, every value but `keep`). Resolves with a mark taken afterwards.
    */
   retire(ctx: Ctx, order: RetireOrder): Promise<{ readonly mark: Mark }>
   /** Sessions of the account, not Rekey's own, opened before or after the mark; all of them when no mark is given. */
