@@ -123,7 +123,7 @@ export interface Target {
   discover(ctx: Ctx): Promise<readonly Account[]>
   /** What about the system will keep rotations from working, each a sentence or two for people. Only where a connector can tell. */
   warnings?(ctx: Ctx): Promise<readonly string[]>
-  /** What the account may do, one sorted text per right, with the account's own name replaced by `@`. */
+  /** What the account may do, one sorted text per right. Names are those of objects; the account itself is not named as the one who may. */
   listGrants(ctx: Ctx, account: string): Promise<readonly string[]>
   /** Drops idle connections that were opened with an older root secret. */
   forgetRoot(spec: SystemSpec): Promise<void>

@@ -94,14 +94,14 @@ export class PostgresTarget implements Target {
     return this.#roots.run(ctx, (wire, signal) => wire.query<Account & object>(signal, LIST_ACCOUNTS, []))
   }
 
-  /** Rights in the database of the address; of other databases only that something is owned or granted there. */
+  /** Rights in the database of the address; of other databases only that something is owned, granted or named by a policy there. */
   async listGrants(ctx: Ctx, account: string): Promise<readonly string[]> {
     return this.#roots.run(ctx, async (wire, signal) => {
       const rows = await wire.query<{ text: string }>(signal, LIST_GRANTS, [account])
       if (rows.length === 0 && (await wire.query(signal, ACCOUNT_EXISTS, [account])).length === 0) {
         throw noAccount()
       }
-      return rows.map((row) => withoutName(row.text, account)).sort()
+      return rows.map((row) => row.text).sort()
     })
   }
 
@@ -145,10 +145,4 @@ function hiddenSessions(): RekeyError {
   return new RekeyError('target_not_authorised', 'Root may not see the sessions of the account.', {
     hint: 'GRANT pg_read_all_stats, pg_signal_backend TO root, or let root inherit the account.',
   })
-}
-
-/** The account's own name stands as `@` wherever it is a whole word, so that the two of an alternating pair can be compared. */
-function withoutName(text: string, account: string): string {
-  const literal = account.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')
-  return text.replace(new RegExp(`(?<![\\p{L}\\p{N}_$])${literal}(?![\\p{L}\\p{N}_$])`, 'gu'), '@')
 }
