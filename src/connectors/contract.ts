@@ -132,7 +132,10 @@ export interface Target {
 
 export interface Connector {
   describe(): Capabilities
-  /** Throws `bad_input` if the name cannot be an account of this system (empty, NUL, too long, reserved). */
+  /**
+   * Throws `bad_input` if the name cannot be an account of this system (empty, NUL, too long, reserved). Of one account it accepts one
+   * spelling, so that accounts can be compared as text.
+   */
   checkAccount(name: string): void
   /** Opens nothing yet: connections are made at first use and closed when idle. */
   open(spec: SystemSpec): Target

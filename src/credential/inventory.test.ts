@@ -225,6 +225,16 @@ test('another root account asks for its secret and keeps the old version on reco
   expect((await diff(moved)).changes).toEqual([])
 })
 
+test('other spellings of an account are refused: neither root nor another credential can be declared a second time', async () => {
+  const maria = system({ connector: 'mariadb', root: { account: 'rk_root', secret: { env: 'X' } } })
+  for (const account of ['rk_root@%', 'svc@%', 'svc@LOCALHOST']) {
+    const error = await refusal(diff(draft({ systems: [maria], credentials: [credential({ account })] })))
+    expect([error.code, error.faults?.[0]?.message]).toEqual(['fleet_invalid', expect.stringContaining('Write it as')])
+  }
+  const root = system({ connector: 'mariadb', root: { account: 'rk_root@%', secret: { env: 'X' } } })
+  expect((await refusal(diff(draft({ systems: [root], credentials: [credential({ account: 'rk_root' })] })))).code).toBe('fleet_invalid')
+})
+
 /** Every refusal leaves everything as it was. */
 test.each<[string, string, Draft | ((base: Draft) => Draft), RegExp]>([
   ['a binding change of a live credential', 'conflict', draft({ credentials: [credential({ account: 'other' })] }), /refused/],
