@@ -6,11 +6,16 @@ export interface Statement {
   readonly text: string
 }
 
-/** Target time in microseconds since 1970, as text: exact, and in the unit in which PostgreSQL keeps `backend_start`. */
-const NOW = `(extract(epoch from clock_timestamp()) * 1000000)::bigint::text AS mark`
-
-/** The mark alone. */
-export const TAKE_MARK = `SELECT ${NOW}`
+/**
+ * The mark alone: target time in microseconds since 1970, as text; exact, and in the unit in which PostgreSQL keeps `backend_start`.
+ * Sessions began by the same clock, which may have been set back since: the mark lies never before the youngest living session of the
+ * account, or before one whose login is still under way. Then, until the clock has caught up, new sessions count as old.
+ */
+export function takeMark(account: string): string {
+  return `SELECT (extract(epoch FROM greatest(clock_timestamp(), max(backend_start))) * 1000000)::bigint::text AS mark
+    FROM pg_stat_activity WHERE coalesce(usename = ${pg.escapeLiteral(account)}, true)
+      AND coalesce(backend_type, 'walsender') IN ('client backend', 'walsender')`
+}
 
 /**
  * Sets the role's password to a finished verifier, or to NULL, and takes the mark: one round trip.
@@ -24,7 +29,7 @@ export function setPassword(account: string, verifier: string | null): string {
     ...(verifier === null ? [] : [`SELECT 1 / rolcanlogin::int FROM pg_roles WHERE rolname = ${pg.escapeLiteral(account)}`]),
     `ALTER ROLE ${pg.escapeIdentifier(account)} PASSWORD ${value}`,
     'COMMIT',
-    TAKE_MARK,
+    takeMark(account),
   ].join('; ')
 }
 
@@ -36,13 +41,16 @@ export function setPassword(account: string, verifier: string | null): string {
 const OF_ACCOUNT = `FROM pg_stat_activity WHERE usename = $1 AND coalesce(backend_type, 'walsender') IN ('client backend', 'walsender')
   AND pid <> pg_backend_pid() AND pid <> ALL ($2::int[])`
 const STARTED = `extract(epoch FROM backend_start) * 1000000`
+/** One that began in the future began before the clock was set back: whether before or after a mark cannot be known, so it is old. */
+const FUTURE = `backend_start > clock_timestamp()`
 
 /** $3: opened at or before this mark, $4: opened after it, each or NULL. */
 export const LIST_SESSIONS: Statement = {
   name: 'list_sessions',
   text: `
   SELECT pid, application_name, client_addr::text AS address, backend_start IS NULL AS hidden ${OF_ACCOUNT}
-  AND (backend_start IS NULL OR (($3::numeric IS NULL OR ${STARTED} <= $3::numeric) AND ($4::numeric IS NULL OR ${STARTED} > $4::numeric)))
+  AND (backend_start IS NULL OR (($3::numeric IS NULL OR ${STARTED} <= $3::numeric OR ${FUTURE})
+    AND ($4::numeric IS NULL OR (${STARTED} > $4::numeric AND NOT ${FUTURE}))))
   ORDER BY backend_start, pid`,
 }
 
@@ -52,7 +60,7 @@ export const END_SESSIONS: Statement = {
   text: `
   SELECT count(*)::int AS found, count(*) FILTER (WHERE backend_start IS NULL)::int AS hidden,
     count(CASE WHEN backend_start IS NULL THEN NULL ELSE pg_terminate_backend(pid) END)::int AS signalled ${OF_ACCOUNT}
-  AND (backend_start IS NULL OR $3::numeric IS NULL OR ${STARTED} <= $3::numeric)`,
+  AND (backend_start IS NULL OR $3::numeric IS NULL OR ${STARTED} <= $3::numeric OR ${FUTURE})`,
 }
 
 /** Accounts that are not PostgreSQL's own. */

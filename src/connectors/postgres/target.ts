@@ -4,14 +4,14 @@ import { noAccount } from '../account.ts'
 import type { Account, InstallOrder, Mark, Probe, RetireOrder, Session, SystemSpec, Target } from '../contract.ts'
 import { probeLogin } from './probe.ts'
 import { Roots } from './roots.ts'
-import { ACCOUNT_EXISTS, END_SESSIONS, LIST_ACCOUNTS, LIST_GRANTS, LIST_SESSIONS, setPassword, TAKE_MARK } from './sql.ts'
+import { ACCOUNT_EXISTS, END_SESSIONS, LIST_ACCOUNTS, LIST_GRANTS, LIST_SESSIONS, setPassword, takeMark } from './sql.ts'
 import { APPLICATION_PREFIX, type Wire } from './wire.ts'
 
 /** A backend needs about 2 ms to die; one that does not is looked at again ever later. */
 const FIRST_LOOK_MS = 3
 const LATEST_LOOK_MS = 100
 
-/** A mark as `TAKE_MARK` writes it. */
+/** A mark as `takeMark` writes it. */
 const MARK = /^\d{1,18}$/
 
 /**
@@ -47,7 +47,7 @@ export class PostgresTarget implements Target {
    */
   async retire(ctx: Ctx, order: RetireOrder): Promise<{ readonly mark: Mark }> {
     supported(order.strategy)
-    const script = order.strategy === 'in-place' ? TAKE_MARK : setPassword(order.account, null)
+    const script = order.strategy === 'in-place' ? takeMark(order.account) : setPassword(order.account, null)
     return { mark: markOf(await this.#roots.run(ctx, (wire, signal) => wire.script(signal, script))) }
   }
 
