@@ -4,13 +4,6 @@ import { dirname, join } from 'node:path'
 import { type RunningServer, readConsole, startServer } from './api/index.ts'
 import { type Config, loadConfig, type Overrides } from './config.ts'
 import { connectorFor } from './connectors/registry.ts'
-<<<<<<< HEAD
-=======
-import { AddressGuard, makeMoves, type RotationParts, rewrapCredentials, rotationFigures, Targets, Worker } from './credential/index.ts'
-import { formatVerifierKey, logFigures, SEQUENCE_BATCH, type Signer, sequence, signerFromSeed } from './evidence/index.ts'
-import { ensureAdminToken, ensurePolicySet, watchPolicies } from './identity/index.ts'
-import { offboardDue } from './identity/scim/index.ts'
->>>>>>> i3
 import {
   Closer,
   makeMoves,

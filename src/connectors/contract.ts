@@ -129,8 +129,8 @@ export interface Target {
   /** Logs in as a consumer would and logs out again, without root rights. Never rejects. */
   probe(ctx: Ctx, account: string, secret: Secret): Promise<Probe>
   /**
-   * Removes the old value (in-place: nothing is left to remove; alternating: the account loses its password; dual: the value is
-   * taken away and, if `old` is null, every value but `keep`). Resolves with a mark taken afterwards.
+   * Removes the old value (in-place: nothing is left to remove; alternating: the account loses its password; dual: the value alone is
+   * taken away, or, if `old` is null, every value but `keep`). Resolves with a mark taken afterwards.
    */
   retire(ctx: Ctx, order: RetireOrder): Promise<{ readonly mark: Mark }>
   /** Sessions of the account, not Rekey's own, opened before or after the mark; all of them when no mark is given. */
@@ -141,7 +141,7 @@ export interface Target {
   discover(ctx: Ctx): Promise<readonly Account[]>
   /** What about the system will keep rotations from working, each a sentence or two for people. Only where a connector can tell. */
   warnings?(ctx: Ctx): Promise<readonly string[]>
-  /** What the account may do, one sorted text per right, with the account's own name replaced by `@`. */
+  /** What the account may do, one sorted text per right. Names are those of objects; the account itself is not named as the one who may. */
   listGrants(ctx: Ctx, account: string): Promise<readonly string[]>
   /**
    * Nobody logs in to the account any more, with whatever value; the values stay. Sessions live on (`endSessions`). Throws
@@ -161,7 +161,10 @@ export interface Target {
 
 export interface Connector {
   describe(): Capabilities
-  /** Throws `bad_input` if the name cannot be an account of this system (empty, NUL, too long, reserved). */
+  /**
+   * Throws `bad_input` if the name cannot be an account of this system (empty, NUL, too long, reserved). Of one account it accepts one
+   * spelling, so that accounts can be compared as text.
+   */
   checkAccount(name: string): void
   /** Opens nothing yet: connections are made at first use and closed when idle. */
   open(spec: SystemSpec): Target

@@ -125,7 +125,8 @@ test('a change is refused exactly where it would move a living credential', () =
         const moved = change.of === 'credential' && live.has(change.name) && touched('accounts', 'system', 'strategy')
         const rewired = change.of === 'system' && liveSystems.has(change.name) && touched('connector')
         expect(change.dangerous).toBe(change.kind === 'change' && (moved || rewired))
-        expect(change.reason === null).toBe(!change.dangerous)
+        const told = change.kind === 'change' && change.of === 'system' && touched('address.host', 'address.port')
+        expect(change.reason === null).toBe(!change.dangerous && !told)
       }
     }),
     { numRuns: 300 },

@@ -19,6 +19,7 @@ export interface Change {
   readonly fields: readonly FieldChange[]
   /** True if it must be refused: it would cut a living value off from the account that accepts it. `reason` says so. */
   readonly dangerous: boolean
+  /** Why it is refused; of a change that is not, what to know before it is agreed to; null if there is nothing to say. */
   readonly reason: string | null
 }
 
@@ -85,7 +86,13 @@ function changeOf(before: Row | undefined, after: Row | undefined, refuse: Refus
   if (!before) return { kind: 'add', ...common, fields, dangerous: false, reason: null }
   if (fields.length === 0) return null
   const reason = refuse(after, fields)
-  return { kind: 'change', ...common, fields, dangerous: reason !== null, reason }
+  return { kind: 'change', ...common, fields, dangerous: reason !== null, reason: reason ?? warningOf(after, fields) }
+}
+
+/** Another server knows nothing of what the one before accepts, and Rekey asks that one no more. */
+function warningOf({ of }: Row, fields: readonly FieldChange[]): string | null {
+  const moved = of === 'system' && fields.some(({ field }) => field === 'address.host' || field === 'address.port')
+  return moved ? 'values stay accepted at the address before; one that the new address does not accept cannot be proven dead' : null
 }
 
 function differences(before: Fields, after: Fields): FieldChange[] {
@@ -154,7 +161,9 @@ export function renderDiff(changes: readonly Change[], { color }: { readonly col
     return [
       paint(colour, `${sign} ${change.of} ${printable(change.name)}${where}`),
       ...change.fields.flatMap((field) => renderField(change, field)),
-      ...(change.reason === null ? [] : [paint(LOOK['missing-from-file'].colour, `    refused: ${printable(change.reason)}`)]),
+      ...(change.reason === null
+        ? []
+        : [paint(LOOK['missing-from-file'].colour, `    ${change.dangerous ? 'refused' : 'warning'}: ${printable(change.reason)}`)]),
     ]
   })
   const count = (kind: Change['kind']) => changes.filter((change) => change.kind === kind).length

@@ -21,6 +21,7 @@ import {
 } from './inventory.plan.ts'
 import { keptBeside, type Looks, lookAtMissing, removeMissing } from './inventory.remove.ts'
 import { checkSecrets, type SystemToWrite, systemsToWrite } from './inventory.secrets.ts'
+import { type Servers, serversOf } from './inventory.servers.ts'
 import * as rows from './inventory.store.ts'
 import type { RotationParts } from './rotation.run.ts'
 import { NUDGE } from './worker.channel.ts'
@@ -63,6 +64,7 @@ export async function diffInventory(
 /**
  * Applies a fleet file in one transaction, all of it or nothing. Applying it again changes and writes nothing.
  *
+ * Names of systems that could be on one server are resolved, since an account of a server can be in the inventory once.
  * The secrets are taken as declared: no system is contacted to try them, so that a fleet can be applied while systems are down. The
  * first rotation (or `discoverAccounts`, for a root secret) shows whether they are right. Only removing asks systems, see
  * `lookAtMissing`.
@@ -80,6 +82,12 @@ export async function applyInventory(
   const lined = await readFleet(ctx, parts, input)
   const { fleet } = lined
   const looks: Looks = input.prune ? await lookAtMissing(parts, ctx, await loadPresent(parts.store, fleet), fleet) : new Map()
+  const stored = (await rows.allSystems(parts.store)).map(({ name, connector, host, port }) => ({
+    name,
+    connector,
+    address: { host, port },
+  }))
+  const servers = await serversOf(ctx, [...stored, ...fleet.systems])
   return parts.store.inTx(async (tx) => {
     await rows.lockInventory(tx)
     const present = await loadPresent(tx, fleet)
@@ -89,7 +97,7 @@ export async function applyInventory(
         hint: 'Look at the diff again.',
       })
     }
-    refuse(present, plan, lined, input.prune)
+    refuse(present, plan, lined, { servers, prune: input.prune })
     checkSecrets(plan.needed, input.secrets)
     const systems = systemsToWrite(ctx, present, plan.changes, fleet, input.authorities)
     const applied = { add: plan.summary.add, change: plan.summary.change, removed: input.prune ? plan.summary.missing : 0 }
@@ -103,7 +111,12 @@ export async function applyInventory(
 
 const BINDING: readonly string[] = ['accounts', 'system', 'strategy']
 
-function refuse(present: Present, { changes }: InventoryDiff, lined: LinedFleet, prune: boolean): void {
+function refuse(
+  present: Present,
+  { changes }: InventoryDiff,
+  lined: LinedFleet,
+  { servers, prune }: { servers: Servers; prune: boolean },
+): void {
   const { fleet } = lined
   const lineOf = lineFinder(lined)
   const faults = changes.flatMap((change) => {
@@ -116,7 +129,7 @@ function refuse(present: Present, { changes }: InventoryDiff, lined: LinedFleet,
     ...faults,
     ...onGivenUp(present, changes, fleet, lineOf),
   ])
-  const clashes = collisions(keptBeside(present, fleet, prune), lined)
+  const clashes = collisions(keptBeside(present, fleet, prune), lined, servers)
   throwFaults('conflict', 'The file asks for what stored items hold; nothing was applied.', clashes)
 }
 

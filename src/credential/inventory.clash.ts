@@ -1,6 +1,7 @@
 import type { RekeyError } from '../kernel/index.ts'
 import type { Fleet, Inventory } from './fleet.model.ts'
 import type { LinedFleet } from './fleet.parse.ts'
+import type { Servers } from './inventory.servers.ts'
 
 type Faults = NonNullable<RekeyError['faults']>
 
@@ -19,8 +20,10 @@ interface Held extends Holder {
 /**
  * What the file alone cannot show: accounts and files that items hold which are stored and not in the file, and relative paths that
  * turn out to be one file. `kept` are the stored items that stay beside those of the file. Faults have the line of the item in the file.
+ *
+ * Accounts belong to servers (`servers`), not to systems: what one system rotates, another on that server would be locked out of.
  */
-export function collisions(kept: Inventory, { fleet, lines }: LinedFleet): Faults {
+export function collisions(kept: Inventory, { fleet, lines }: LinedFleet, servers: Servers): Faults {
   const held = [
     ...fleet.credentials.map((credential, i): Held => ({ who: credential.name, credential, ...placeOf(`credentials[${i}]`) })),
     ...kept.credentials.map((credential): Held => ({ who: credential.name, credential, at: null, line: undefined })),
@@ -36,7 +39,7 @@ export function collisions(kept: Inventory, { fleet, lines }: LinedFleet): Fault
     ...roots.map(({ name, root, line }) => ({ system: name, names: [root.account], who: `the root credential of ${name}`, line })),
     ...held.map(({ who, credential, line }) => ({ system: credential.system, names: credential.accounts, who, line })),
   ]
-  return [...accountCollisions(accounts), ...fileCollisions(held, fleet, lines)]
+  return [...accountCollisions(accounts, servers), ...fileCollisions(held, fleet, lines)]
 }
 
 /** A fault at the later holder; its line, or that of the first if only that one is in the file. */
@@ -45,16 +48,21 @@ function faultAt(later: Holder, first: Holder, message: string): Faults[number] 
   return { path: later.who, message, ...(line === undefined ? {} : { line }) }
 }
 
-function accountCollisions(holders: readonly (Holder & { readonly system: string; readonly names: readonly string[] })[]): Faults {
-  const accounts = new Map<string, Holder>()
+interface AccountHolder extends Holder {
+  readonly system: string
+  readonly names: readonly string[]
+}
+
+function accountCollisions(holders: readonly AccountHolder[], servers: Servers): Faults {
+  const accounts = new Map<string, AccountHolder>()
   return holders.flatMap((holder) =>
     holder.names.flatMap((account) => {
-      const key = JSON.stringify([holder.system, account])
-      const other = accounts.get(key)
-      if (other === undefined) accounts.set(key, holder)
-      return other === undefined
-        ? []
-        : [faultAt(holder, other, `The account "${account}" of ${holder.system} is that of ${other.who} already.`)]
+      const keys = (servers.get(holder.system) ?? [holder.system]).map((server) => JSON.stringify([server, account]))
+      const other = keys.flatMap((key) => accounts.get(key) ?? [])[0]
+      for (const key of keys) if (!accounts.has(key)) accounts.set(key, holder)
+      if (other === undefined) return []
+      const why = other.system === holder.system ? '.' : ': both systems are on one server.'
+      return [faultAt(holder, other, `The account "${account}" of ${holder.system} is that of ${other.who} already${why}`)]
     }),
   )
 }

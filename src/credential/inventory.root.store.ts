@@ -16,7 +16,9 @@ export interface LockedRoot {
   readonly current_id: string | null
   readonly current_number: number | null
   readonly current_fingerprint: string | null
-  /** True if the value in use was seen to be accepted: only then does a refusal of it now prove that it died. */
+  /** `whereOf` the system: its host and port. */
+  readonly where: string
+  /** True if the value in use was seen to be accepted at this address: only then does a refusal of it now prove that it died. */
   readonly current_worked: boolean
 }
 
@@ -27,7 +29,9 @@ export async function lockRoot(tx: Tx, system: string): Promise<LockedRoot> {
             (select coalesce(max(v.number), 0) from version v where v.credential_id = c.id) as last_number,
             exists (select 1 from rotation r where r.credential_id = c.id and r.ended_at is null) as rotating,
             cv.id as current_id, cv.number as current_number, cv.fingerprint as current_fingerprint,
-            coalesce(cv.installed_at is not null or cv.last_probe ->> 'outcome' = 'accepted', false) as current_worked
+            s.host || ':' || s.port as "where",
+            coalesce((cv.installed_at is not null or cv.last_probe ->> 'outcome' = 'accepted')
+                     and cv.last_probe ->> 'where' = s.host || ':' || s.port, false) as current_worked
        from system s join credential c on c.system_id = s.id and c.is_root
        left join version cv on cv.credential_id = c.id and cv.state = 'current'
       where s.name = $1 for update of s, c`,
@@ -57,18 +61,21 @@ export async function voidTried(tx: Tx, id: string): Promise<boolean> {
   return rows.length === 1
 }
 
+/** A probe as a version's row keeps it, with the address at which it was made. */
+export type KeptProbe = Probe & { readonly at: string; readonly where: string }
+
 /** How the value before ends when another takes its place. */
 export interface OldEnd {
   readonly id: string
   readonly state: 'dead' | 'unprovable'
-  readonly probe: (Probe & { readonly at: string }) | null
+  readonly probe: KeptProbe | null
   /** Of the proof of death; null if there is none. */
   readonly provedDeadAt: Date | null
   readonly shredSeconds: number
 }
 
 /** Makes a tried version the one in use. False if it is gone. */
-export async function acceptTried(tx: Tx, id: string, probe: Probe & { readonly at: string }, old: OldEnd | null): Promise<boolean> {
+export async function acceptTried(tx: Tx, id: string, probe: KeptProbe, old: OldEnd | null): Promise<boolean> {
   const rows = await tx.query(
     "update version set state = 'current', shred_after = null, last_probe = $2::jsonb where id = $1 and state = 'staged' returning id",
     [id, JSON.stringify(probe)],

@@ -180,10 +180,12 @@ async function finish(parts: RootParts, ctx: Ctx, tried: Tried, { control, old, 
   const state = provedDeadAt === null ? 'unprovable' : 'dead'
   await parts.store.inTx(async (tx) => {
     const root = await free(tx, tried.system)
-    if (root.current_id !== tried.root.current_id || root.account !== tried.root.account) throw lost(tried)
-    const { current_id: id, current_number: oldVersion } = root
-    const end: rows.OldEnd | null = id === null ? null : { id, state, probe: old, provedDeadAt, shredSeconds: parts.shredAfterSeconds }
-    if (!(await rows.acceptTried(tx, tried.id, control, end))) throw lost(tried)
+    if (root.current_id !== tried.root.current_id || root.account !== tried.root.account || root.where !== tried.root.where)
+      throw lost(tried)
+    const { current_id: id, current_number: oldVersion, where } = root
+    const probe = old && { ...old, where }
+    const end: rows.OldEnd | null = id === null ? null : { id, state, probe, provedDeadAt, shredSeconds: parts.shredAfterSeconds }
+    if (!(await rows.acceptTried(tx, tried.id, { ...control, where }, end))) throw lost(tried)
     const links: Record<string, string> = id === null ? { to: tried.id } : { from: id, to: tried.id }
     const data = {
       oldVersion,

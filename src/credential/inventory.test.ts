@@ -225,6 +225,41 @@ test('another root account asks for its secret and keeps the old version on reco
   expect((await diff(moved)).changes).toEqual([])
 })
 
+test('an account of one server belongs to one credential or one root, whatever the systems are called', async () => {
+  const other = (host: string, account: string, more: object = {}) =>
+    system({ name: 'other', address: { host, database: 'other', tls: 'off', ...more }, root: { account, secret: { env: 'X' } } })
+  const clash = async (wanted: Draft) => (await refusal(apply(wanted))).faults?.map(({ message }) => message)
+  const both = (second: object, more: object[] = []) => draft({ systems: [system(), second], credentials: [credential(), ...more] })
+  for (const host of ['127.0.0.1', 'localhost', 'LOCALHOST', '127.0.0.2', '::1', '::ffff:127.0.0.1']) {
+    expect(await clash(both(other(host, 'rekey_root')))).toEqual([
+      'The account "rekey_root" of other is that of the root credential of db already: both systems are on one server.',
+    ])
+  }
+  expect(await clash(both(other('localhost', 'api')))).toEqual([
+    'The account "api" of db is that of the root credential of other already: both systems are on one server.',
+  ])
+  const twice = credential({ name: 'api@other', system: 'other', consumers: [] })
+  expect(await clash(both(other('localhost', 'other_root'), [twice]))).toEqual([
+    'The account "api" of other is that of api@db already: both systems are on one server.',
+  ])
+  // Beside what is stored too.
+  await apply(draft())
+  const alone = draft({ systems: [other('localhost', 'rekey_root')], credentials: [] })
+  expect(await clash(alone)).toHaveLength(1)
+  // Another port, another server, another kind of system: the same names are other accounts.
+  await apply(both(other('127.0.0.1', 'rekey_root', { port: 5433 }), [twice]))
+})
+
+test('other spellings of an account are refused: neither root nor another credential can be declared a second time', async () => {
+  const maria = system({ connector: 'mariadb', root: { account: 'rk_root', secret: { env: 'X' } } })
+  for (const account of ['rk_root@%', 'svc@%', 'svc@LOCALHOST']) {
+    const error = await refusal(diff(draft({ systems: [maria], credentials: [credential({ account })] })))
+    expect([error.code, error.faults?.[0]?.message]).toEqual(['fleet_invalid', expect.stringContaining('Write it as')])
+  }
+  const root = system({ connector: 'mariadb', root: { account: 'rk_root@%', secret: { env: 'X' } } })
+  expect((await refusal(diff(draft({ systems: [root], credentials: [credential({ account: 'rk_root' })] })))).code).toBe('fleet_invalid')
+})
+
 /** Every refusal leaves everything as it was. */
 test.each<[string, string, Draft | ((base: Draft) => Draft), RegExp]>([
   ['a binding change of a live credential', 'conflict', draft({ credentials: [credential({ account: 'other' })] }), /refused/],

@@ -3,9 +3,10 @@ import { join } from 'node:path'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type LabPostgres, startPostgres } from '../../test/lab/postgres.ts'
-import { Secret } from '../kernel/index.ts'
+import { Secret, sleep } from '../kernel/index.ts'
 import { allowed } from '../policy/testing.ts'
 import { resolveRotation, retryRotation, undoRotation } from './rotation.actions.ts'
+import { findRotation } from './rotation.list.ts'
 import { Engine } from './testing.ts'
 
 let target: LabPostgres
@@ -122,6 +123,27 @@ test('alternating: the other account takes over, and the first one loses its pas
   expect(await accepts(a, 'old-a')).toBe(false)
   await expect(consumer?.query('select 1')).resolves.toBeDefined()
   await consumer?.end()
+})
+
+test('alternating: a session that the other account had before the install tells nothing of the new value', async () => {
+  const [a, b] = [await role('old-a'), await role('of-somebody')]
+  await engine.addCredential(system, {
+    name: 'early@orders-db',
+    strategy: 'alternating',
+    accounts: [a, b],
+    current: Secret.fromText('old-a'),
+    consumers: [{ name: 'early', path: join(engine.folder, 'early.secret'), activation: 'session' }],
+  })
+  const early = await login(b, 'of-somebody')
+  const [id = ''] = await engine.rotate(['early@orders-db'])
+  await engine.until(id, (view) => view.state === 'distributed' && view.reason !== null)
+  // Looked at several times by now.
+  await sleep(1_000)
+  expect((await findRotation(engine.db.store, id))?.state).toBe('distributed')
+  expect(await accepts(a, 'old-a')).toBe(true)
+  const late = await login(b, readFileSync(join(engine.folder, 'early.secret'), 'utf8').trim())
+  expect((await engine.finished(id)).state).toBe('proven_dead')
+  await Promise.all([early?.end(), late?.end()])
 })
 
 test('alternating: a wider replacement is refused, and goes on once the right is taken away', async () => {

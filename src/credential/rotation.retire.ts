@@ -33,7 +33,9 @@ export async function retire(run: Run): Promise<StepResult> {
 async function takeAway(run: Run): Promise<string> {
   const { work, plan, progress } = run
   if (plan.oldDiesAtInstall && progress.mark !== null) return progress.mark
-  const order = { strategy: work.credential.strategy, account: work.old.account, old: run.valueOf(work.old) }
+  // A value that the system refused is not the one that the account has: that one is unknown, as at a takeover.
+  const old = work.old.seen === 'refused' ? null : run.valueOf(work.old)
+  const order = { strategy: work.credential.strategy, account: work.old.account, old }
   return (await run.target.retire(run.ctx, { ...order, keep: plan.otherAccount ? null : run.fresh().secret })).mark
 }
 

@@ -5,7 +5,7 @@ import type { Keyring } from '../keys/index.ts'
 import { open } from '../seal/index.ts'
 import type { Batcher, Store } from '../store/index.ts'
 import { ENDS, isPath, STRATEGIES, type State, type StrategyPlan } from './rotation.model.ts'
-import type { Commit, Progress, VersionChange, Work, WorkVersion } from './rotation.store.ts'
+import { type Commit, type Progress, type VersionChange, type Work, type WorkVersion, whereOf } from './rotation.store.ts'
 import { dataKeyBound, type Targets, versionBound } from './targets.ts'
 
 /** A commit with the evidence that belongs to it. */
@@ -185,8 +185,11 @@ export class Run {
     this.#events.push({ log: 'credential', type, at: this.now(), subject: work.credential.name, links, data })
   }
 
+  /** A probe is kept with the address at which it was made: that of this run, whatever the system's row says meanwhile. */
   change(change: VersionChange): void {
-    this.#versions.set(change.id, { ...this.#versions.get(change.id), ...change })
+    const probe = change.last_probe
+    const bound = probe === undefined ? {} : { last_probe: { ...probe, where: whereOf(this.work.system.address) } }
+    this.#versions.set(change.id, { ...this.#versions.get(change.id), ...change, ...bound })
   }
 
   stage(stage: Commit['stage']): void {

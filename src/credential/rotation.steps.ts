@@ -218,7 +218,8 @@ async function seenConsumers(run: Run): Promise<{ consumer: string; by: string }
   const seen = work.reported.map((consumer) => ({ consumer, by: 'report' }))
   const bySession = work.consumers.filter((consumer) => consumer.activation === 'session')
   if (bySession.length === 0) return seen
-  const where = run.progress.mark === null || run.plan.otherAccount ? {} : { after: run.progress.mark }
+  // Under every strategy: what somebody opened before the install, on whichever account, was not opened with the new value.
+  const where = run.progress.mark === null ? {} : { after: run.progress.mark }
   const sessions = await run.target.sessions(run.ctx, work.newAccount, where)
   for (const { name } of bySession) {
     // One consumer: any foreign session is its own. Several: each must name itself, or one could stand for all.

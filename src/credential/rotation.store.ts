@@ -11,7 +11,10 @@ export interface WorkVersion {
   readonly number: number
   readonly account: string
   readonly sealed: Uint8Array | null
-  /** What the last probe of it said; null if it was never probed. A value that was never accepted cannot be proven dead. */
+  /**
+   * What the last probe of it at the system's present address said; null if it was never probed there. A value that was never accepted
+   * there cannot be proven dead: the answers of one server say nothing of another.
+   */
   readonly seen: ProbeOutcome | null
 }
 
@@ -98,7 +101,7 @@ export interface VersionChange {
   readonly effective_dead_at?: Date
   readonly proved_dead_at?: Date
   readonly shred_after?: Date
-  readonly last_probe?: { readonly outcome: string; readonly code: string; readonly at: string }
+  readonly last_probe?: { readonly outcome: string; readonly code: string; readonly at: string; readonly where?: string }
 }
 
 const PROGRESS_COLUMNS = `state text, blocked_from text, new_version_id uuid, attempt_step text, attempt_opened_at timestamptz, tries int,
@@ -125,7 +128,7 @@ const WORK = `
             from version v
            where v.credential_id = rc.id and v.state in ('current', 'staged', 'previous') and v.sealed is not null) as root_versions,
          ov.id as old_id, ov.number as old_number, ov.account as old_account_name, ov.sealed as old_sealed,
-         ov.last_probe ->> 'outcome' as old_seen,
+         case when ov.last_probe ->> 'where' = s.host || ':' || s.port then ov.last_probe ->> 'outcome' end as old_seen,
          nv.id as new_id, nv.number as new_number, nv.account as new_account_name, nv.sealed as new_sealed,
          (select jsonb_agg(jsonb_build_object('name', k.name, 'path', k.file_path, 'key', k.file_key, 'activation', k.activation)
                            order by k.name)
@@ -233,6 +236,11 @@ function workOf(row: WorkRow): Work {
     consumers: row.consumers ?? [],
     progress,
   }
+}
+
+/** Where a probe was made, as the version's row keeps it and the statements compare it: `host || ':' || port`. */
+export function whereOf({ host, port }: Pick<Address, 'host' | 'port'>): string {
+  return `${host}:${port}`
 }
 
 /** The address of a system row, as connectors take it. */

@@ -44,6 +44,11 @@ export class AddressGuard {
   }
 }
 
+/** The addresses that a name stands for at this moment, as text. Throws `target_unreachable` if it does not resolve. */
+export async function addressesOf(host: string): Promise<string[]> {
+  return (await resolve(host)).map(({ address }) => address)
+}
+
 async function resolve(host: string): Promise<{ address: string; family: number }[]> {
   try {
     return await lookup(host, { all: true, verbatim: true })

@@ -85,8 +85,14 @@ test('200 rotations leave as many connections on each target as there were', { t
   await ended(engine, ids, 60_000)
   expect(await Promise.all(yards.map((yard, index) => connections(yard, before[index] ?? 0, IDLE_MS)))).toEqual(before)
   await worker.stop()
-  const found = await Promise.all(cases.map((one, index) => tally.count('200 rotations', faultsAfter(engine, one, ids[index] ?? ''))))
-  expect(found.flat()).toEqual([])
+  const found: string[] = []
+  // A few at a time: two hundred at once wait for a connection longer than it is given.
+  for (let from = 0; from < cases.length; from += 10) {
+    const some = cases.slice(from, from + 10)
+    const faults = some.map((one, index) => tally.count('200 rotations', faultsAfter(engine, one, ids[from + index] ?? '')))
+    found.push(...(await Promise.all(faults)).flat())
+  }
+  expect(found).toEqual([])
 })
 
 /** The error of each system that means "this value is refused", with a text of one's choice. */

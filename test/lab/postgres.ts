@@ -25,6 +25,8 @@ export interface PostgresOptions {
   readonly tls?: { readonly cert: string; readonly key: string }
   /** More settings of postgresql.conf, by name. */
   readonly settings?: Readonly<Record<string, string>>
+  /** A library that the server's processes load before all others. */
+  readonly preload?: string
 }
 
 /** A real PostgreSQL on a free port of 127.0.0.1 whose cluster is `data/`, where every login needs SCRAM-SHA-256. */
@@ -65,7 +67,14 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<LabP
     const port = await freePort()
     const start = async (more: readonly string[]) => {
       const args = [...settingsOf(folder, port, options), ...more]
-      const running = launch(join(bin, 'postgres'), args, { folder, log: join(folder, 'log'), runner, signals: SIGNALS, forks: true })
+      const running = launch(join(bin, 'postgres'), args, {
+        folder,
+        log: join(folder, 'log'),
+        runner,
+        signals: SIGNALS,
+        forks: true,
+        ...(options.preload ? { preload: options.preload } : {}),
+      })
       await answering(running, port, superuser.secret)
       return running
     }

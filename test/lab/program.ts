@@ -65,6 +65,8 @@ export interface LaunchOptions {
   readonly signals?: { readonly stop: NodeJS.Signals; readonly kill: NodeJS.Signals }
   /** It has processes of its own that must be paused with it. */
   readonly forks?: boolean
+  /** A library that its processes load before all others. */
+  readonly preload?: string
 }
 
 /** Spawns a server in the foreground, its output appended to `log`. It is killed when this process exits without stopping it. */
@@ -74,7 +76,7 @@ export function launch(program: string, args: readonly string[], at: LaunchOptio
   const child = spawn(program, [...args], {
     ...(at.runner ?? {}),
     cwd: at.folder,
-    env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', HOME: at.folder, TZ: 'UTC' },
+    env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', HOME: at.folder, TZ: 'UTC', ...(at.preload ? { LD_PRELOAD: at.preload } : {}) },
     stdio: ['ignore', log, log],
     detached: true,
   })

@@ -1,5 +1,5 @@
 import type { Capabilities, Connector, SystemSpec, Target } from '../contract.ts'
-import { parseAccount } from './names.ts'
+import { checkSpelling } from './names.ts'
 import { MariadbTarget } from './target.ts'
 
 const CAPABILITIES: Capabilities = {
@@ -28,6 +28,6 @@ const CAPABILITIES: Capabilities = {
  */
 export const mariadb: Connector = {
   describe: () => CAPABILITIES,
-  checkAccount: (name: string): void => void parseAccount(name),
+  checkAccount: checkSpelling,
   open: (spec: SystemSpec): Target => new MariadbTarget(spec),
 }

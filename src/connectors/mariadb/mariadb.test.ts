@@ -66,6 +66,45 @@ describe('dual', () => {
     expect(await outcome(account, secret)).toBe('accepted')
   })
 
+  test('a known value is taken away alone: retired or undone, other ways to log in stay', async () => {
+    const { account, secret } = await fresh()
+    const next = freshSecret()
+    const others = `mysql_native_password USING '${mysqlNativeHash(freshSecret())}' OR unix_socket`
+    await lab.server.query(`ALTER USER ${account} IDENTIFIED VIA mysql_native_password USING '${mysqlNativeHash(secret)}' OR ${others}`)
+    const before = Object.values(await ways(account))[0]
+    await target.install(ctx, { account, strategy: 'dual', secret: next, current: secret })
+    // Undo: the new value goes, the old one is kept.
+    await target.retire(ctx, { account, strategy: 'dual', old: next, keep: secret })
+    expect(Object.values(await ways(account))[0]).toBe(before)
+    await target.install(ctx, { account, strategy: 'dual', secret: next, current: secret })
+    await target.retire(ctx, { account, strategy: 'dual', old: secret, keep: next })
+    expect(Object.values(await ways(account))[0]).toBe(before?.replace(mysqlNativeHash(secret), mysqlNativeHash(next)))
+    expect([await outcome(account, secret), await outcome(account, next)]).toEqual(['refused', 'accepted'])
+  })
+
+  test('the value to keep is put back if the account lost it', async () => {
+    const { account, secret } = await fresh()
+    const next = freshSecret()
+    await target.retire(ctx, { account, strategy: 'dual', old: secret, keep: next })
+    expect([await outcome(account, secret), await outcome(account, next)]).toEqual(['refused', 'accepted'])
+  })
+
+  test('a root that may not read how an account logs in changes nothing: a way that it cannot see would be lost', async () => {
+    const { account, secret } = await fresh()
+    const next = freshSecret()
+    const blind = await fresh()
+    await lab.server.query(`GRANT CREATE USER ON *.* TO ${blind.account}`)
+    const weak = mariadb.open(spec({ rootAccount: blind.account, rootSecrets: [blind.secret] }))
+    try {
+      const before = Object.values(await ways(account))[0]
+      await expectCode(weak.install(ctx, { account, strategy: 'dual', secret: next, current: secret }), 'target_conflict', [secret, next])
+      await expectCode(weak.retire(ctx, { account, strategy: 'dual', old: secret, keep: next }), 'target_conflict', [secret, next])
+      expect(Object.values(await ways(account))[0]).toBe(before)
+    } finally {
+      await weak.close()
+    }
+  })
+
   test('other ways to log in, TLS rules and limits are kept by install, and only the value by retire', async () => {
     const { account } = await fresh()
     const next = freshSecret()

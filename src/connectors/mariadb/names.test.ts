@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { mariadb } from './index.ts'
 import { formatAccount, mayMatchHost, parseAccount, quoteAccount, quoteName, quoteText } from './names.ts'
 import { grantText, identified, nativeWay, readWays, withoutWay, withWay } from './ways.ts'
 
@@ -17,6 +18,32 @@ describe('account names', () => {
     fc.assert(
       fc.property(user, host, (u, h) => {
         expect(parseAccount(formatAccount({ user: u, host: h }))).toEqual({ user: u, host: h })
+      }),
+    )
+  })
+
+  test('an account has one spelling: what is compared as text is compared as an account', () => {
+    for (const [name, right] of [
+      ['svc@%', 'svc'],
+      ['svc@LOCALHOST', 'svc@localhost'],
+      ['a@b@DB.example', 'a@b@db.example'],
+    ] as const) {
+      expect(() => mariadb.checkAccount(name)).toThrow(expect.objectContaining({ code: 'bad_input', message: `Write it as ${right}.` }))
+      mariadb.checkAccount(right)
+    }
+    const spelling = fc.tuple(user, fc.constantFrom('', '@%', '@localhost', '@LocalHost', '@10.%')).map((parts) => parts.join(''))
+    const accepted = (name: string) => {
+      try {
+        mariadb.checkAccount(name)
+        return true
+      } catch {
+        return false
+      }
+    }
+    fc.assert(
+      fc.property(spelling, spelling, (a, b) => {
+        fc.pre(accepted(a) && accepted(b))
+        expect(quoteAccount(parseAccount(a)) === quoteAccount(parseAccount(b))).toBe(a === b)
       }),
     )
   })

@@ -36,6 +36,15 @@ export function formatAccount({ user, host }: AccountName): string {
   return host === '%' && !user.includes('@') ? user : `${user}@${host}`
 }
 
+/**
+ * Throws `bad_input` for what is no account, and for every spelling of one but the shortest: `svc@%` is `svc`. The inventory compares
+ * accounts as text, and one that stood there twice would be rotated by two credentials, or be a credential and the root at once.
+ */
+export function checkSpelling(name: string): void {
+  const right = formatAccount(parseAccount(name))
+  if (name !== right) throw badName(`Write it as ${right}.`)
+}
+
 /** As an SQL account name. In backticks nothing but the backtick is special, whatever `sql_mode` says. */
 export function quoteAccount({ user, host }: AccountName): string {
   return `${quoteName(user)}@${quoteName(host)}`

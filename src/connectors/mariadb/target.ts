@@ -35,18 +35,21 @@ export class MariadbTarget implements Target {
     const account = checked(order.account, order.strategy)
     const way = wayOf(order.secret)
     return this.#roots.run(ctx, async (link, signal) => {
-      const ways = order.strategy === 'in-place' ? [way] : withWay(await presentWays(link, signal, account, order.current), way)
+      const ways = order.strategy === 'in-place' ? [way] : withWay(await presentWays(link, signal, account), way)
       await link.query(signal, `ALTER USER ${quoteAccount(account)} ${identified(ways)}`)
       return this.#takeMark(link, signal)
     })
   }
 
-  /** Dual leaves only `keep`. Without `keep` (the first value was unknown, and its rotation is undone) only `old` is taken away. */
+  /**
+   * Dual takes `old` alone, so that a retired or undone rotation leaves every other way to log in as it was; if `old` is not known,
+   * every way but `keep` goes.
+   */
   async retire(ctx: Ctx, order: RetireOrder): Promise<{ readonly mark: Mark }> {
     const account = checked(order.account, order.strategy)
     return this.#roots.run(ctx, async (link, signal) => {
       if (order.strategy === 'dual') {
-        const ways = order.keep ? [wayOf(order.keep)] : await waysWithout(link, signal, account, order.old)
+        const ways = await waysLeft(link, signal, account, order)
         await link.query(signal, `ALTER USER ${quoteAccount(account)} ${identified(ways)}`)
       }
       return this.#takeMark(link, signal)
@@ -163,22 +166,27 @@ function wayOf(secret: Secret): Way {
   return nativeWay(mysqlNativeHash(secret))
 }
 
-/** What logs in at present. If root may not read it, what we know must do; if we know nothing, nobody's access is risked. */
-async function presentWays(link: Link, signal: AbortSignal, account: AccountName, current: Secret | null): Promise<Way[]> {
+async function waysLeft(link: Link, signal: AbortSignal, account: AccountName, { old, keep }: RetireOrder): Promise<Way[]> {
+  const kept = keep && wayOf(keep)
+  if (old === null) {
+    if (kept === null) throw new RekeyError('target_conflict', 'Neither the value to remove nor the one to keep is known.')
+    return [kept]
+  }
+  const ways = withoutWay(await presentWays(link, signal, account), wayOf(old))
+  // Somebody took it away meanwhile: the value that must stay accepted comes back.
+  return kept === null || withoutWay(ways, kept).length < ways.length ? ways : withWay(ways, kept)
+}
+
+/** What logs in at present. A root that may not read it changes nothing: it would drop the ways that it does not see. */
+async function presentWays(link: Link, signal: AbortSignal, account: AccountName): Promise<Way[]> {
   try {
     return await readAccount(link, signal, account)
   } catch (error) {
     if (!MAY_NOT_READ.includes(serverErrno(error))) throw error
-    if (current) return [wayOf(current)]
-    throw new RekeyError('target_conflict', 'Root may not read how the account logs in, and its present value is not known.', {
-      hint: 'GRANT SELECT ON mysql.* TO root, or declare the current value.',
+    throw new RekeyError('target_conflict', 'Root may not read how the account logs in, so no value can be put beside it.', {
+      hint: 'GRANT SELECT ON mysql.* TO root, or rotate the credential in-place.',
     })
   }
-}
-
-async function waysWithout(link: Link, signal: AbortSignal, account: AccountName, old: Secret | null): Promise<Way[]> {
-  if (old === null) throw new RekeyError('target_conflict', 'Neither the value to remove nor the one to keep is known.')
-  return withoutWay(await readAccount(link, signal, account), wayOf(old))
 }
 
 async function readAccount(link: Link, signal: AbortSignal, account: AccountName): Promise<Way[]> {

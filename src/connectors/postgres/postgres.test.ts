@@ -344,12 +344,77 @@ describe('grants', () => {
     await lab.server.query(`CREATE SCHEMA ${b.account} AUTHORIZATION ${b.account}`)
     await lab.server.query(`ALTER ROLE ${b.account} CREATEDB`)
     const wider = (await grants(b)).filter((right) => !before.includes(right))
-    expect(wider).toEqual(['attribute createdb', 'create on database other with grant', 'owns schema @'])
+    expect(wider).toEqual(['attribute createdb', 'create on database other with grant', `owns schema ${b.account}`])
     const inOther = open({ address: { ...lab.address, database: 'other' } })
     expect((await inOther.listGrants(ctx, a.account)).filter((right) => /^(granted|owns)/.test(right))).toEqual([
       expect.stringMatching(/^granted on pg_class \d+ of database postgres$/),
     ])
     await expectCode(target.listGrants(ctx, 'nobody_here'), 'target_conflict')
+  })
+})
+
+describe('grants that only look equal', () => {
+  const pair = async () => {
+    const [a, b] = [await newAccount(), await newAccount()]
+    const wider = async (target = open()) => {
+      const before = await target.listGrants(ctx, a.account)
+      return (await target.listGrants(ctx, b.account)).filter((right) => !before.includes(right))
+    }
+    return { a: a.account, b: b.account, wider }
+  }
+
+  test('objects of different names are different, also when they are called like their accounts', async () => {
+    const { a, b, wider } = await pair()
+    for (const name of [a, b]) {
+      await lab.server.query(`CREATE TABLE public.${name} (id int, "${name} x" int)`)
+      await lab.server.query(`GRANT SELECT ("${name} x") ON public.${name} TO ${name}`)
+      // What it gives away of its own future tables is no right over others'.
+      await lab.server.query(`ALTER DEFAULT PRIVILEGES FOR ROLE ${name} GRANT SELECT ON TABLES TO pg_monitor`)
+    }
+    expect(await wider()).toEqual([`select on column ${b} x of table public.${b}`])
+  })
+
+  test('rows that a policy lets one of them see are rights; equal policies are equal', async () => {
+    const { a, b, wider } = await pair()
+    const table = `rows_${newId().slice(-12)}`
+    await lab.server.query(`CREATE TABLE public.${table} (tenant int); ALTER TABLE public.${table} ENABLE ROW LEVEL SECURITY`)
+    await lab.server.query(`GRANT SELECT ON public.${table} TO ${a}, ${b}`)
+    await lab.server.query(`CREATE POLICY pa ON public.${table} TO ${a} USING (tenant = 1)`)
+    await lab.server.query(`CREATE POLICY pb ON public.${table} TO ${b} USING (true)`)
+    expect(await wider()).toEqual([`rows of table public.${table} using true`])
+    await lab.server.query(`ALTER POLICY pb ON public.${table} USING (tenant = 1)`)
+    expect(await wider()).toEqual([])
+  })
+
+  test('a policy that restricts only the first leaves the second wider, by whichever role it is named', async () => {
+    const { a, b, wider } = await pair()
+    const group = await newAccount()
+    const table = `few_${newId().slice(-12)}`
+    await lab.server.query(`CREATE TABLE public.${table} (tenant int); GRANT ${group.account} TO ${a}`)
+    await lab.server.query(`CREATE POLICY few ON public.${table} AS RESTRICTIVE FOR SELECT TO ${group.account} USING (tenant = 1)`)
+    expect(await wider()).toEqual([`not restricted on table public.${table} for select using (tenant = 1)`])
+    await lab.server.query(`ALTER POLICY few ON public.${table} TO ${a}, ${b}`)
+    expect(await wider()).toEqual([])
+  })
+
+  test('of a policy in another database it is known whom it names, and both must be named alike', async () => {
+    const { a, b, wider } = await pair()
+    const base = `base_${newId().slice(-12)}`
+    await lab.server.query(`CREATE DATABASE ${base}`)
+    const there = new pg.Client({
+      ...lab.address,
+      database: base,
+      user: 'postgres',
+      password: lab.server.superuser.secret.revealText((text) => text),
+    })
+    await there.connect()
+    await there.query(`CREATE TABLE t (i int); CREATE POLICY p ON t AS RESTRICTIVE TO ${a} USING (i = 1)`)
+    expect(await wider()).toEqual([expect.stringMatching(new RegExp(`^not named by policy \\d+ of database ${base}$`))])
+    await there.query(`ALTER POLICY p ON t TO ${b}`)
+    expect(await wider()).toEqual([expect.stringMatching(new RegExp(`^named by policy \\d+ of database ${base}$`))])
+    await there.query(`ALTER POLICY p ON t TO ${a}, ${b}`)
+    expect(await wider()).toEqual([])
+    await there.end()
   })
 })
 

@@ -6,11 +6,16 @@ export interface Statement {
   readonly text: string
 }
 
-/** Target time in microseconds since 1970, as text: exact, and in the unit in which PostgreSQL keeps `backend_start`. */
-const NOW = `(extract(epoch from clock_timestamp()) * 1000000)::bigint::text AS mark`
-
-/** The mark alone. */
-export const TAKE_MARK = `SELECT ${NOW}`
+/**
+ * The mark alone: target time in microseconds since 1970, as text; exact, and in the unit in which PostgreSQL keeps `backend_start`.
+ * Sessions began by the same clock, which may have been set back since: the mark lies never before the youngest living session of the
+ * account, or before one whose login is still under way. Then, until the clock has caught up, new sessions count as old.
+ */
+export function takeMark(account: string): string {
+  return `SELECT (extract(epoch FROM greatest(clock_timestamp(), max(backend_start))) * 1000000)::bigint::text AS mark
+    FROM pg_stat_activity WHERE coalesce(usename = ${pg.escapeLiteral(account)}, true)
+      AND coalesce(backend_type, 'walsender') IN ('client backend', 'walsender')`
+}
 
 /**
  * Sets the role's password to a finished verifier, or to NULL, and takes the mark: one round trip.
@@ -24,7 +29,7 @@ export function setPassword(account: string, verifier: string | null): string {
     ...(verifier === null ? [] : [`SELECT 1 / rolcanlogin::int FROM pg_roles WHERE rolname = ${pg.escapeLiteral(account)}`]),
     `ALTER ROLE ${pg.escapeIdentifier(account)} PASSWORD ${value}`,
     'COMMIT',
-    TAKE_MARK,
+    takeMark(account),
   ].join('; ')
 }
 
@@ -44,13 +49,16 @@ export const LOGINS: Statement = { name: 'logins', text: 'SELECT rolcanlogin AS 
 const OF_ACCOUNT = `FROM pg_stat_activity WHERE usename = $1 AND coalesce(backend_type, 'walsender') IN ('client backend', 'walsender')
   AND pid <> pg_backend_pid() AND pid <> ALL ($2::int[])`
 const STARTED = `extract(epoch FROM backend_start) * 1000000`
+/** One that began in the future began before the clock was set back: whether before or after a mark cannot be known, so it is old. */
+const FUTURE = `backend_start > clock_timestamp()`
 
 /** $3: opened at or before this mark, $4: opened after it, each or NULL. */
 export const LIST_SESSIONS: Statement = {
   name: 'list_sessions',
   text: `
   SELECT pid, application_name, client_addr::text AS address, backend_start IS NULL AS hidden ${OF_ACCOUNT}
-  AND (backend_start IS NULL OR (($3::numeric IS NULL OR ${STARTED} <= $3::numeric) AND ($4::numeric IS NULL OR ${STARTED} > $4::numeric)))
+  AND (backend_start IS NULL OR (($3::numeric IS NULL OR ${STARTED} <= $3::numeric OR ${FUTURE})
+    AND ($4::numeric IS NULL OR (${STARTED} > $4::numeric AND NOT ${FUTURE}))))
   ORDER BY backend_start, pid`,
 }
 
@@ -60,7 +68,7 @@ export const END_SESSIONS: Statement = {
   text: `
   SELECT count(*)::int AS found, count(*) FILTER (WHERE backend_start IS NULL)::int AS hidden,
     count(CASE WHEN backend_start IS NULL THEN NULL ELSE pg_terminate_backend(pid) END)::int AS signalled ${OF_ACCOUNT}
-  AND (backend_start IS NULL OR $3::numeric IS NULL OR ${STARTED} <= $3::numeric)`,
+  AND (backend_start IS NULL OR $3::numeric IS NULL OR ${STARTED} <= $3::numeric OR ${FUTURE})`,
 }
 
 /** Accounts that are not PostgreSQL's own. */
@@ -72,6 +80,12 @@ export const LIST_ACCOUNTS: Statement = {
 /**
  * What the role $1 may do, one text each. Attributes and memberships; then everything that the catalogue of shared dependencies says
  * it owns or is named in the ACL of. Objects of other databases are given by number: their names can only be read from within.
+ *
+ * The role's own name stands nowhere but in names of objects, which say which object it is and are never made alike. Left out are its
+ * own default privileges: they give others rights over objects that it makes, and it none.
+ *
+ * Policies on rows, by what they say and not by their names: a permissive one gives rows; a restrictive one takes some, so the right
+ * is that it does not apply. What policies of other databases say cannot be read: there both must be named by the same ones.
  */
 export const LIST_GRANTS: Statement = {
   name: 'list_grants',
@@ -105,18 +119,41 @@ export const LIST_GRANTS: Statement = {
   permission AS (
     SELECT lower(item.privilege_type) || ' on ' || pg_describe_object(acl.class, acl.object, acl.sub)
       || CASE WHEN item.is_grantable THEN ' with grant' ELSE '' END AS grant_text
-    FROM me, acl, aclexplode(acl.list) AS item WHERE acl.list IS NOT NULL AND item.grantee = me.oid),
+    FROM me, acl, aclexplode(acl.list) AS item WHERE acl.list IS NOT NULL AND item.grantee = me.oid
+      AND NOT (acl.class = 'pg_default_acl'::regclass
+               AND EXISTS (SELECT FROM pg_default_acl own WHERE own.oid = acl.object AND own.defaclrole = me.oid))),
+  policy AS (
+    SELECT permissive, what, bool_or(applies) AS applies
+    FROM (SELECT polpermissive AS permissive,
+            EXISTS (SELECT FROM unnest(polroles) AS named WHERE named = 0 OR pg_has_role(me.oid, named, 'USAGE')) AS applies,
+            pg_describe_object('pg_class'::regclass, polrelid, 0)
+              || CASE polcmd WHEN 'r' THEN ' for select' WHEN 'a' THEN ' for insert' WHEN 'w' THEN ' for update' WHEN 'd' THEN ' for delete'
+                             ELSE '' END
+              || coalesce(' using ' || pg_get_expr(polqual, polrelid), '')
+              || coalesce(' with check ' || pg_get_expr(polwithcheck, polrelid), '') AS what
+          FROM me, pg_policy) AS each
+    GROUP BY permissive, what),
+  row_right AS (
+    SELECT CASE WHEN permissive THEN 'rows of ' ELSE 'not restricted on ' END || what AS grant_text FROM policy WHERE applies = permissive),
+  policy_elsewhere AS (
+    SELECT CASE WHEN bool_or(thing.refobjid = me.oid) THEN 'named by policy ' ELSE 'not named by policy ' END
+      || thing.objid || ' of database ' || base.datname AS grant_text
+    FROM me, pg_shdepend thing JOIN pg_database base ON base.oid = thing.dbid AND base.datname <> current_database()
+    WHERE thing.classid = 'pg_policy'::regclass AND thing.deptype = 'r' GROUP BY thing.objid, base.datname),
   elsewhere AS (
     SELECT kind || ' ' || thing.classid::regclass || ' ' || thing.objid || coalesce(' of database ' || base.datname, '') AS grant_text
     FROM me JOIN pg_shdepend thing ON thing.refclassid = 'pg_authid'::regclass AND thing.refobjid = me.oid
     JOIN pg_database base ON base.oid = thing.dbid AND base.datname <> current_database()
-    JOIN (VALUES ('o'::"char", 'owns'), ('a'::"char", 'granted on')) AS kinds(deptype, kind) ON kinds.deptype = thing.deptype),
+    JOIN (VALUES ('o'::"char", 'owns'), ('a'::"char", 'granted on')) AS kinds(deptype, kind) ON kinds.deptype = thing.deptype
+    WHERE thing.classid <> 'pg_default_acl'::regclass OR thing.deptype <> 'o'),
   ownership AS (
     SELECT 'owns ' || pg_describe_object(thing.classid, thing.objid, thing.objsubid) AS grant_text
     FROM me JOIN pg_shdepend thing ON thing.refclassid = 'pg_authid'::regclass AND thing.refobjid = me.oid AND thing.deptype = 'o'
+      AND thing.classid <> 'pg_default_acl'::regclass
     WHERE thing.dbid IN (0, (SELECT oid FROM pg_database WHERE datname = current_database())))
   SELECT grant_text AS text FROM
-    (TABLE attribute UNION TABLE membership UNION TABLE permission UNION TABLE elsewhere UNION TABLE ownership) AS everything
+    (TABLE attribute UNION TABLE membership UNION TABLE permission UNION TABLE elsewhere UNION TABLE ownership
+     UNION TABLE row_right UNION TABLE policy_elsewhere) AS everything
   WHERE grant_text IS NOT NULL`,
 }
 

@@ -4,24 +4,14 @@ import { noAccount } from '../account.ts'
 import type { Account, InstallOrder, Logins, Mark, Probe, RetireOrder, Session, SystemSpec, Target } from '../contract.ts'
 import { probeLogin } from './probe.ts'
 import { Roots } from './roots.ts'
-import {
-  ACCOUNT_EXISTS,
-  END_SESSIONS,
-  LIST_ACCOUNTS,
-  LIST_GRANTS,
-  LIST_SESSIONS,
-  LOGINS,
-  setLogins,
-  setPassword,
-  TAKE_MARK,
-} from './sql.ts'
+import { ACCOUNT_EXISTS, END_SESSIONS, LIST_ACCOUNTS, LIST_GRANTS, LIST_SESSIONS, LOGINS, setLogins, setPassword, takeMark } from './sql.ts'
 import { APPLICATION_PREFIX, type Wire } from './wire.ts'
 
 /** A backend needs about 2 ms to die; one that does not is looked at again ever later. */
 const FIRST_LOOK_MS = 3
 const LATEST_LOOK_MS = 100
 
-/** A mark as `TAKE_MARK` writes it. */
+/** A mark as `takeMark` writes it. */
 const MARK = /^\d{1,18}$/
 
 /**
@@ -57,7 +47,7 @@ export class PostgresTarget implements Target {
    */
   async retire(ctx: Ctx, order: RetireOrder): Promise<{ readonly mark: Mark }> {
     supported(order.strategy)
-    const script = order.strategy === 'in-place' ? TAKE_MARK : setPassword(order.account, null)
+    const script = order.strategy === 'in-place' ? takeMark(order.account) : setPassword(order.account, null)
     return { mark: markOf(await this.#roots.run(ctx, (wire, signal) => wire.script(signal, script))) }
   }
 
@@ -104,14 +94,14 @@ export class PostgresTarget implements Target {
     return this.#roots.run(ctx, (wire, signal) => wire.query<Account & object>(signal, LIST_ACCOUNTS, []))
   }
 
-  /** Rights in the database of the address; of other databases only that something is owned or granted there. */
+  /** Rights in the database of the address; of other databases only that something is owned, granted or named by a policy there. */
   async listGrants(ctx: Ctx, account: string): Promise<readonly string[]> {
     return this.#roots.run(ctx, async (wire, signal) => {
       const rows = await wire.query<{ text: string }>(signal, LIST_GRANTS, [account])
       if (rows.length === 0 && (await wire.query(signal, ACCOUNT_EXISTS, [account])).length === 0) {
         throw noAccount()
       }
-      return rows.map((row) => withoutName(row.text, account)).sort()
+      return rows.map((row) => row.text).sort()
     })
   }
 
@@ -173,10 +163,4 @@ function hiddenSessions(): RekeyError {
   return new RekeyError('target_not_authorised', 'Root may not see the sessions of the account.', {
     hint: 'GRANT pg_read_all_stats, pg_signal_backend TO root, or let root inherit the account.',
   })
-}
-
-/** The account's own name stands as `@` wherever it is a whole word, so that the two of an alternating pair can be compared. */
-function withoutName(text: string, account: string): string {
-  const literal = account.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')
-  return text.replace(new RegExp(`(?<![\\p{L}\\p{N}_$])${literal}(?![\\p{L}\\p{N}_$])`, 'gu'), '@')
 }
