@@ -35,7 +35,8 @@ int gettimeofday(struct timeval *tv, void *tz) {
 
 const ctx = makeCtx('test', 'clock')
 /** Under `REKEY_LAB=all` it must run. */
-const skipped = findProgram('cc') === null && process.env.REKEY_LAB !== 'all'
+const compiler = findProgram('cc')
+const skipped = compiler === null && process.env.REKEY_LAB !== 'all'
 let server: LabPostgres
 let target: Target
 let stepTo: (seconds: number) => void = () => undefined
@@ -46,7 +47,7 @@ beforeAll(async () => {
   chmodSync(folder, 0o755)
   const [source, shim, offset] = ['shim.c', 'shim.so', 'offset'].map((name) => join(folder, name)) as [string, string, string]
   writeFileSync(source, SHIM)
-  execFileSync('cc', ['-shared', '-fPIC', `-DOFFSET="${offset}"`, '-o', shim, source, '-ldl'])
+  execFileSync(compiler ?? 'a C compiler is missing', ['-shared', '-fPIC', `-DOFFSET="${offset}"`, '-o', shim, source, '-ldl'])
   stepTo = (seconds) => writeFileSync(offset, `${seconds}`, { mode: 0o644 })
   stepTo(0)
   server = await startPostgres({ fsync: false, preload: shim })
