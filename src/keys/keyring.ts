@@ -110,18 +110,24 @@ export class Keyring {
   }
 
   /**
-   * Forgets and destroys every key that wraps nothing any more; those of a process that died before it could, too. Resolves with the ids
-   * of those that are still there because they could not be destroyed.
+   * Forgets and destroys every retired key that wraps nothing any more; those of a process that died before it could, too. That it wraps
+   * nothing is looked up in every table that refers to keys, with its row locked, so that none can come to refer to it meanwhile: the
+   * column may have been changed by hand, and what goes here cannot be brought back. A key that still wraps something is `retiring` again;
+   * `rotateKek` empties it. Resolves with the ids of those that are still there because they could not be destroyed.
    */
-  async destroyRetired(sql: Sql): Promise<string[]> {
+  async destroyRetired(store: Store): Promise<string[]> {
     const left: string[] = []
-    for (const kek of await rows.inState(sql, 'retired')) {
-      this.#known.delete(kek.id)
-      try {
-        await this.#sources.get(kek.kind)?.destroy(kek)
-      } catch {
-        left.push(kek.id)
-      }
+    for (const kek of await rows.inState(store, 'retired')) {
+      await store.inTx(async (tx) => {
+        if (!(await rows.lockRetired(tx, kek.id))) return
+        if (await rows.wrapsAnything(tx, kek.id)) return rows.notRetired(tx, kek.id)
+        this.#known.delete(kek.id)
+        try {
+          await this.#sources.get(kek.kind)?.destroy(kek)
+        } catch {
+          left.push(kek.id)
+        }
+      })
     }
     return left
   }

@@ -131,3 +131,32 @@ test('rotating the key-encryption key re-wraps everything, destroys the old file
     await engine.stop()
   }
 })
+
+test('a key that still wraps something is never destroyed, whatever its row says, and is emptied by the next rotation', async () => {
+  for (const change of ["update kek set state = 'retired'", "update kek set state = 'retired' where state = 'retiring'"]) {
+    db = await freshDatabase()
+    databases.push(db)
+    files = join(folder, newId())
+    const ring = await keyring()
+    const seed = await installationSecret(db.store, ring, 'some seed')
+    if (change.includes('where')) await db.store.inTx((tx) => ring.add(tx))
+    await db.store.query(change)
+    const again = await keyring()
+    expect(await again.destroyRetired(db.store)).toEqual([])
+    expect(readdirSync(files)).toHaveLength(2)
+    expect((await listKeks(db.store)).map((kek) => kek.state)).toEqual(['retiring', 'active'])
+    expect((await installationSecret(db.store, again, 'some seed')).equals(seed)).toBe(true)
+    await rotateKek({ store: db.store, keyring: again, areas: [] }, ctx, { fresh: false })
+    expect(readdirSync(files)).toEqual([`${again.activeId}.key`])
+    expect((await installationSecret(db.store, again, 'some seed')).equals(seed)).toBe(true)
+  }
+})
+
+test('every table that keeps a key-encryption key refers to it, which is how what it wraps is found', async () => {
+  const columns = await db.store.query<{ name: string }>(
+    `select c.table_name::text as name from information_schema.columns c where c.table_schema = current_schema() and c.column_name = 'kek_id'
+        and not exists (select 1 from pg_constraint k join pg_attribute a on a.attrelid = k.conrelid and a.attnum = k.conkey[1]
+          where k.contype = 'f' and k.confrelid = 'kek'::regclass and k.conrelid = c.table_name::regclass and a.attname = 'kek_id')`,
+  )
+  expect(columns).toEqual([])
+})
