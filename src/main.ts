@@ -109,6 +109,11 @@ function writeTokenFile(path: string, token: string): void {
   writeDurably(path, token, 'replace')
 }
 
+/** The keys of this installation, of which none is read yet. */
+export function keyringOf(config: Config): Keyring {
+  return new Keyring(kekSources(config))
+}
+
 interface Composed {
   readonly parts: RotationParts
   readonly keyring: Keyring

@@ -20,7 +20,7 @@ export async function fsck(cli: Cli, { data }: CommonOptions): Promise<number> {
     const remark = (where: string, what: string) => cli.out.note(`note: ${where}: ${what}`)
     // Without a key there is no log to check. The tables are compared all the same: a log that was emptied must not pass for a new one.
     const ofLogs = published === null ? [] : await logFindings(cli, opened, published)
-    const findings = [...ofLogs, ...(await credential.fsckCredentials(opened.store, remark))]
+    const findings = [...ofLogs, ...(await credential.fsckCredentials(opened.store, remark, main.keyringOf(opened.config)))]
     if (cli.out.json) for (const finding of findings) cli.out.object(finding)
     else for (const { where, what } of findings) cli.out.line(`${printable(where)}: ${printable(what)}`)
     cli.out.note(findings.length > 0 ? `${counted(findings.length, 'finding')}.` : published === null ? NEW : SOUND)
