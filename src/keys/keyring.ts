@@ -1,4 +1,5 @@
-import { newId, RekeyError, Secret } from '../kernel/index.ts'
+import { append } from '../evidence/index.ts'
+import { makeCtx, newId, RekeyError, Secret } from '../kernel/index.ts'
 import { fingerprint, newKey, open, seal } from '../seal/index.ts'
 import type { Sql, Store, Tx } from '../store/index.ts'
 import type { Kek, KekKind } from './model.ts'
@@ -32,11 +33,20 @@ export class Keyring {
     this.#active = active.id
   }
 
-  /** Under a lock, so that two processes that start together make one key. */
+  /**
+   * Under a lock, so that two processes that start together make one key. The first of an installation has no event; one that is made
+   * because none is active any more has: somebody changed the table, and the log must tell of the new key.
+   */
   #first(store: Store): Promise<Kek> {
     return store.inTx(async (tx) => {
       await rows.lockKeks(tx)
-      return (await rows.active(tx)) ?? this.add(tx)
+      const active = await rows.active(tx)
+      if (active !== null) return active
+      const others = (await rows.list(tx)).length > 0
+      const kek = await this.add(tx)
+      const event = { log: 'credential' as const, type: 'kek.created', subject: kek.id, data: { kind: kek.kind } }
+      if (others) await append(tx, makeCtx('server', newId()), [event])
+      return kek
     })
   }
 

@@ -7,7 +7,7 @@ import { watchSyncs } from '../../test/syncs.ts'
 import { rewrapCredentials } from '../credential/index.ts'
 import { type CredentialSpec, Engine } from '../credential/testing.ts'
 import { isCode, makeCtx, newId, Secret } from '../kernel/index.ts'
-import { fileKeks, installationSecret, Keyring, listKeks, passphraseKeks, rotateKek } from './index.ts'
+import { fileKeks, findInstallationSecret, installationSecret, Keyring, kekFindings, listKeks, passphraseKeks, rotateKek } from './index.ts'
 
 const ctx = makeCtx('test', 'test')
 const folder = mkdtempSync(join(tmpdir(), 'rekey-keys-'))
@@ -159,4 +159,30 @@ test('every table that keeps a key-encryption key refers to it, which is how wha
           where k.contype = 'f' and k.confrelid = 'kek'::regclass and k.conrelid = c.table_name::regclass and a.attname = 'kek_id')`,
   )
   expect(columns).toEqual([])
+})
+
+test('what is read for fsck makes nothing: no key, and no key of the installation', async () => {
+  const rows = () => db.store.query('select (select count(*) from kek) as keks, (select count(*) from installation_key) as own')
+  expect(await findInstallationSecret(db.store, new Keyring([fileKeks(files)]), 'some seed')).toBeNull()
+  expect(await rows()).toEqual([{ keks: 0, own: 0 }])
+  const seed = await installationSecret(db.store, await keyring(), 'some seed')
+  await db.store.query("update kek set state = 'retired'")
+  expect((await findInstallationSecret(db.store, new Keyring([fileKeks(files)]), 'some seed'))?.equals(seed)).toBe(true)
+  expect(await rows()).toEqual([{ keks: 1, own: 1 }])
+})
+
+test('a key whose state was changed by hand is found, and one that no event tells of', async () => {
+  const ring = await keyring()
+  expect(await kekFindings(db.store)).toEqual([])
+  await rotateKek({ store: db.store, keyring: ring, areas: [] }, ctx, { fresh: true })
+  expect(await kekFindings(db.store)).toEqual([])
+  await db.store.query("update kek set state = 'retiring' where state = 'retired'")
+  expect(await kekFindings(db.store)).toMatchObject([{ what: 'It is retired by the log; the table says retiring.' }])
+  await db.store.query("update kek set state = 'retired'")
+  expect((await kekFindings(db.store)).map(({ what }) => what)).toEqual(['It is active by the log; the table says retired.'])
+  // The start makes another one, and says so; the one that was active is found still.
+  await keyring()
+  expect((await kekFindings(db.store)).map(({ what }) => what)).toEqual(['It is retiring by the log; the table says retired.'])
+  await db.store.query("insert into kek (id, kind, params, state) values (gen_random_uuid(), 'file', '{}', 'retired')")
+  expect((await kekFindings(db.store)).map(({ what }) => what)).toContain('The table has it; the log knows nothing of it.')
 })
