@@ -9,12 +9,10 @@ import { EXIT } from '../exit.ts'
  * needed, one may run. Nothing is written: the database is opened for reading only.
  */
 export async function fsck(cli: Cli, { data }: CommonOptions): Promise<number> {
-  const [main, evidence, credential, identity, keys] = await Promise.all([
+  const [main, evidence, credential] = await Promise.all([
     import('../../main.ts'),
     import('../../evidence/index.ts'),
     import('../../credential/index.ts'),
-    import('../../identity/index.ts'),
-    import('../../keys/index.ts'),
   ])
   const opened = await main.openOffline({ data })
   try {
@@ -24,8 +22,7 @@ export async function fsck(cli: Cli, { data }: CommonOptions): Promise<number> {
     const ofLogs = published === null ? [] : await logFindings(cli, opened, published)
     const findings = [
       ...ofLogs,
-      ...(await keys.kekFindings(opened.store)),
-      ...(await identity.tokenFindings(opened.store)),
+      ...(await main.keyFindings(opened)),
       ...(await credential.fsckCredentials(opened.store, remark, main.keyringOf(opened.config))),
     ]
     if (cli.out.json) for (const finding of findings) cli.out.object(finding)
