@@ -6,7 +6,7 @@ import { type Config, loadConfig, type Overrides } from './config.ts'
 import { connectorFor } from './connectors/registry.ts'
 import { AddressGuard, makeMoves, type RotationParts, rewrapCredentials, rotationFigures, Targets, Worker } from './credential/index.ts'
 import { formatVerifierKey, logFigures, SEQUENCE_BATCH, type Signer, sequence, signerFromSeed } from './evidence/index.ts'
-import { ensureAdminToken } from './identity/index.ts'
+import { ensureAdminToken, tokenFindings } from './identity/index.ts'
 import {
   type Ctx,
   isCode,
@@ -27,6 +27,7 @@ import {
   installationSecret,
   type KekSource,
   Keyring,
+  kekFindings,
   passphraseKeks,
 } from './keys/index.ts'
 import { openLog } from './log.ts'
@@ -120,6 +121,11 @@ function writeTokenFile(path: string, token: string): void {
 /** The keys of this installation, of which none is read yet. */
 export function keyringOf(config: Config): Keyring {
   return new Keyring(kekSources(config))
+}
+
+/** What does not agree with the log among key-encryption keys and tokens. */
+export async function keyFindings({ store }: Opened): Promise<{ readonly where: string; readonly what: string }[]> {
+  return [...(await kekFindings(store)), ...(await tokenFindings(store))]
 }
 
 interface Composed {

@@ -5,7 +5,10 @@ import { RekeyError } from '../kernel/index.ts'
 /** What the kernel shows as files: writing there sets a knob, or another process's memory, and keeps nothing. */
 const KERNEL: readonly string[] = ['/proc', '/sys', '/dev']
 
-/** How the file that is prepared beside a consumer's is called. No consumer's file may be called so: it would be removed and written over. */
+/**
+ * How the file that is prepared beside a consumer's is called. No consumer's file may be called so: it would be removed and
+ * written over.
+ */
 export function besideName(name: string): string {
   return `.${name}${PREPARED}`
 }

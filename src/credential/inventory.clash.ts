@@ -20,7 +20,8 @@ interface Held extends Holder {
 
 /**
  * What the file alone cannot show: accounts and files that items hold which are stored and not in the file, and relative paths that
- * turn out to be one file, by `places` (`placesOf`) however they are reached. `kept` are the stored items that stay beside those of the file. Faults have the line of the item in the file.
+ * turn out to be one file, by `places` (`placesOf`) however they are reached.
+ * `kept` are the stored items that stay beside those of the file. Faults have the line of the item in the file.
  */
 export function collisions(kept: Inventory, { fleet, lines }: LinedFleet, places: ReadonlyMap<string, string>): Faults {
   const held = [

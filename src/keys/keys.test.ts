@@ -154,7 +154,8 @@ test('a key that still wraps something is never destroyed, whatever its row says
 
 test('every table that keeps a key-encryption key refers to it, which is how what it wraps is found', async () => {
   const columns = await db.store.query<{ name: string }>(
-    `select c.table_name::text as name from information_schema.columns c where c.table_schema = current_schema() and c.column_name = 'kek_id'
+    `select c.table_name::text as name from information_schema.columns c
+      where c.table_schema = current_schema() and c.column_name = 'kek_id'
         and not exists (select 1 from pg_constraint k join pg_attribute a on a.attrelid = k.conrelid and a.attnum = k.conkey[1]
           where k.contype = 'f' and k.confrelid = 'kek'::regclass and k.conrelid = c.table_name::regclass and a.attname = 'kek_id')`,
   )
