@@ -6,7 +6,7 @@ import type { Tx } from '../store/index.ts'
 import type { Change } from './fleet.diff.ts'
 import type { Fleet } from './fleet.model.ts'
 import type { LinedFleet } from './fleet.parse.ts'
-import { collisions } from './inventory.clash.ts'
+import { collisions, placesOf } from './inventory.clash.ts'
 import { declare, declareNext, type Wanted } from './inventory.declare.ts'
 import { eventsOf, renewedEvent, rootMovedEvent } from './inventory.events.ts'
 import {
@@ -97,7 +97,7 @@ export async function applyInventory(
         hint: 'Look at the diff again.',
       })
     }
-    refuse(present, plan, lined, { servers, prune: input.prune })
+    await refuse(present, plan, lined, { servers, prune: input.prune })
     checkSecrets(plan.needed, input.secrets)
     const systems = systemsToWrite(ctx, present, plan.changes, fleet, input.authorities)
     const applied = { add: plan.summary.add, change: plan.summary.change, removed: input.prune ? plan.summary.missing : 0 }
@@ -111,12 +111,12 @@ export async function applyInventory(
 
 const BINDING: readonly string[] = ['accounts', 'system', 'strategy']
 
-function refuse(
+async function refuse(
   present: Present,
   { changes }: InventoryDiff,
   lined: LinedFleet,
   { servers, prune }: { servers: Servers; prune: boolean },
-): void {
+): Promise<void> {
   const { fleet } = lined
   const lineOf = lineFinder(lined)
   const faults = changes.flatMap((change) => {
@@ -129,7 +129,8 @@ function refuse(
     ...faults,
     ...onGivenUp(present, changes, fleet, lineOf),
   ])
-  const clashes = collisions(keptBeside(present, fleet, prune), lined, servers)
+  const kept = keptBeside(present, fleet, prune)
+  const clashes = collisions(kept, lined, { servers, places: await placesOf(kept, fleet) })
   throwFaults('conflict', 'The file asks for what stored items hold; nothing was applied.', clashes)
 }
 

@@ -1,7 +1,8 @@
 import { append, type EvidenceEvent } from '../evidence/index.ts'
-import { type Ctx, newId, RekeyError, sleep } from '../kernel/index.ts'
+import { type Ctx, type Json, newId, RekeyError, sleep } from '../kernel/index.ts'
 import type { Allowed } from '../policy/index.ts'
 import type { Store, Tx } from '../store/index.ts'
+import { rotationDigests } from './record.ts'
 import * as rows from './rotation.list.ts'
 import { accountAfter, ENDS, NEXT, type State, UNDOABLE } from './rotation.model.ts'
 import { NUDGE } from './worker.channel.ts'
@@ -138,7 +139,10 @@ export async function undoRotation(parts: Parts, ctx: Ctx, _may: Allowed<'rotati
     if (row.state !== 'blocked' && !NEXT[row.state].includes(to)) throw wrongState(row.state, 'it cannot be undone')
     await rows.setState(tx, id, to, { dueNow: !untouched, ended: untouched })
     if (untouched) await rows.reschedule(tx, row.credential_id)
-    return { type: untouched ? 'rotation.undone' : 'rotation.undo_requested', data: { from: row.state, reason } }
+    return {
+      type: untouched ? 'rotation.undone' : 'rotation.undo_requested',
+      data: { from: row.state, reason, ...(untouched ? { stored: await storedEnd(tx, id) } : {}) },
+    }
   })
 }
 
@@ -163,6 +167,7 @@ export async function resolveRotation(
   }
   await change(parts, ctx, id, async (tx, row) => {
     const at = row.state === 'blocked' ? row.blocked_from : row.state
+    let stored: Record<string, Json> | null = null
     if (resolution.kind === 'override-activation') {
       if (at !== 'distributed') throw wrongState(row.state, 'it does not wait for consumers')
       await rows.setState(tx, id, 'distributed', { dueNow: true, override: { by: resolution.by, reason: resolution.reason } })
@@ -170,11 +175,19 @@ export async function resolveRotation(
       if (row.state !== 'blocked' || (at !== 'retired' && at !== 'retiring'))
         throw wrongState(row.state, 'only a rotation blocked after its retirement began can end so')
       await rows.setState(tx, id, 'irrevocable', { dueNow: false, ended: true })
-      await rows.markIrrevocable(tx, id)
+      stored = { ...(await storedEnd(tx, id)), versions: { [await rows.markIrrevocable(tx, id)]: { state: 'irrevocable' } } }
       await rows.reschedule(tx, row.credential_id)
     }
-    return { type: 'override.recorded', data: { kind: resolution.kind, by: resolution.by, reason: resolution.reason, from: row.state } }
+    return {
+      type: 'override.recorded',
+      data: { kind: resolution.kind, by: resolution.by, reason: resolution.reason, from: row.state, ...(stored && { stored }) },
+    }
   })
+}
+
+/** The row of a rotation that ended by a human's word, as its event tells it. */
+async function storedEnd(tx: Tx, id: string): Promise<Record<string, Json>> {
+  return { rotation: (await rotationDigests(tx, [id])).get(id) ?? null, recheck: false }
 }
 
 function wrongState(state: State, why: string): RekeyError {

@@ -116,8 +116,13 @@ export async function reschedule(tx: Tx, credentialId: string): Promise<void> {
   )
 }
 
-export async function markIrrevocable(tx: Tx, rotationId: string): Promise<void> {
-  await tx.query("update version set state = 'irrevocable' where id = (select old_version_id from rotation where id = $1)", [rotationId])
+/** Gives up the old value of a rotation; resolves with the id of its version. */
+export async function markIrrevocable(tx: Tx, rotationId: string): Promise<string> {
+  const [row] = await tx.query<{ id: string }>(
+    "update version set state = 'irrevocable' where id = (select old_version_id from rotation where id = $1) returning id",
+    [rotationId],
+  )
+  return row?.id ?? ''
 }
 
 const VIEW = `

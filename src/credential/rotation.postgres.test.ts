@@ -149,6 +149,7 @@ test('alternating: a session that the other account had before the install tells
 test('alternating: a wider replacement is refused, and goes on once the right is taken away', async () => {
   const [a, b] = [await role('old-a'), await role()]
   await target.query(`alter role ${b} createdb`)
+  await target.query(`create table "evil\u202e" (); grant select on "evil\u202e" to ${b}`)
   await engine.addCredential(system, {
     name: 'wide@orders-db',
     strategy: 'alternating',
@@ -159,6 +160,9 @@ test('alternating: a wider replacement is refused, and goes on once the right is
   const blocked = await engine.finished(id)
   expect(blocked.state).toBe('blocked')
   expect(blocked.reason).toContain('may do more')
+  expect(blocked.reason).toContain('evil\\u{202e}')
+  expect(blocked.reason).not.toContain('\u202e')
+  await target.query(`drop table "evil\u202e"`)
   await target.query(`alter role ${b} nocreatedb`)
   await retryRotation(engine.parts, engine.ctx, allow(engine.ctx, ADMIN, 'rotation:retry'), id)
   expect((await engine.until(id, (view) => view.endedAt !== null)).state).toBe('proven_dead')

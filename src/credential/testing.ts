@@ -10,7 +10,7 @@ import { type Clock, type Ctx, type Json, type Log, makeCtx, newId, type Secret,
 import { fileKeks, fingerprintKey, installationSecret, Keyring } from '../keys/index.ts'
 import { allow, type Principal } from '../policy/index.ts'
 import { fingerprint, seal } from '../seal/index.ts'
-import { authorityDigest } from './inventory.events.ts'
+import { authorityDigest, declaredEvent } from './inventory.events.ts'
 import type { RotationView } from './model.ts'
 import { type StartOptions, startRotations } from './rotation.actions.ts'
 import { findRotation, isFinished } from './rotation.list.ts'
@@ -182,6 +182,8 @@ export class Engine {
       ])
     }
     await this.#tellCredential(id, systemId, spec)
+    const declared = { id: version, credential: id, number: 1, account: spec.accounts[0] ?? '', fingerprint: print }
+    await this.db.store.inTx((tx) => append(tx, this.ctx, [declaredEvent(spec.name, declared)]))
     return id
   }
 

@@ -1,5 +1,6 @@
 export { putIdentities, removeIdentities } from './actions.ts'
 export { beginAnswer, finishAnswer, releaseAnswer } from './answers.ts'
+export { tokenFindings } from './fsck.ts'
 export { KnownTokens } from './known.ts'
 export { countIdentities, identitiesById, listIdentities } from './list.ts'
 export type { Begun, Identity, IdentityFields, IdentityKind } from './model.ts'

@@ -25,6 +25,11 @@ export async function principalOf(sql: Sql, hashHex: string): Promise<Principal 
   return row ?? null
 }
 
+/** Every token; `hash` in hex. */
+export async function allTokens(sql: Sql): Promise<{ id: string; name: string; role: string; hash: string }[]> {
+  return sql.query("select id, name, role, encode(hash, 'hex') as hash from api_token order by id")
+}
+
 /** Hashes of tokens that are not revoked, the newest first. */
 export async function validTokens(sql: Sql, limit: number): Promise<string[]> {
   const found = await sql.query<{ hash: string }>(

@@ -3,6 +3,7 @@ import { type Ctx, newId, Secret } from '../kernel/index.ts'
 import type { Principal } from '../policy/index.ts'
 import { randomSecret, sha256Hex } from '../seal/index.ts'
 import type { Sql, Store } from '../store/index.ts'
+import { tokenDigest } from './fsck.ts'
 import * as rows from './store.ts'
 
 /** 256 bits: nobody guesses one, so a plain SHA-256 of it may be stored and looked up. */
@@ -31,8 +32,10 @@ export async function ensureAdminToken(store: Store, ctx: Ctx, write: (token: st
     const text = randomSecret(TOKEN_BYTES).reveal((bytes) => `rekey_${Buffer.from(bytes).toString('base64url')}`)
     await write(text)
     const id = newId(ctx.clock.now().getTime())
-    await rows.addToken(tx, id, 'admin', 'admin', sha256Hex(Secret.fromText(text)))
-    await append(tx, ctx, [{ log: 'identity', type: 'token.created', subject: 'admin', links: { token: id }, data: { role: 'admin' } }])
+    const hash = sha256Hex(Secret.fromText(text))
+    await rows.addToken(tx, id, 'admin', 'admin', hash)
+    const data = { role: 'admin', digest: tokenDigest(hash) }
+    await append(tx, ctx, [{ log: 'identity', type: 'token.created', subject: 'admin', links: { token: id }, data }])
     return true
   })
 }

@@ -6,7 +6,7 @@ import { EXIT } from '../exit.ts'
 
 /**
  * Recomputes the stored evidence, compares the tables with it, and names what does not agree. Opens the database itself: no server is
- * needed, one may run.
+ * needed, one may run. Nothing is written: the database is opened for reading only.
  */
 export async function fsck(cli: Cli, { data }: CommonOptions): Promise<number> {
   const [main, evidence, credential] = await Promise.all([
@@ -20,7 +20,11 @@ export async function fsck(cli: Cli, { data }: CommonOptions): Promise<number> {
     const remark = (where: string, what: string) => cli.out.note(`note: ${where}: ${what}`)
     // Without a key there is no log to check. The tables are compared all the same: a log that was emptied must not pass for a new one.
     const ofLogs = published === null ? [] : await logFindings(cli, opened, published)
-    const findings = [...ofLogs, ...(await credential.fsckCredentials(opened.store, remark))]
+    const findings = [
+      ...ofLogs,
+      ...(await main.keyFindings(opened)),
+      ...(await credential.fsckCredentials(opened.store, remark, main.keyringOf(opened.config))),
+    ]
     if (cli.out.json) for (const finding of findings) cli.out.object(finding)
     else for (const { where, what } of findings) cli.out.line(`${printable(where)}: ${printable(what)}`)
     cli.out.note(findings.length > 0 ? `${counted(findings.length, 'finding')}.` : published === null ? NEW : SOUND)
@@ -36,11 +40,13 @@ const SOUND = 'The evidence is sound, and the tables agree with it.'
 async function logFindings({ out }: Cli, opened: Opened, published: string): Promise<Finding[]> {
   const [main, evidence] = await Promise.all([import('../../main.ts'), import('../../evidence/index.ts')])
   const own = await main.ownEvidenceKey(opened).catch((error: unknown) => {
+    if (isCode(error, 'sealed_damaged')) return null
     if (!isCode(error, 'kek_unavailable')) throw error
     out.note(`${error.message} So the key that the database names is believed; compare it with one that you kept.`)
     return published
   })
-  const findings = await evidence.fsck(opened.store, opened.ctx, own)
+  const findings = await evidence.fsck(opened.store, opened.ctx, own ?? published)
+  if (own === null) return [{ where: 'signing key', what: 'The seed of this installation is missing or does not open.' }, ...findings]
   if (own === published) return [...findings]
   return [{ where: 'signing key', what: 'The database names another key than this installation signs with.' }, ...findings]
 }
