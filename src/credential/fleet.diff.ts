@@ -20,7 +20,7 @@ export interface Change {
   /** True if it must be refused: it would cut a living value off from the account that accepts it. `reason` says so. */
   readonly dangerous: boolean
   readonly reason: string | null
-  /** Only of an added credential: true if its value in use is not given, so that its first rotation is a takeover, which nobody can prove. */
+  /** Only of an added credential: true if its value in use is not given, so that its first rotation is a takeover. */
   readonly takeover?: boolean
 }
 
