@@ -16,14 +16,17 @@ export interface Startable {
   readonly grace_seconds: number
   readonly current_id: string
   readonly current_account: string
-  /** The rotation under way, if any. */
+  /** The rotation under way, if any; its state, and what holds it up as far as that is known. */
   readonly live: string | null
+  readonly live_state: State | null
+  readonly live_reason: string | null
 }
 
 const STARTABLE = `
   select c.id, c.name, c.system_id, c.strategy, c.accounts, c.grace_seconds, v.id as current_id, v.account as current_account,
-         (select r.id from rotation r where r.credential_id = c.id and r.ended_at is null) as live
-    from credential c join version v on v.credential_id = c.id and v.state = 'current'`
+         r.id as live, r.state as live_state, r.problem ->> 'reason' as live_reason
+    from credential c join version v on v.credential_id = c.id and v.state = 'current'
+    left join rotation r on r.credential_id = c.id and r.ended_at is null`
 
 /** Rows are locked, so that two requests cannot both find a credential free. */
 export async function selectForRotation(tx: Tx, what: Selection, root: boolean): Promise<Startable[]> {
@@ -75,7 +78,10 @@ export interface Held {
   readonly system_id: string
   /** True while a worker has claimed it. */
   readonly held: boolean
-  /** False if the old value could not be put back: it is not known, and the account or a consumer's file would need it. */
+  /**
+   * False if the old value could not be put back: it is not known, and the account or a consumer's file would need it. Before the new
+   * one is on record as installed it may be tried: what the system says then decides.
+   */
   readonly can_undo: boolean
 }
 
@@ -83,7 +89,7 @@ export async function lockRotation(tx: Tx, id: string): Promise<Held | null> {
   const [row] = await tx.query<Held>(
     `select r.state, r.blocked_from, r.credential_id, c.name as credential_name, r.system_id,
             coalesce(r.lease_until > now(), false) as held,
-            v.sealed is not null or (c.strategy <> 'in-place' and not exists (
+            v.sealed is not null or r.installed_at is null or (c.strategy <> 'in-place' and not exists (
               select 1 from consumer k where k.credential_id = c.id and k.file_path is not null)) as can_undo
        from rotation r join credential c on c.id = r.credential_id join version v on v.id = r.old_version_id
       where r.id = $1 for update of r`,
@@ -184,6 +190,8 @@ export interface RotationFilter {
   readonly batch?: string
   readonly credential?: string
   readonly state?: State
+  /** True: only those that go on by themselves after a fault: their step failed at least once and is tried again. */
+  readonly retrying?: boolean
   /** Cursor: the id of the last one seen; ids sort by time. */
   readonly after?: string
   readonly limit: number
@@ -194,8 +202,9 @@ export async function listRotations(sql: Sql, filter: RotationFilter): Promise<R
   const rows = await sql.query<ViewRow>(
     `${VIEW} where ($1::uuid is null or r.batch_id = $1) and ($2::text is null or c.name = $2)
         and ($3::text is null or r.state = $3) and ($4::uuid is null or r.id < $4)
+        and (not $6::boolean or (r.ended_at is null and r.state <> 'blocked' and r.tries > 0))
       order by r.id desc limit $5`,
-    [filter.batch ?? null, filter.credential ?? null, filter.state ?? null, filter.after ?? null, filter.limit],
+    [filter.batch ?? null, filter.credential ?? null, filter.state ?? null, filter.after ?? null, filter.limit, filter.retrying === true],
   )
   return rows.map(viewOf)
 }
