@@ -23,6 +23,7 @@ import {
   rewrapChannels,
   runNotifier,
   runTokenEnds,
+  tokenFindings,
   watchPolicies,
 } from './identity/index.ts'
 import { consumeStepUpProof, OidcClients, rewrapLogins } from './identity/login/index.ts'
@@ -41,11 +42,20 @@ import {
   systemClock,
   writeDurably,
 } from './kernel/index.ts'
-import { fileKeks, fingerprintKey, installationSecret, type KekSource, Keyring, passphraseKeks } from './keys/index.ts'
+import {
+  fileKeks,
+  findInstallationSecret,
+  fingerprintKey,
+  installationSecret,
+  type KekSource,
+  Keyring,
+  kekFindings,
+  passphraseKeks,
+} from './keys/index.ts'
 import { openLog } from './log.ts'
 import { Policies } from './policy/index.ts'
 import { fingerprint } from './seal/index.ts'
-import { connectionFromUrl, type EmbeddedDatabase, migrate, openStore, type Store, startEmbedded } from './store/index.ts'
+import { checkSchema, connectionFromUrl, type EmbeddedDatabase, migrate, openStore, type Store, startEmbedded } from './store/index.ts'
 
 const SCHEMA = new URL('../schema', import.meta.url).pathname
 const CONSOLE = new URL('../console/dist', import.meta.url).pathname
@@ -79,28 +89,28 @@ export interface Opened {
 }
 
 /**
- * Opens the database for a command that works without a server (`rekey fsck`). The schema is brought up to date. A signal ends the
- * process, and an embedded database that it owns with it.
+ * Opens the database, for reading only, for a command that works without a server (`rekey fsck`). Throws `wrong_state` where the schema
+ * is not up to date. A signal ends the process, and an embedded database that it owns with it.
  */
 export async function openOffline(overrides: Overrides = {}): Promise<Opened> {
   const config = loadConfig(overrides)
   // The default way to die by a signal runs no exit handler, which would leave the database running.
   const ignore = onSignals((signal) => process.exit(128 + constants.signals[signal]))
-  const opened = await openDatabase(config, makeCtx('cli', newId(), { log: openLog('silent') }), 4)
+  const opened = await openDatabase(config, makeCtx('cli', newId(), { log: openLog('silent') }), 4, true)
   return { ...opened, close: () => opened.close().finally(ignore) }
 }
 
-async function openDatabase(config: Config, ctx: Ctx, max: number): Promise<Opened> {
+async function openDatabase(config: Config, ctx: Ctx, max: number, readOnly = false): Promise<Opened> {
   const embedded: EmbeddedDatabase | null = config.databaseUrl === null ? await startEmbedded(ctx, config.data) : null
   const connection = embedded?.connection ?? connectionFromUrl(config.databaseUrl ?? '')
-  const store = openStore({ connection, max, log: ctx.log })
+  const store = openStore({ connection, max, log: ctx.log, readOnly })
   const close = async () => {
     // A statement that hangs, or waits for another process's lock, ends with its database.
     await within(DATABASE_CLOSE_MS, store.close())
     await embedded?.stop()
   }
   try {
-    await untilStopped(ctx, migrate(store, SCHEMA))
+    await untilStopped<unknown>(ctx, readOnly ? checkSchema(store, SCHEMA) : migrate(store, SCHEMA))
   } catch (error) {
     await close()
     throw error
@@ -143,6 +153,16 @@ function writeTokenFile(path: string, token: string): void {
   writeDurably(path, token, 'replace')
 }
 
+/** The keys of this installation, of which none is read yet. */
+export function keyringOf(config: Config): Keyring {
+  return new Keyring(kekSources(config))
+}
+
+/** What does not agree with the log among key-encryption keys and tokens. */
+export async function keyFindings({ store }: Opened): Promise<{ readonly where: string; readonly what: string }[]> {
+  return [...(await kekFindings(store)), ...(await tokenFindings(store))]
+}
+
 interface Composed {
   readonly parts: RotationParts
   readonly keyring: Keyring
@@ -150,8 +170,13 @@ interface Composed {
   readonly guard: AddressGuard
 }
 
+const SEED = 'evidence signing seed'
+
 async function signerOf(store: Store, keyring: Keyring): Promise<Signer> {
-  const seed = await installationSecret(store, keyring, 'evidence signing seed')
+  return signerOfSeed(await installationSecret(store, keyring, SEED))
+}
+
+function signerOfSeed(seed: Secret): Signer {
   // The log's origin is this installation's own: two installations must never look like one log.
   const origin = fingerprint(seed, Secret.fromText('log origin')).replace(/[^A-Za-z0-9]/g, '')
   return signerFromSeed(`rekey-${origin.slice(0, 8)}`, seed)
@@ -159,12 +184,12 @@ async function signerOf(store: Store, keyring: Keyring): Promise<Signer> {
 
 /**
  * The verifier key of this installation, from its own sealed seed and not from the table that anybody with the database can change.
- * Throws `kek_unavailable` where the key-encryption key is not at hand.
+ * Null if there is none; nothing is made. Throws `kek_unavailable` where the key-encryption key is not at hand, `sealed_damaged` where
+ * the seed was changed.
  */
-export async function ownEvidenceKey({ config, store }: Opened): Promise<string> {
-  const keyring = new Keyring(kekSources(config))
-  await keyring.start(store)
-  return formatVerifierKey(await signerOf(store, keyring))
+export async function ownEvidenceKey({ config, store }: Opened): Promise<string | null> {
+  const seed = await findInstallationSecret(store, keyringOf(config), SEED)
+  return seed && formatVerifierKey(signerOfSeed(seed))
 }
 
 /** What no consumer's file may be or be in. The embedded database may lie elsewhere, and a note in the data folder says where. */

@@ -299,3 +299,20 @@ describe('the process', () => {
     expect(log).not.toContain(server.token)
   })
 })
+
+test('a request whose head is half sent is closed when its 10 s are over', async () => {
+  const ctx = makeCtx('test', 'half')
+  const running = await startServer(server.parts, { listen: { host: '127.0.0.1', port: 0 }, ctx })
+  try {
+    const { port } = new URL(running.url ?? '')
+    const since = ctx.clock.monotonicMs()
+    const socket = connect(Number(port), '127.0.0.1', () => socket.write('GET /healthz HTTP/1.1\r\nHost: x\r\n'))
+    socket.resume()
+    await new Promise((resolve) => socket.on('close', resolve))
+    const tookMs = ctx.clock.monotonicMs() - since
+    expect(tookMs).toBeGreaterThan(8_000)
+    expect(tookMs).toBeLessThan(16_000)
+  } finally {
+    await running.close()
+  }
+}, 40_000)

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import type { RotationView } from '../credential/index.ts'
 import { RekeyError } from '../kernel/index.ts'
 import { EXIT, exitOf, Interrupted, NoServer } from './exit.ts'
-import { errorLines, tableLines } from './output.ts'
+import { errorLines, harmlessJson, tableLines } from './output.ts'
 import { progressLines } from './progress.ts'
 import { exitOfStates, finishedObject, rotationLines } from './views.ts'
 
@@ -121,4 +121,10 @@ test('progress counts what has ended and fits the screen', () => {
   ])
   expect(progressLines(counts, 8, 0, 4)).toHaveLength(4)
   expect(progressLines([], 0, 0, 4)).toEqual(['0 of 0 finished, 100%, 0s'])
+})
+
+test('JSON shows no character that hides or turns text, and reads back as it was', () => {
+  const value = { reason: 'a\u202eb\u{e0001}c\u2028' }
+  expect(harmlessJson(value)).toBe('{"reason":"a\\u202eb\\udb40\\udc01c\\u2028"}')
+  expect(JSON.parse(harmlessJson(value))).toEqual(value)
 })

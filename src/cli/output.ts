@@ -1,4 +1,4 @@
-import { type ErrorExtra, printable, RekeyError } from '../kernel/index.ts'
+import { type ErrorExtra, INVISIBLE, printable, RekeyError } from '../kernel/index.ts'
 import { printableLines } from './text.ts'
 
 /** A column of a table: its head and how an item fills it. Null and undefined show as `-`. */
@@ -31,9 +31,9 @@ export class Output {
     process.stdout.write(`${text}\n`)
   }
 
-  /** A result as one line of JSON (which escapes control characters by itself). */
+  /** A result as one line of JSON, in which invisible characters of names are escaped. */
   object(value: unknown): void {
-    process.stdout.write(`${JSON.stringify(value)}\n`)
+    process.stdout.write(`${harmlessJson(value)}\n`)
   }
 
   /** A line beside the result, on standard error. */
@@ -43,7 +43,7 @@ export class Output {
 
   /** Something that the user should mend; never an error. */
   warn(text: string): void {
-    if (this.json) process.stderr.write(`${JSON.stringify({ warning: text })}\n`)
+    if (this.json) process.stderr.write(`${harmlessJson({ warning: text })}\n`)
     else for (const line of printableLines(`rekey: warning: ${text}`)) process.stderr.write(`${line}\n`)
   }
 
@@ -88,6 +88,18 @@ function widthOf(text: string | undefined): number {
   return text === undefined ? 0 : Array.from(text).length
 }
 
+const INVISIBLES = new RegExp(INVISIBLE, 'gu')
+
+/** JSON escapes control characters by itself; what hides text or turns its direction is escaped here. It reads back as it was. */
+export function harmlessJson(value: unknown): string {
+  const escaped = (text: string) =>
+    text
+      .split('')
+      .map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+      .join('')
+  return JSON.stringify(value).replace(INVISIBLES, escaped)
+}
+
 type Fault = NonNullable<ErrorExtra['faults']>[number]
 
 /** `fleet.yaml:12: what is wrong`. */
@@ -103,7 +115,7 @@ function faultLine({ path, line, message }: Fault): string {
 export function errorLines(error: unknown, json: boolean): string[] {
   const known = error instanceof RekeyError ? error : foreign(error)
   const { code, message, hint, faults } = known
-  if (json) return [JSON.stringify({ error: code, message, hint, faults })]
+  if (json) return [harmlessJson({ error: code, message, hint, faults })]
   const unsaid = (faults ?? []).filter((fault) => !message.includes(fault.message))
   return [
     ...printableLines(`rekey: ${message}`),

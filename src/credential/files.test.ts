@@ -15,6 +15,7 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, beforeEach, expect, test } from 'vitest'
 import { isCode, Secret } from '../kernel/index.ts'
+import { placeId } from './files.guard.ts'
 import { checkPath, dropPrepared, placeFile, prepareFile, withKey } from './files.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'rekey-files-'))
@@ -191,4 +192,20 @@ test('a folder above that is exchanged for a link all the while never leads into
   await racer
   expect(readdirSync(own)).toEqual([])
   expect([...ends]).toContain('conflict')
+})
+
+test('a file is one and the same by every path that leads to it, and another name or folder is another file', async () => {
+  mkdirSync(join(folder, 'a'))
+  mkdirSync(join(folder, 'b'))
+  symlinkSync(join(folder, 'a'), join(folder, 'link'))
+  const [one, two] = [await placeId(join(folder, 'a/x')), await placeId(join(folder, 'link/x'))]
+  expect(two).toBe(one)
+  const others = await Promise.all(['a/y', 'b/x', 'link/y', 'none/x'].map((path) => placeId(join(folder, path))))
+  expect(others).not.toContain(one)
+})
+
+test('nothing is written where Rekey would prepare the file of another consumer', async () => {
+  const path = join(folder, '.p.env.rekey-new')
+  await expect(placeFile({ path, key: null }, secret('value'))).rejects.toSatisfy((error) => isCode(error, 'conflict'))
+  expect(existsSync(path)).toBe(false)
 })

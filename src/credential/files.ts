@@ -2,7 +2,7 @@ import { constants } from 'node:fs'
 import { type FileHandle, open, readlink, rename, rm } from 'node:fs/promises'
 import { basename, dirname, isAbsolute, join } from 'node:path'
 import { isCode, RekeyError, type Secret } from '../kernel/index.ts'
-import { refuseOwnPlace } from './files.guard.ts'
+import { besideName, refuseOwnPlace } from './files.guard.ts'
 
 /** Largest file of which one key is replaced. */
 const FILE_MAX_BYTES = 1024 * 1024
@@ -69,6 +69,13 @@ function line(key: string, value: string): string {
   return PLAIN.test(value) ? `${key}=${value}` : `${key}="${value.replace(/["\\$`]/g, '\\$&').replaceAll('\n', '\\n')}"`
 }
 
+/** The keys of a file that are written for a consumer: of an alternating pair the account too. Null: the whole file. */
+export function keysWritten(key: string | null, alternating: boolean): readonly (string | null)[] {
+  return key !== null && alternating ? [key, accountKey(key)] : [key]
+}
+
+const accountKey = (key: string) => `${key}_ACCOUNT`
+
 /** The file's text with one key set: its line replaced in place (an `export` kept), or added at the end. */
 export function withKey(text: string, key: string, value: string): string {
   const lines = text.split('\n')
@@ -85,7 +92,7 @@ function contentOf(place: Place, before: Present | null, secret: Secret): string
   const { key, account } = place
   if (key === null) return secret.revealText((value) => asBytes(`${value}\n`))
   const text = secret.revealText((value) => withKey(before?.text ?? '', key, asBytes(value)))
-  return account ? withKey(text, `${key}_ACCOUNT`, asBytes(account)) : text
+  return account ? withKey(text, accountKey(key), asBytes(account)) : text
 }
 
 /** The folder of a place, held open: everything is done through the handle, so that a name above it can be exchanged unharmed. */
@@ -104,7 +111,7 @@ async function inFolder<T>(place: Place, use: (folder: Folder) => Promise<T>): P
     const held = `/proc/self/fd/${handle.fd}`
     const name = basename(place.path)
     await refuseOwnPlace(place.path, join(await readlink(held), name), place.keepOut ?? [])
-    return await use({ handle, file: join(held, name), beside: join(held, `.${name}.rekey-new`) })
+    return await use({ handle, file: join(held, name), beside: join(held, besideName(name)) })
   } finally {
     await handle.close()
   }

@@ -131,6 +131,13 @@ const CASES: readonly (readonly [string, string, ...string[]])[] = [
     TWICE('42 credentials[2].consumers[0].file.path', 'The key "DB_PASSWORD" of this file', 26),
   ],
   [', key: CACHE_PASSWORD', '', TWICE('42 credentials[2].consumers[0].file.path', 'This file', 26)],
+  // Of an alternating pair the account is written beside the value: a key of its own.
+  [
+    '- { name: job, file: { path: ./job.secret }, activation: none }',
+    `- { name: job, file: { path: ./job.env, key: DB }, activation: none }
+      - { name: two, file: { path: ./job.env, key: DB_ACCOUNT }, activation: none }`,
+    TWICE('35 credentials[1].consumers[1].file.path', 'The key "DB_ACCOUNT" of this file', 34),
+  ],
   ['path: ./job.secret', 'path: root.secret', TWICE('34 credentials[1].consumers[0].file.path', 'This file', 6)],
   [
     'activation: report',

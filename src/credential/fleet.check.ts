@@ -1,6 +1,7 @@
 import { posix } from 'node:path'
 import type { Capabilities } from '../connectors/contract.ts'
 import { isCode } from '../kernel/index.ts'
+import { keysWritten } from './files.ts'
 import { type ConsumerDraft, type CredentialDraft, type FleetDraft, type Found, isSocket, type SystemDraft, tlsOf } from './fleet.shape.ts'
 import { fault, type Place, quote, subject } from './fleet.yaml.ts'
 
@@ -114,7 +115,7 @@ function checkCredential(draft: CredentialDraft, known: Known): void {
   }
   checkAccounts(draft, system, target, known)
   unique('consumer of this credential', consumers?.value ?? [])
-  for (const { value } of consumers?.value ?? []) checkConsumerFile(value, known)
+  for (const { value } of consumers?.value ?? []) checkConsumerFile(value, known, strategy?.value === 'alternating')
   if (capabilities) checkActivation(draft, capabilities)
 }
 
@@ -155,10 +156,11 @@ function countOf(at: Place): number {
   return (at.node as { items: readonly unknown[] }).items.length
 }
 
-function checkConsumerFile({ fields }: ConsumerDraft, known: Known): void {
+function checkConsumerFile({ fields }: ConsumerDraft, known: Known, alternating: boolean): void {
   const file = fields.file?.value
   if (!file?.fields.path || (file.given.has('key') && !file.fields.key)) return
-  claimFile(known, file.fields.path.value, file.fields.key?.value ?? null, file.fields.path.at, false)
+  const { path, key } = file.fields
+  for (const written of keysWritten(key?.value ?? null, alternating)) claimFile(known, path.value, written, path.at, false)
 }
 
 /** One writer for each key of a file, and none beside a writer of the whole file. Root secrets are read only, so many may share one. */

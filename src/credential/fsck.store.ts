@@ -1,24 +1,35 @@
 import type { Sql } from '../store/index.ts'
 import type { ClosureState, Goal, ItemCounts, ItemState } from './closure.model.ts'
 import type { VersionState } from './model.ts'
+import { RECORD_COLUMNS, type RotationRecord } from './record.ts'
 import type { State } from './rotation.model.ts'
 
 const AT_ONCE = 5000
+const KEYS_AT_ONCE = 500
 const FIRST = '00000000-0000-0000-0000-000000000000'
 
-interface RotationRow {
+export interface RotationRow extends RotationRecord {
   readonly id: string
   readonly credential: string
   readonly state: State
+  readonly started_by: string
+  readonly recheck: boolean
 }
 
-interface VersionRow {
+export interface VersionRow {
   readonly id: string
   readonly credential_id: string
   readonly credential: string
   readonly number: number
   readonly state: VersionState
+  readonly account: string
+  readonly fingerprint: string | null
+  readonly has_sealed: boolean
+  readonly installed_at: Date | null
+  readonly revoked_at: Date | null
+  readonly effective_dead_at: Date | null
   readonly proved_dead_at: Date | null
+  readonly shred_after: Date | null
   readonly shredded: boolean
   /** True while a rotation of its credential is under way. */
   readonly moving: boolean
@@ -28,7 +39,8 @@ interface VersionRow {
 export function rotationRows(sql: Sql): AsyncGenerator<RotationRow> {
   return pages<RotationRow>(
     sql,
-    `select r.id, c.name as credential, r.state from rotation r join credential c on c.id = r.credential_id
+    `select r.id, c.name as credential, r.started_by, r.recheck_at is not null as recheck, ${RECORD_COLUMNS}
+       from rotation r join credential c on c.id = r.credential_id
       where r.id > $1 order by r.id limit $2`,
   )
 }
@@ -37,10 +49,37 @@ export function rotationRows(sql: Sql): AsyncGenerator<RotationRow> {
 export function versionRows(sql: Sql): AsyncGenerator<VersionRow> {
   return pages<VersionRow>(
     sql,
-    `select v.id, v.credential_id, c.name as credential, v.number, v.state, v.proved_dead_at, v.shredded_at is not null as shredded,
+    `select v.id, v.credential_id, c.name as credential, v.number, v.state, v.account, v.fingerprint, v.sealed is not null as has_sealed,
+            v.installed_at, v.revoked_at, v.effective_dead_at, v.proved_dead_at, v.shred_after, v.shredded_at is not null as shredded,
             exists (select 1 from rotation r where r.credential_id = c.id and r.ended_at is null) as moving
        from version v join credential c on c.id = v.credential_id
       where v.id > $1 order by v.id limit $2`,
+  )
+}
+
+/** Wrapped data keys by credential, some at a time. */
+export async function* credentialKeys(sql: Sql): AsyncGenerator<{ id: string; name: string; kek_id: string; wrapped_key: Uint8Array }[]> {
+  for (let after = FIRST; ; ) {
+    const rows = await sql.query<{ id: string; name: string; kek_id: string; wrapped_key: Uint8Array }>(
+      'select id, name, kek_id, wrapped_key from credential where id > $1 order by id limit $2',
+      [after, KEYS_AT_ONCE],
+    )
+    const last = rows.at(-1)
+    if (last === undefined) return
+    yield rows
+    after = last.id
+  }
+}
+
+/** The ciphertexts of some credentials' versions. */
+export async function sealedVersions(
+  sql: Sql,
+  credentials: readonly string[],
+): Promise<{ id: string; number: number; credential: string; credential_id: string; sealed: Uint8Array }[]> {
+  return sql.query(
+    `select v.id, v.number, c.name as credential, v.credential_id, v.sealed from version v join credential c on c.id = v.credential_id
+      where v.credential_id = any($1::uuid[]) and v.sealed is not null order by v.credential_id, v.number`,
+    [credentials],
   )
 }
 

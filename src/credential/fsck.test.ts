@@ -6,6 +6,7 @@ import { RekeyError, Secret } from '../kernel/index.ts'
 import { allowed } from '../policy/testing.ts'
 import { fsckCredentials } from './fsck.ts'
 import { undoRotation } from './rotation.actions.ts'
+import { shredDue } from './shred.ts'
 import { Engine } from './testing.ts'
 
 let target: LabPostgres
@@ -86,8 +87,70 @@ test('a sound installation has no findings, with rotations ended in every way', 
   await engine.until(waiting, (view) => view.state === 'distributed')
   await undoRotation(engine.parts, engine.ctx, allowed(engine.ctx, 'rotation:undo'), waiting, 'test')
   await engine.finished(waiting)
-  expect(await fsckCredentials(engine.db.store)).toEqual([])
+  expect(await shredDue(engine.parts, engine.ctx)).toBeGreaterThanOrEqual(0)
+  const remarks: string[] = []
+  expect(await fsckCredentials(engine.db.store, (where) => remarks.push(where), engine.parts.keyring)).toEqual([])
+  expect(remarks).toEqual([])
 })
+
+const CURRENT = "where state = 'current' and account = 'a'"
+const PROVEN = "where state = 'proven_dead'"
+
+const CHANGED: readonly (readonly [string, string])[] = [
+  [`update version set sealed = null ${CURRENT}`, 'Its ciphertext is gone'],
+  [`update version set sealed = '\\x00' ${CURRENT}`, 'Its ciphertext does not open'],
+  [`update version set account = 'evil' ${CURRENT}`, 'account is "a" by the log'],
+  [`update version set fingerprint = 'x' ${CURRENT}`, 'fingerprint is '],
+  [`update version set number = 99 ${CURRENT}`, 'number is '],
+  ["update version set shred_after = null where state = 'dead'", 'shred_after is '],
+  ["update version set revoked_at = now() - interval '9 days' where state = 'dead'", 'revoked_at is '],
+  ["update version set effective_dead_at = now() - interval '9 days' where state = 'dead'", 'effective_dead_at is '],
+  ["update version set installed_at = now() where state = 'dead' and installed_at is not null", 'installed_at is '],
+  ["update version set sealed = '\\x00', shredded_at = null where shredded_at is not null", 'that its ciphertext was destroyed'],
+  ["update version set state = 'irrevocable' where state = 'unprovable'", 'state is "unprovable" by the log'],
+  ["delete from rotation; delete from version where state = 'dead'", 'The log knows it; the table does not'],
+  [
+    "insert into version (id, credential_id, number, account, state) select gen_random_uuid(), id, 50, 'a', 'dead' from credential",
+    'knows nothing',
+  ],
+  ...[
+    'proved_dead_at = now()',
+    'installed_at = now()',
+    'gap_ms = 0.25',
+    "reason = 'x'",
+    'sessions_ended = 99',
+    'new_version_id = old_version_id',
+  ]
+    .concat(["old_account = 'z'", 'batch_id = gen_random_uuid()', "mark = 'z'"])
+    .map((set) => [`update rotation set ${set} ${PROVEN}`, 'Its row is not the one'] as const),
+  [`update rotation set started_by = 'admin:bob' ${PROVEN}`, 'Started by test by the log'],
+  [`update rotation set recheck_at = null ${PROVEN}`, 'does not plan it'],
+  [`update rotation set credential_id = (select id from credential where name = 'b') ${PROVEN}`, 'at another credential'],
+  ["update credential set wrapped_key = '\\x00' where name = 'a'", 'Its wrapped key does not open'],
+  [
+    "update credential c set wrapped_key = o.wrapped_key from credential o where c.name = 'a' and o.name = 'b'",
+    'Its wrapped key does not open',
+  ],
+]
+
+test.each(CHANGED)('what the events tell of a row is compared: %s', async (sql, what) => {
+  expect(await foundAfter(sql)).toContain(what)
+})
+
+async function foundAfter(sql: string): Promise<string> {
+  const { store } = engine.db
+  const found = await store
+    .inTx(async (tx) => {
+      for (const statement of sql.split('; ')) await tx.query(statement)
+      const findings = await fsckCredentials({ ...store, query: tx.query }, undefined, engine.parts.keyring)
+      throw Object.assign(new Error('rolled back'), { findings })
+    })
+    .catch((error: Error & { findings?: { what: string }[] }) => {
+      if (error.findings === undefined) throw error
+      return error.findings
+    })
+  return found.map((finding) => finding.what).join('\n')
+}
 
 test.each([
   ["update rotation set state = 'undone' where state = 'proven_dead'", 'the log says proven_dead'],

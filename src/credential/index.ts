@@ -46,6 +46,7 @@ export {
 } from './inventory.list.ts'
 export type { FleetText, InventoryDiff, NeededSecret } from './inventory.plan.ts'
 export { type RootSet, setRoot } from './inventory.root.ts'
+export { faultOfSecret } from './inventory.secrets.ts'
 export type { CredentialView, RotationView, SystemView, VersionView } from './model.ts'
 export { listMovers, type Mover, type MoverCredential, settleMover } from './mover.list.ts'
 export { requireSystem, resourcesByName, resourcesOfBatch } from './resources.ts'
@@ -55,6 +56,7 @@ export {
   type Resolution,
   resolveRotation,
   retryRotation,
+  type Skipped,
   type Started,
   type StartOptions,
   startRotations,

@@ -6,7 +6,7 @@ import type { Tx } from '../store/index.ts'
 import type { Change } from './fleet.diff.ts'
 import type { Fleet } from './fleet.model.ts'
 import type { LinedFleet } from './fleet.parse.ts'
-import { collisions } from './inventory.clash.ts'
+import { collisions, placesOf } from './inventory.clash.ts'
 import { declare, declareNext, type Wanted } from './inventory.declare.ts'
 import { eventsOf, renewedEvent, rootMovedEvent } from './inventory.events.ts'
 import {
@@ -97,7 +97,7 @@ export async function applyInventory(
         hint: 'Look at the diff again.',
       })
     }
-    refuse(present, plan, lined, { servers, prune: input.prune })
+    await refuse(present, plan, lined, { servers, prune: input.prune })
     checkSecrets(plan.needed, input.secrets)
     const systems = systemsToWrite(ctx, present, plan.changes, fleet, input.authorities)
     const applied = { add: plan.summary.add, change: plan.summary.change, removed: input.prune ? plan.summary.missing : 0 }
@@ -109,18 +109,21 @@ export async function applyInventory(
   })
 }
 
-const BINDING: readonly string[] = ['accounts', 'system', 'strategy']
+const BINDING: readonly string[] = ['system', 'strategy']
 
-function refuse(
+async function refuse(
   present: Present,
   { changes }: InventoryDiff,
   lined: LinedFleet,
   { servers, prune }: { servers: Servers; prune: boolean },
-): void {
+): Promise<void> {
   const { fleet } = lined
   const lineOf = lineFinder(lined)
   const faults = changes.flatMap((change) => {
-    const binding = change.kind === 'change' && change.of === 'credential' && change.fields.some(({ field }) => BINDING.includes(field))
+    // The diff refuses accounts that hold a value; those of a credential that is over stay as they are.
+    const over = !present.credentials.get(change.name)?.live
+    const isFixed = ({ field }: { field: string }) => BINDING.includes(field) || (over && field === 'accounts')
+    const binding = change.kind === 'change' && change.of === 'credential' && change.fields.some(isFixed)
     const reason =
       change.reason ?? (binding ? 'account, system and strategy of a stored credential cannot change: give it another name' : null)
     return change.dangerous || binding ? [{ path: change.name, message: `${change.of} ${change.name}: ${reason}.`, ...lineOf(change) }] : []
@@ -129,7 +132,8 @@ function refuse(
     ...faults,
     ...onGivenUp(present, changes, fleet, lineOf),
   ])
-  const clashes = collisions(keptBeside(present, fleet, prune), lined, servers)
+  const kept = keptBeside(present, fleet, prune)
+  const clashes = collisions(kept, lined, { servers, places: await placesOf(kept, fleet) })
   throwFaults('conflict', 'The file asks for what stored items hold; nothing was applied.', clashes)
 }
 
@@ -189,6 +193,7 @@ async function write(job: Job, looks: Looks | null): Promise<void> {
   await rows.insertCredentials(tx, declared.credentials)
   await rows.insertDeclared(tx, declared.versions)
   await updateCredentials(job, identities)
+  await renameAccounts(job)
   const ids = new Map([...present.credentials.values(), ...declared.credentials].map(({ name, id }) => [name, id]))
   await putConsumers(job, ids)
   const authorities = new Map(systems.map(({ row }) => [row.name, { before: present.systems.get(row.name)?.ca ?? null, after: row.ca }]))
@@ -275,6 +280,22 @@ async function updateCredentials({ tx, present, changes, fleet }: Job, identitie
     fleet.credentials.flatMap(({ name, identity, rotate }) => {
       const id = changed.has(name) ? present.credentials.get(name)?.id : undefined
       return id ? [{ id, identity: identities.get(identity) ?? '', every: rotate.everySeconds, grace: rotate.graceSeconds }] : []
+    }),
+  )
+}
+
+/** Only names that no system knows come here: `refuse` has let no other account go. */
+async function renameAccounts({ tx, present, changes, fleet }: Job): Promise<void> {
+  const renamed = new Set(
+    changes.flatMap(({ kind, of, name, fields }) =>
+      kind === 'change' && of === 'credential' && fields.some(({ field }) => field === 'accounts') ? [name] : [],
+    ),
+  )
+  await rows.renameAccounts(
+    tx,
+    fleet.credentials.flatMap(({ name, accounts }) => {
+      const id = renamed.has(name) ? present.credentials.get(name)?.id : undefined
+      return id ? [{ id, accounts }] : []
     }),
   )
 }

@@ -1,4 +1,6 @@
 import type { RekeyError } from '../kernel/index.ts'
+import { placeId } from './files.guard.ts'
+import { keysWritten } from './files.ts'
 import type { Fleet, Inventory } from './fleet.model.ts'
 import type { LinedFleet } from './fleet.parse.ts'
 import type { Servers } from './inventory.servers.ts'
@@ -19,11 +21,16 @@ interface Held extends Holder {
 
 /**
  * What the file alone cannot show: accounts and files that items hold which are stored and not in the file, and relative paths that
- * turn out to be one file. `kept` are the stored items that stay beside those of the file. Faults have the line of the item in the file.
+ * turn out to be one file, by `places` (`placesOf`) however they are reached. `kept` are the stored items that stay beside those of the
+ * file. Faults have the line of the item in the file.
  *
  * Accounts belong to servers (`servers`), not to systems: what one system rotates, another on that server would be locked out of.
  */
-export function collisions(kept: Inventory, { fleet, lines }: LinedFleet, servers: Servers): Faults {
+export function collisions(
+  kept: Inventory,
+  { fleet, lines }: LinedFleet,
+  { servers, places }: { readonly servers: Servers; readonly places: ReadonlyMap<string, string> },
+): Faults {
   const held = [
     ...fleet.credentials.map((credential, i): Held => ({ who: credential.name, credential, ...placeOf(`credentials[${i}]`) })),
     ...kept.credentials.map((credential): Held => ({ who: credential.name, credential, at: null, line: undefined })),
@@ -39,7 +46,15 @@ export function collisions(kept: Inventory, { fleet, lines }: LinedFleet, server
     ...roots.map(({ name, root, line }) => ({ system: name, names: [root.account], who: `the root credential of ${name}`, line })),
     ...held.map(({ who, credential, line }) => ({ system: credential.system, names: credential.accounts, who, line })),
   ]
-  return [...accountCollisions(accounts, servers), ...fileCollisions(held, fleet, lines)]
+  return [...accountCollisions(accounts, servers), ...fileCollisions(held, fleet, lines, places)]
+}
+
+/** Which file each path of a consumer or a root secret leads to on this machine, by path. */
+export async function placesOf(kept: Inventory, fleet: Fleet): Promise<Map<string, string>> {
+  const roots = fleet.systems.flatMap(({ root }) => ('file' in root.secret ? [root.secret.file] : []))
+  const consumers = [...kept.credentials, ...fleet.credentials].flatMap((credential) => credential.consumers)
+  const paths = new Set([...roots, ...consumers.flatMap(({ file }) => (file === null ? [] : [file.path]))])
+  return new Map(await Promise.all([...paths].map(async (path) => [path, await placeId(path)] as const)))
 }
 
 /** A fault at the later holder; its line, or that of the first if only that one is in the file. */
@@ -67,24 +82,36 @@ function accountCollisions(holders: readonly AccountHolder[], servers: Servers):
   )
 }
 
-function fileCollisions(held: readonly Held[], { systems }: Fleet, lines: LinedFleet['lines']): Faults {
+function fileCollisions(
+  held: readonly Held[],
+  { systems }: Fleet,
+  lines: LinedFleet['lines'],
+  places: ReadonlyMap<string, string>,
+): Faults {
+  const placeOf = (path: string) => places.get(path) ?? path
   const files = new Map<string, Map<string | null, Holder>>()
   for (const [i, { name, root }] of systems.entries()) {
     if (!('file' in root.secret)) continue
-    files.set(root.secret.file, new Map([[null, { who: `the root secret of ${name}`, line: lines.get(`systems[${i}].root.secret`) }]]))
+    files.set(
+      placeOf(root.secret.file),
+      new Map([[null, { who: `the root secret of ${name}`, line: lines.get(`systems[${i}].root.secret`) }]]),
+    )
   }
   const users = held.flatMap(({ credential, at }) =>
     credential.consumers.map(({ name, file }, j) => {
       const line = at === null ? undefined : lines.get(`${at}.consumers[${j}].file.path`)
-      return { who: `${name} of ${credential.name}`, file, line }
+      return { who: `${name} of ${credential.name}`, file, line, alternating: credential.strategy === 'alternating' }
     }),
   )
-  return users.flatMap(({ file, ...user }) => {
+  return users.flatMap(({ file, alternating, ...user }) => {
     if (file === null) return []
-    const claims = files.get(file.path) ?? new Map<string | null, Holder>()
-    files.set(file.path, claims)
-    const other = claims.get(file.key) ?? claims.get(null) ?? (file.key === null ? claims.values().next().value : undefined)
-    if (other === undefined) claims.set(file.key, user)
-    return other === undefined ? [] : [faultAt(user, other, `The file ${file.path} is already written for ${other.who}.`)]
+    const claims = files.get(placeOf(file.path)) ?? new Map<string | null, Holder>()
+    files.set(placeOf(file.path), claims)
+    for (const key of keysWritten(file.key, alternating)) {
+      const other = claims.get(key) ?? claims.get(null) ?? (key === null ? claims.values().next().value : undefined)
+      if (other !== undefined) return [faultAt(user, other, `The file ${file.path} is already written for ${other.who}.`)]
+      claims.set(key, user)
+    }
+    return []
   })
 }

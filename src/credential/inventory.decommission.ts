@@ -7,6 +7,7 @@ import * as rows from './inventory.decommission.store.ts'
 import { systemForDiscovery } from './inventory.list.ts'
 import { throwFaults } from './inventory.plan.ts'
 import { lockInventory } from './inventory.store.ts'
+import { rotationDigests } from './record.ts'
 import { noSystem, requireSystem } from './resources.ts'
 import type { RotationParts } from './rotation.run.ts'
 import { dataKeyBound, versionBound } from './targets.ts'
@@ -60,9 +61,10 @@ export async function decommissionSystem(
     const why = `the system was decommissioned: ${input.reason}`
     await rows.giveUp(tx, system.id, versions, ids, why, parts.shredAfterSeconds)
     const told = { notProvable: versions.filter(({ is_root }) => !is_root).length, rotations: ids.length, root: probe.outcome }
+    const digests = await rotationDigests(tx, ids)
     const data = { ...told, ...input, root: { ...probe } }
     await append(tx, ctx, [
-      ...rotations.map((rotation) => rotationEvent(system.id, rotation, why)),
+      ...rotations.map((rotation) => rotationEvent(system.id, rotation, why, digests.get(rotation.id) ?? null)),
       ...versions.map((version) => versionEvent(system.id, version, why)),
       { log: 'credential', type: 'system.decommissioned', subject: name, links: { system: system.id }, data },
     ])
@@ -107,9 +109,15 @@ function refuse(
   throwFaults('conflict', `${name} cannot be decommissioned: something on it is alive or moves. ${hint}`, faults)
 }
 
-function rotationEvent(system: string, rotation: rows.LiveRotation, reason: string): EvidenceEvent {
+function rotationEvent(system: string, rotation: rows.LiveRotation, reason: string, digest: string | null): EvidenceEvent {
   const links = { credential: rotation.credential_id, rotation: rotation.id, system, from: rotation.old_version_id }
-  return { log: 'credential', type: 'rotation.not_provable', subject: rotation.credential, links, data: { reason } }
+  return {
+    log: 'credential',
+    type: 'rotation.not_provable',
+    subject: rotation.credential,
+    links,
+    data: { reason, stored: { rotation: digest, recheck: false } },
+  }
 }
 
 function versionEvent(system: string, version: rows.Remaining & { state: string }, reason: string): EvidenceEvent {

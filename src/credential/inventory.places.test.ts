@@ -61,6 +61,7 @@ test("files that are Rekey's own or none at all are refused with their lines, li
     '/sys/x',
     '/dev/null',
     './self/comm',
+    './.p.env.rekey-new',
   ]
   const good = ['./data-of-others/x', './admin.token.old', '/process/x']
   const lines = [...bad, ...good].map((path, n) => [`c-${n}`, `a_${n}`, path] as const)
@@ -88,4 +89,11 @@ test('faults that are found after parsing have the line of their item', async ()
   expect(twice?.faults).toMatchObject([{ path: 'c of two', line: 8, message: `The file ${folder}/same is already written for c of one.` }])
   const moved = await apply(fleet(['new', 'new', './new'], ['stored', 'other', './stored']))
   expect(moved?.faults).toMatchObject([{ path: 'stored', line: 8, message: expect.stringContaining('accounts cannot change') }])
+})
+
+test('one file that two paths lead to has one writer all the same', async () => {
+  mkdirSync(join(folder, 'real'), { recursive: true })
+  symlinkSync(join(folder, 'real'), join(folder, 'link'))
+  const twice = await apply(fleet(['one', 'one', './real/x'], ['two', 'two', './link/x']))
+  expect(twice?.faults).toMatchObject([{ path: 'c of two', line: 8, message: expect.stringContaining('is already written for c of one.') }])
 })

@@ -85,9 +85,10 @@ test('with a session of the account still open nobody can say that the value bef
   const { default: pg } = await import('pg')
   const client = new pg.Client({ host: target.host, port: target.port, database: 'postgres', user: account, password: 'first' })
   await client.connect()
-  await engine.db.store.query('update version v set installed_at = now() from credential c where c.id = v.credential_id and c.name = $1', [
-    `root@${name}`,
-  ])
+  await engine.db.store.query(
+    `update version v set last_probe = '{"outcome":"accepted","code":"ok"}' from credential c where c.id = v.credential_id and c.name = $1`,
+    [`root@${name}`],
+  )
   await target.query(`alter role ${account} password 'second'`)
   expect(await set(name, 'second')).toMatchObject({ old: 'unprovable' })
   await client.end()

@@ -17,8 +17,8 @@ interface System {
 /**
  * On which servers systems are, as far as their addresses tell: the same kind of system at one port of one resolved address. Nothing is
  * connected to. A name is resolved only where another system has the same kind and port; loopback addresses are one place, and so are
- * the ways in which a name can be written. Of two systems of one name the later counts. Never rejects. Not seen: a server with several ports or addresses of its own (a socket folder
- * beside TCP, a proxy), and names that resolve otherwise later.
+ * the ways in which a name can be written. Of two systems of one name the later counts. Never rejects. Not seen: a server with several
+ * ports or addresses of its own (a socket folder beside TCP, a proxy), and names that resolve otherwise later.
  */
 export async function serversOf(ctx: Ctx, systems: readonly System[]): Promise<Servers> {
   const groups = Map.groupBy(systems, (system) => placeOf(system, ''))

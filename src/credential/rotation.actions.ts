@@ -1,7 +1,8 @@
 import { append, type EvidenceEvent } from '../evidence/index.ts'
-import { type Ctx, newId, RekeyError, sleep } from '../kernel/index.ts'
+import { type Ctx, type Json, newId, RekeyError, sleep } from '../kernel/index.ts'
 import { type Allowed, isMine } from '../policy/index.ts'
 import type { Store, Tx } from '../store/index.ts'
+import { rotationDigests } from './record.ts'
 import { resourcesOf } from './resources.ts'
 import * as rows from './rotation.list.ts'
 import { accountAfter, ENDS, NEXT, type State, UNDOABLE } from './rotation.model.ts'
@@ -20,15 +21,27 @@ export interface StartOptions {
   readonly root?: boolean
 }
 
-/** What was started: one rotation for each credential, under one batch. */
+/** A selected credential for which nothing was started: a rotation of it is under way already, or blocked. */
+export interface Skipped {
+  readonly credential: string
+  /** The rotation that it has. */
+  readonly rotation: string
+  readonly state: State
+  /** What holds that rotation up, if anything does. */
+  readonly reason: string | null
+}
+
+/** What was started: one rotation for each credential, under one batch. What was selected is in `rotations` or in `skipped`. */
 export interface Started {
   readonly batch: string
   readonly rotations: readonly { readonly rotation: string; readonly credential: string }[]
+  readonly skipped: readonly Skipped[]
 }
 
 /**
- * Starts one rotation for each selected credential, all or none. Throws `not_found` for an unknown name, `conflict` if one of them
- * has a live rotation already, `bad_input` for an empty selection.
+ * Starts one rotation for each selected credential, all or none. Of a system or of all, a credential that has a live rotation is left
+ * out and named in `skipped`, also if that leaves none to start. Throws `not_found` for an unknown name, `conflict` if one that was
+ * meant by itself (by name, or a root credential) has a live rotation already, `bad_input` for an empty selection.
  */
 export async function startRotations(
   parts: Parts,
@@ -41,14 +54,13 @@ export async function startRotations(
     throw new RekeyError('bad_input', 'No credential is named.', { hint: 'Name credentials, or say --system or --all.' })
   return parts.store.inTx(async (tx) => {
     const all = await touchable(tx, may, what, await rows.selectForRotation(tx, what, options.root === true))
-    refuseMissing(what, all)
+    refuseMissing(what, all, options.root === true)
     const found = 'names' in what ? all : all.filter(({ closed }) => !closed)
     refuseClosed(found)
     const live = found.filter((row) => row.live !== null)
-    // By name, each one was meant; of a system or of all, what moves already is on its way.
-    const free = found.filter((row) => row.live === null)
-    if (live.length > 0 && !('names' in what) && free.length > 0) return planRotations(tx, ctx, free, options)
-    if (live.length > 0) {
+    // By name, each one was meant. Of a system or of all the rest need not wait, but what is left out may be blocked: it is named.
+    const meant = 'names' in what || options.root === true
+    if (live.length > 0 && meant) {
       throw new RekeyError(
         'conflict',
         `A rotation is under way for ${live
@@ -60,7 +72,8 @@ export async function startRotations(
         },
       )
     }
-    return planRotations(tx, ctx, found, options)
+    const free = found.filter((row) => row.live === null)
+    return { ...(await planRotations(tx, ctx, free, options)), skipped: live.flatMap(skippedOf) }
   })
 }
 
@@ -89,17 +102,28 @@ function refuseClosed(found: readonly rows.Startable[]): void {
   })
 }
 
-function refuseMissing(what: rows.Selection, found: readonly rows.Startable[]): void {
+function skippedOf({ name, live, live_state: state, live_reason: reason }: rows.Startable): Skipped[] {
+  return live === null || state === null ? [] : [{ credential: name, rotation: live, state, reason }]
+}
+
+/** How the names of root credentials begin; they are not rotated by name. */
+const ROOT = 'root@'
+
+function refuseMissing(what: rows.Selection, found: readonly rows.Startable[], root: boolean): void {
   if ('names' in what) {
     const missing = what.names.filter((name) => !found.some((row) => row.name === name))
-    if (missing.length > 0)
-      throw new RekeyError('not_found', `No such credential: ${missing.slice(0, 10).join(', ')}.`, { hint: 'See rekey credential list.' })
-  } else if (found.length === 0) {
-    throw new RekeyError(
-      'not_found',
-      'system' in what ? `No credential on a system named ${what.system}.` : 'The inventory has no credential.',
-    )
+    if (missing.length === 0) return
+    const first = missing.find((name) => name.startsWith(ROOT))
+    const ofRoot = `For a root credential: rekey system rotate-root ${first?.slice(ROOT.length)}`
+    const hint = first === undefined ? 'See rekey credential list.' : ofRoot
+    throw new RekeyError('not_found', `No such credential: ${missing.slice(0, 10).join(', ')}.`, { hint })
   }
+  if (found.length > 0) return
+  if (!('system' in what)) throw new RekeyError('not_found', 'The inventory has no credential.')
+  if (root) throw new RekeyError('not_found', `No such system: ${what.system}`, { hint: 'See rekey system list.' })
+  throw new RekeyError('not_found', `No credential on a system named ${what.system}.`, {
+    hint: 'See rekey credential list, rekey system list.',
+  })
 }
 
 /** The credential, locked, as a rotation of it would be planned; empty if it has no value in use or is shut. */
@@ -108,8 +132,14 @@ export async function startableOf(tx: Tx, credentialId: string): Promise<readonl
 }
 
 /** Plans a rotation for each of the locked credentials, under one batch, with its evidence. */
-export async function planRotations(tx: Tx, ctx: Ctx, found: readonly rows.Startable[], options: StartOptions): Promise<Started> {
+export async function planRotations(
+  tx: Tx,
+  ctx: Ctx,
+  found: readonly rows.Startable[],
+  options: StartOptions,
+): Promise<Omit<Started, 'skipped'>> {
   const batch = newId(ctx.clock.now().getTime())
+  if (found.length === 0) return { batch, rotations: [] }
   const planned = found.map((row) => ({
     id: newId(ctx.clock.now().getTime()),
     credential: row.id,
@@ -161,18 +191,23 @@ export async function undoRotation(parts: Parts, ctx: Ctx, may: Allowed<'rotatio
   await change(parts, ctx, may, id, async (tx, row) => {
     const at = row.state === 'blocked' ? (row.blocked_from ?? 'blocked') : row.state
     if (ENDS.includes(row.state)) throw wrongState(row.state, 'it has ended')
-    if (!UNDOABLE.includes(at)) throw wrongState(row.state, 'the old value is being retired or is gone')
+    if (row.state === 'undoing') throw wrongState(row.state, 'it is tried until it is done or blocked')
+    // A blocked undo is asked for again: the same as to retry it.
+    if (!UNDOABLE.includes(at) && at !== 'undoing') throw wrongState(row.state, 'the old value is being retired or is gone')
     const untouched = at === 'planned'
     if (!untouched && !row.can_undo) {
       throw new RekeyError('wrong_state', 'The old value is not known, so it cannot be put back.', {
-        hint: 'Let it go on: rekey rotation retry.',
+        hint: `Let it go on: rekey rotation retry ${id}`,
       })
     }
     const to: State = untouched ? 'undone' : 'undoing'
     if (row.state !== 'blocked' && !NEXT[row.state].includes(to)) throw wrongState(row.state, 'it cannot be undone')
     await rows.setState(tx, id, to, { dueNow: !untouched, ended: untouched })
     if (untouched) await rows.reschedule(tx, row.credential_id)
-    return { type: untouched ? 'rotation.undone' : 'rotation.undo_requested', data: { from: row.state, reason } }
+    return {
+      type: untouched ? 'rotation.undone' : 'rotation.undo_requested',
+      data: { from: row.state, reason, ...(untouched ? { stored: await storedEnd(tx, id) } : {}) },
+    }
   })
 }
 
@@ -197,6 +232,7 @@ export async function resolveRotation(
   }
   await change(parts, ctx, may, id, async (tx, row) => {
     const at = row.state === 'blocked' ? row.blocked_from : row.state
+    let stored: Record<string, Json> | null = null
     if (resolution.kind === 'override-activation') {
       if (at !== 'distributed') throw wrongState(row.state, 'it does not wait for consumers')
       await rows.setState(tx, id, 'distributed', { dueNow: true, override: { by: resolution.by, reason: resolution.reason } })
@@ -204,11 +240,19 @@ export async function resolveRotation(
       if (row.state !== 'blocked' || (at !== 'retired' && at !== 'retiring'))
         throw wrongState(row.state, 'only a rotation blocked after its retirement began can end so')
       await rows.setState(tx, id, 'irrevocable', { dueNow: false, ended: true })
-      await rows.markIrrevocable(tx, id)
+      stored = { ...(await storedEnd(tx, id)), versions: { [await rows.markIrrevocable(tx, id)]: { state: 'irrevocable' } } }
       await rows.reschedule(tx, row.credential_id)
     }
-    return { type: 'override.recorded', data: { kind: resolution.kind, by: resolution.by, reason: resolution.reason, from: row.state } }
+    return {
+      type: 'override.recorded',
+      data: { kind: resolution.kind, by: resolution.by, reason: resolution.reason, from: row.state, ...(stored && { stored }) },
+    }
   })
+}
+
+/** The row of a rotation that ended by a human's word, as its event tells it. */
+async function storedEnd(tx: Tx, id: string): Promise<Record<string, Json>> {
+  return { rotation: (await rotationDigests(tx, [id])).get(id) ?? null, recheck: false }
 }
 
 function wrongState(state: State, why: string): RekeyError {

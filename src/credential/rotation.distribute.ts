@@ -1,9 +1,11 @@
 import { RekeyError } from '../kernel/index.ts'
+import { placeId } from './files.guard.ts'
 import { dropPrepared, type Place, placeFile, prepareFile } from './files.ts'
 import type { Run, StepResult } from './rotation.run.ts'
 import type { WorkVersion } from './rotation.store.ts'
 
 const FILE_LOCK = 7_395
+const REAL_FILE_LOCK = 7_396
 
 function placesOf(run: Run, version: WorkVersion | null): { readonly name: string; readonly place: Place }[] {
   const account = run.plan.otherAccount && version !== null ? version.account : null
@@ -19,7 +21,7 @@ async function onFile<T>(name: string, place: Place, use: () => Promise<T>): Pro
     if (error instanceof RekeyError) throw error
     const code = (error as { code?: string }).code ?? 'unknown'
     throw new RekeyError('unavailable', `The file of consumer ${name} cannot be written (${code}): ${place.path}`, {
-      hint: 'Make room or give Rekey the right to write there; the rotation goes on by itself, or run: rekey rotation retry',
+      hint: 'Make room or give Rekey the right to write there.',
       detail: code,
     })
   }
@@ -34,10 +36,18 @@ export async function prepare(run: Run, version: WorkVersion): Promise<void> {
   }
 }
 
-/** Two rotations may write different keys of one file, in different processes: the lock is the database's. */
+/**
+ * Two rotations may write different keys of one file, in different processes, and reach it by different paths: the lock is the
+ * database's, and on the path (processes on several machines) and then on the file that it leads to (links, folders mounted twice).
+ */
 async function locked(run: Run, place: Place, use: () => Promise<void>): Promise<void> {
   await run.parts.store.inTx(async (tx) => {
-    await tx.query('select pg_advisory_xact_lock($1, hashtext($2))', [FILE_LOCK, place.path])
+    await tx.query('select pg_advisory_xact_lock($1, hashtext($2)), pg_advisory_xact_lock($3, hashtext($4))', [
+      FILE_LOCK,
+      place.path,
+      REAL_FILE_LOCK,
+      await placeId(place.path),
+    ])
     await use()
   })
 }

@@ -1,8 +1,10 @@
-import { RekeyError } from '../kernel/index.ts'
+import { printable, RekeyError } from '../kernel/index.ts'
 import type { Run } from './rotation.run.ts'
 
 /** How many rights a refusal names. */
 const SHOWN = 5
+/** How many characters of one: names on the system are its own texts, and it may be hostile. */
+const SHOWN_CHARS = 200
 
 /**
  * A replacement on another account is never wider: every right of the account that gets the new value must be one that the old
@@ -26,9 +28,22 @@ export async function compareGrants(run: Run): Promise<{ before: number; after: 
       detail: 'wider',
     })
   }
-  return { before: before.length, after: after.length, missing: before.filter((grant) => !has.has(grant)).slice(0, SHOWN) }
+  return {
+    before: before.length,
+    after: after.length,
+    missing: before
+      .filter((grant) => !has.has(grant))
+      .slice(0, SHOWN)
+      .map(harmless),
+  }
 }
 
 function shown(grants: readonly string[]): string {
-  return grants.slice(0, SHOWN).join('; ') + (grants.length > SHOWN ? `; and ${grants.length - SHOWN} more` : '')
+  return grants.slice(0, SHOWN).map(harmless).join('; ') + (grants.length > SHOWN ? `; and ${grants.length - SHOWN} more` : '')
+}
+
+/** The text of a right without what could redraw a terminal or a page, and cut: it goes into status and evidence. */
+function harmless(grant: string): string {
+  const text = printable(Array.from(grant).slice(0, SHOWN_CHARS).join(''))
+  return text.length > SHOWN_CHARS ? `${text.slice(0, SHOWN_CHARS)}…` : text.length < grant.length ? `${text}…` : text
 }

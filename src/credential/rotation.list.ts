@@ -18,8 +18,10 @@ export interface Startable {
   readonly grace_seconds: number
   readonly current_id: string
   readonly current_account: string
-  /** The rotation under way, if any. */
+  /** The rotation under way, if any; its state, and what holds it up as far as that is known. */
   readonly live: string | null
+  readonly live_state: State | null
+  readonly live_reason: string | null
   /** Its logins were stopped by a closure. */
   readonly closed: boolean
 }
@@ -28,8 +30,9 @@ const STARTABLE = `
   select c.id, c.name, c.system_id, s.name as system, c.identity_id, c.strategy, c.accounts, c.grace_seconds,
          v.id as current_id, v.account as current_account,
          c.closed_at is not null as closed,
-         (select r.id from rotation r where r.credential_id = c.id and r.ended_at is null) as live
-    from credential c join version v on v.credential_id = c.id and v.state = 'current' join system s on s.id = c.system_id`
+         r.id as live, r.state as live_state, r.problem ->> 'reason' as live_reason
+    from credential c join version v on v.credential_id = c.id and v.state = 'current' join system s on s.id = c.system_id
+    left join rotation r on r.credential_id = c.id and r.ended_at is null`
 
 /** Rows are locked, so that two requests cannot both find a credential free. */
 export async function selectForRotation(tx: Tx, what: Selection, root: boolean): Promise<Startable[]> {
@@ -87,7 +90,10 @@ export interface Held {
   readonly identity_id: string | null
   /** True while a worker has claimed it. */
   readonly held: boolean
-  /** False if the old value could not be put back: it is not known, and the account or a consumer's file would need it. */
+  /**
+   * False if the old value could not be put back: it is not known, and the account or a consumer's file would need it. Before the new
+   * one is on record as installed it may be tried: what the system says then decides.
+   */
   readonly can_undo: boolean
 }
 
@@ -95,7 +101,7 @@ export async function lockRotation(tx: Tx, id: string): Promise<Held | null> {
   const [row] = await tx.query<Held>(
     `select r.state, r.blocked_from, r.credential_id, c.name as credential_name, r.system_id, s.name as system, c.identity_id,
             coalesce(r.lease_until > now(), false) as held,
-            v.sealed is not null or (c.strategy <> 'in-place' and not exists (
+            v.sealed is not null or r.installed_at is null or (c.strategy <> 'in-place' and not exists (
               select 1 from consumer k where k.credential_id = c.id and k.file_path is not null)) as can_undo
        from rotation r join credential c on c.id = r.credential_id join version v on v.id = r.old_version_id
        join system s on s.id = r.system_id
@@ -129,8 +135,13 @@ export async function reschedule(tx: Tx, credentialId: string): Promise<void> {
   )
 }
 
-export async function markIrrevocable(tx: Tx, rotationId: string): Promise<void> {
-  await tx.query("update version set state = 'irrevocable' where id = (select old_version_id from rotation where id = $1)", [rotationId])
+/** Gives up the old value of a rotation; resolves with the id of its version. */
+export async function markIrrevocable(tx: Tx, rotationId: string): Promise<string> {
+  const [row] = await tx.query<{ id: string }>(
+    "update version set state = 'irrevocable' where id = (select old_version_id from rotation where id = $1) returning id",
+    [rotationId],
+  )
+  return row?.id ?? ''
 }
 
 const VIEW = `
@@ -192,6 +203,8 @@ export interface RotationFilter {
   readonly batch?: string
   readonly credential?: string
   readonly state?: State
+  /** True: only those that go on by themselves after a fault: their step failed at least once and is tried again. */
+  readonly retrying?: boolean
   /** Cursor: the id of the last one seen; ids sort by time. */
   readonly after?: string
   readonly limit: number
@@ -202,8 +215,9 @@ export async function listRotations(sql: Sql, filter: RotationFilter): Promise<R
   const rows = await sql.query<ViewRow>(
     `${VIEW} where ($1::uuid is null or r.batch_id = $1) and ($2::text is null or c.name = $2)
         and ($3::text is null or r.state = $3) and ($4::uuid is null or r.id < $4)
+        and (not $6::boolean or (r.ended_at is null and r.state <> 'blocked' and r.tries > 0))
       order by r.id desc limit $5`,
-    [filter.batch ?? null, filter.credential ?? null, filter.state ?? null, filter.after ?? null, filter.limit],
+    [filter.batch ?? null, filter.credential ?? null, filter.state ?? null, filter.after ?? null, filter.limit, filter.retrying === true],
   )
   return rows.map(viewOf)
 }

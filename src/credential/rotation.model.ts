@@ -77,14 +77,12 @@ export interface StrategyPlan {
   readonly bothOnAccount: boolean
   /** Which sessions end at retirement: those opened before the install, before the retirement, or every one of the old account. */
   readonly endsSessions: 'before_install' | 'before_retire' | 'all'
-  /** Whether a grace period (overlap of old and new) can exist at all. */
-  readonly hasGrace: boolean
 }
 
 export const STRATEGIES: Readonly<Record<Strategy, StrategyPlan>> = {
-  'in-place': { oldDiesAtInstall: true, otherAccount: false, bothOnAccount: false, endsSessions: 'before_install', hasGrace: false },
-  alternating: { oldDiesAtInstall: false, otherAccount: true, bothOnAccount: false, endsSessions: 'all', hasGrace: true },
-  dual: { oldDiesAtInstall: false, otherAccount: false, bothOnAccount: true, endsSessions: 'before_retire', hasGrace: true },
+  'in-place': { oldDiesAtInstall: true, otherAccount: false, bothOnAccount: false, endsSessions: 'before_install' },
+  alternating: { oldDiesAtInstall: false, otherAccount: true, bothOnAccount: false, endsSessions: 'all' },
+  dual: { oldDiesAtInstall: false, otherAccount: false, bothOnAccount: true, endsSessions: 'before_retire' },
 }
 
 /** The account that gets the new value: the other one of a pair, else the same. */
@@ -113,3 +111,8 @@ export function backoffMs(tries: number, jitter: number): number {
 export function activationPauseMs(waitedMs: number): number {
   return Math.min(2_000, Math.max(100, waitedMs / 4))
 }
+
+/** The code with which a version's row says that its account does not exist, by the system's own word. */
+export const ACCOUNT_ABSENT = 'account_absent'
+/** Detail of the fault of an undo that came too late: the rotation is blocked as it was before, in `staged`, and can only go on. */
+export const UNDO_TOO_LATE = 'undo_too_late'

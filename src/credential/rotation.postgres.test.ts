@@ -149,6 +149,7 @@ test('alternating: a session that the other account had before the install tells
 test('alternating: a wider replacement is refused, and goes on once the right is taken away', async () => {
   const [a, b] = [await role('old-a'), await role()]
   await target.query(`alter role ${b} createdb`)
+  await target.query(`create table "evil\u202e" (); grant select on "evil\u202e" to ${b}`)
   await engine.addCredential(system, {
     name: 'wide@orders-db',
     strategy: 'alternating',
@@ -159,6 +160,9 @@ test('alternating: a wider replacement is refused, and goes on once the right is
   const blocked = await engine.finished(id)
   expect(blocked.state).toBe('blocked')
   expect(blocked.reason).toContain('may do more')
+  expect(blocked.reason).toContain('evil\\u{202e}')
+  expect(blocked.reason).not.toContain('\u202e')
+  await target.query(`drop table "evil\u202e"`)
   await target.query(`alter role ${b} nocreatedb`)
   await retryRotation(engine.parts, engine.ctx, allowed(engine.ctx, 'rotation:retry'), id)
   expect((await engine.until(id, (view) => view.endedAt !== null)).state).toBe('proven_dead')
@@ -273,6 +277,27 @@ test('the root credential itself is rotated, and Rekey goes on with the new one'
   })
   const [next = ''] = await engine.rotate(['after@orders-db'])
   expect((await engine.finished(next)).state).toBe('proven_dead')
+})
+
+test('in place, the grace period is that of the old sessions: the old value is refused at once, its session lives until then', async () => {
+  const account = await role()
+  const pool = await login(account, 'old-password-1')
+  await engine.addCredential(system, {
+    name: `${account}@orders-db`,
+    strategy: 'in-place',
+    accounts: [account],
+    current: Secret.fromText('old-password-1'),
+    graceSeconds: 3,
+  })
+  const [rotation = ''] = await engine.rotate([`${account}@orders-db`])
+  const waiting = await engine.until(rotation, (view) => view.state === 'activated')
+  expect(waiting.reason).toMatch(/^grace period: sessions of the old value are ended \d s from now$/)
+  expect(await accepts(account, 'old-password-1')).toBe(false)
+  expect((await pool?.query('select 1 as one'))?.rows).toEqual([{ one: 1 }])
+  const view = await engine.finished(rotation)
+  expect(view.state).toBe('proven_dead')
+  expect(Date.parse(view.retiredAt ?? '') - Date.parse(view.activatedAt ?? '')).toBeGreaterThanOrEqual(3_000)
+  await expect(pool?.query('select 1')).rejects.toThrow()
 })
 
 test('a full or missing folder stops an in-place rotation before the target is touched', async () => {

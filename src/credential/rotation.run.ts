@@ -4,6 +4,7 @@ import { type Ctx, type Json, LIMITS, RekeyError, type Secret } from '../kernel/
 import type { Keyring } from '../keys/index.ts'
 import { open } from '../seal/index.ts'
 import type { Batcher, Store } from '../store/index.ts'
+import { rotationDigest, storedVersions } from './record.ts'
 import { ENDS, isPath, STRATEGIES, type State, type StrategyPlan } from './rotation.model.ts'
 import { type Commit, type Progress, type VersionChange, type Work, type WorkVersion, whereOf } from './rotation.store.ts'
 import { dataKeyBound, type Targets, versionBound } from './targets.ts'
@@ -220,13 +221,42 @@ export class Run {
       keepLease: goOn,
       reschedule: this.#reschedule,
     }
-    const result = await this.parts.moves.submit({ commit, events: this.#events, ctx: this.ctx })
+    const result = await this.parts.moves.submit({ commit, events: this.#told(commit, ended), ctx: this.ctx })
     if (result === null) throw new LostClaim(this.work.id)
     this.#from = this.state
     this.#events = []
     this.#versions.clear()
     this.#stage = null
     return result.version
+  }
+
+  /** The events of a commit; the last one tells what is stored with it, so that `rekey fsck` can compare the rows. */
+  #told({ stage, versions }: Commit, ended: boolean): EvidenceEvent[] {
+    const last = this.#events.at(-1)
+    if (last === undefined) return []
+    const stored: Record<string, Json> = {}
+    const rows = storedVersions(stage, versions)
+    if (rows !== null) stored.versions = rows
+    if (ended) {
+      stored.rotation = rotationDigest(this.#record())
+      stored.recheck = this.progress.recheck_at !== null
+    }
+    return Object.keys(stored).length === 0 ? this.#events : this.#events.with(-1, { ...last, data: { ...last.data, stored } })
+  }
+
+  #record(): Parameters<typeof rotationDigest>[0] {
+    const { work } = this
+    return {
+      ...this.progress,
+      credential_id: work.credential.id,
+      system_id: work.system.id,
+      batch_id: work.batch,
+      reason: work.reason,
+      old_version_id: work.old.id,
+      old_account: work.oldAccount,
+      new_account: work.newAccount,
+      grace_seconds: work.graceSeconds,
+    }
   }
 
   async trap(where: string): Promise<void> {

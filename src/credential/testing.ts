@@ -12,7 +12,7 @@ import { allowed } from '../policy/testing.ts'
 import { fingerprint, seal } from '../seal/index.ts'
 import type { ClosureParts } from './closure.run.ts'
 import { Closer } from './closure.worker.ts'
-import { authorityDigest } from './inventory.events.ts'
+import { authorityDigest, declaredEvent } from './inventory.events.ts'
 import type { RotationView } from './model.ts'
 import { type StartOptions, startRotations } from './rotation.actions.ts'
 import { findRotation, isFinished } from './rotation.list.ts'
@@ -192,6 +192,8 @@ export class Engine {
       ])
     }
     await this.#tellCredential(id, systemId, spec)
+    const declared = { id: version, credential: id, number: 1, account: spec.accounts[0] ?? '', fingerprint: print }
+    await this.db.store.inTx((tx) => append(tx, this.ctx, [declaredEvent(spec.name, declared)]))
     return id
   }
 

@@ -63,6 +63,18 @@ describe('fsck', () => {
     expect(findings.map((finding) => finding.where)).toContain(where)
   })
 
+  test('names the cause and counts what stands on it: one changed event is two findings, however many hashes are above', async () => {
+    for (let round = 0; round < 12; round++) {
+      await write(rotationEvents(round))
+      await drain(store)
+    }
+    await tamper(`update evidence_event set body = replace(body, 'a', 'b') where log = 'credential' and leaf_index = 2`)
+    const findings = await fsck(store, ctx, key)
+    const hashes = findings.filter(({ what }) => what.includes('hash'))
+    expect(hashes.map(({ where }) => where)).toEqual(['credential event 2', 'credential log'])
+    expect(findings.length).toBeLessThan(5)
+  })
+
   test('finds a checkpoint that our own key signed over another tree', async () => {
     await write(rotationEvents(0))
     await drain(store)

@@ -34,6 +34,9 @@ export async function fsck(store: Store, ctx: Ctx, key: string): Promise<readonl
 /** The tree as recomputed so far: its size and the perfect subtrees of its right edge, which is all that growing needs. */
 interface Tree {
   size: number
+  /** Hashes that are not those of the events: what stands above one is wrong because of it, and only counted. */
+  readonly wrong: Set<string>
+  above: number
   edge: Map<string, Hash>
 }
 
@@ -45,11 +48,12 @@ async function checkLog(store: Store, ctx: Ctx, log: LogName, key: VerifierKey, 
   if (beyond.events + beyond.nodes > 0 && ((await rows.lastCheckpoint(store, log))?.size ?? 0) === size) {
     report(`${log} log`, `${counted(beyond.events, 'event')} and ${counted(beyond.nodes, 'node')} have a place that no checkpoint signs.`)
   }
-  const tree: Tree = { size: 0, edge: new Map() }
+  const tree: Tree = { size: 0, wrong: new Set(), above: 0, edge: new Map() }
   for (const checkpoint of published) {
-    if (!(await replay(store, ctx, log, tree, checkpoint.size, report))) return
+    if (!(await replay(store, ctx, log, tree, checkpoint.size, report))) break
     checkCheckpoint(log, checkpoint, tree, key, report)
   }
+  if (tree.above > 0) report(`${log} log`, `${counted(tree.above, 'hash', 'hashes')} and roots above what is named differ because of it.`)
 }
 
 /** Grows the tree to `to` from the stored bodies. False if it cannot go on: every later hash would differ for the same reason. */
@@ -94,7 +98,13 @@ async function checkNodes(store: Store, log: LogName, tree: Tree, found: readonl
     const hash = stored.get(nodeKey(node))
     const what = node.level === 0 ? `${log} event ${node.index}` : `${log} node ${nodeKey(node)}`
     if (hash === undefined) report(what, 'The stored hash is missing.')
-    else if (!sameBytes(hash, node.hash)) report(what, 'The stored hash is not that of the stored events.')
+    else if (!sameBytes(hash, node.hash)) {
+      const { level, index } = node
+      const below = [2 * index, 2 * index + 1].some((child) => tree.wrong.has(nodeKey({ level: level - 1, index: child })))
+      if (below) tree.above++
+      else report(what, 'The stored hash is not that of the stored events.')
+      tree.wrong.add(nodeKey(node))
+    }
     tree.edge.set(nodeKey(node), node.hash)
   }
   tree.size += found.length
@@ -105,11 +115,15 @@ async function checkNodes(store: Store, log: LogName, tree: Tree, found: readonl
 function checkCheckpoint(log: LogName, { size, root, note }: rows.CheckpointRow, tree: Tree, key: VerifierKey, report: Report): void {
   const where = `${log} checkpoint of ${size}`
   const computed = treeHead(size, readerOf(tree.edge))
-  if (!sameBytes(root, computed)) report(where, 'The stored root is not that of the stored events.')
+  const differs = (what: string) => {
+    if (tree.wrong.size > 0) tree.above++
+    else report(where, what)
+  }
+  if (!sameBytes(root, computed)) differs('The stored root is not that of the stored events.')
   try {
     const signed = openCheckpoint(note, key, log)
     if (signed.size !== size) report(where, `What is signed is a tree of ${signed.size}.`)
-    else if (!sameBytes(signed.root, computed)) report(where, 'The signed root is not that of the stored events.')
+    else if (!sameBytes(signed.root, computed)) differs('The signed root is not that of the stored events.')
   } catch (error) {
     report(where, messageOf(error))
   }

@@ -12,6 +12,7 @@ import {
   putIdentities,
   releaseAnswer,
   removeIdentities,
+  tokenFindings,
 } from './index.ts'
 
 const ctx = makeCtx('test', 'identity')
@@ -159,4 +160,16 @@ test('removing an identity that does not exist removes nothing', async () => {
   await db.store.inTx((tx) => putIdentities(tx, ctx, [api]))
   await expect(db.store.inTx((tx) => removeIdentities(tx, ctx, ['api', 'nobody']))).rejects.toSatisfy(code('not_found'))
   expect(await listIdentities(db.store, {}, { limit: 100 })).toHaveLength(1)
+})
+
+test('a token that was put into the table, or changed there, is found; a revoked one is none of that', async () => {
+  await newToken()
+  await db.store.query('update api_token set revoked_at = now()')
+  await newToken()
+  expect(await tokenFindings(db.store)).toEqual([])
+  await db.store.query("insert into api_token (id, name, role, hash) values (gen_random_uuid(), 'x', 'admin', sha256('evil'))")
+  expect(await tokenFindings(db.store)).toMatchObject([{ what: 'The table has it; the log knows nothing of it.' }])
+  await db.store.query("delete from api_token where name = 'x'")
+  await db.store.query("update api_token set hash = sha256('evil') where revoked_at is null")
+  expect(await tokenFindings(db.store)).toMatchObject([{ what: 'Its hash is not that of the token that was made.' }])
 })

@@ -39,6 +39,7 @@ export type { Standing } from './approval.standing.ts'
 export { sweepApprovals } from './approval.sweep.ts'
 export { type ApprovalParts, type AssertionOf, bypassByHand, decideByHand, takeBackByHand, withdrawByHand } from './approval.use.ts'
 export { authenticateBearer, type BearerParts } from './bearer.ts'
+export { tokenFindings } from './fsck.ts'
 export {
   addIssuer,
   type IssuerView,

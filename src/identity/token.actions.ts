@@ -4,6 +4,7 @@ import { type Allowed, FORCED_REASON_CHARS, holdsBoth, type Policies, type Princ
 import { sha256Hex } from '../seal/index.ts'
 import type { Sql, Store, Tx } from '../store/index.ts'
 import { activeIdentity } from './delegate.ts'
+import { tokenDigest } from './fsck.ts'
 import { identityNamed } from './record.list.ts'
 import { checkText, refuse } from './record.model.ts'
 import { familiesOf, requireRole } from './role.actions.ts'
@@ -75,7 +76,7 @@ export async function createToken(
     if ((await rows.lockGood(tx, name)).length > 0) throw new RekeyError('conflict', `There is a token called ${name} already.`)
     const expiresAt = await endOf(tx, ctx, parts, by.kind === 'token' ? by.id : null, input.expiresSeconds)
     const token = await insert(tx, ctx, { id, name, ...checked, expiresAt }, input.roles, input.reason)
-    const data = { roles: [...input.roles], ...limitsData(checked, expiresAt), reason: input.reason }
+    const data = { roles: [...input.roles], ...limitsData(checked, expiresAt), reason: input.reason, digest: digestOf(token) }
     await append(tx, ctx, [tokenEvent('token.created', { id, name, identity: checked.identity }, data)])
     return { id, name, token, expiresAt, oldEndsAt: null }
   })
@@ -189,6 +190,8 @@ export function tokenEvent(type: string, { id, name, identity }: Named, data: Re
   return { log: 'identity', type, subject: name, links: { token: id, ...(identity === null ? {} : { identity }) }, data }
 }
 
+const digestOf = (token: Secret) => tokenDigest(sha256Hex(token))
+
 /** How a token is to be rotated. */
 export interface RotateInput {
   /** Its id or name. */
@@ -228,7 +231,8 @@ export async function rotateToken(
     const id = newId(ctx.clock.now().getTime())
     const token = await insert(tx, ctx, { id, name, ...checked, expiresAt }, roles, `in place of token ${old.id}`)
     const oldEndsAt = await rows.replaceToken(tx, old.id, id, overlapSeconds ?? TOKEN_OVERLAP_SECONDS)
-    const data = { replaces: old.id, oldEndsAt: oldEndsAt.toISOString(), expiresAt: expiresAt?.toISOString() ?? null }
+    const ends = { oldEndsAt: oldEndsAt.toISOString(), expiresAt: expiresAt?.toISOString() ?? null }
+    const data = { replaces: old.id, ...ends, digest: digestOf(token) }
     await append(tx, ctx, [tokenEvent('token.rotated', { id, name, identity }, data)])
     return { id, name, token, expiresAt, oldEndsAt }
   })

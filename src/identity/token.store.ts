@@ -226,3 +226,8 @@ export async function expiryOf(sql: Sql, id: string): Promise<Date | null> {
   const [row] = await sql.query<{ expires_at: Date | null }>('select expires_at from api_token where id = $1', [id])
   return row?.expires_at ?? null
 }
+
+/** Every token; `hash` in hex. */
+export async function allTokens(sql: Sql): Promise<{ id: string; name: string; hash: string }[]> {
+  return sql.query("select id, name, encode(hash, 'hex') as hash from api_token order by id")
+}

@@ -4,6 +4,7 @@ import type { Principal } from '../policy/index.ts'
 import { sha256Hex } from '../seal/index.ts'
 import type { Sql, Store } from '../store/index.ts'
 import { boundFor } from './delegate.ts'
+import { tokenDigest } from './fsck.ts'
 import { rolesOf } from './role.list.ts'
 import { addBinding } from './role.store.ts'
 import { teamsOf } from './team.actions.ts'
@@ -70,10 +71,17 @@ export async function ensureAdminToken(store: Store, ctx: Ctx, write: (token: st
     await text.revealText(write)
     const id = newId(ctx.clock.now().getTime())
     const limits = { identity: null, follows: false, actsFor: null, scope: null, environments: null, expiresAt: null }
-    await rows.insertToken(tx, { id, name: 'admin', hashHex: sha256Hex(text), ...limits, createdBy: 'setup' })
+    const hashHex = sha256Hex(text)
+    await rows.insertToken(tx, { id, name: 'admin', hashHex, ...limits, createdBy: 'setup' })
     await addBinding(tx, ctx, { role: BOOTSTRAP_ROLE, kind: 'token', id, reason: 'the first token of this installation' })
     await append(tx, ctx, [
-      { log: 'identity', type: 'token.created', subject: 'admin', links: { token: id }, data: { role: BOOTSTRAP_ROLE } },
+      {
+        log: 'identity',
+        type: 'token.created',
+        subject: 'admin',
+        links: { token: id },
+        data: { role: BOOTSTRAP_ROLE, digest: tokenDigest(hashHex) },
+      },
       { log: 'identity', type: 'role.bound', subject: BOOTSTRAP_ROLE, links: { token: id }, data: { to: 'token', name: 'admin' } },
     ])
     return true

@@ -1,6 +1,6 @@
 import { append } from '../evidence/index.ts'
 import { type Ctx, RekeyError, type Secret } from '../kernel/index.ts'
-import type { Store, Tx } from '../store/index.ts'
+import type { Sql, Store, Tx } from '../store/index.ts'
 import type { DataKey, Keyring } from './keyring.ts'
 import type { Kek } from './model.ts'
 import * as rows from './store.ts'
@@ -31,6 +31,12 @@ export async function installationSecret(store: Store, keyring: Keyring, name: s
     await rows.addInstallationKey(tx, name, made.kekId, made.wrapped)
     return made.key
   })
+}
+
+/** A key of the installation itself by name, or null; none is made. Throws `kek_unavailable`, `sealed_damaged`. */
+export async function findInstallationSecret(sql: Sql, keyring: Keyring, name: string): Promise<Secret | null> {
+  const row = await rows.installationKey(sql, name)
+  return row && keyring.unwrap(sql, row.kek_id, row.wrapped, installationBound(name))
 }
 
 const rewrapInstallation: Rewrap = async (tx, kekId, _limit, again) => {

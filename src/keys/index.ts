@@ -1,4 +1,5 @@
-export { installationSecret, type Rewrap, rotateKek } from './actions.ts'
+export { findInstallationSecret, installationSecret, type Rewrap, rotateKek } from './actions.ts'
+export { kekFindings } from './fsck.ts'
 export { type DataKey, fingerprintKey, Keyring } from './keyring.ts'
 export type { Kek, KekKind } from './model.ts'
 export { fileKeks, type KekSource, passphraseKeks } from './source.ts'

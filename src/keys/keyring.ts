@@ -1,4 +1,5 @@
-import { newId, RekeyError, Secret } from '../kernel/index.ts'
+import { append } from '../evidence/index.ts'
+import { makeCtx, newId, RekeyError, Secret } from '../kernel/index.ts'
 import { fingerprint, newKey, open, seal } from '../seal/index.ts'
 import type { Sql, Store, Tx } from '../store/index.ts'
 import type { Kek, KekKind } from './model.ts'
@@ -32,11 +33,20 @@ export class Keyring {
     this.#active = active.id
   }
 
-  /** Under a lock, so that two processes that start together make one key. */
+  /**
+   * Under a lock, so that two processes that start together make one key. The first of an installation has no event; one that is made
+   * because none is active any more has: somebody changed the table, and the log must tell of the new key.
+   */
   #first(store: Store): Promise<Kek> {
     return store.inTx(async (tx) => {
       await rows.lockKeks(tx)
-      return (await rows.active(tx)) ?? this.add(tx)
+      const active = await rows.active(tx)
+      if (active !== null) return active
+      const others = (await rows.list(tx)).length > 0
+      const kek = await this.add(tx)
+      const event = { log: 'credential' as const, type: 'kek.created', subject: kek.id, data: { kind: kek.kind } }
+      if (others) await append(tx, makeCtx('server', newId()), [event])
+      return kek
     })
   }
 
@@ -110,18 +120,24 @@ export class Keyring {
   }
 
   /**
-   * Forgets and destroys every key that wraps nothing any more; those of a process that died before it could, too. Resolves with the ids
-   * of those that are still there because they could not be destroyed.
+   * Forgets and destroys every retired key that wraps nothing any more; those of a process that died before it could, too. That it wraps
+   * nothing is looked up in every table that refers to keys, with its row locked, so that none can come to refer to it meanwhile: the
+   * column may have been changed by hand, and what goes here cannot be brought back. A key that still wraps something is `retiring` again;
+   * `rotateKek` empties it. Resolves with the ids of those that are still there because they could not be destroyed.
    */
-  async destroyRetired(sql: Sql): Promise<string[]> {
+  async destroyRetired(store: Store): Promise<string[]> {
     const left: string[] = []
-    for (const kek of await rows.inState(sql, 'retired')) {
-      this.#known.delete(kek.id)
-      try {
-        await this.#sources.get(kek.kind)?.destroy(kek)
-      } catch {
-        left.push(kek.id)
-      }
+    for (const kek of await rows.inState(store, 'retired')) {
+      await store.inTx(async (tx) => {
+        if (!(await rows.lockRetired(tx, kek.id))) return
+        if (await rows.wrapsAnything(tx, kek.id)) return rows.notRetired(tx, kek.id)
+        this.#known.delete(kek.id)
+        try {
+          await this.#sources.get(kek.kind)?.destroy(kek)
+        } catch {
+          left.push(kek.id)
+        }
+      })
     }
     return left
   }

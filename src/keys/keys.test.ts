@@ -7,7 +7,7 @@ import { watchSyncs } from '../../test/syncs.ts'
 import { rewrapCredentials } from '../credential/index.ts'
 import { type CredentialSpec, Engine } from '../credential/testing.ts'
 import { isCode, makeCtx, newId, Secret } from '../kernel/index.ts'
-import { fileKeks, installationSecret, Keyring, listKeks, passphraseKeks, rotateKek } from './index.ts'
+import { fileKeks, findInstallationSecret, installationSecret, Keyring, kekFindings, listKeks, passphraseKeks, rotateKek } from './index.ts'
 
 const ctx = makeCtx('test', 'test')
 const folder = mkdtempSync(join(tmpdir(), 'rekey-keys-'))
@@ -130,4 +130,60 @@ test('rotating the key-encryption key re-wraps everything, destroys the old file
   } finally {
     await engine.stop()
   }
+})
+
+test('a key that still wraps something is never destroyed, whatever its row says, and is emptied by the next rotation', async () => {
+  for (const change of ["update kek set state = 'retired'", "update kek set state = 'retired' where state = 'retiring'"]) {
+    db = await freshDatabase()
+    databases.push(db)
+    files = join(folder, newId())
+    const ring = await keyring()
+    const seed = await installationSecret(db.store, ring, 'some seed')
+    if (change.includes('where')) await db.store.inTx((tx) => ring.add(tx))
+    await db.store.query(change)
+    const again = await keyring()
+    expect(await again.destroyRetired(db.store)).toEqual([])
+    expect(readdirSync(files)).toHaveLength(2)
+    expect((await listKeks(db.store)).map((kek) => kek.state)).toEqual(['retiring', 'active'])
+    expect((await installationSecret(db.store, again, 'some seed')).equals(seed)).toBe(true)
+    await rotateKek({ store: db.store, keyring: again, areas: [] }, ctx, { fresh: false })
+    expect(readdirSync(files)).toEqual([`${again.activeId}.key`])
+    expect((await installationSecret(db.store, again, 'some seed')).equals(seed)).toBe(true)
+  }
+})
+
+test('every table that keeps a key-encryption key refers to it, which is how what it wraps is found', async () => {
+  const columns = await db.store.query<{ name: string }>(
+    `select c.table_name::text as name from information_schema.columns c
+      where c.table_schema = current_schema() and c.column_name = 'kek_id'
+        and not exists (select 1 from pg_constraint k join pg_attribute a on a.attrelid = k.conrelid and a.attnum = k.conkey[1]
+          where k.contype = 'f' and k.confrelid = 'kek'::regclass and k.conrelid = c.table_name::regclass and a.attname = 'kek_id')`,
+  )
+  expect(columns).toEqual([])
+})
+
+test('what is read for fsck makes nothing: no key, and no key of the installation', async () => {
+  const rows = () => db.store.query('select (select count(*) from kek) as keks, (select count(*) from installation_key) as own')
+  expect(await findInstallationSecret(db.store, new Keyring([fileKeks(files)]), 'some seed')).toBeNull()
+  expect(await rows()).toEqual([{ keks: 0, own: 0 }])
+  const seed = await installationSecret(db.store, await keyring(), 'some seed')
+  await db.store.query("update kek set state = 'retired'")
+  expect((await findInstallationSecret(db.store, new Keyring([fileKeks(files)]), 'some seed'))?.equals(seed)).toBe(true)
+  expect(await rows()).toEqual([{ keks: 1, own: 1 }])
+})
+
+test('a key whose state was changed by hand is found, and one that no event tells of', async () => {
+  const ring = await keyring()
+  expect(await kekFindings(db.store)).toEqual([])
+  await rotateKek({ store: db.store, keyring: ring, areas: [] }, ctx, { fresh: true })
+  expect(await kekFindings(db.store)).toEqual([])
+  await db.store.query("update kek set state = 'retiring' where state = 'retired'")
+  expect(await kekFindings(db.store)).toMatchObject([{ what: 'It is retired by the log; the table says retiring.' }])
+  await db.store.query("update kek set state = 'retired'")
+  expect((await kekFindings(db.store)).map(({ what }) => what)).toEqual(['It is active by the log; the table says retired.'])
+  // The start makes another one, and says so; the one that was active is found still.
+  await keyring()
+  expect((await kekFindings(db.store)).map(({ what }) => what)).toEqual(['It is retiring by the log; the table says retired.'])
+  await db.store.query("insert into kek (id, kind, params, state) values (gen_random_uuid(), 'file', '{}', 'retired')")
+  expect((await kekFindings(db.store)).map(({ what }) => what)).toContain('The table has it; the log knows nothing of it.')
 })

@@ -46,6 +46,31 @@ export async function markRetired(tx: Tx, id: string): Promise<boolean> {
   return (await tx.query("update kek set state = 'retired' where id = $1 and state = 'retiring' returning id", [id])).length === 1
 }
 
+/** Locks a retired key's row, so that nothing comes to refer to it. False if it is not retired any more. */
+export async function lockRetired(tx: Tx, id: string): Promise<boolean> {
+  return (await tx.query("select id from kek where id = $1 and state = 'retired' for update", [id])).length === 1
+}
+
+/**
+ * True if any row of any table is wrapped by the key. The tables are those with a foreign key to `kek`, by the catalogue: an area that is
+ * added later cannot be forgotten here.
+ */
+export async function wrapsAnything(tx: Tx, id: string): Promise<boolean> {
+  const tables = await tx.query<{ name: string; field: string }>(
+    `select k.conrelid::regclass::text as name, quote_ident(a.attname) as field
+       from pg_constraint k join pg_attribute a on a.attrelid = k.conrelid and a.attnum = k.conkey[1]
+      where k.contype = 'f' and k.confrelid = 'kek'::regclass`,
+  )
+  for (const { name, field } of tables) {
+    if ((await tx.query(`select 1 from ${name} where ${field} = $1 limit 1`, [id])).length > 0) return true
+  }
+  return false
+}
+
+export async function notRetired(tx: Tx, id: string): Promise<void> {
+  await tx.query("update kek set state = 'retiring' where id = $1", [id])
+}
+
 /** The active key, held active to the end of the transaction. Null if it changed while it was waited for. */
 export async function activeForShare(tx: Tx): Promise<Kek | null> {
   const [row] = await tx.query<Kek>("select id, kind, params, state from kek where state = 'active' for share")

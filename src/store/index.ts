@@ -1,6 +1,6 @@
 export { Batcher } from './batch.ts'
 export { connectionFromUrl } from './connection.ts'
 export { type EmbeddedDatabase, startEmbedded } from './embedded.ts'
-export { migrate } from './migrate.ts'
+export { checkSchema, migrate } from './migrate.ts'
 export { isDatabaseLost, openStore, type StoreOptions } from './pool.ts'
 export type { Sql, Store, Tx } from './tx.ts'

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { RekeyError } from '../kernel/index.ts'
-import type { Store, Tx } from './tx.ts'
+import type { Sql, Store, Tx } from './tx.ts'
 
 /** Oldest server that is tested. */
 const OLDEST_SERVER = 150_000
@@ -69,4 +69,26 @@ export async function migrate(store: Store, folder: string): Promise<number> {
     }
     return count
   })
+}
+
+/**
+ * Throws unless the schema is that of this program: `wrong_state` if it is older or was never made, `database_newer`,
+ * `database_failed` if a file that was applied has been edited since. Writes nothing.
+ */
+export async function checkSchema(sql: Sql, folder: string): Promise<void> {
+  const known = readMigrations(folder)
+  const [table] = await sql.query<{ made: boolean }>("select to_regclass('schema_migration') is not null as made")
+  const rows = table?.made === true ? await sql.query<{ number: number; md5: string }>('select number, md5 from schema_migration') : []
+  const applied = new Map(rows.map((row) => [row.number, row.md5]))
+  refuseNewer(applied, known)
+  for (const file of known) {
+    const before = applied.get(file.number)
+    if (before === undefined) {
+      throw new RekeyError('wrong_state', `The database is at schema ${applied.size}; this program needs ${known.length}.`, {
+        hint: 'Start Rekey once, which brings it up to date.',
+      })
+    }
+    const [sum] = await sql.query<{ md5: string }>('select md5($1::text) as md5', [file.sql])
+    if (before !== sum?.md5) throw new RekeyError('database_failed', `schema/${file.name} was edited after it was applied.`)
+  }
 }

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { freshDatabase, SCHEMA_FOLDER, type TestDatabase } from '../../test/lab/database.ts'
-import { isCode } from '../kernel/index.ts'
-import { Batcher, migrate } from './index.ts'
+import { isCode, silentLog } from '../kernel/index.ts'
+import { Batcher, checkSchema, migrate, openStore } from './index.ts'
 
 let db: TestDatabase
 beforeAll(async () => {
@@ -11,6 +11,26 @@ afterAll(() => db.drop())
 
 test('migrating a migrated database does nothing', async () => {
   expect(await migrate(db.store, SCHEMA_FOLDER)).toBe(0)
+})
+
+test('a store opened for reading only reads, and the server refuses whatever would write', async () => {
+  const store = openStore({ connection: db.connection, max: 1, log: silentLog, readOnly: true })
+  try {
+    await checkSchema(store, SCHEMA_FOLDER)
+    await expect(store.query('delete from kek')).rejects.toSatisfy((error) => isCode(error, 'database_failed'))
+    await expect(store.inTx((tx) => tx.query('delete from kek'))).rejects.toSatisfy((error) => isCode(error, 'database_failed'))
+  } finally {
+    await store.close()
+  }
+})
+
+test('a schema that is not up to date is told, and not brought up to date, by what only reads', async () => {
+  await db.store.query('update schema_migration set number = 99 where number = 3')
+  await expect(checkSchema(db.store, SCHEMA_FOLDER)).rejects.toSatisfy((error) => isCode(error, 'database_newer'))
+  await db.store.query('alter table schema_migration rename to elsewhere')
+  await expect(checkSchema(db.store, SCHEMA_FOLDER)).rejects.toSatisfy((error) => isCode(error, 'wrong_state'))
+  await db.store.query('alter table elsewhere rename to schema_migration')
+  await db.store.query('update schema_migration set number = 3 where number = 99')
 })
 
 test('a database that is newer than the program is refused and left alone', async () => {

@@ -6,7 +6,7 @@ import { EXIT } from '../exit.ts'
 
 /**
  * Recomputes the stored evidence, compares the tables with it, and names what does not agree. Opens the database itself: no server is
- * needed, one may run.
+ * needed, one may run. Nothing is written: the database is opened for reading only.
  */
 export async function fsck(cli: Cli, { data }: CommonOptions): Promise<number> {
   const [main, evidence, credential, identity] = await Promise.all([
@@ -23,7 +23,8 @@ export async function fsck(cli: Cli, { data }: CommonOptions): Promise<number> {
     const ofLogs = published === null ? [] : await logFindings(cli, opened, published)
     const findings = [
       ...ofLogs,
-      ...(await credential.fsckCredentials(opened.store, remark)),
+      ...(await main.keyFindings(opened)),
+      ...(await credential.fsckCredentials(opened.store, remark, main.keyringOf(opened.config))),
       ...(await identity.fsckIdentities(opened.store)),
     ]
     if (cli.out.json) for (const finding of findings) cli.out.object(finding)
@@ -41,11 +42,13 @@ const SOUND = 'The evidence is sound, and the tables agree with it.'
 async function logFindings({ out }: Cli, opened: Opened, published: string): Promise<Finding[]> {
   const [main, evidence] = await Promise.all([import('../../main.ts'), import('../../evidence/index.ts')])
   const own = await main.ownEvidenceKey(opened).catch((error: unknown) => {
+    if (isCode(error, 'sealed_damaged')) return null
     if (!isCode(error, 'kek_unavailable')) throw error
     out.note(`${error.message} So the key that the database names is believed; compare it with one that you kept.`)
     return published
   })
-  const findings = await evidence.fsck(opened.store, opened.ctx, own)
+  const findings = await evidence.fsck(opened.store, opened.ctx, own ?? published)
+  if (own === null) return [{ where: 'signing key', what: 'The seed of this installation is missing or does not open.' }, ...findings]
   if (own === published) return [...findings]
   return [{ where: 'signing key', what: 'The database names another key than this installation signs with.' }, ...findings]
 }

@@ -1,0 +1,26 @@
+import { eachEvent } from '../evidence/index.ts'
+import { digestHex } from '../seal/index.ts'
+import type { Sql } from '../store/index.ts'
+import * as rows from './token.store.ts'
+
+/** What the log keeps of a token: a digest of the stored hash, which is itself one of 256 random bits. */
+export function tokenDigest(hashHex: string): string {
+  return digestHex(`token ${hashHex}`)
+}
+
+/**
+ * Names tokens that no event tells of, and those whose hash is not that of the text that was made. A token that is missing or revoked is
+ * no finding: it opens nothing. Writes nothing. Throws what the database does.
+ */
+export async function tokenFindings(sql: Sql): Promise<{ readonly where: string; readonly what: string }[]> {
+  const stored = await rows.allTokens(sql)
+  const told = new Map<string, unknown>()
+  for await (const { type, links, data } of eachEvent(sql, 'identity')) {
+    if ((type === 'token.created' || type === 'token.rotated') && links.token !== undefined) told.set(links.token, data.digest)
+  }
+  return stored.flatMap(({ id, name, hash }) => {
+    const where = `token ${name} ${id}`
+    if (!told.has(id)) return [{ where, what: 'The table has it; the log knows nothing of it.' }]
+    return told.get(id) === tokenDigest(hash) ? [] : [{ where, what: 'Its hash is not that of the token that was made.' }]
+  })
+}
