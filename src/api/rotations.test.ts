@@ -35,6 +35,27 @@ describe('starting', () => {
     expect(await countRows()).toBe(before + 1)
   })
 
+  test('of a system, what is under way or blocked is left out and named, also when nothing else is left', async () => {
+    const [app0 = { id: '' }] = await server.db.store.query<{ id: string }>(
+      "select r.id from rotation r join credential c on c.id = r.credential_id where c.name = 'app-0' and r.ended_at is null",
+    )
+    await server.db.store.query(
+      `update rotation set state = 'blocked', blocked_from = 'planned', blocked_at = now(), problem = '{"reason":"no account"}' where id = $1`,
+      [app0.id],
+    )
+    const blocked = { credential: 'app-0', rotation: app0.id, state: 'blocked', reason: 'no account' }
+    const some = await server.post('/v1/rotations', { system: 'db' })
+    expect(some.status).toBe(202)
+    expect(some.body.rotations).toHaveLength(10)
+    expect(some.body.skipped).toEqual([blocked, expect.objectContaining({ credential: 'app-1', state: 'planned', reason: null })])
+    const none = await server.post('/v1/rotations', { all: true })
+    expect(none.status).toBe(202)
+    expect(none.body.rotations).toEqual([])
+    expect(none.body.skipped).toHaveLength(12)
+    expect(none.body.skipped[0]).toEqual(blocked)
+    for (const { rotation } of some.body.rotations) expect((await server.post(`/v1/rotations/${rotation}/undo`)).status).toBe(202)
+  })
+
   test('an unknown name starts nothing at all', async () => {
     const before = await countRows()
     expect((await server.post('/v1/rotations', { names: ['app-2', 'nobody'] })).status).toBe(404)

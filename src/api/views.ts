@@ -157,5 +157,11 @@ export const Consumer = z
   .meta({ id: 'Consumer' })
 
 export const Started = z
-  .object({ batch: z.string(), rotations: z.array(z.object({ rotation: z.string(), credential: z.string() })) })
+  .object({
+    batch: z.string(),
+    rotations: z.array(z.object({ rotation: z.string(), credential: z.string() })),
+    skipped: z
+      .array(z.object({ credential: z.string(), rotation: z.string(), state: StateName, reason: z.string().nullable() }))
+      .describe('Of a system or of all: credentials that have a rotation already, under way or blocked. Nothing was started for them.'),
+  })
   .meta({ id: 'Started' })

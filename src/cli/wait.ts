@@ -3,11 +3,14 @@ import { RekeyError, sleep } from '../kernel/index.ts'
 import type { Cli } from './cli.ts'
 import type { Client } from './client.ts'
 import { EXIT, NoServer } from './exit.ts'
+import { rotationPath } from './ids.ts'
 import { type Count, type Display, openDisplay } from './progress.ts'
 import { exitOfStates, finishedObject } from './views.ts'
 
 const FIRST_PAUSE_MS = 200
 const LONGEST_PAUSE_MS = 5_000
+/** Between looks at rotations of other batches. */
+const OTHERS_PAUSE_MS = 1_000
 /** How long a server may be away before waiting for it is given up. */
 const PATIENCE_MS = 15 * 60_000
 /** States that need no more waiting. */
@@ -20,7 +23,8 @@ const FINISHED: ReadonlySet<string> = new Set([
 ] satisfies RotationView['state'][])
 
 /**
- * Waits until every rotation of the batch has ended or is blocked, and prints each as it does. Resolves with the exit status; Ctrl-C
+ * Waits until every rotation of the batch has ended or is blocked, and prints each as it does; then the same for those that were under
+ * way or blocked before and for which nothing was started, since their old values were meant too. Resolves with the exit status; Ctrl-C
  * ends only the waiting. A lost connection is made again; throws `NoServer` after 15 minutes without one, or what the server refuses with.
  */
 export async function waitForBatch(cli: Cli, started: Started): Promise<number> {
@@ -36,7 +40,7 @@ export async function waitForBatch(cli: Cli, started: Started): Promise<number> 
     display.close()
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, onSignal)
   }
-  if (wait.missing() > 0) {
+  if (wait.missing() + wait.others() > 0) {
     cli.out.note(`rekey: stopped waiting; the rotations go on. See: rekey rotation list --batch ${started.batch}`)
     return EXIT.interrupted
   }
@@ -62,11 +66,40 @@ class Wait {
     return this.#started.rotations.filter(({ rotation }) => !this.#ended.has(rotation)).length
   }
 
+  /** How many of those that were there before have not ended. */
+  others(): number {
+    return this.#started.skipped.filter(({ rotation }) => !this.#ended.has(rotation)).length
+  }
+
   states(): Iterable<RotationView['state']> {
     return this.#ended.values()
   }
 
-  async untilDone({ clock }: Cli): Promise<void> {
+  async untilDone(cli: Cli): Promise<void> {
+    await this.#untilBatchDone(cli)
+    await this.#untilOthersDone(cli)
+  }
+
+  /** They are of other batches, so each is asked for: one at a time, as the events are only of this batch. */
+  async #untilOthersDone({ clock }: Cli): Promise<void> {
+    let heardMs = clock.monotonicMs()
+    while (this.others() > 0 && !this.#signal.aborted) {
+      try {
+        for (const { rotation } of this.#started.skipped) {
+          if (this.#ended.has(rotation)) continue
+          const view = await this.#client.get<RotationView>(rotationPath(rotation))
+          if (FINISHED.has(view.state)) this.#finish(view)
+          heardMs = clock.monotonicMs()
+        }
+      } catch (error) {
+        if (!isPassing(error) || clock.monotonicMs() - heardMs > PATIENCE_MS) throw error
+        this.#display.note('the connection to the server was lost, trying again')
+      }
+      if (this.others() > 0) await sleep(OTHERS_PAUSE_MS, this.#signal)
+    }
+  }
+
+  async #untilBatchDone({ clock }: Cli): Promise<void> {
     let pauseMs = FIRST_PAUSE_MS
     let awaySinceMs = clock.monotonicMs()
     while (this.missing() > 0 && !this.#signal.aborted) {

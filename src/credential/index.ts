@@ -28,6 +28,7 @@ export {
   type Resolution,
   resolveRotation,
   retryRotation,
+  type Skipped,
   type Started,
   type StartOptions,
   startRotations,

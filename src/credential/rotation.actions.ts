@@ -19,15 +19,27 @@ export interface StartOptions {
   readonly root?: boolean
 }
 
-/** What was started: one rotation for each credential, under one batch. */
+/** A selected credential for which nothing was started: a rotation of it is under way already, or blocked. */
+export interface Skipped {
+  readonly credential: string
+  /** The rotation that it has. */
+  readonly rotation: string
+  readonly state: State
+  /** What holds that rotation up, if anything does. */
+  readonly reason: string | null
+}
+
+/** What was started: one rotation for each credential, under one batch. What was selected is in `rotations` or in `skipped`. */
 export interface Started {
   readonly batch: string
   readonly rotations: readonly { readonly rotation: string; readonly credential: string }[]
+  readonly skipped: readonly Skipped[]
 }
 
 /**
- * Starts one rotation for each selected credential, all or none. Throws `not_found` for an unknown name, `conflict` if one of them
- * has a live rotation already, `bad_input` for an empty selection.
+ * Starts one rotation for each selected credential, all or none. Of a system or of all, a credential that has a live rotation is left
+ * out and named in `skipped`, also if that leaves none to start. Throws `not_found` for an unknown name, `conflict` if one that was
+ * meant by itself (by name, or a root credential) has a live rotation already, `bad_input` for an empty selection.
  */
 export async function startRotations(
   parts: Parts,
@@ -42,10 +54,9 @@ export async function startRotations(
     const found = await rows.selectForRotation(tx, what, options.root === true)
     refuseMissing(what, found)
     const live = found.filter((row) => row.live !== null)
-    // By name, each one was meant; of a system or of all, what moves already is on its way.
-    const free = found.filter((row) => row.live === null)
-    if (live.length > 0 && !('names' in what) && free.length > 0) return plan(tx, ctx, free, options)
-    if (live.length > 0) {
+    // By name, each one was meant. Of a system or of all the rest need not wait, but what is left out may be blocked: it is named.
+    const meant = 'names' in what || options.root === true
+    if (live.length > 0 && meant) {
       throw new RekeyError(
         'conflict',
         `A rotation is under way for ${live
@@ -57,8 +68,13 @@ export async function startRotations(
         },
       )
     }
-    return plan(tx, ctx, found, options)
+    const free = found.filter((row) => row.live === null)
+    return { ...(await plan(tx, ctx, free, options)), skipped: live.flatMap(skippedOf) }
   })
+}
+
+function skippedOf({ name, live, live_state: state, live_reason: reason }: rows.Startable): Skipped[] {
+  return live === null || state === null ? [] : [{ credential: name, rotation: live, state, reason }]
 }
 
 function refuseMissing(what: rows.Selection, found: readonly rows.Startable[]): void {
@@ -74,8 +90,9 @@ function refuseMissing(what: rows.Selection, found: readonly rows.Startable[]): 
   }
 }
 
-async function plan(tx: Tx, ctx: Ctx, found: readonly rows.Startable[], options: StartOptions): Promise<Started> {
+async function plan(tx: Tx, ctx: Ctx, found: readonly rows.Startable[], options: StartOptions): Promise<Omit<Started, 'skipped'>> {
   const batch = newId(ctx.clock.now().getTime())
+  if (found.length === 0) return { batch, rotations: [] }
   const planned = found.map((row) => ({
     id: newId(ctx.clock.now().getTime()),
     credential: row.id,

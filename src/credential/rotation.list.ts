@@ -16,14 +16,17 @@ export interface Startable {
   readonly grace_seconds: number
   readonly current_id: string
   readonly current_account: string
-  /** The rotation under way, if any. */
+  /** The rotation under way, if any; its state, and what holds it up as far as that is known. */
   readonly live: string | null
+  readonly live_state: State | null
+  readonly live_reason: string | null
 }
 
 const STARTABLE = `
   select c.id, c.name, c.system_id, c.strategy, c.accounts, c.grace_seconds, v.id as current_id, v.account as current_account,
-         (select r.id from rotation r where r.credential_id = c.id and r.ended_at is null) as live
-    from credential c join version v on v.credential_id = c.id and v.state = 'current'`
+         r.id as live, r.state as live_state, r.problem ->> 'reason' as live_reason
+    from credential c join version v on v.credential_id = c.id and v.state = 'current'
+    left join rotation r on r.credential_id = c.id and r.ended_at is null`
 
 /** Rows are locked, so that two requests cannot both find a credential free. */
 export async function selectForRotation(tx: Tx, what: Selection, root: boolean): Promise<Startable[]> {

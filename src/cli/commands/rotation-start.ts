@@ -1,7 +1,8 @@
-import type { Started } from '../../credential/index.ts'
+import type { Skipped, Started } from '../../credential/index.ts'
 import { printable, RekeyError } from '../../kernel/index.ts'
 import type { Cli } from '../cli.ts'
 import { EXIT } from '../exit.ts'
+import { stateText } from '../views.ts'
 
 /** Options of `rekey rotation start`. */
 export interface StartOptions {
@@ -34,6 +35,7 @@ function selectionOf(names: readonly string[], { system, all }: StartOptions): o
 /** Says what was started and, if wanted, waits for it. */
 export async function announce(cli: Cli, started: Started, wait: boolean): Promise<number> {
   const { out } = cli
+  for (const one of started.skipped) out.warn(skippedText(one))
   if (wait) {
     const { waitForBatch } = await import('../wait.ts')
     return waitForBatch(cli, started)
@@ -42,6 +44,15 @@ export async function announce(cli: Cli, started: Started, wait: boolean): Promi
     if (out.json) out.object({ ...one, batch: started.batch })
     else out.line(`${one.rotation}  ${printable(one.credential)}`)
   }
-  if (!out.json) out.note(`${started.rotations.length} started. See: rekey rotation list --batch ${printable(started.batch)}`)
-  return EXIT.ok
+  if (out.json) for (const one of started.skipped) out.object({ ...one, batch: null })
+  else out.note(`${started.rotations.length} started. See: rekey rotation list --batch ${printable(started.batch)}`)
+  return started.skipped.some(({ state }) => state === 'blocked') ? EXIT.blocked : EXIT.ok
+}
+
+/** What was not started and why, with what to run. */
+function skippedText({ credential, rotation, state, reason }: Skipped): string {
+  const why = reason === null ? '' : ` (${reason})`
+  if (state !== 'blocked')
+    return `${credential} was left out: a rotation is under way, ${stateText(state)}${why}. See: rekey rotation show ${rotation}`
+  return `${credential} was left out: its rotation is blocked${why}. See: rekey rotation show ${rotation}; then: rekey rotation retry ${rotation}`
 }

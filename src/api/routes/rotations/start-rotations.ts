@@ -2,7 +2,6 @@ import { z } from 'zod'
 import { type Selection, startRotations } from '../../../credential/index.ts'
 import { route } from '../../route.ts'
 import { Name, Reason, Started } from '../../views.ts'
-import { refuseNone } from './refuse-none.ts'
 
 const Body = z
   .strictObject({
@@ -25,7 +24,7 @@ function selectionOf({ names, system }: z.output<typeof Body>): Selection {
 export const startRotationsRoute = route({
   method: 'POST',
   path: '/v1/rotations',
-  summary: 'Starts one rotation for each selected credential, all or none.',
+  summary: 'Starts one rotation for each selected credential, all or none; of a system or of all, the busy ones are left out and named.',
   action: 'rotation:start',
   body: Body,
   answers: { 202: { what: 'They are stored and will run', schema: Started } },
@@ -33,6 +32,6 @@ export const startRotationsRoute = route({
   startsWork: true,
   handle: async ({ parts, ctx, may, body }) => {
     const started = await startRotations(parts, ctx, may, selectionOf(body), { reason: body.reason, urgent: body.urgent })
-    return { status: 202, body: refuseNone(started) }
+    return { status: 202, body: started }
   },
 })
