@@ -22,6 +22,7 @@ export {
 } from './inventory.list.ts'
 export type { FleetText, InventoryDiff, NeededSecret } from './inventory.plan.ts'
 export { type RootSet, setRoot } from './inventory.root.ts'
+export { faultOfSecret } from './inventory.secrets.ts'
 export type { CredentialView, RotationView, SystemView, VersionView } from './model.ts'
 export { rewrapCredentials } from './rewrap.ts'
 export {

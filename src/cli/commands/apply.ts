@@ -1,15 +1,12 @@
 import { dirname, resolve } from 'node:path'
-import { type Change, decodeFleet, renderDiff, type SecretSource } from '../../credential/index.ts'
+import { type Change, decodeFleet, renderDiff } from '../../credential/index.ts'
 import { isCode, LIMITS, RekeyError } from '../../kernel/index.ts'
 import type { Cli } from '../cli.ts'
 import { EXIT } from '../exit.ts'
 import { readInput } from '../files.ts'
+import { askSecrets, type Needed, readInputs } from '../inputs.ts'
 import { askYesNo, canAsk } from '../prompt.ts'
-import { readSource } from '../secrets.ts'
 import { checkDeclared, declaredSources } from '../sources.ts'
-
-/** What the server takes of one. */
-const AUTHORITY_BYTES = 1024 * 1024
 
 /** Options of `rekey apply`. */
 export interface ApplyOptions {
@@ -23,7 +20,7 @@ interface Diff {
   readonly changes: readonly Change[]
   readonly summary: unknown
   readonly digest: string
-  readonly needed: readonly { readonly for: string; readonly source: SecretSource }[]
+  readonly needed: readonly Needed[]
   /** Paths of files with certificate authorities. */
   readonly authorities: readonly string[]
 }
@@ -39,20 +36,28 @@ export async function apply(cli: Cli, options: ApplyOptions): Promise<number> {
   const folder = options.file === '-' ? process.cwd() : dirname(resolve(options.file))
   const client = await cli.client()
   const diff = await namingFile(options.file, client.post<Diff>('/v1/fleet/diff', { text, folder }, { startsWork: false }))
-  show(cli, diff, options)
-  if (options.dryRun) return EXIT.ok
-  refuseDangerous(diff.changes)
   const prune = options.prune === true
   const changing = diff.changes.filter(({ kind }) => prune || kind !== 'missing-from-file')
-  if (changing.length === 0) return nothing(cli, diff)
-  if (!(await confirmed(options, changing))) return refusedByUser(cli)
   checkDeclared(
     declaredSources(text, folder),
     diff.needed.map(({ source }) => source),
     diff.authorities,
   )
-  const inputs = { secrets: await readSecrets(cli, diff.needed), authorities: await readAuthorities(diff.authorities) }
-  const request = client.post<Applied>('/v1/fleet/apply', { text, folder, digest: diff.digest, prune, ...inputs }, { startsWork: true })
+  // Before anything is shown or asked: who has agreed to a diff should not hear then that it cannot be applied.
+  const authoritiesToRead = changing.length === 0 ? [] : diff.authorities
+  const inputs = await readInputs({ file: options.file, text, folder }, diff.needed, authoritiesToRead, {
+    out: cli.out,
+    looking: options.dryRun === true,
+  })
+  show(cli, diff, options)
+  if (options.dryRun) return EXIT.ok
+  refuseDangerous(diff.changes)
+  if (changing.length === 0) return nothing(cli, diff)
+  if (!(await confirmed(options, changing))) return refusedByUser(cli)
+  const { authorities } = inputs
+  const secrets = { ...inputs.secrets, ...(await askSecrets(diff.needed, cli.out)) }
+  const body = { text, folder, digest: diff.digest, prune, secrets, authorities }
+  const request = client.post<Applied>('/v1/fleet/apply', body, { startsWork: true })
   const { changes, applied } = await namingFile(options.file, request)
   if (cli.out.json) cli.out.object({ changes, applied })
   else cli.out.line(`Applied: ${applied.add} added, ${applied.change} changed, ${applied.removed} removed`)
@@ -114,24 +119,4 @@ async function confirmed({ yes }: ApplyOptions, changing: readonly Change[]): Pr
 function refusedByUser({ out }: Cli): number {
   out.note('Nothing was applied.')
   return EXIT.failed
-}
-
-async function readSecrets({ out }: Cli, needed: Diff['needed']): Promise<Record<string, string>> {
-  const secrets: Record<string, string> = {}
-  for (const { for: whose, source } of needed) {
-    const secret = await readSource(source, whose.replace(':', ' '), out)
-    secrets[whose] = secret.reveal((bytes) => Buffer.from(bytes).toString('base64'))
-  }
-  return secrets
-}
-
-async function readAuthorities(paths: readonly string[]): Promise<Record<string, string>> {
-  const authorities: Record<string, string> = {}
-  for (const path of paths) {
-    const { bytes } = await readInput(path, AUTHORITY_BYTES)
-    if (bytes.length > AUTHORITY_BYTES)
-      throw new RekeyError('too_large', `${path} is larger than a file of certificate authorities can be.`)
-    authorities[path] = Buffer.from(bytes).toString('utf8')
-  }
-  return authorities
 }
