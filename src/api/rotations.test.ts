@@ -40,7 +40,8 @@ describe('starting', () => {
       "select r.id from rotation r join credential c on c.id = r.credential_id where c.name = 'app-0' and r.ended_at is null",
     )
     await server.db.store.query(
-      `update rotation set state = 'blocked', blocked_from = 'planned', blocked_at = now(), problem = '{"reason":"no account"}' where id = $1`,
+      `update rotation set state = 'blocked', blocked_from = 'planned', blocked_at = now(),
+              problem = '{"reason":"no account"}' where id = $1`,
       [app0.id],
     )
     const blocked = { credential: 'app-0', rotation: app0.id, state: 'blocked', reason: 'no account' }

@@ -1,4 +1,5 @@
-import type { Ctx, Secret } from '../kernel/index.ts'
+import { type Ctx, isCode, type Secret } from '../kernel/index.ts'
+import { NO_ACCOUNT } from './account.ts'
 
 /**
  * How a credential moves from one value to the next. `in-place`: the old dies at install. `alternating`: two accounts. `dual`: two
@@ -139,4 +140,9 @@ export interface Connector {
   checkAccount(name: string): void
   /** Opens nothing yet: connections are made at first use and closed when idle. */
   open(spec: SystemSpec): Target
+}
+
+/** True if a connector said with root rights that the account is not there; any other error proves nothing about that. */
+export function isNoAccount(error: unknown): boolean {
+  return isCode(error, 'target_conflict') && error.message === NO_ACCOUNT.message
 }

@@ -47,10 +47,11 @@ const BINDING: ReadonlySet<string> = new Set(['accounts', 'system', 'strategy'])
 export function diffFleet(present: Inventory, wanted: Inventory): Change[] {
   const live = present.credentials.filter((credential) => credential.live)
   const liveNames = new Set(live.map(({ name }) => name))
+  const heldBy = new Map(live.map(({ name, accounts, held }) => [name, held ?? accounts]))
   const liveSystems = new Set(live.map(({ system }) => system))
   const refuse: Refuse = (row, fields) => {
     if (row.of === 'credential' && liveNames.has(row.name)) {
-      const binding = fields.filter(({ field }) => BINDING.has(field)).map(({ field }) => field)
+      const binding = fields.filter((change) => isBinding(change, heldBy.get(row.name) ?? [])).map(({ field }) => field)
       if (binding.length > 0) return `${binding.join(', ')} cannot change while a version of the credential is alive`
     }
     const moved = row.of === 'system' && liveSystems.has(row.name) && fields.some(({ field }) => field === 'connector')
@@ -61,6 +62,12 @@ export function diffFleet(present: Inventory, wanted: Inventory): Change[] {
     ...compare(present.identities.map(identityRow), wanted.identities.map(identityRow), refuse),
     ...compare(credentialRows(present, liveNames), credentialRows(wanted, liveNames), refuse),
   ]
+}
+
+/** Whether a change would cut a value off. Accounts that hold none may be exchanged: a name that no system knows was mistyped. */
+function isBinding({ field, after }: FieldChange, held: readonly string[]): boolean {
+  if (field !== 'accounts' || !Array.isArray(after)) return BINDING.has(field)
+  return held.some((account) => !after.includes(account))
 }
 
 /** Every item of an inventory with its fields, as a diff sees them; the order of accounts is that of the inventory. */

@@ -79,6 +79,8 @@ export interface Inventory {
   readonly credentials: readonly (Omit<FleetCredential, 'current'> & {
     /** True if any version of it may still be accepted by its system. */
     readonly live?: boolean
+    /** Accounts that must stay while it is live: a value may be accepted there. Left out: all of them. */
+    readonly held?: readonly string[]
   })[]
 }
 

@@ -109,7 +109,7 @@ export async function applyInventory(
   })
 }
 
-const BINDING: readonly string[] = ['accounts', 'system', 'strategy']
+const BINDING: readonly string[] = ['system', 'strategy']
 
 function refuse(
   present: Present,
@@ -120,7 +120,10 @@ function refuse(
   const { fleet } = lined
   const lineOf = lineFinder(lined)
   const faults = changes.flatMap((change) => {
-    const binding = change.kind === 'change' && change.of === 'credential' && change.fields.some(({ field }) => BINDING.includes(field))
+    // The diff refuses accounts that hold a value; those of a credential that is over stay as they are.
+    const over = !present.credentials.get(change.name)?.live
+    const isFixed = ({ field }: { field: string }) => BINDING.includes(field) || (over && field === 'accounts')
+    const binding = change.kind === 'change' && change.of === 'credential' && change.fields.some(isFixed)
     const reason =
       change.reason ?? (binding ? 'account, system and strategy of a stored credential cannot change: give it another name' : null)
     return change.dangerous || binding ? [{ path: change.name, message: `${change.of} ${change.name}: ${reason}.`, ...lineOf(change) }] : []
@@ -189,6 +192,7 @@ async function write(job: Job, looks: Looks | null): Promise<void> {
   await rows.insertCredentials(tx, declared.credentials)
   await rows.insertDeclared(tx, declared.versions)
   await updateCredentials(job, identities)
+  await renameAccounts(job)
   const ids = new Map([...present.credentials.values(), ...declared.credentials].map(({ name, id }) => [name, id]))
   await putConsumers(job, ids)
   const authorities = new Map(systems.map(({ row }) => [row.name, { before: present.systems.get(row.name)?.ca ?? null, after: row.ca }]))
@@ -275,6 +279,22 @@ async function updateCredentials({ tx, present, changes, fleet }: Job, identitie
     fleet.credentials.flatMap(({ name, identity, rotate }) => {
       const id = changed.has(name) ? present.credentials.get(name)?.id : undefined
       return id ? [{ id, identity: identities.get(identity) ?? '', every: rotate.everySeconds, grace: rotate.graceSeconds }] : []
+    }),
+  )
+}
+
+/** Only names that no system knows come here: `refuse` has let no other account go. */
+async function renameAccounts({ tx, present, changes, fleet }: Job): Promise<void> {
+  const renamed = new Set(
+    changes.flatMap(({ kind, of, name, fields }) =>
+      kind === 'change' && of === 'credential' && fields.some(({ field }) => field === 'accounts') ? [name] : [],
+    ),
+  )
+  await rows.renameAccounts(
+    tx,
+    fleet.credentials.flatMap(({ name, accounts }) => {
+      const id = renamed.has(name) ? present.credentials.get(name)?.id : undefined
+      return id ? [{ id, accounts }] : []
     }),
   )
 }

@@ -160,6 +160,7 @@ export async function loadPresent(sql: Sql): Promise<Present> {
       rotate: { everySeconds: row.every_seconds, graceSeconds: row.grace_seconds },
       consumers: (consumersOf.get(row.id) ?? []).map(consumerOf),
       live: row.live,
+      held: row.held,
     })),
   }
   const byName = <Row extends { readonly name: string }>(rows: readonly Row[]) => new Map(rows.map((row) => [row.name, row]))

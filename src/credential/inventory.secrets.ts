@@ -14,7 +14,7 @@ export function checkSecrets(needed: readonly NeededSecret[], secrets: ReadonlyM
   }
 }
 
-/** What keeps a declared value from being used, as the end of a sentence; null if nothing does. Throws nothing, and never shows the value. */
+/** What keeps a declared value from being used, as the end of a sentence; null if nothing does. */
 export function faultOfSecret(secret: Secret): string | null {
   if (secret.reveal((bytes) => bytes.length) > LIMITS.secretBytes) return `is longer than ${LIMITS.secretBytes} bytes`
   try {

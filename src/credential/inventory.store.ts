@@ -1,6 +1,7 @@
 import type { Address, Strategy } from '../connectors/contract.ts'
 import type { Sql, Tx } from '../store/index.ts'
 import type { FleetConsumer, FleetSystem } from './fleet.model.ts'
+import { ACCOUNT_ABSENT } from './rotation.model.ts'
 
 const INVENTORY_LOCK = 7_395_006
 
@@ -44,12 +45,17 @@ export interface CredentialRow {
   readonly every_seconds: number | null
   readonly grace_seconds: number
   readonly live: boolean
+  /** Accounts that must stay: a value may be accepted there, or was installed there; all of them while a rotation is under way. */
+  readonly held: readonly string[]
 }
 
 export async function allCredentials(sql: Sql): Promise<CredentialRow[]> {
   return sql.query(
     `select c.id, c.name, s.name as system, c.identity_id, c.strategy, c.accounts, c.every_seconds, c.grace_seconds,
-            exists (select 1 from version v where v.credential_id = c.id and v.state in ${ALIVE}) as live
+            exists (select 1 from version v where v.credential_id = c.id and v.state in ${ALIVE}) as live,
+            case when exists (select 1 from rotation r where r.credential_id = c.id and r.ended_at is null) then c.accounts
+                 else array(select distinct v.account from version v where v.credential_id = c.id and (v.installed_at is not null
+                   or v.state in ${ALIVE} and v.last_probe ->> 'code' is distinct from '${ACCOUNT_ABSENT}')) end as held
        from credential c join system s on s.id = c.system_id where not c.is_root`,
   )
 }
@@ -239,5 +245,26 @@ export async function putConsumers(tx: Tx, consumers: readonly NewConsumer[]): P
      on conflict (credential_id, name) do update
         set file_path = excluded.file_path, file_key = excluded.file_key, activation = excluded.activation`,
     [JSON.stringify(consumers)],
+  )
+}
+
+/**
+ * Gives credentials other accounts. A version in use whose account goes (it does not exist, see `held`) is taken to be that of the
+ * first account, and was not tried there yet.
+ */
+export async function renameAccounts(tx: Tx, credentials: readonly { id: string; accounts: readonly string[] }[]): Promise<void> {
+  if (credentials.length === 0) return
+  const ids = credentials.map(({ id }) => id)
+  await tx.query(
+    `update credential c set accounts = i.accounts
+       from jsonb_to_recordset($1::jsonb) as i(id uuid, accounts text[]) where c.id = i.id`,
+    [JSON.stringify(credentials)],
+  )
+  await tx.query('delete from account where credential_id = any($1::uuid[])', [ids])
+  await insertAccounts(tx, ids)
+  await tx.query(
+    `update version v set account = c.accounts[1], last_probe = null
+       from credential c where c.id = v.credential_id and c.id = any($1::uuid[]) and v.state = 'current' and v.account <> all(c.accounts)`,
+    [ids],
   )
 }

@@ -144,7 +144,9 @@ export async function undoRotation(parts: Parts, ctx: Ctx, _may: Allowed<'rotati
   await change(parts, ctx, id, async (tx, row) => {
     const at = row.state === 'blocked' ? (row.blocked_from ?? 'blocked') : row.state
     if (ENDS.includes(row.state)) throw wrongState(row.state, 'it has ended')
-    if (!UNDOABLE.includes(at)) throw wrongState(row.state, 'the old value is being retired or is gone')
+    if (row.state === 'undoing') throw wrongState(row.state, 'it is tried until it is done or blocked')
+    // A blocked undo is asked for again: the same as to retry it.
+    if (!UNDOABLE.includes(at) && at !== 'undoing') throw wrongState(row.state, 'the old value is being retired or is gone')
     const untouched = at === 'planned'
     if (!untouched && !row.can_undo) {
       throw new RekeyError('wrong_state', 'The old value is not known, so it cannot be put back.', {

@@ -1,7 +1,7 @@
 import { isCode, messageOf, RekeyError, sleep } from '../kernel/index.ts'
 import { isDatabaseLost } from '../store/index.ts'
 import { dropFiles } from './rotation.distribute.ts'
-import { backoffMs, ENDS, MAX_TRIES, type State } from './rotation.model.ts'
+import { backoffMs, ENDS, MAX_TRIES, type State, UNDO_TOO_LATE } from './rotation.model.ts'
 import { LostClaim, type Run } from './rotation.run.ts'
 
 /** Faults that another try cannot mend are tried a few times all the same: a root credential may be rotated at this moment. */
@@ -15,7 +15,7 @@ const HOPELESS = [
   'internal',
 ] as const
 /** Faults in which time has run out or nothing can change: not tried again by itself. */
-const FINAL: readonly (string | undefined)[] = ['activation_patience', 'undo_unknown']
+const FINAL: readonly (string | undefined)[] = ['activation_patience', 'undo_unknown', UNDO_TOO_LATE]
 /** What to do, where the fault itself does not say. */
 const HINTS: Partial<Record<string, string>> = {
   target_unreachable:
@@ -68,7 +68,7 @@ function decide(run: Run, fault: RekeyError): number | null {
   progress.tries++
   const most = HOPELESS.some((code) => isCode(fault, code)) ? TRIES_IF_HOPELESS : MAX_TRIES
   if (progress.tries < most && !FINAL.includes(fault.detail)) return backoffMs(progress.tries, parts.jitter())
-  const from: State = run.state
+  const from: State = fault.detail === UNDO_TOO_LATE ? 'staged' : run.state
   progress.blocked_from = from
   progress.blocked_at = run.now()
   run.move('blocked', { from, reason: fault.message, code: fault.code, tries: progress.tries, hint })

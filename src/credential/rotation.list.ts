@@ -78,7 +78,10 @@ export interface Held {
   readonly system_id: string
   /** True while a worker has claimed it. */
   readonly held: boolean
-  /** False if the old value could not be put back: it is not known, and the account or a consumer's file would need it. */
+  /**
+   * False if the old value could not be put back: it is not known, and the account or a consumer's file would need it. Before the new
+   * one is on record as installed it may be tried: what the system says then decides.
+   */
   readonly can_undo: boolean
 }
 
@@ -86,7 +89,7 @@ export async function lockRotation(tx: Tx, id: string): Promise<Held | null> {
   const [row] = await tx.query<Held>(
     `select r.state, r.blocked_from, r.credential_id, c.name as credential_name, r.system_id,
             coalesce(r.lease_until > now(), false) as held,
-            v.sealed is not null or (c.strategy <> 'in-place' and not exists (
+            v.sealed is not null or r.installed_at is null or (c.strategy <> 'in-place' and not exists (
               select 1 from consumer k where k.credential_id = c.id and k.file_path is not null)) as can_undo
        from rotation r join credential c on c.id = r.credential_id join version v on v.id = r.old_version_id
       where r.id = $1 for update of r`,

@@ -113,3 +113,8 @@ export function backoffMs(tries: number, jitter: number): number {
 export function activationPauseMs(waitedMs: number): number {
   return Math.min(2_000, Math.max(100, waitedMs / 4))
 }
+
+/** The code with which a version's row says that its account does not exist, by the system's own word. */
+export const ACCOUNT_ABSENT = 'account_absent'
+/** Detail of the fault of an undo that came too late: the rotation is blocked as it was before, in `staged`, and can only go on. */
+export const UNDO_TOO_LATE = 'undo_too_late'

@@ -71,6 +71,42 @@ const takesFirst = async (account: string) => {
   return outcome
 }
 
+test('an account that does not exist: the system itself says so, and the undo ends, with the value known or not', async () => {
+  for (const [name, current] of [
+    ['nobody_1', Secret.fromText('in-use')],
+    ['nobody_2', null],
+  ] as const) {
+    const id = await engine.addCredential(system, { name, strategy: 'in-place', accounts: [name], current })
+    const [rotation = ''] = await engine.rotate([name])
+    expect(await engine.finished(rotation)).toMatchObject({ state: 'blocked', blockedFrom: 'staged' })
+    const view = await undone(rotation)
+    expect(view).toMatchObject({ state: 'undone', reason: `undone: the account ${name} does not exist on the system` })
+    expect(await shown(id)).toEqual([
+      ['void', 'refused'],
+      ['current', 'refused'],
+    ])
+  }
+})
+
+test('a takeover is given up before anything was installed, and cannot be after', async () => {
+  answers.set('early', ['policy', 'policy', 'policy', 'policy', 'policy', 'policy', 'policy', 'policy'])
+  await credential('early', { current: null })
+  const [early = ''] = await engine.rotate(['early'])
+  expect((await engine.finished(early)).state).toBe('blocked')
+  expect(await undone(early)).toMatchObject({ state: 'undone', reason: expect.stringContaining('left as it was') })
+  expect(await takesFirst('early')).toBe('accepted')
+  answers.set('tardy', ['lost', 'policy', 'policy', 'policy'])
+  await credential('tardy', { current: null })
+  const [tardy = ''] = await engine.rotate(['tardy'])
+  expect((await engine.finished(tardy)).state).toBe('blocked')
+  await undo(tardy)
+  const refused = await engine.until(tardy, (view) => view.state === 'blocked')
+  expect(refused).toMatchObject({ blockedFrom: 'staged', reason: expect.stringContaining('installed already') })
+  answers.delete('tardy')
+  await retryRotation(engine.parts, engine.ctx, allow(engine.ctx, ADMIN, 'rotation:retry'), tardy)
+  expect(await engine.finished(tardy)).toMatchObject({ state: 'not_provable', newVersion: 2 })
+})
+
 test('undone while consumers are waited for: the new value was seen refused, the old one accepted', async () => {
   const id = await credential('waiting', { consumers: [{ name: 'never', activation: 'session' }] })
   const [rotation = ''] = await engine.rotate(['waiting'])

@@ -52,7 +52,7 @@ export async function announce(cli: Cli, started: Started, wait: boolean): Promi
 /** What was not started and why, with what to run. */
 function skippedText({ credential, rotation, state, reason }: Skipped): string {
   const why = reason === null ? '' : ` (${reason})`
-  if (state !== 'blocked')
-    return `${credential} was left out: a rotation is under way, ${stateText(state)}${why}. See: rekey rotation show ${rotation}`
-  return `${credential} was left out: its rotation is blocked${why}. See: rekey rotation show ${rotation}; then: rekey rotation retry ${rotation}`
+  const see = `See: rekey rotation show ${rotation}`
+  if (state !== 'blocked') return `${credential} was left out: a rotation is under way, ${stateText(state)}${why}. ${see}`
+  return `${credential} was left out: its rotation is blocked${why}. ${see}; then: rekey rotation retry ${rotation}`
 }
