@@ -21,6 +21,8 @@ export interface Change {
   readonly dangerous: boolean
   /** Why it is refused; of a change that is not, what to know before it is agreed to; null if there is nothing to say. */
   readonly reason: string | null
+  /** Only of an added credential: true if its value in use is not given, so that its first rotation is a takeover, which nobody can prove. */
+  readonly takeover?: boolean
 }
 
 type Fields = Readonly<Record<string, Json>>
@@ -47,11 +49,11 @@ const BINDING: ReadonlySet<string> = new Set(['accounts', 'system', 'strategy'])
 export function diffFleet(present: Inventory, wanted: Inventory): Change[] {
   const live = present.credentials.filter((credential) => credential.live)
   const liveNames = new Set(live.map(({ name }) => name))
-  const heldBy = new Map(live.map(({ name, accounts, held }) => [name, held ?? accounts]))
+  const heldBy = new Map(live.map(({ name, held }) => [name, held]))
   const liveSystems = new Set(live.map(({ system }) => system))
   const refuse: Refuse = (row, fields) => {
     if (row.of === 'credential' && liveNames.has(row.name)) {
-      const binding = fields.filter((change) => isBinding(change, heldBy.get(row.name) ?? [])).map(({ field }) => field)
+      const binding = fields.filter((change) => isBinding(change, heldBy.get(row.name))).map(({ field }) => field)
       if (binding.length > 0) return `${binding.join(', ')} cannot change while a version of the credential is alive`
     }
     const moved = row.of === 'system' && liveSystems.has(row.name) && fields.some(({ field }) => field === 'connector')
@@ -65,8 +67,8 @@ export function diffFleet(present: Inventory, wanted: Inventory): Change[] {
 }
 
 /** Whether a change would cut a value off. Accounts that hold none may be exchanged: a name that no system knows was mistyped. */
-function isBinding({ field, after }: FieldChange, held: readonly string[]): boolean {
-  if (field !== 'accounts' || !Array.isArray(after)) return BINDING.has(field)
+function isBinding({ field, after }: FieldChange, held: readonly string[] | undefined): boolean {
+  if (field !== 'accounts' || held === undefined || !Array.isArray(after)) return BINDING.has(field)
   return held.some((account) => !after.includes(account))
 }
 
@@ -159,6 +161,8 @@ const LOOK = {
   'missing-from-file': { sign: '-', colour: 31 },
 } as const
 
+const TAKEOVER = 'unknown: the first rotation is a takeover and ends not provable'
+
 /** The changes as lines for a terminal or a log, the summary last. `color` adds ANSI colours; nothing else escapes from a name. */
 export function renderDiff(changes: readonly Change[], { color }: { readonly color: boolean }): string[] {
   const paint = (colour: number, text: string) => (color ? `\u001b[${colour}m${text}\u001b[0m` : text)
@@ -168,6 +172,7 @@ export function renderDiff(changes: readonly Change[], { color }: { readonly col
     return [
       paint(colour, `${sign} ${change.of} ${printable(change.name)}${where}`),
       ...change.fields.flatMap((field) => renderField(change, field)),
+      ...(change.takeover === undefined ? [] : [`    current: ${change.takeover ? TAKEOVER : 'given'}`]),
       ...(change.reason === null
         ? []
         : [paint(LOOK['missing-from-file'].colour, `    ${change.dangerous ? 'refused' : 'warning'}: ${printable(change.reason)}`)]),

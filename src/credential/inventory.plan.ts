@@ -173,7 +173,10 @@ function consumerOf({ name, file_path, file_key, activation }: ConsumerRow): Inv
 
 /** What is between the stored inventory and the file: of equal ones always the same. */
 export async function planOf({ clock }: Ctx, { inventory }: Present, fleet: Fleet): Promise<InventoryDiff> {
-  const changes = diffFleet(inventory, fleet)
+  const unknown = new Set(fleet.credentials.flatMap(({ name, current }) => (current === null ? [name] : [])))
+  const changes = diffFleet(inventory, fleet).map((change) =>
+    change.kind === 'add' && change.of === 'credential' ? { ...change, takeover: unknown.has(change.name) } : change,
+  )
   const count = (kind: Change['kind']) => changes.filter((change) => change.kind === kind).length
   const summary = {
     add: count('add'),

@@ -18,5 +18,9 @@ export const Change = z
     fields: z.array(z.object({ field: z.string(), before: z.unknown().optional(), after: z.unknown().optional() })),
     dangerous: z.boolean(),
     reason: z.string().nullable(),
+    takeover: z
+      .boolean()
+      .optional()
+      .describe('Of an added credential: its value in use is not given, so that its first rotation ends not provable.'),
   })
   .meta({ id: 'Change' })
