@@ -9,7 +9,6 @@ import {
   MAX_TRIES,
   NEXT,
   STATES,
-  STRATEGIES,
   type State,
   UNDOABLE,
 } from './rotation.model.ts'
@@ -124,5 +123,4 @@ test('an alternating pair takes turns; other strategies stay on their account', 
   expect(accountAfter('alternating', ['a', 'b'], 'a')).toBe('b')
   expect(accountAfter('alternating', ['a', 'b'], 'b')).toBe('a')
   for (const strategy of ['in-place', 'dual'] as const) expect(accountAfter(strategy, ['a'], 'a')).toBe('a')
-  expect(STRATEGIES['in-place'].hasGrace).toBe(false)
 })

@@ -77,14 +77,12 @@ export interface StrategyPlan {
   readonly bothOnAccount: boolean
   /** Which sessions end at retirement: those opened before the install, before the retirement, or every one of the old account. */
   readonly endsSessions: 'before_install' | 'before_retire' | 'all'
-  /** Whether a grace period (overlap of old and new) can exist at all. */
-  readonly hasGrace: boolean
 }
 
 export const STRATEGIES: Readonly<Record<Strategy, StrategyPlan>> = {
-  'in-place': { oldDiesAtInstall: true, otherAccount: false, bothOnAccount: false, endsSessions: 'before_install', hasGrace: false },
-  alternating: { oldDiesAtInstall: false, otherAccount: true, bothOnAccount: false, endsSessions: 'all', hasGrace: true },
-  dual: { oldDiesAtInstall: false, otherAccount: false, bothOnAccount: true, endsSessions: 'before_retire', hasGrace: true },
+  'in-place': { oldDiesAtInstall: true, otherAccount: false, bothOnAccount: false, endsSessions: 'before_install' },
+  alternating: { oldDiesAtInstall: false, otherAccount: true, bothOnAccount: false, endsSessions: 'all' },
+  dual: { oldDiesAtInstall: false, otherAccount: false, bothOnAccount: true, endsSessions: 'before_retire' },
 }
 
 /** The account that gets the new value: the other one of a pair, else the same. */

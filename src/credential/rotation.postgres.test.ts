@@ -275,6 +275,27 @@ test('the root credential itself is rotated, and Rekey goes on with the new one'
   expect((await engine.finished(next)).state).toBe('proven_dead')
 })
 
+test('in place, the grace period is that of the old sessions: the old value is refused at once, its session lives until then', async () => {
+  const account = await role()
+  const pool = await login(account, 'old-password-1')
+  await engine.addCredential(system, {
+    name: `${account}@orders-db`,
+    strategy: 'in-place',
+    accounts: [account],
+    current: Secret.fromText('old-password-1'),
+    graceSeconds: 3,
+  })
+  const [rotation = ''] = await engine.rotate([`${account}@orders-db`])
+  const waiting = await engine.until(rotation, (view) => view.state === 'activated')
+  expect(waiting.reason).toMatch(/^grace period: sessions of the old value are ended \d s from now$/)
+  expect(await accepts(account, 'old-password-1')).toBe(false)
+  expect((await pool?.query('select 1 as one'))?.rows).toEqual([{ one: 1 }])
+  const view = await engine.finished(rotation)
+  expect(view.state).toBe('proven_dead')
+  expect(Date.parse(view.retiredAt ?? '') - Date.parse(view.activatedAt ?? '')).toBeGreaterThanOrEqual(3_000)
+  await expect(pool?.query('select 1')).rejects.toThrow()
+})
+
 test('a full or missing folder stops an in-place rotation before the target is touched', async () => {
   const path = join(engine.folder, 'gone', 'x.secret')
   const account = 'svc_2'

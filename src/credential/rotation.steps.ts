@@ -242,13 +242,17 @@ async function waitForConsumers(run: Run, missing: readonly string[]): Promise<S
   return { waitMs: activationPauseMs(Math.max(0, waitedMs)) }
 }
 
-/** After the grace period, records that the old value is going before anything of it is touched. */
+/**
+ * After the grace period, records that the old value is going before anything of it is touched. In place that value is refused since
+ * the install already: what has its grace are the sessions that were opened with it.
+ */
 async function startRetiring(run: Run): Promise<StepResult> {
   const { progress, work } = run
-  const graceMs = run.plan.hasGrace ? work.graceSeconds * 1000 : 0
+  const graceMs = work.graceSeconds * 1000
   const leftMs = graceMs - (run.now().getTime() - (progress.activated_at ?? run.now()).getTime())
   if (leftMs > 0) {
-    progress.problem = { reason: `grace period: the old value is retired ${Math.ceil(leftMs / 1000)} s from now` }
+    const what = run.plan.oldDiesAtInstall ? 'sessions of the old value are ended' : 'the old value is retired'
+    progress.problem = { reason: `grace period: ${what} ${Math.ceil(leftMs / 1000)} s from now` }
     return { waitMs: leftMs }
   }
   progress.problem = null
