@@ -1,4 +1,4 @@
-import type { Account, Address, Strategy } from '../connectors/contract.ts'
+import { type Account, type Address, isNoAccount, type Strategy, type Target } from '../connectors/contract.ts'
 import { countIdentities, identitiesById } from '../identity/index.ts'
 import { type Ctx, LIMITS, RekeyError } from '../kernel/index.ts'
 import type { Allowed } from '../policy/index.ts'
@@ -253,11 +253,24 @@ export async function systemWarnings(
   const { system, root } = await systemForDiscovery(parts.store, name)
   try {
     const target = await parts.targets.of(parts.store, system, root)
-    return (await target.warnings?.(ctx)) ?? []
+    return [...((await target.warnings?.(ctx)) ?? []), ...(await absentAccounts(parts, ctx, system.id, target))]
   } catch (error) {
     if (!(error instanceof RekeyError) || !error.code.startsWith('target_')) throw error
     return [`Whether rotations can work could not be asked: ${error.message}`]
   }
+}
+
+/** Declared accounts of which the system itself says that they do not exist: mistyped, or gone. */
+async function absentAccounts(parts: Pick<RotationParts, 'store'>, ctx: Ctx, systemId: string, target: Target): Promise<string[]> {
+  const there = new Set((await target.discover(ctx)).map(({ name }) => name))
+  const declared = await parts.store.query<{ name: string }>('select name from account where system_id = $1 order by name', [systemId])
+  const warnings: string[] = []
+  for (const { name } of declared) {
+    // Not in the list may only mean that the system spells it otherwise.
+    const absent = !there.has(name) && (await target.listGrants(ctx, name).then(() => false, isNoAccount))
+    if (absent) warnings.push(`The account ${name} is declared and does not exist on the system.`)
+  }
+  return warnings
 }
 
 /** Counts for the status page. */

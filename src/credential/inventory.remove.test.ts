@@ -4,7 +4,7 @@ import { makeCtx, type RekeyError, Secret } from '../kernel/index.ts'
 import { allow } from '../policy/index.ts'
 import { type Applied, applyInventory, diffInventory } from './inventory.actions.ts'
 import { decommissionSystem } from './inventory.decommission.ts'
-import { discoverAccounts, findCredential, listSystems } from './inventory.list.ts'
+import { discoverAccounts, findCredential, listSystems, systemWarnings } from './inventory.list.ts'
 import { ADMIN, Engine } from './testing.ts'
 
 const ctx = makeCtx('test', 'remove')
@@ -90,6 +90,13 @@ test('a value that nobody told Rekey does not stand in the way when its account 
   await makeRole('unknown_3')
   await apply(['known_1', 'unknown_3'], { known: false })
   await target.query('drop role unknown_3')
+  expect((await apply(['known_1'], { prune: true })).applied.removed).toBe(3)
+})
+
+test('a declared account that does not exist is warned of', async () => {
+  await apply(['known_1', 'mistyped_1'])
+  const warnings = await systemWarnings(engine.parts, ctx, allow(ctx, ADMIN, 'system:discover'), 'lab')
+  expect(warnings).toEqual(['The account mistyped_1 is declared and does not exist on the system.'])
   expect((await apply(['known_1'], { prune: true })).applied.removed).toBe(3)
 })
 

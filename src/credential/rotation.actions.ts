@@ -150,7 +150,7 @@ export async function undoRotation(parts: Parts, ctx: Ctx, _may: Allowed<'rotati
     const untouched = at === 'planned'
     if (!untouched && !row.can_undo) {
       throw new RekeyError('wrong_state', 'The old value is not known, so it cannot be put back.', {
-        hint: 'Let it go on: rekey rotation retry.',
+        hint: `Let it go on: rekey rotation retry ${id}`,
       })
     }
     const to: State = untouched ? 'undone' : 'undoing'

@@ -19,7 +19,7 @@ async function onFile<T>(name: string, place: Place, use: () => Promise<T>): Pro
     if (error instanceof RekeyError) throw error
     const code = (error as { code?: string }).code ?? 'unknown'
     throw new RekeyError('unavailable', `The file of consumer ${name} cannot be written (${code}): ${place.path}`, {
-      hint: 'Make room or give Rekey the right to write there; the rotation goes on by itself, or run: rekey rotation retry',
+      hint: 'Make room or give Rekey the right to write there.',
       detail: code,
     })
   }

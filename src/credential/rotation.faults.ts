@@ -18,12 +18,12 @@ const HOPELESS = [
 const FINAL: readonly (string | undefined)[] = ['activation_patience', 'undo_unknown', UNDO_TOO_LATE]
 /** What to do, where the fault itself does not say. */
 const HINTS: Partial<Record<string, string>> = {
-  target_unreachable:
-    'It is tried again by itself for some minutes. Once the system answers, a blocked one goes on with: rekey rotation retry',
+  target_unreachable: 'See that the system answers.',
   target_not_authorised: 'Check the root account of the system and its rights, then run: rekey rotation retry',
   target_conflict: 'Look at the account on the system, then run: rekey rotation retry',
   target_refused_by_policy: 'Look at the password policy of the system, then run: rekey rotation retry, or undo',
 }
+const COMMAND = /rekey rotation (?:retry|undo|resolve|show)(?! [0-9a-f]{8}-)/g
 /** Pause before it is tried again with a key-encryption key that was not to be had: another process may have it. */
 const KEY_PAUSE_MS = 5_000
 /** How long the record of a fault waits for Rekey's own database, with growing pauses, before the claim is left to end by itself. */
@@ -59,8 +59,8 @@ function decide(run: Run, fault: RekeyError): number | null {
   const { progress, parts } = run
   // It had ended, or was blocked, and only the commit failed: once more, and not another try of a step that is done.
   if (run.state === 'blocked' || ENDS.includes(run.state)) return null
-  const hint = fault.hint ?? HINTS[fault.code] ?? 'Look at the server log for its cause, then run: rekey rotation retry'
-  progress.problem = { reason: fault.message, code: fault.code, hint }
+  const advice = fault.hint ?? HINTS[fault.code] ?? 'Look at the server log for its cause.'
+  progress.problem = { reason: fault.message, code: fault.code, hint: hintOf(advice, run.work.id, false) }
   // An outage of our own database says nothing about the target: it uses up no try.
   if (isDatabaseLost(fault)) return backoffMs(1, parts.jitter())
   // Nor does a key that only this process may be without.
@@ -68,11 +68,20 @@ function decide(run: Run, fault: RekeyError): number | null {
   progress.tries++
   const most = HOPELESS.some((code) => isCode(fault, code)) ? TRIES_IF_HOPELESS : MAX_TRIES
   if (progress.tries < most && !FINAL.includes(fault.detail)) return backoffMs(progress.tries, parts.jitter())
+  const hint = hintOf(advice, run.work.id, true)
+  progress.problem = { ...progress.problem, reason: fault.message, hint }
   const from: State = fault.detail === UNDO_TOO_LATE ? 'staged' : run.state
   progress.blocked_from = from
   progress.blocked_at = run.now()
   run.move('blocked', { from, reason: fault.message, code: fault.code, tries: progress.tries, hint })
   return null
+}
+
+/** What to do about it, with what to run: that names the rotation. What still tries by itself says so instead. */
+function hintOf(advice: string, id: string, blocked: boolean): string {
+  const named = advice.replace(COMMAND, (command) => `${command} ${id}`)
+  if (!blocked) return `${named.replace(/[.;]?$/, '.')} It is tried again by itself.`
+  return named !== advice ? named : `${advice.replace(/[.;]?$/, '.')} Then run: rekey rotation retry ${id}`
 }
 
 function asOurs(error: unknown): RekeyError {

@@ -185,6 +185,8 @@ export interface RotationFilter {
   readonly batch?: string
   readonly credential?: string
   readonly state?: State
+  /** True: only those that go on by themselves after a fault: their step failed at least once and is tried again. */
+  readonly retrying?: boolean
   /** Cursor: the id of the last one seen; ids sort by time. */
   readonly after?: string
   readonly limit: number
@@ -195,8 +197,9 @@ export async function listRotations(sql: Sql, filter: RotationFilter): Promise<R
   const rows = await sql.query<ViewRow>(
     `${VIEW} where ($1::uuid is null or r.batch_id = $1) and ($2::text is null or c.name = $2)
         and ($3::text is null or r.state = $3) and ($4::uuid is null or r.id < $4)
+        and (not $6::boolean or (r.ended_at is null and r.state <> 'blocked' and r.tries > 0))
       order by r.id desc limit $5`,
-    [filter.batch ?? null, filter.credential ?? null, filter.state ?? null, filter.after ?? null, filter.limit],
+    [filter.batch ?? null, filter.credential ?? null, filter.state ?? null, filter.after ?? null, filter.limit, filter.retrying === true],
   )
   return rows.map(viewOf)
 }

@@ -85,7 +85,7 @@ async function refuseUnproven(run: Run, { old, control }: Pair): Promise<void> {
       'target_unreachable',
       `The control login with the new value is ${control.outcome} (${control.code}), so nothing is proven.`,
       {
-        hint: 'The new value is stored and current. Look at the system; the proof is tried again by itself, or run: rekey rotation retry',
+        hint: 'The new value is stored and current. Look at the system.',
       },
     )
   }

@@ -25,7 +25,7 @@ export async function undo(run: Run): Promise<StepResult> {
   noteFact(run, version, pair.control)
   if ((known && pair.old.outcome !== 'accepted') || pair.control.outcome !== 'refused') {
     throw new RekeyError('target_unreachable', `After undo the old value is ${pair.old.outcome} and the new one ${pair.control.outcome}.`, {
-      hint: 'Both values are kept. It is tried again by itself, or run: rekey rotation retry',
+      hint: 'Both values are kept. Look at the account on the system.',
     })
   }
   run.change({ id: version.id, state: 'void', revoked_at: run.now(), proved_dead_at: run.now(), shred_after: run.now() })

@@ -10,6 +10,7 @@ interface Status {
   readonly role: string
   readonly counts: Readonly<Record<string, number>>
   readonly blocked: readonly RotationView[]
+  readonly retrying: readonly RotationView[]
   readonly evidence: {
     readonly unsequenced: number
     readonly checkpoints: readonly { readonly log: string; readonly size: number; readonly at: string }[]
@@ -31,6 +32,12 @@ export async function status(cli: Cli): Promise<number> {
     for (const view of found.blocked) {
       for (const line of rotationLines(view, cli.out.colors('stdout'))) cli.out.line(line)
       cli.out.line(`    blocked for ${age(view.blockedAt, now)}`)
+    }
+  }
+  if (!cli.out.json) {
+    for (const view of found.retrying) {
+      for (const line of rotationLines(view, cli.out.colors('stdout'))) cli.out.line(line)
+      cli.out.line(`    tried ${counted(view.tries, 'time')}`)
     }
   }
   return EXIT.ok

@@ -4,7 +4,7 @@ import { LOGS } from '../../../evidence/index.ts'
 import { route } from '../../route.ts'
 import { Rotation } from '../../views.ts'
 
-/** Blocked rotations shown; the rest are in the list of rotations. */
+/** Blocked and retrying rotations shown, of each; the rest are in the list of rotations. */
 const BLOCKED_SHOWN = 20
 
 const Status = z.object({
@@ -20,6 +20,7 @@ const Status = z.object({
     notProvable: z.int().describe('Versions of which nobody can prove whether they are dead.'),
   }),
   blocked: z.array(Rotation).describe('The latest blocked rotations: each waits for a human.'),
+  retrying: z.array(Rotation).describe('The latest rotations whose step failed and is tried again by itself.'),
   evidence: z.object({
     unsequenced: z.int(),
     checkpoints: z.array(z.object({ log: z.enum(LOGS), size: z.int(), at: z.string() })),
@@ -35,13 +36,14 @@ export const showStatus = route({
   problems: [],
   handle: async ({ parts }) => {
     const { store, figures, version, role } = parts
-    const [counts, logs, blocked] = await Promise.all([
+    const [counts, logs, blocked, retrying] = await Promise.all([
       countInventory(store),
       figures.evidence(),
       listRotations(store, { state: 'blocked', limit: BLOCKED_SHOWN }),
+      listRotations(store, { retrying: true, limit: BLOCKED_SHOWN }),
     ])
     const checkpoints = logs.flatMap(({ log, checkpoint }) => (checkpoint === null ? [] : [{ log, ...checkpoint }]))
     const unsequenced = logs.reduce((sum, { unsequenced: waiting }) => sum + waiting, 0)
-    return { status: 200, body: { version, role, counts, blocked, evidence: { unsequenced, checkpoints } } }
+    return { status: 200, body: { version, role, counts, blocked, retrying, evidence: { unsequenced, checkpoints } } }
   },
 })
