@@ -37,6 +37,17 @@ Environment:
 
 Exit status: 0 ok, 1 failed, 2 usage or bad input, 3 blocked, 4 irrevocable or not provable, 5 undone, 6 no server, 130 interrupted`
 
+const SERVE_ENVIRONMENT = `
+Environment:
+  DATABASE_URL           a PostgreSQL 15 or newer instead of the embedded one
+  REKEY_DATA             the data folder (.rekey)
+  REKEY_LISTEN           address of the API (127.0.0.1:7395)
+  REKEY_TOKEN_FILE       where the admin token is written (admin.token in the data folder)
+  REKEY_PASSPHRASE_FILE  the file with the passphrase of the keys (without it: files in the data folder)
+  REKEY_SHRED_AFTER      seconds for which a dead value is kept (604800)
+  REKEY_REFUSE_NETWORKS  networks that no system may be in: address/prefix, separated by commas
+  REKEY_LOG              debug, info, warn, error or silent (info)`
+
 type Add = <A extends unknown[]>(parent: Command, usage: string, texts: Texts, load: () => Promise<Run<A>>) => Command
 
 interface Texts {
@@ -79,6 +90,7 @@ function addRunning(program: Command, add: Add): void {
     .option(...DATA)
     .addOption(new Option('--role <role>', 'what this process does').choices(['server', 'worker', 'all']).default('all'))
     .option('--listen <host:port>', 'address of the API (REKEY_LISTEN, 127.0.0.1:7395)')
+    .addHelpText('after', SERVE_ENVIRONMENT)
   const status = { does: 'show what there is, what is under way and what waits for a human', example: 'rekey status' }
   add(program, 'status', status, async () => (await import('./commands/status.ts')).status)
   const fsck = { does: 'check the stored evidence; needs no server', example: 'rekey fsck --data /var/lib/rekey' }

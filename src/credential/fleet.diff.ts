@@ -21,7 +21,7 @@ export interface Change {
   readonly dangerous: boolean
   /** Why it is refused; of a change that is not, what to know before it is agreed to; null if there is nothing to say. */
   readonly reason: string | null
-  /** Only of an added credential: true if its value in use is not given, so that its first rotation is a takeover, which nobody can prove. */
+  /** Only of an added credential: true if its value in use is not given, so that its first rotation is a takeover. */
   readonly takeover?: boolean
 }
 

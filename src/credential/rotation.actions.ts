@@ -52,7 +52,7 @@ export async function startRotations(
     throw new RekeyError('bad_input', 'No credential is named.', { hint: 'Name credentials, or say --system or --all.' })
   return parts.store.inTx(async (tx) => {
     const found = await rows.selectForRotation(tx, what, options.root === true)
-    refuseMissing(what, found)
+    refuseMissing(what, found, options.root === true)
     const live = found.filter((row) => row.live !== null)
     // By name, each one was meant. Of a system or of all the rest need not wait, but what is left out may be blocked: it is named.
     const meant = 'names' in what || options.root === true
@@ -77,17 +77,24 @@ function skippedOf({ name, live, live_state: state, live_reason: reason }: rows.
   return live === null || state === null ? [] : [{ credential: name, rotation: live, state, reason }]
 }
 
-function refuseMissing(what: rows.Selection, found: readonly rows.Startable[]): void {
+/** How the names of root credentials begin; they are not rotated by name. */
+const ROOT = 'root@'
+
+function refuseMissing(what: rows.Selection, found: readonly rows.Startable[], root: boolean): void {
   if ('names' in what) {
     const missing = what.names.filter((name) => !found.some((row) => row.name === name))
-    if (missing.length > 0)
-      throw new RekeyError('not_found', `No such credential: ${missing.slice(0, 10).join(', ')}.`, { hint: 'See rekey credential list.' })
-  } else if (found.length === 0) {
-    throw new RekeyError(
-      'not_found',
-      'system' in what ? `No credential on a system named ${what.system}.` : 'The inventory has no credential.',
-    )
+    if (missing.length === 0) return
+    const first = missing.find((name) => name.startsWith(ROOT))
+    const ofRoot = `For a root credential: rekey system rotate-root ${first?.slice(ROOT.length)}`
+    const hint = first === undefined ? 'See rekey credential list.' : ofRoot
+    throw new RekeyError('not_found', `No such credential: ${missing.slice(0, 10).join(', ')}.`, { hint })
   }
+  if (found.length > 0) return
+  if (!('system' in what)) throw new RekeyError('not_found', 'The inventory has no credential.')
+  if (root) throw new RekeyError('not_found', `No such system: ${what.system}`, { hint: 'See rekey system list.' })
+  throw new RekeyError('not_found', `No credential on a system named ${what.system}.`, {
+    hint: 'See rekey credential list, rekey system list.',
+  })
 }
 
 async function plan(tx: Tx, ctx: Ctx, found: readonly rows.Startable[], options: StartOptions): Promise<Omit<Started, 'skipped'>> {
