@@ -3,7 +3,7 @@ import { appendFrom } from '../evidence/index.ts'
 import { RekeyError } from '../kernel/index.ts'
 import type { Sql } from '../store/index.ts'
 import type { ActivationRule, VersionState } from './model.ts'
-import type { State } from './rotation.model.ts'
+import { ACCOUNT_ABSENT, type State } from './rotation.model.ts'
 
 /** A version as the engine needs it. `sealed` is null if the value is unknown or shredded. */
 export interface WorkVersion {
@@ -12,8 +12,8 @@ export interface WorkVersion {
   readonly account: string
   readonly sealed: Uint8Array | null
   /**
-   * What the last probe of it at the system's present address said; null if it was never probed there. A value that was never accepted
-   * there cannot be proven dead: the answers of one server say nothing of another.
+   * What the last probe of it at the system's present address said; null if it was never probed there, or its account did not exist.
+   * A value that was never accepted there cannot be proven dead: the answers of one server say nothing of another.
    */
   readonly seen: ProbeOutcome | null
 }
@@ -128,7 +128,8 @@ const WORK = `
             from version v
            where v.credential_id = rc.id and v.state in ('current', 'staged', 'previous') and v.sealed is not null) as root_versions,
          ov.id as old_id, ov.number as old_number, ov.account as old_account_name, ov.sealed as old_sealed,
-         case when ov.last_probe ->> 'where' = s.host || ':' || s.port then ov.last_probe ->> 'outcome' end as old_seen,
+         case when ov.last_probe ->> 'where' = s.host || ':' || s.port
+               and ov.last_probe ->> 'code' <> '${ACCOUNT_ABSENT}' then ov.last_probe ->> 'outcome' end as old_seen,
          nv.id as new_id, nv.number as new_number, nv.account as new_account_name, nv.sealed as new_sealed,
          (select jsonb_agg(jsonb_build_object('name', k.name, 'path', k.file_path, 'key', k.file_key, 'activation', k.activation)
                            order by k.name)
