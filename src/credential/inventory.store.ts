@@ -55,7 +55,8 @@ export async function allCredentials(sql: Sql): Promise<CredentialRow[]> {
             exists (select 1 from version v where v.credential_id = c.id and v.state in ${ALIVE}) as live,
             case when exists (select 1 from rotation r where r.credential_id = c.id and r.ended_at is null) then c.accounts
                  else array(select distinct v.account from version v where v.credential_id = c.id and (v.installed_at is not null
-                   or v.state in ${ALIVE} and v.last_probe ->> 'code' is distinct from '${ACCOUNT_ABSENT}')) end as held
+                   or v.state in ${ALIVE} and not coalesce(v.last_probe ->> 'code' = '${ACCOUNT_ABSENT}'
+                     and v.last_probe ->> 'where' = s.host || ':' || s.port, false))) end as held
        from credential c join system s on s.id = c.system_id where not c.is_root`,
   )
 }

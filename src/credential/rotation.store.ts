@@ -12,8 +12,8 @@ export interface WorkVersion {
   readonly account: string
   readonly sealed: Uint8Array | null
   /**
-   * What the last probe of it at the system's present address said; null if it was never probed there, or its account did not exist. A
-   * value that was never accepted there cannot be proven dead: the answers of one server say nothing of another.
+   * What the last probe of it at the system's present address said; null if it was never probed there, or its account did not exist.
+   * A value that was never accepted there cannot be proven dead: the answers of one server say nothing of another.
    */
   readonly seen: ProbeOutcome | null
 }

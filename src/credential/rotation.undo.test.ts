@@ -88,6 +88,12 @@ test('an account that does not exist: the system itself says so, and the undo en
   }
 })
 
+test('where the account is made afterwards, its value is tried anew and its death proven', async () => {
+  await target.query("create role nobody_1 login password 'in-use'")
+  const [rotation = ''] = await engine.rotate(['nobody_1'])
+  expect((await engine.finished(rotation)).state).toBe('proven_dead')
+})
+
 test('a takeover is given up before anything was installed, and cannot be after', async () => {
   answers.set('early', ['policy', 'policy', 'policy', 'policy', 'policy', 'policy', 'policy', 'policy'])
   await credential('early', { current: null })
