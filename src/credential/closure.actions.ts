@@ -127,7 +127,9 @@ export async function giveUpItem(
     // Nothing rotates what nobody can revoke: it has no value in use any more that Rekey could replace.
     await tx.query('update credential set closed_at = coalesce(closed_at, now()) where id = $1', [item.credential_id])
     const links = { closure: id, credential: item.credential_id, system: item.system_id, identity: view.identityId }
-    const data = { reason: word.reason, from: item.blocked_from, versions: versions.map((version) => version.id) }
+    const ids = versions.map((version) => version.id)
+    const stored = { versions: Object.fromEntries(ids.map((version) => [version, { state: 'irrevocable' }])) }
+    const data = { reason: word.reason, from: item.blocked_from, versions: ids, stored }
     await append(tx, ctx, [{ log: 'credential', type: 'logins.irrevocable', subject: item.credential_name, links, data }])
     await tx.query('select pg_notify($1, $2)', [rows.CLOSURE_NUDGE, ''])
   })

@@ -6,6 +6,7 @@ import { open } from '../seal/index.ts'
 import type { Tx } from '../store/index.ts'
 import { ITEM_ENDS, type ItemState, NEXT_ITEM, STUCK } from './closure.model.ts'
 import { type AliveVersion, commitItem, type ItemProgress, type ItemWork } from './closure.store.ts'
+import { storedVersions } from './record.ts'
 import { LostClaim, type RotationParts } from './rotation.run.ts'
 import type { VersionChange } from './rotation.store.ts'
 import { dataKeyBound, versionBound } from './targets.ts'
@@ -201,12 +202,21 @@ export class ItemRun {
       keepLease: goOn,
     }
     await this.trap(`before_commit:${this.state}`)
-    if (!(await commitItem(this.parts.store, this.ctx, commit, this.#events, also))) throw new LostClaim(id)
+    if (!(await commitItem(this.parts.store, this.ctx, commit, this.#told(commit.versions), also))) throw new LostClaim(id)
     await this.trap(`after_commit:${this.state}`)
     this.#from = this.state
     this.#events = []
     this.#versions.clear()
     this.#closed = null
+  }
+
+  /** The events of a commit; the last one tells what is stored with it, so that `rekey fsck` can compare the rows. */
+  #told(changes: readonly VersionChange[]): EvidenceEvent[] {
+    const last = this.#events.at(-1)
+    const versions = storedVersions(null, changes)
+    return last === undefined || versions === null
+      ? this.#events
+      : this.#events.with(-1, { ...last, data: { ...last.data, stored: { versions } } })
   }
 
   async trap(where: string): Promise<void> {
