@@ -167,7 +167,7 @@ test('a token that was put into the table, or changed there, is found; a revoked
   await db.store.query('update api_token set revoked_at = now()')
   await newToken()
   expect(await tokenFindings(db.store)).toEqual([])
-  await db.store.query("insert into api_token (id, name, role, hash) values (gen_random_uuid(), 'x', 'admin', sha256('evil'))")
+  await db.store.query("insert into api_token (id, name, hash, created_by) values (gen_random_uuid(), 'x', sha256('evil'), 'x')")
   expect(await tokenFindings(db.store)).toMatchObject([{ what: 'The table has it; the log knows nothing of it.' }])
   await db.store.query("delete from api_token where name = 'x'")
   await db.store.query("update api_token set hash = sha256('evil') where revoked_at is null")
