@@ -86,7 +86,7 @@ export async function boundSubjects(sql: Sql): Promise<BoundSubject[]> {
        from role_binding b
        left join identity i on b.subject_kind = 'identity' and i.id = b.subject_id
        left join api_token t on b.subject_kind = 'token' and t.id = b.subject_id
-      where b.subject_kind = 'team' or i.id is not null 
+      where b.subject_kind = 'team' or i.id is not null
          or (t.id is not null and t.revoked_at is null and (t.expires_at is null or t.expires_at > now()))
       group by b.subject_kind, b.subject_id, i.kind`,
   )
