@@ -89,6 +89,9 @@ export async function dropFiles(run: Run): Promise<void> {
 
 /** Hands the new value to the consumers' files and, in-place, measures how long they held only a dead one. */
 export async function distribute(run: Run): Promise<StepResult> {
+  // Sessions after the mark show that a consumer has moved: the mark is on record before any consumer can read the value, or one that
+  // logs in just before a crash would never be seen.
+  if (run.placedMs === null && run.work.consumers.some(({ activation }) => activation === 'session')) await run.commit({ goOn: true })
   const consumers = run.placedMs === null ? await writeFiles(run, run.fresh().version) : placesOf(run, null).map(({ name }) => name)
   await run.trap('after_files')
   await endUntold(run)
