@@ -49,7 +49,14 @@ export function followVersionRows(versions: Map<string, ToldVersion>, event: Eve
   else if (type === 'version.irrevocable') tell(version, { state: 'irrevocable', shred_after: true })
   else if (type === 'version.shredded') {
     if (version !== undefined && versions.get(version)?.columns.state === 'staged') tell(version, { state: 'void' })
-  } else if (type === 'credential.changed' && data.accounts !== undefined) tell(current.get(credential), { state: 'irrevocable' })
+  } else if (type === 'credential.changed' && data.accounts !== undefined) {
+    const id = current.get(credential)
+    const accounts = objectOf(data.accounts).after
+    // The root's value stays accepted at the account before. Any other account goes only where it does not exist.
+    if (subject.startsWith('root@')) tell(id, { state: 'irrevocable' })
+    else if (Array.isArray(accounts) && !accounts.includes(versions.get(id ?? '')?.columns.account))
+      tell(id, { account: String(accounts[0]) })
+  }
   if (type === 'rotation.installed') tell(to, { number: Number(data.version) })
   for (const [id, columns] of Object.entries(objectOf(objectOf(data.stored).versions))) tell(id, objectOf(columns) as VersionColumns)
 }
