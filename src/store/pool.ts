@@ -95,6 +95,9 @@ export function openStore(options: StoreOptions): Store {
   const config = { ...options.connection, types: parsers, application_name: 'rekey', keepAlive: true, pipeline: true, options: settings }
   const pool = new Pool({ ...config, max: options.max, connectionTimeoutMillis: 10_000, idleTimeoutMillis: 30_000 })
   pool.on('error', (error) => options.log.warn({ error: messageOf(error) }, 'an idle database connection was lost'))
+  // Of its own from birth to death: the pool takes its listener away when it hands a connection out, and an error that stands in the same
+  // packet as the end of its login would find nobody, which ends the process.
+  pool.on('connect', (client) => client.on('error', () => undefined))
 
   async function onClient<T>(use: (client: pg.PoolClient) => Promise<T>): Promise<T> {
     const client = await connect(pool)

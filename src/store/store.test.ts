@@ -1,13 +1,22 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { freshDatabase, SCHEMA_FOLDER, type TestDatabase } from '../../test/lab/database.ts'
+import { type LabPostgres, startPostgres } from '../../test/lab/postgres.ts'
+import { startProxy } from '../../test/lab/proxy.ts'
 import { isCode, silentLog } from '../kernel/index.ts'
 import { Batcher, checkSchema, migrate, openStore } from './index.ts'
 
+/** ReadyForQuery, idle: the end of a login. */
+const READY = Buffer.from('5a0000000549', 'hex')
+/** What a server says that an administrator ends: ErrorResponse, FATAL, 57P01. */
+const FIELDS = Buffer.from('SFATAL\0VFATAL\0C57P01\0Mterminating connection due to administrator command\0\0')
+const GONE = Buffer.concat([Buffer.from('E'), Buffer.from([0, 0, 0, FIELDS.length + 4]), FIELDS])
+
 let db: TestDatabase
+let server: LabPostgres
 beforeAll(async () => {
-  db = await freshDatabase()
+  ;[db, server] = await Promise.all([freshDatabase(), startPostgres()])
 })
-afterAll(() => db.drop())
+afterAll(() => Promise.all([db.drop(), server.stop()]))
 
 test('migrating a migrated database does nothing', async () => {
   expect(await migrate(db.store, SCHEMA_FOLDER)).toBe(0)
@@ -65,6 +74,33 @@ test('a notice reaches a listener, also after its connection was killed', async 
   await db.store.query("select pg_notify('nudge', 'two')")
   await expect.poll(() => seen).toContain('two')
   await stop()
+})
+
+test('a connection that is ended in the same packet as its login ends nothing but itself', async () => {
+  const { host, port, superuser } = server
+  const hop = await startProxy({ host, port })
+  const connection = {
+    host,
+    port: hop.port,
+    user: superuser.account,
+    password: superuser.secret.revealText((text) => text),
+    database: 'postgres',
+  }
+  const store = openStore({ connection, max: 1, log: silentLog })
+  let ended = 0
+  hop.rewriteReplies((reply) => {
+    if (ended > 0 || !reply.subarray(-READY.length).equals(READY)) return reply
+    ended++
+    return Buffer.concat([reply, GONE])
+  })
+  try {
+    await expect(store.query('select 1 as x')).rejects.toSatisfy((error) => isCode(error, 'unavailable'))
+    expect(ended).toBe(1)
+    expect(await store.query('select 1 as x')).toEqual([{ x: 1 }])
+  } finally {
+    await store.close()
+    await hop.stop()
+  }
 })
 
 test('a batch commits many in one go, and one bad item does not fail its neighbours', async () => {
