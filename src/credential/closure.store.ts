@@ -1,11 +1,11 @@
-import type { Address, ProbeOutcome, Strategy } from '../connectors/contract.ts'
+import type { ProbeOutcome, Strategy } from '../connectors/contract.ts'
 import { append, type EvidenceEvent } from '../evidence/index.ts'
 import type { Ctx } from '../kernel/index.ts'
 import type { Sql, Store, Tx } from '../store/index.ts'
 import type { Goal, ItemState, Way } from './closure.model.ts'
 import type { VersionState } from './model.ts'
 import type { State } from './rotation.model.ts'
-import { addressOf, type VersionChange, type Work } from './rotation.store.ts'
+import { TARGET_COLUMNS, type TargetRow, targetOf, type VersionChange, type Work } from './rotation.store.ts'
 
 /** A version that could still authenticate. */
 export interface AliveVersion {
@@ -92,12 +92,7 @@ const WORK = `
          ${NAMES.map((name) => `i.${name}`).join(', ')},
          o.id as closure_id, o.identity_id, o.goal, o.destroy_at,
          c.id as credential_id, c.name as credential_name, c.accounts, c.strategy, c.kek_id, c.wrapped_key,
-         s.id as system_id, s.name as system_name, s.connector, s.host, s.port, s.database, s.tls, s.ca, s.root_account, s.concurrent,
-         rc.id as root_id, rc.kek_id as root_kek_id, rc.wrapped_key as root_wrapped_key,
-         (select jsonb_agg(jsonb_build_object('id', v.id, 'sealed', encode(v.sealed, 'hex'))
-                           order by v.state = 'current' desc, v.number desc)
-            from version v
-           where v.credential_id = rc.id and v.state in ('current', 'staged', 'previous') and v.sealed is not null) as root_versions,
+         ${TARGET_COLUMNS},
          (select jsonb_agg(jsonb_build_object('id', v.id, 'number', v.number, 'account', v.account, 'state', v.state,
                                               'sealed', encode(v.sealed, 'hex'), 'leaked', v.leaked_at is not null) order by v.number)
             from version v where v.credential_id = c.id and v.state in ('current', 'staged', 'previous')) as versions,
@@ -111,7 +106,7 @@ const WORK = `
     left join rotation r on r.id = i.rotation_id
    where i.id = any($1::uuid[])`
 
-interface WorkRow extends ItemProgress {
+interface WorkRow extends ItemProgress, TargetRow {
   id: string
   loaded_at: Date
   created_at: Date
@@ -129,20 +124,6 @@ interface WorkRow extends ItemProgress {
   strategy: Strategy
   kek_id: string
   wrapped_key: Uint8Array
-  system_id: string
-  system_name: string
-  connector: string
-  host: string
-  port: number
-  database: string | null
-  tls: Address['tls']
-  ca: string | null
-  root_account: string
-  concurrent: number
-  root_id: string
-  root_kek_id: string
-  root_wrapped_key: Uint8Array
-  root_versions: { id: string; sealed: string }[] | null
   versions: (Omit<AliveVersion, 'sealed'> & { sealed: string | null })[] | null
   live_id: string | null
   live_state: State | null
@@ -176,20 +157,7 @@ function workOf(row: WorkRow): ItemWork {
       kekId: row.kek_id,
       wrappedKey: row.wrapped_key,
     },
-    system: {
-      id: row.system_id,
-      name: row.system_name,
-      connector: row.connector,
-      address: addressOf(row),
-      rootAccount: row.root_account,
-      concurrent: row.concurrent,
-    },
-    root: {
-      credentialId: row.root_id,
-      kekId: row.root_kek_id,
-      wrappedKey: row.root_wrapped_key,
-      versions: (row.root_versions ?? []).map(({ id, sealed }) => ({ id, sealed: bytes(sealed) })),
-    },
+    ...targetOf(row),
     versions: (row.versions ?? []).map((version) => ({ ...version, sealed: version.sealed === null ? null : bytes(version.sealed) })),
     live: live_id === null || live_state === null ? null : { id: live_id, state: live_state },
     rotation:

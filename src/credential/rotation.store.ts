@@ -116,17 +116,21 @@ export async function claim(sql: Sql, room: number, leaseMs: number, by: string)
   return rows.map((row) => row.id)
 }
 
+/** What `TargetRow` holds, of the system `s` and its root credential `rc`. */
+export const TARGET_COLUMNS = `s.id as system_id, s.name as system_name, s.connector, s.host, s.port, s.database, s.tls, s.ca,
+         s.root_account, s.concurrent,
+         rc.id as root_id, rc.kek_id as root_kek_id, rc.wrapped_key as root_wrapped_key,
+         (select jsonb_agg(jsonb_build_object('id', v.id, 'sealed', encode(v.sealed, 'hex'))
+                           order by v.state = 'current' desc, v.number desc)
+            from version v
+           where v.credential_id = rc.id and v.state in ('current', 'staged', 'previous') and v.sealed is not null) as root_versions`
+
 const WORK = `
   select r.id, statement_timestamp() as loaded_at, r.lease_epoch as epoch, r.batch_id as batch,
          r.reason, r.old_account, r.new_account, r.grace_seconds, r.activation_override,
          ${PROGRESS_NAMES.map((name) => `r.${name}`).join(', ')},
          c.id as credential_id, c.name as credential_name, c.is_root, c.strategy, c.kek_id, c.wrapped_key,
-         s.id as system_id, s.name as system_name, s.connector, s.host, s.port, s.database, s.tls, s.ca, s.root_account, s.concurrent,
-         rc.id as root_id, rc.kek_id as root_kek_id, rc.wrapped_key as root_wrapped_key,
-         (select jsonb_agg(jsonb_build_object('id', v.id, 'sealed', encode(v.sealed, 'hex'))
-                           order by v.state = 'current' desc, v.number desc)
-            from version v
-           where v.credential_id = rc.id and v.state in ('current', 'staged', 'previous') and v.sealed is not null) as root_versions,
+         ${TARGET_COLUMNS},
          ov.id as old_id, ov.number as old_number, ov.account as old_account_name, ov.sealed as old_sealed,
          case when ov.last_probe ->> 'where' = s.host || ':' || s.port and ov.last_probe ->> 'code' is distinct from '${ACCOUNT_ABSENT}'
               then ov.last_probe ->> 'outcome' end as old_seen,
@@ -150,7 +154,7 @@ export async function loadWork(sql: Sql, ids: readonly string[]): Promise<Work[]
   return rows.map(workOf)
 }
 
-interface WorkRow extends Progress {
+interface WorkRow extends Progress, TargetRow {
   id: string
   loaded_at: Date
   epoch: number
@@ -166,20 +170,6 @@ interface WorkRow extends Progress {
   strategy: Strategy
   kek_id: string
   wrapped_key: Uint8Array
-  system_id: string
-  system_name: string
-  connector: string
-  host: string
-  port: number
-  database: string | null
-  tls: Address['tls']
-  ca: string | null
-  root_account: string
-  concurrent: number
-  root_id: string
-  root_kek_id: string
-  root_wrapped_key: Uint8Array
-  root_versions: { id: string; sealed: string }[] | null
   old_id: string | null
   old_number: number
   old_account_name: string
@@ -215,6 +205,38 @@ function workOf(row: WorkRow): Work {
       kekId: row.kek_id,
       wrappedKey: row.wrapped_key,
     },
+    ...targetOf(row),
+    old: { id: row.old_id, number: row.old_number, account: row.old_account_name, sealed: row.old_sealed, seen: row.old_seen },
+    fresh:
+      row.new_id === null
+        ? null
+        : { id: row.new_id, number: row.new_number, account: row.new_account_name, sealed: row.new_sealed, seen: null },
+    consumers: row.consumers ?? [],
+    progress,
+  }
+}
+
+/** Columns of a system and of its root credential, as the statements that load work name them. */
+export interface TargetRow {
+  system_id: string
+  system_name: string
+  connector: string
+  host: string
+  port: number
+  database: string | null
+  tls: Address['tls']
+  ca: string | null
+  root_account: string
+  concurrent: number
+  root_id: string
+  root_kek_id: string
+  root_wrapped_key: Uint8Array
+  root_versions: { id: string; sealed: string }[] | null
+}
+
+/** The system and the root credential of a loaded row. */
+export function targetOf(row: TargetRow): Pick<Work, 'system' | 'root'> {
+  return {
     system: {
       id: row.system_id,
       name: row.system_name,
@@ -229,13 +251,6 @@ function workOf(row: WorkRow): Work {
       wrappedKey: row.root_wrapped_key,
       versions: (row.root_versions ?? []).map(({ id, sealed }) => ({ id, sealed: Buffer.from(sealed, 'hex') })),
     },
-    old: { id: row.old_id, number: row.old_number, account: row.old_account_name, sealed: row.old_sealed, seen: row.old_seen },
-    fresh:
-      row.new_id === null
-        ? null
-        : { id: row.new_id, number: row.new_number, account: row.new_account_name, sealed: row.new_sealed, seen: null },
-    consumers: row.consumers ?? [],
-    progress,
   }
 }
 

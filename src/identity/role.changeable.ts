@@ -27,7 +27,8 @@ function atBest(ctx: Ctx, { kind, id, what, roles }: BoundSubject): Principal {
 
 /**
  * Throws `wrong_state` if, under this set and with the roles as they are bound, nobody could change policy any more: somebody who may
- * propose, and somebody else who may approve, or who may bypass. A team counts as several people; whether it has any is not asked.
+ * propose, and somebody else who may approve, or who may bypass. A team counts as several people: how many it has is not looked at, so an
+ * empty one passes.
  */
 export async function requireChangeable(sql: Sql, ctx: Ctx, set: PolicySet): Promise<void> {
   const subjects = await boundSubjects(sql)

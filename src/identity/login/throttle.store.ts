@@ -46,7 +46,7 @@ export async function forgetAll(tx: Tx, prefix: string): Promise<void> {
   await tx.query('delete from login_counter where starts_with(key, $1)', [prefix])
 }
 
-/** The browser as this person's, or as anybody's. */
+/** The id of the device with this hash: known to `identity`, or to anybody at all if that is null. Null if it is not known. */
 export async function knownDevice(sql: Sql, hashHex: string, identity: string | null): Promise<string | null> {
   const [row] = await sql.query<{ id: string }>(
     `select id from login_device where hash = decode($1, 'hex') and ($2::uuid is null or identity_id = $2) limit 1`,

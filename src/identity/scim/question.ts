@@ -47,7 +47,7 @@ function member(object: JsonObject, name: string): Json | undefined {
   return key === undefined ? undefined : object[key]
 }
 
-/** Numbers as JSON or as text; a page beyond 2^31 is as empty as any other behind the end. */
+/** A whole number, given as JSON or as text. More than 2^31 counts as 2^31: no list is as long, so the page is empty either way. */
 function wholeNumber(name: string, value: Json | undefined, fallback: number): number {
   if (value === undefined || value === null || value === '') return fallback
   const text = String(value)

@@ -12,17 +12,22 @@ const bytes = (maxChars: number) =>
 const extensions = z.record(z.string().max(100), z.unknown()).default({})
 const attachment = z.enum(['cross-platform', 'platform']).optional()
 
+/** Members of both answers (WebAuthn section 5.1, PublicKeyCredential). */
+const COMMON = {
+  id: bytes(1_400).min(1),
+  rawId: bytes(1_400).min(1),
+  type: z.literal('public-key'),
+  authenticatorAttachment: attachment,
+  clientExtensionResults: extensions,
+}
+
 /**
  * What `startRegistration` of @simplewebauthn/browser gives (WebAuthn section 5.1, RegistrationResponseJSON). Browsers add members, which
  * are not kept.
  */
 export const EnrolmentResponse = z
   .object({
-    id: bytes(1_400).min(1),
-    rawId: bytes(1_400).min(1),
-    type: z.literal('public-key'),
-    authenticatorAttachment: attachment,
-    clientExtensionResults: extensions,
+    ...COMMON,
     response: z.object({
       clientDataJSON: bytes(8_000),
       attestationObject: bytes(40_000),
@@ -34,11 +39,7 @@ export const EnrolmentResponse = z
 /** What `startAuthentication` gives (AuthenticationResponseJSON). */
 export const PasskeyResponse = z
   .object({
-    id: bytes(1_400).min(1),
-    rawId: bytes(1_400).min(1),
-    type: z.literal('public-key'),
-    authenticatorAttachment: attachment,
-    clientExtensionResults: extensions,
+    ...COMMON,
     response: z.object({
       clientDataJSON: bytes(8_000),
       authenticatorData: bytes(8_000),
