@@ -1,4 +1,3 @@
-import { generateAuthenticationOptions } from '@simplewebauthn/server'
 import type { Ctx, Secret } from '../../kernel/index.ts'
 import { newToken } from '../session.ts'
 import { accept, check } from './assert.ts'
@@ -6,6 +5,7 @@ import type { Browser, LoggedIn, LoginParts } from './model.ts'
 import { takeChallenge } from './passkey.store.ts'
 import { type AskedPasskey, failed, holderOf, makeChallenge, type PasskeyAnswer } from './passkey.ts'
 import { guardSource } from './throttle.ts'
+import { webauthn } from './webauthn.ts'
 
 /**
  * Begins a login by passkey. Nobody is named: the authenticator knows whose it is, so nothing can be learned of who is on record. The
@@ -19,7 +19,11 @@ export async function beginPasskeyLogin(
   await guardSource(store, browser)
   const flow = newToken()
   const { row, bytes, expiresAt } = await makeChallenge(store, ctx, browser, holderOf(browser, flow), { purpose: 'login', identity: null })
-  const publicKey = await generateAuthenticationOptions({ rpID: row.rp_id, challenge: bytes, userVerification: 'required' })
+  const publicKey = await (await webauthn()).generateAuthenticationOptions({
+    rpID: row.rp_id,
+    challenge: bytes,
+    userVerification: 'required',
+  })
   return { asked: { challenge: row.id, expiresAt, publicKey }, flow }
 }
 

@@ -1,4 +1,3 @@
-import { generateAuthenticationOptions } from '@simplewebauthn/server'
 import { append } from '../../evidence/index.ts'
 import { type Ctx, isId, newId, RekeyError } from '../../kernel/index.ts'
 import { isAction } from '../../policy/index.ts'
@@ -9,6 +8,7 @@ import { passkeysOf, takeChallenge } from './passkey.store.ts'
 import { type Act, type AskedPasskey, failed, holderOf, makeChallenge, type PasskeyAnswer } from './passkey.ts'
 import * as rows from './step-up.store.ts'
 import { guardSource } from './throttle.ts'
+import { webauthn } from './webauthn.ts'
 
 /** A challenge, and what it confirms in words. */
 export interface AskedStepUp extends AskedPasskey {
@@ -46,7 +46,7 @@ export async function beginStepUp({ store }: LoginParts, ctx: Ctx, browser: Brow
     identity: id,
     act,
   })
-  const publicKey = await generateAuthenticationOptions({
+  const publicKey = await (await webauthn()).generateAuthenticationOptions({
     rpID: row.rp_id,
     challenge: bytes,
     userVerification: 'required',
