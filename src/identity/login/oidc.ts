@@ -10,11 +10,9 @@ import { newToken, startSession } from '../session.ts'
 import { type Browser, type LoggedIn, type LoginParts, loginRefused } from './model.ts'
 import * as rows from './oidc.store.ts'
 import { type ProviderRow, providerById, providerNamed } from './provider.store.ts'
-import { linkId, linkSource } from './provider.ts'
+import { callbackPath, linkId, linkSource } from './provider.ts'
 import { guardSource, noteFailure, rememberDevice } from './throttle.ts'
 
-/** Where providers send people back to: a page, which posts what it was given to `finishOidcLogin`. A GET consumes nothing. */
-export const CALLBACK_PATH = '/login/callback'
 /** A login may be this much older than was asked for: the way through the provider's pages takes time, seconds. */
 const LEEWAY_SECONDS = 60
 
@@ -49,7 +47,7 @@ export async function beginOidcLogin(parts: LoginParts, ctx: Ctx, browser: Brows
   const acr = acrFor(provider, wish.aal)
   const metadata = config.serverMetadata()
   const url = oidc.buildAuthorizationUrl(config, {
-    redirect_uri: `${browser.site.origin}${CALLBACK_PATH}`,
+    redirect_uri: `${browser.site.origin}${callbackPath(provider.name)}`,
     scope: provider.scopes,
     state: partOf(flow, 'state'),
     nonce: partOf(flow, 'nonce'),
@@ -79,11 +77,12 @@ function partOf(flow: Secret, what: 'state' | 'nonce' | 'verifier'): string {
 }
 
 /**
- * Finishes a login with what the provider sent back (`response`: the query or fragment of the callback). Whatever is wrong with it, the
+ * Finishes a login with what the provider sent back (`response`: the query or fragment of the callback) to the page
+ * of the provider called `name`. Whatever is wrong with it, the
  * answer is `loginRefused`, also for a person who is not on record or not active. Throws `unavailable` if the provider does not answer:
  * then the login has to begin again, since a code is good once.
  */
-export async function finishOidcLogin(parts: LoginParts, ctx: Ctx, browser: Browser, response: string): Promise<LoggedIn> {
+export async function finishOidcLogin(parts: LoginParts, ctx: Ctx, browser: Browser, name: string, response: string): Promise<LoggedIn> {
   const { store } = parts
   await guardSource(store, browser)
   const claimed = browser.flow === null ? null : await rows.takeFlow(store, sha256Hex(browser.flow))
@@ -91,8 +90,15 @@ export async function finishOidcLogin(parts: LoginParts, ctx: Ctx, browser: Brow
   if (browser.flow === null || claimed === null || provider === null || claimed.origin !== browser.site.origin) {
     return refuse(parts, ctx, browser, 'no login under way')
   }
+  // The code, and the right to exchange it, belong to whoever sent the browser back, and the login that is under way is another's.
+  if (name !== provider.name) return refuse(parts, ctx, browser, 'an answer of another provider')
   const config = await parts.oidc.of(store, ctx, provider)
-  const claims = await exchange(config, `${claimed.origin}${CALLBACK_PATH}?${response}`, browser.flow, claimed.max_age_seconds)
+  const claims = await exchange(
+    config,
+    `${claimed.origin}${callbackPath(provider.name)}?${response}`,
+    browser.flow,
+    claimed.max_age_seconds,
+  )
   if (typeof claims === 'string') return refuse(parts, ctx, browser, claims)
   const done = await store.inTx((tx) => login(tx, ctx, browser, provider, claims))
   return done ?? refuse(parts, ctx, browser, 'nobody who may log in')
