@@ -7,11 +7,11 @@ import { moveIdentity } from '../lifecycle.move.ts'
 import { fold } from '../scim/attribute.ts'
 import type { ProvenAal } from '../session.model.ts'
 import { newToken, startSession } from '../session.ts'
-import { type Browser, type LoggedIn, type LoginParts, loginRefused } from './model.ts'
+import type { Browser, LoggedIn, LoginParts } from './model.ts'
 import * as rows from './oidc.store.ts'
 import { type ProviderRow, providerById, providerNamed } from './provider.store.ts'
 import { callbackPath, linkId, linkSource } from './provider.ts'
-import { guardSource, noteFailure, rememberDevice } from './throttle.ts'
+import { noteFailure, rememberDevice } from './throttle.ts'
 
 /** A login may be this much older than was asked for: the way through the provider's pages takes time, seconds. */
 const LEEWAY_SECONDS = 60
@@ -33,11 +33,10 @@ export interface OidcBegun {
 /**
  * Begins a login at a provider: authorization code with PKCE (RFC 7636, S256), state and nonce. All three are made of what this browser
  * alone keeps, so that an answer to another browser's request is of no use here, and nothing that is stored lets a login be finished.
- * Throws `not_found` for an unknown provider, `unavailable` if it does not answer, `too_many_requests`.
+ * Throws `not_found` for an unknown provider, `unavailable` if it does not answer.
  */
 export async function beginOidcLogin(parts: LoginParts, ctx: Ctx, browser: Browser, wish: OidcWish): Promise<OidcBegun> {
   const { store } = parts
-  await guardSource(store, browser)
   const provider = await providerNamed(store, wish.provider)
   if (provider === null) throw new RekeyError('not_found', 'There is no such login provider.')
   const config = await parts.oidc.of(store, ctx, provider)
@@ -79,12 +78,11 @@ function partOf(flow: Secret, what: 'state' | 'nonce' | 'verifier'): string {
 /**
  * Finishes a login with what the provider sent back (`response`: the query or fragment of the callback) to the page
  * of the provider called `name`. Whatever is wrong with it, the
- * answer is `loginRefused`, also for a person who is not on record or not active. Throws `unavailable` if the provider does not answer:
+ * answer is that of `noteFailure`, also for a person who is not on record or not active. Throws `unavailable` if the provider does not answer:
  * then the login has to begin again, since a code is good once.
  */
 export async function finishOidcLogin(parts: LoginParts, ctx: Ctx, browser: Browser, name: string, response: string): Promise<LoggedIn> {
   const { store } = parts
-  await guardSource(store, browser)
   const claimed = browser.flow === null ? null : await rows.takeFlow(store, sha256Hex(browser.flow))
   const provider = claimed === null ? null : await providerById(store, claimed.provider_id)
   if (browser.flow === null || claimed === null || provider === null || claimed.origin !== browser.site.origin) {
@@ -106,8 +104,7 @@ export async function finishOidcLogin(parts: LoginParts, ctx: Ctx, browser: Brow
 
 async function refuse({ store }: LoginParts, ctx: Ctx, browser: Browser, why: string): Promise<never> {
   ctx.log.warn({ requestId: ctx.requestId, why }, 'a login was refused')
-  await noteFailure(store, browser)
-  throw loginRefused()
+  throw await noteFailure(store, browser)
 }
 
 /** The claims of the ID token, or in a word why there are none. Throws `unavailable`. */
