@@ -54,6 +54,15 @@ function hexOf(group: string): string {
     .join('')
 }
 
+/** The parts of `address/prefix` (RFC 4632 section 3.1, RFC 4291 section 2.3); null for anything else. */
+export function parseNetwork(text: string): { readonly address: string; readonly bits: number; readonly family: 'ipv4' | 'ipv6' } | null {
+  const [, address = '', prefix = ''] = /^([^/]*)\/(\d{1,3})$/.exec(text) ?? []
+  const family = isIP(address)
+  const bits = Number(prefix)
+  if (family === 0 || bits > (family === 4 ? 32 : 128)) return null
+  return { address, bits, family: family === 4 ? 'ipv4' : 'ipv6' }
+}
+
 /** Which addresses Rekey connects to. It decides on what a name resolves to, never on how it is written. */
 export class AddressGuard {
   readonly #refused = new BlockList()
@@ -61,15 +70,13 @@ export class AddressGuard {
   /** `refused`: networks as `address/prefix`. Throws `config_invalid` for anything else. */
   constructor(refused: readonly string[] = REFUSED_BY_DEFAULT) {
     for (const network of refused) {
-      const [address = '', prefix = ''] = network.split('/')
-      const family = isIP(address)
-      const bits = Number(prefix)
-      if (family === 0 || !/^\d{1,3}$/.test(prefix) || bits > (family === 4 ? 32 : 128)) {
+      const parsed = parseNetwork(network)
+      if (parsed === null) {
         throw new RekeyError('config_invalid', `Not a network: ${JSON.stringify(network)}`, {
           hint: 'Write address/prefix, for example 10.0.0.0/8.',
         })
       }
-      this.#refused.addSubnet(address, bits, family === 4 ? 'ipv4' : 'ipv6')
+      this.#refused.addSubnet(parsed.address, parsed.bits, parsed.family)
     }
   }
 
