@@ -52,8 +52,8 @@ function bucketOf(request: FastifyRequest, known: KnownTokens, sessionOf: Sessio
 }
 
 /**
- * The socket's own address, or what a trusted proxy says of it: the last in X-Forwarded-For that is no trusted proxy. Anybody else can write
- * any X-Forwarded-For. All of loopback is one machine.
+ * The socket's own address, or what a trusted proxy says of it: the last in X-Forwarded-For that is no trusted proxy. Anybody else can
+ * write any X-Forwarded-For. All of loopback is one machine.
  */
 export function addressOf(request: FastifyRequest): string {
   const address = rateLimit.normalizeIP(isIP(request.ip) === 0 ? (request.socket.remoteAddress ?? '') : request.ip)

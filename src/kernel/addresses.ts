@@ -54,8 +54,15 @@ function hexOf(group: string): string {
     .join('')
 }
 
+/** A network, its prefix in bits. */
+export interface Network {
+  readonly address: string
+  readonly bits: number
+  readonly family: 'ipv4' | 'ipv6'
+}
+
 /** The parts of `address/prefix` (RFC 4632 section 3.1, RFC 4291 section 2.3); null for anything else. */
-export function parseNetwork(text: string): { readonly address: string; readonly bits: number; readonly family: 'ipv4' | 'ipv6' } | null {
+export function parseNetwork(text: string): Network | null {
   const [, address = '', prefix = ''] = /^([^/]*)\/(\d{1,3})$/.exec(text) ?? []
   const family = isIP(address)
   const bits = Number(prefix)
@@ -82,8 +89,9 @@ export class AddressGuard {
 
   /**
    * Resolves if every address of `host` is allowed; a folder of Unix sockets is no network address. `127.0.0.1`, `127.1`, `0x7f000001`,
-   * `localhost`, `::ffff:127.0.0.1` and `64:ff9b::127.0.0.1` are one place. Throws `target_unsupported` for a refused one, `target_unreachable` if the name
-   * does not resolve. A name that resolves otherwise a moment later is not caught: whoever controls the name server decides that.
+   * `localhost`, `::ffff:127.0.0.1` and `64:ff9b::127.0.0.1` are one place. Throws `target_unsupported` for a refused one,
+   * `target_unreachable` if the name does not resolve. A name that resolves otherwise a moment later is not caught: whoever controls the
+   * name server decides that.
    */
   async check(host: string): Promise<void> {
     if (host.startsWith('/')) return

@@ -76,10 +76,9 @@ function partOf(flow: Secret, what: 'state' | 'nonce' | 'verifier'): string {
 }
 
 /**
- * Finishes a login with what the provider sent back (`response`: the query or fragment of the callback) to the page
- * of the provider called `name`. Whatever is wrong with it, the
- * answer is that of `noteFailure`, also for a person who is not on record or not active. Throws `unavailable` if the provider does not answer:
- * then the login has to begin again, since a code is good once.
+ * Finishes a login with what the provider sent back (`response`: the query or fragment of the callback) to the page of the provider
+ * called `name`. Whatever is wrong with it, the answer is that of `noteFailure`, also for a person who is not on record or not active.
+ * Throws `unavailable` if the provider does not answer: then the login has to begin again, since a code is good once.
  */
 export async function finishOidcLogin(parts: LoginParts, ctx: Ctx, browser: Browser, name: string, response: string): Promise<LoggedIn> {
   const { store } = parts
