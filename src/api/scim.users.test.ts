@@ -1,6 +1,6 @@
 /** Users over HTTP: joiner, mover, leaver, and what a provider may not see. */
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
-import { findIdentity } from '../identity/index.ts'
+import { findIdentity, fsckIdentities } from '../identity/index.ts'
 import { offboardDue } from '../identity/scim/index.ts'
 import { makeCtx, newId, systemClock } from '../kernel/index.ts'
 import { ENTERPRISE, Provider } from './routes/scim/testing.ts'
@@ -171,6 +171,36 @@ test('what others suspended is not resumed by a provider, and what a human resum
   await offboardIn(8)
   expect((await identityOf(resumed)).status).toBe('active')
   expect(await events(resumedIdentity)).toContain('identity.offboarding_cancelled')
+})
+
+test.each([
+  ['after the provider', ['false', 'bar', 'true']],
+  ['after a person had brought it back', ['false', 'resume', 'bar', 'true']],
+  ['before the provider', ['bar', 'false', 'true']],
+])('whom a person suspends %s is not brought back by the provider, and by a person is', async (_when, steps) => {
+  const userName = fresh()
+  const id = await entra.user(userName)
+  const by = { bar: 'suspend', resume: 'resume' } as const
+  for (const step of steps) {
+    if (step === 'bar' || step === 'resume') {
+      const done = await server.post(`/v1/identities/${userName}/${by[step]}`, { reason: 'laptop stolen' })
+      expect(done.status, done.text).toBe(200)
+    } else {
+      expect((await entra.patch(`/Users/${id}`, { op: 'replace', path: 'active', value: step === 'true' })).status).toBe(200)
+    }
+  }
+  expect((await identityOf(id)).status).toBe('suspended')
+  expect(await offboardIn(30)).toBe(0)
+  expect((await events((await identityOf(id)).id)).filter((type) => type === 'identity.resumed')).toHaveLength(
+    steps.includes('resume') ? 1 : 0,
+  )
+  const findings = async () => (await fsckIdentities(server.db.store)).filter(({ where }) => where.endsWith(userName))
+  expect(await findings()).toEqual([])
+  await server.db.store.query('update identity set barred = false where name = $1', [userName])
+  expect(await findings()).toHaveLength(1)
+  await server.db.store.query('update identity set barred = true where name = $1', [userName])
+  expect((await server.post(`/v1/identities/${userName}/resume`, { reason: 'found again' })).status).toBe(200)
+  expect((await identityOf(id)).status).toBe('active')
 })
 
 test('PUT without active lets nobody in again, and clears the rest', async () => {

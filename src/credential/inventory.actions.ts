@@ -22,6 +22,7 @@ import {
 import { keptBeside, type Looks, lookAtMissing, removeMissing } from './inventory.remove.ts'
 import { checkSecrets, type SystemToWrite, systemsToWrite } from './inventory.secrets.ts'
 import { type Servers, serversOf } from './inventory.servers.ts'
+import { escapes } from './inventory.standing.ts'
 import * as rows from './inventory.store.ts'
 import type { RotationParts } from './rotation.run.ts'
 import { NUDGE } from './worker.channel.ts'
@@ -97,7 +98,7 @@ export async function applyInventory(
         hint: 'Look at the diff again.',
       })
     }
-    await refuse(present, plan, lined, { servers, prune: input.prune })
+    await refuse(tx, present, plan, lined, { servers, prune: input.prune })
     checkSecrets(plan.needed, input.secrets)
     const systems = systemsToWrite(ctx, present, plan.changes, fleet, input.authorities)
     const applied = { add: plan.summary.add, change: plan.summary.change, removed: input.prune ? plan.summary.missing : 0 }
@@ -112,6 +113,7 @@ export async function applyInventory(
 const BINDING: readonly string[] = ['system', 'strategy']
 
 async function refuse(
+  tx: Tx,
   present: Present,
   { changes }: InventoryDiff,
   lined: LinedFleet,
@@ -131,6 +133,7 @@ async function refuse(
   throwFaults('conflict', 'The file asks for changes that are refused; nothing was applied.', [
     ...faults,
     ...onGivenUp(present, changes, fleet, lineOf),
+    ...(await escapes(tx, present, fleet, changes, lineOf)),
   ])
   const kept = keptBeside(present, fleet, prune)
   const clashes = collisions(kept, lined, { servers, places: await placesOf(kept, fleet) })

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { idsByName, offboardIdentity, resumeIdentity, suspendIdentity } from '../identity/index.ts'
 import { isCode, LIMITS, makeCtx, type RekeyError, Secret } from '../kernel/index.ts'
 import { fileKeks, Keyring, rotateKek } from '../keys/index.ts'
 import { allowed } from '../policy/testing.ts'
@@ -466,3 +467,24 @@ test('ten thousand credentials are applied in one transaction', async () => {
   console.info(`10,000 credentials: diff and apply ${Math.round(tookMs)} ms, empty diff ${Math.round(ctx.clock.monotonicMs() - again)} ms`)
   expect(FLEET_DEFAULTS.concurrent).toBe((await listSystems(engine.db.store))[0]?.concurrent)
 }, 180_000)
+
+test('nothing is given to an identity that is not active, and nothing that lives is taken from one', async () => {
+  const other = identity({ name: 'other' })
+  const two = (more: object = {}) => draft({ identities: [identity(), other], credentials: [credential(more)] })
+  await apply(two())
+  const id = (await idsByName(engine.db.store, ['api'])).get('api') ?? ''
+  const move = (how: typeof suspendIdentity) => engine.db.store.inTx((tx) => how(tx, ctx, id, 'a laptop was stolen'))
+  const message = async (wanted: Draft) => (await refusal(apply(wanted))).faults?.map((fault) => fault.message)
+  const more = credential({ name: 'new', account: 'new', consumers: [] })
+  await move(suspendIdentity)
+  expect(await message({ ...two(), credentials: [credential(), more] })).toEqual(['credential new: its identity api is suspended.'])
+  expect(await message(two({ identity: 'other' }))).toEqual([
+    'credential api@db: api, which has it, is suspended. Its value must end with that identity: wait for it, or resume the identity first.',
+  ])
+  // What is there already may stay, and change in other ways.
+  expect((await apply(two({ rotate: { every: '10d' } }))).applied).toMatchObject({ change: 1 })
+  await move(resumeIdentity)
+  expect((await apply(two({ identity: 'other' }))).applied).toMatchObject({ change: 1 })
+  await move(offboardIdentity)
+  expect(await message(two({ identity: 'api' }))).toEqual(['credential api@db: its identity api is offboarded.'])
+})

@@ -84,6 +84,8 @@ const WORDS = new Map([
   ['identity.offboarding_scheduled', 'Offboarding scheduled'],
   ['identity.owner_resolved', 'Declared owner found on record'],
   ['identity.removed', 'Identity removed'],
+  ['identity.barred', 'Identity kept suspended by a person'],
+  ['identity.resume_refused', 'Identity not resumed: a person keeps it suspended'],
   ['identity.resumed', 'Identity resumed'],
   ['identity.suspended', 'Identity suspended'],
   ['issuer.added', 'Issuer of signed tokens trusted'],

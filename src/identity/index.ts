@@ -70,7 +70,7 @@ export { type Handover, type HandoverCause, type HandoverRule, openHandovers } f
 export { joinIdentity } from './lifecycle.join.ts'
 export { type MoveChange, moveIdentity } from './lifecycle.move.ts'
 export { findOwner, type OwnerInput } from './lifecycle.owners.ts'
-export { leaveIdentity, offboardIdentity, resumeIdentity, suspendIdentity } from './lifecycle.status.ts'
+export { barIdentity, leaveIdentity, offboardIdentity, resumeIdentity, suspendIdentity } from './lifecycle.status.ts'
 export { countIdentities, fleetIdentities, identitiesById } from './list.ts'
 export type { Begun, Identity, IdentityFields, IdentityKind } from './model.ts'
 export { addChannel, type ChannelParts, type ChannelView, readChannels, removeChannel, rewrapChannels } from './notify.channel.ts'
@@ -108,6 +108,7 @@ export {
   emergencyIdentities,
   identityIds,
   idsByName,
+  lockStatuses,
   peopleEntitled,
   recordsById,
 } from './record.lookup.ts'

@@ -66,5 +66,6 @@ async function newRow(tx: Tx, ctx: Ctx, fields: JoinFields): Promise<Row> {
     ...classColumns(fields.recoveryClass ?? null),
     ...ialColumns(kind, fields.ial ?? null),
     left_at: null,
+    barred: false,
   }
 }

@@ -10,9 +10,9 @@ import { endSessionsOf } from './session.ts'
 const VERBS = { suspended: 'identity.suspended', active: 'identity.resumed', offboarded: 'identity.offboarded' } as const
 
 /**
- * Suspends an identity: what it holds must stop working, and can be given back. Status, event (`identity.suspended`) and the row that
- * `dueChanges` shows are one transaction. Resolves with whether anything changed: a suspended one is left alone. Throws `not_found`;
- * `wrong_state` if it is offboarded.
+ * Suspends an identity on a directory's word: what it holds must stop working, and can be given back. Status, event (`identity.suspended`)
+ * and the row that `dueChanges` shows are one transaction. Resolves with whether anything changed: a suspended one is left alone. Throws
+ * `not_found`; `wrong_state` if it is offboarded.
  */
 export async function suspendIdentity(tx: Tx, ctx: Ctx, id: string, reason: string): Promise<boolean> {
   checkReason(reason)
@@ -20,12 +20,38 @@ export async function suspendIdentity(tx: Tx, ctx: Ctx, id: string, reason: stri
 }
 
 /**
- * Takes a suspension back (`identity.resumed`); the reverse of `suspendIdentity`, with the same promises. Ownership that was handed
- * over stays where it went.
+ * Suspends an identity on a person's word, as `suspendIdentity`; one that a directory suspended is barred from now on too
+ * (`identity.barred`), so that the directory's `active` does not bring back whom a person keeps out.
+ */
+export async function barIdentity(tx: Tx, ctx: Ctx, id: string, reason: string): Promise<boolean> {
+  checkReason(reason)
+  const row = await locked(tx, id)
+  if (row.status !== 'suspended') return moveStatus(tx, ctx, row, 'suspended', reason, true)
+  if (row.barred) return false
+  await updateRow(tx, { ...row, barred: true })
+  await append(tx, ctx, [identityEvent('identity.barred', row, { reason })])
+  return true
+}
+
+/**
+ * Takes a suspension back (`identity.resumed`), whoever ordered it; the reverse of `suspendIdentity`, with the same promises. Ownership
+ * that was handed over stays where it went.
  */
 export async function resumeIdentity(tx: Tx, ctx: Ctx, id: string, reason: string): Promise<boolean> {
   checkReason(reason)
   return moveStatus(tx, ctx, await locked(tx, id), 'active', reason)
+}
+
+/**
+ * Takes a suspension back on a directory's word, as `resumeIdentity`, unless a person keeps the identity out: that is on record then
+ * (`identity.resume_refused`), and nothing changes.
+ */
+export async function resumeUnlessBarred(tx: Tx, ctx: Ctx, id: string, reason: string): Promise<boolean> {
+  checkReason(reason)
+  const row = await locked(tx, id)
+  if (!row.barred) return moveStatus(tx, ctx, row, 'active', reason)
+  await append(tx, ctx, [identityEvent('identity.resume_refused', row, { reason })])
+  return false
 }
 
 /**
@@ -61,15 +87,16 @@ export async function offboardIdentity(tx: Tx, ctx: Ctx, id: string, reason: str
   return moveStatus(tx, ctx, await locked(tx, id), 'offboarded', reason)
 }
 
-async function moveStatus(tx: Tx, ctx: Ctx, row: Row, to: IdentityStatus, reason: string): Promise<boolean> {
+async function moveStatus(tx: Tx, ctx: Ctx, row: Row, to: IdentityStatus, reason: string, barred = false): Promise<boolean> {
   if (row.status === to) return false
   if (!NEXT_STATUS[row.status].includes(to)) throw wrongState(row, to)
   const now = ctx.clock.now()
-  await updateRow(tx, { ...row, status: to, left_at: to === 'active' ? null : row.left_at })
-  await append(tx, ctx, [identityEvent(VERBS[to], row, { from: row.status, reason })])
+  const back = to === 'active'
+  await updateRow(tx, { ...row, status: to, left_at: back ? null : row.left_at, barred: barred || (row.barred && !back) })
+  await append(tx, ctx, [identityEvent(VERBS[to], row, { from: row.status, reason, ...(barred && { barred }) })])
   // Also so that none of them comes back with a resumption.
-  if (to !== 'active') await endSessionsOf(tx, ctx, row.id, to)
-  await queueChange(tx, row.id, to === 'active' ? 'resumed' : to, reason, now)
+  if (!back) await endSessionsOf(tx, ctx, row.id, to)
+  await queueChange(tx, row.id, back ? 'resumed' : to, reason, now)
   return true
 }
 

@@ -7,7 +7,7 @@ import type { JoinFields } from './lifecycle.fields.ts'
 import { joinIdentity } from './lifecycle.join.ts'
 import { type MoveChange, moveIdentity } from './lifecycle.move.ts'
 import { findOwner } from './lifecycle.owners.ts'
-import { offboardIdentity, resumeIdentity, suspendIdentity } from './lifecycle.status.ts'
+import { barIdentity, offboardIdentity, resumeIdentity } from './lifecycle.status.ts'
 import { findIdentity, type IdentityFilter, identityNamed, listIdentities, type NamePage } from './record.list.ts'
 import type { IdentityDetail, IdentityRecord } from './record.model.ts'
 import { DEFAULT_TENANCY } from './record.model.ts'
@@ -99,7 +99,7 @@ export async function moveByHand(
 }
 
 const STATUS_MOVES = {
-  'identity:suspend': suspendIdentity,
+  'identity:suspend': barIdentity,
   'identity:resume': resumeIdentity,
   'identity:offboard': offboardIdentity,
 } as const

@@ -88,6 +88,8 @@ function followIdentity({ identities, teams }: Story, id: string, { type, subjec
   for (const item of listOf(removed)) told.entitlements.delete(keyOf(item))
   const status = STATUS[type]
   if (status !== undefined) told.facts.set('status', status)
+  if (type === 'identity.barred' || data.barred === true) told.facts.set('barred', true)
+  if (type === 'identity.resumed') told.facts.delete('barred')
 }
 
 const OWNERS = ['ownerPerson', 'ownerTeam']

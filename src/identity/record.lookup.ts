@@ -1,8 +1,8 @@
 /** What other areas look up in the record, many at once. */
 import { isId, RekeyError } from '../kernel/index.ts'
-import type { Sql } from '../store/index.ts'
+import type { Sql, Tx } from '../store/index.ts'
 import { findIdentity, recordsOf } from './record.list.ts'
-import type { IdentityRecord, OwnerRef } from './record.model.ts'
+import type { IdentityRecord, IdentityStatus, OwnerRef } from './record.model.ts'
 import { securityContact } from './team.actions.ts'
 
 /** The records of these identities, by id. One that does not exist is not in the map. */
@@ -17,6 +17,15 @@ export async function idsByName(sql: Sql, names: readonly string[]): Promise<Map
     [...new Set(names)],
   ])
   return new Map(rows.map(({ id, name }) => [name, id]))
+}
+
+/** The status of the identities with exactly these names, locked until the end of the transaction; one that does not exist is not in it. */
+export async function lockStatuses(tx: Tx, names: readonly string[]): Promise<Map<string, IdentityStatus>> {
+  const rows = await tx.query<{ name: string; status: IdentityStatus }>(
+    'select name, status from identity where name = any($1::text[]) order by id for share',
+    [names],
+  )
+  return new Map(rows.map(({ name, status }) => [name, status]))
 }
 
 /** Who answers for something, by immutable id, with the name of now. */

@@ -23,10 +23,12 @@ export interface Row {
   readonly ial_source: string | null
   readonly ial_at: Date | null
   readonly left_at: Date | null
+  /** A person suspended it: a directory does not bring it back. */
+  readonly barred: boolean
 }
 
 export const COLUMNS = `id, name, kind, owner, owner_identity_id, owner_team_id, purpose, environment, tenancy, source, status, manager_id,
-  recovery_class, recovery_class_reason, ial, ial_source, ial_at, left_at`
+  recovery_class, recovery_class_reason, ial, ial_source, ial_at, left_at, barred`
 
 const RECORD_LOCK = 7_395_010
 
@@ -77,7 +79,8 @@ export async function updateRow(tx: Tx, row: Row): Promise<void> {
     `update identity t set name = n.name, owner = n.owner, owner_identity_id = n.owner_identity_id, owner_team_id = n.owner_team_id,
             purpose = n.purpose, environment = n.environment, tenancy = n.tenancy, source = n.source, status = n.status,
             manager_id = n.manager_id, recovery_class = n.recovery_class, recovery_class_reason = n.recovery_class_reason,
-            ial = n.ial, ial_source = n.ial_source, ial_at = n.ial_at, left_at = n.left_at, revision = t.revision + 1, changed_at = now()
+            ial = n.ial, ial_source = n.ial_source, ial_at = n.ial_at, left_at = n.left_at, barred = n.barred,
+            revision = t.revision + 1, changed_at = now()
        from jsonb_populate_record(null::identity, $1::jsonb) n where t.id = n.id`,
     [JSON.stringify(row)],
   )
@@ -101,6 +104,7 @@ export function factsOf(row: Row): Record<string, Json> {
     ial: row.ial,
     ialSource: row.ial_source,
     ialAt: row.ial_at?.toISOString() ?? null,
+    barred: row.barred || null,
   }
   return Object.fromEntries(Object.entries(facts).filter(([, value]) => value !== null))
 }

@@ -291,6 +291,7 @@ describe('on a database', () => {
     expect(await fsckIdentities(db.store)).toEqual([])
     const meddling = [
       ["update identity set status = 'active' where name = 'rob'", 'status'],
+      ["update identity set barred = true where name = 'rob'", 'barred'],
       ["update identity set owner_identity_id = null where name = 'rob'", 'ownerPerson'],
       ["update identity set purpose = 'other' where name = 'api'", 'purpose'],
       ["update identity set name = 'apis' where name = 'api'", 'name'],

@@ -4,7 +4,7 @@ import { type Ctx, INVISIBLE, isId, type Json } from '../../kernel/index.ts'
 import type { Tx } from '../../store/index.ts'
 import { joinIdentity } from '../lifecycle.join.ts'
 import { moveIdentity } from '../lifecycle.move.ts'
-import { leaveIdentity, resumeIdentity, suspendIdentity } from '../lifecycle.status.ts'
+import { leaveIdentity, resumeUnlessBarred, suspendIdentity } from '../lifecycle.status.ts'
 import { dropExternalIds, labelsOf, nameTaken } from '../record.store.ts'
 import { addTeamMembers } from '../team.actions.ts'
 import { isObject, type JsonObject } from './attribute.ts'
@@ -124,8 +124,8 @@ export type Standing = Pick<UserRow, 'identity_id' | 'active' | 'suspended' | 'o
 
 /**
  * `active` as the provider says it now. False: suspended at once, offboarded after the delay. True: that is cancelled, and resumed what
- * this provider's word had suspended; after the offboarding it is a joiner, with a new identity that has nothing of the old. The same
- * as before, or no word at all: nothing.
+ * this provider's word had suspended, unless a person keeps it out; after the offboarding it is a joiner, with a new identity that has
+ * nothing of the old. The same as before, or no word at all: nothing.
  */
 export async function settle(tx: Tx, ctx: Ctx, client: ScimClient, user: UserRow, active: boolean | null): Promise<Standing> {
   const { identity_id, suspended, offboard_at } = user
@@ -145,7 +145,7 @@ export async function settle(tx: Tx, ctx: Ctx, client: ScimClient, user: UserRow
     return { identity_id: fresh, active, suspended: false, offboard_at: null }
   }
   if (status === 'suspended' && suspended) {
-    await resumeIdentity(tx, ctx, identity_id, `${client.provider} says active again.`)
+    await resumeUnlessBarred(tx, ctx, identity_id, `${client.provider} says active again.`)
   }
   return { identity_id, active, suspended: false, offboard_at: null }
 }
