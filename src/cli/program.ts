@@ -188,7 +188,10 @@ function addRotation(program: Command, add: Add): void {
     .option('--credential <credential>', 'only those of this credential')
     .option('--state <state>', 'only those in this state')
     .option('--limit <number>', 'at most so many', wholeNumber)
-  const show = { does: 'show a rotation with all its times', example: 'rekey rotation show 01890000-0000-7000-8000-000000000000' }
+  const show = {
+    does: 'show a rotation with all its times, and what people did to it',
+    example: 'rekey rotation show 01890000-0000-7000-8000-000000000000',
+  }
   add(rotation, 'show <rotation>', show, async () => (await import('./commands/rotation-show.ts')).rotationShow)
   const retry = { does: 'let a blocked rotation go on', example: 'rekey rotation retry 01890000-0000-7000-8000-000000000000' }
   add(rotation, 'retry <rotation>', retry, async () => (await import('./commands/rotation-retry.ts')).rotationRetry)
