@@ -3,13 +3,14 @@ import { z } from 'zod'
 import { ApprovalRequired } from '../identity/index.ts'
 import { ERRORS, type ErrorCode, type Log, RekeyError } from '../kernel/index.ts'
 import { StepUpRequired } from '../policy/index.ts'
+import { errorPage } from './pages.ts'
 
 export const PROBLEM_TYPE = 'application/problem+json; charset=utf-8'
 
 /** What went wrong, as RFC 9457 section 3 shapes it, with our code, hint and faults as extension members. */
 export const Problem = z
   .object({
-    type: z.string().describe('The page that explains the code.'),
+    type: z.string().describe('The page that explains the code: a path of this server, open to everybody.'),
     title: z.string(),
     status: z.int(),
     code: z.enum(Object.keys(ERRORS) as [ErrorCode, ...ErrorCode[]]),
@@ -46,7 +47,7 @@ export function problemOf(error: unknown, instance: string): Problem {
   const ours = asOurs(error)
   const { title, status } = ERRORS[ours.code]
   return {
-    type: `docs/errors/${ours.code}.md`,
+    type: errorPage(ours.code),
     title,
     status: ours instanceof StatusError ? ours.status : status,
     code: ours.code,
