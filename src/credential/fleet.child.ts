@@ -2,7 +2,7 @@
 import { readSync, writeSync } from 'node:fs'
 import { deserialize } from 'node:v8'
 import type { Capabilities } from '../connectors/contract.ts'
-import { framesOf, RekeyError } from '../kernel/index.ts'
+import { RekeyError, traceOf } from '../kernel/index.ts'
 import type { FleetOptions } from './fleet.check.ts'
 import { type LinedFleet, parseWithLines } from './fleet.parse.ts'
 import { type FleetAnswer, type FleetJob, type FleetWord, frame, LENGTH_BYTES, lengthIn, partsOf } from './fleet.wire.ts'
@@ -101,5 +101,5 @@ try {
   work()
 } catch (error) {
   // What was thrown may quote the file, and people paste secrets into files: only its kind and where it was thrown are told.
-  say({ died: [error instanceof Error ? error.constructor.name : 'not an error', ...framesOf(error)].join('\n') })
+  say({ died: traceOf(error) })
 }

@@ -19,3 +19,8 @@ export function framesOf(error: unknown, max = 12): string[] {
   }
   return sites.slice(0, max).map((site) => `${site.getFileName() ?? 'native'}:${site.getLineNumber() ?? 0}:${site.getColumnNumber() ?? 0}`)
 }
+
+/** The class of anything thrown and where it was thrown, a line each: what a log may have of an error whose message may carry a value. */
+export function traceOf(error: unknown): string {
+  return [error instanceof Error ? error.constructor.name : 'not an error', ...framesOf(error)].join('\n')
+}
