@@ -99,27 +99,38 @@ export interface Opened {
 }
 
 /**
- * Opens the database, for reading only, for a command that works without a server (`rekey fsck`). Throws `wrong_state` where the schema
- * is not up to date. A signal ends the process, and an embedded database that it owns with it.
+ * Opens the database, for reading only, for a command that works without a server (`rekey fsck`). An embedded one that does not run is
+ * started, and `close` stops it again, unless a server has come to use it meanwhile. Throws `config_invalid` where there is none (none
+ * is made), `wrong_state` where the schema is not up to date. A signal ends the process, and an embedded database that it owns with it.
  */
 export async function openOffline(overrides: Overrides = {}): Promise<Opened> {
   const config = loadConfig(overrides)
+  if (config.databaseUrl === null && !existsSync(config.data)) throw noDatabase(config)
   // The default way to die by a signal runs no exit handler, which would leave the database running.
   const ignore = onSignals((signal) => process.exit(128 + constants.signals[signal]))
   const opened = await openDatabase(config, makeCtx('cli', newId(), { log: openLog('silent') }), 4, TOLD_TO_NOBODY, true)
   return { ...opened, close: () => opened.close().finally(ignore) }
 }
 
+function noDatabase({ data }: Config): RekeyError {
+  return new RekeyError('config_invalid', `There is no database in ${data}.`, {
+    hint: 'Name the data folder with --data, or the database with DATABASE_URL.',
+  })
+}
+
 async function openDatabase(config: Config, ctx: Ctx, max: number, { step }: Starting, readOnly = false): Promise<Opened> {
   if (config.databaseUrl === null) step('starting the database')
-  const making = () => step(`making the database in ${config.data}, at the first start only`, true)
+  const making = () => {
+    if (readOnly) throw noDatabase(config)
+    step(`making the database in ${config.data}, at the first start only`, true)
+  }
   const embedded: EmbeddedDatabase | null = config.databaseUrl === null ? await startEmbedded(ctx, config.data, making) : null
   const connection = embedded?.connection ?? connectionFromUrl(config.databaseUrl ?? '')
   const store = openStore({ connection, max, log: ctx.log, readOnly })
   const close = async () => {
     // A statement that hangs, or waits for another process's lock, ends with its database.
     await within(DATABASE_CLOSE_MS, store.close())
-    await embedded?.stop()
+    await (readOnly ? embedded?.leave() : embedded?.stop())
   }
   step('reaching the database and bringing its tables up to date')
   try {
