@@ -61,6 +61,7 @@ Environment:
   REKEY_DESTROY_AFTER    seconds from an offboarding until suspended credentials are destroyed (0)
   REKEY_TOKEN_MAX        the longest life of an API token, seconds (7776000)
   REKEY_REFUSE_NETWORKS  networks in which Rekey calls nothing: address/prefix, separated by commas (link-local, multicast)
+  REKEY_TRUST_PROXIES    networks of proxies whose X-Forwarded-For counts: address/prefix, separated by commas (none)
   REKEY_LOG              debug, info, warn, error or silent (info)`
 
 function adder(onStatus: (status: number) => void): Add {
