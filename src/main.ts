@@ -82,6 +82,16 @@ const DATABASE_CLOSE_MS = 5_000
 /** npm and a terminal both pass a Ctrl-C on: a second signal that comes sooner than this is the first one again. */
 const SAME_SIGNAL_MS = 500
 
+/** What is told of a start while it goes on. */
+export interface Starting {
+  /** Begins the next step: a few words, `opening the keys`. `isSlow`: it is known to take seconds. */
+  step(what: string, isSlow?: boolean): void
+  /** It is over, well or not. */
+  end(): void
+}
+
+const TOLD_TO_NOBODY: Starting = { step: () => undefined, end: () => undefined }
+
 /** The database, reached or started and migrated; `close` stops an embedded one that this process owns. */
 export interface Opened {
   readonly config: Config
@@ -91,26 +101,40 @@ export interface Opened {
 }
 
 /**
- * Opens the database, for reading only, for a command that works without a server (`rekey fsck`). Throws `wrong_state` where the schema
- * is not up to date. A signal ends the process, and an embedded database that it owns with it.
+ * Opens the database, for reading only, for a command that works without a server (`rekey fsck`). An embedded one that does not run is
+ * started, and `close` stops it again, unless a server has come to use it meanwhile. Throws `config_invalid` where there is none (none
+ * is made), `wrong_state` where the schema is not up to date. A signal ends the process, and an embedded database that it owns with it.
  */
 export async function openOffline(overrides: Overrides = {}): Promise<Opened> {
   const config = loadConfig(overrides)
+  if (config.databaseUrl === null && !existsSync(config.data)) throw noDatabase(config)
   // The default way to die by a signal runs no exit handler, which would leave the database running.
   const ignore = onSignals((signal) => process.exit(128 + constants.signals[signal]))
-  const opened = await openDatabase(config, makeCtx('cli', newId(), { log: openLog('silent') }), 4, true)
+  const opened = await openDatabase(config, makeCtx('cli', newId(), { log: openLog('silent') }), 4, TOLD_TO_NOBODY, true)
   return { ...opened, close: () => opened.close().finally(ignore) }
 }
 
-async function openDatabase(config: Config, ctx: Ctx, max: number, readOnly = false): Promise<Opened> {
-  const embedded: EmbeddedDatabase | null = config.databaseUrl === null ? await startEmbedded(ctx, config.data) : null
+function noDatabase({ data }: Config): RekeyError {
+  return new RekeyError('config_invalid', `There is no database in ${data}.`, {
+    hint: 'Name the data folder with --data, or the database with DATABASE_URL.',
+  })
+}
+
+async function openDatabase(config: Config, ctx: Ctx, max: number, { step }: Starting, readOnly = false): Promise<Opened> {
+  if (config.databaseUrl === null) step('starting the database')
+  const making = () => {
+    if (readOnly) throw noDatabase(config)
+    step(`making the database in ${config.data}, at the first start only`, true)
+  }
+  const embedded: EmbeddedDatabase | null = config.databaseUrl === null ? await startEmbedded(ctx, config.data, making) : null
   const connection = embedded?.connection ?? connectionFromUrl(config.databaseUrl ?? '')
   const store = openStore({ connection, max, log: ctx.log, readOnly })
   const close = async () => {
     // A statement that hangs, or waits for another process's lock, ends with its database.
     await within(DATABASE_CLOSE_MS, store.close())
-    await embedded?.stop()
+    await (readOnly ? embedded?.leave() : embedded?.stop())
   }
+  step('reaching the database and bringing its tables up to date')
   try {
     await untilStopped<unknown>(ctx, readOnly ? checkSchema(store, SCHEMA) : migrate(store, SCHEMA))
   } catch (error) {
@@ -262,7 +286,7 @@ export interface Running {
  * Starts database, keys, worker and server as the role asks. Throws before anything is left running; `unavailable` if `asked` aborts
  * before all of it runs.
  */
-export async function start(overrides: Overrides = {}, asked?: AbortSignal): Promise<Running> {
+export async function start(overrides: Overrides = {}, asked?: AbortSignal, starting = TOLD_TO_NOBODY): Promise<Running> {
   const config = loadConfig(overrides)
   const stopping = new AbortController()
   if (asked?.aborted) stopping.abort()
@@ -279,11 +303,14 @@ export async function start(overrides: Overrides = {}, asked?: AbortSignal): Pro
     await opened?.close().catch(tell)
   }
   try {
-    opened = await openDatabase(config, ctx, 20)
+    opened = await openDatabase(config, ctx, 20, starting)
+    starting.step('opening the keys and starting what works with them')
     return { ...(await startParts(config, ctx, opened, cleanups)), ctx, opened, stop }
   } catch (error) {
     await stop()
     throw error
+  } finally {
+    starting.end()
   }
 }
 
@@ -346,7 +373,7 @@ function listen({ config, ctx, store }: Opened, { parts, keyring, guard }: Compo
  * Runs until SIGTERM, SIGINT or SIGHUP, also while it starts, then stops in order: no new work, running steps finish, the database
  * last. A second signal: at once, but for the database, which is stopped all the same (see `endAtExit`).
  */
-export async function serve(overrides: Overrides = {}): Promise<void> {
+export async function serve(overrides: Overrides = {}, starting = TOLD_TO_NOBODY): Promise<void> {
   const asked = new AbortController()
   let askedMs = 0
   onSignals(() => {
@@ -357,7 +384,7 @@ export async function serve(overrides: Overrides = {}): Promise<void> {
   })
   let running: Running
   try {
-    running = await start(overrides, asked.signal)
+    running = await start(overrides, asked.signal, starting)
   } catch (error) {
     if (asked.signal.aborted && isCode(error, 'unavailable')) return
     throw error

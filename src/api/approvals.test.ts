@@ -37,7 +37,7 @@ test('what needs approval answers 409 with the request, is done after it, and th
   const key = { 'idempotency-key': newId() }
   const first = await offboard(id, key)
   expect(first.status).toBe(409)
-  expect(first.body).toMatchObject({ code: 'approval_required', type: 'docs/errors/approval_required.md' })
+  expect(first.body).toMatchObject({ code: 'approval_required', type: '/docs/errors/approval_required.md' })
   const approval = first.body.approval
   const shown = (await server.get(`/v1/approvals/${approval}`)).body
   expect(shown).toMatchObject({

@@ -79,6 +79,12 @@ test('what was changed on disk after the start is not what is served', async () 
   expect((await open('/console/assets/index-a1.js')).text).toBe(CODE)
 })
 
+test('the document of the interface is of the API alone', async () => {
+  const paths = Object.keys((await server.get('/v1/openapi.json')).body.paths)
+  expect(paths.length).toBeGreaterThan(50)
+  expect(paths.filter((path) => !/^\/(v1\/|healthz|readyz|metrics)/.test(path))).toEqual([])
+})
+
 test('answers of the API are kept by nobody, and under their own policy', async () => {
   const answer = await server.get('/v1/status')
   expect(answer.headers.get('cache-control')).toBe('no-store')

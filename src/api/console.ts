@@ -86,11 +86,13 @@ const UNBUILT = `<!doctype html><html lang="en"><meta charset="utf-8"><title>Rek
 /** Registers the rooms and the files. No other path leads to them. */
 export function registerConsole(app: FastifyInstance, built: Console | null): void {
   const page: ConsoleFile = built?.page ?? { type: TYPES['.html'] ?? '', bytes: Buffer.from(UNBUILT), gzipped: gzipSync(UNBUILT) }
+  // The document of the interface is of the API alone.
+  const schema = { hide: true }
   const config = { statuses: new Set(built === null ? [503] : [200]) }
   for (const room of ROOMS) {
-    app.get(room, { config }, async (request, reply) => answer(request, reply.code(built === null ? 503 : 200), page, NEVER))
+    app.get(room, { config, schema }, async (request, reply) => answer(request, reply.code(built === null ? 503 : 200), page, NEVER))
   }
-  for (const [path, file] of built?.files ?? []) app.get(path, async (request, reply) => answer(request, reply, file, FOR_EVER))
+  for (const [path, file] of built?.files ?? []) app.get(path, { schema }, async (request, reply) => answer(request, reply, file, FOR_EVER))
 }
 
 function answer(request: FastifyRequest, reply: FastifyReply, file: ConsoleFile, keep: string): FastifyReply {

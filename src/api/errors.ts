@@ -1,15 +1,16 @@
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import { ApprovalRequired } from '../identity/index.ts'
-import { ERRORS, type ErrorCode, type Log, RekeyError } from '../kernel/index.ts'
+import { ERRORS, type ErrorCode, framesOf, type Log, RekeyError } from '../kernel/index.ts'
 import { StepUpRequired } from '../policy/index.ts'
+import { errorPage } from './pages.ts'
 
 export const PROBLEM_TYPE = 'application/problem+json; charset=utf-8'
 
 /** What went wrong, as RFC 9457 section 3 shapes it, with our code, hint and faults as extension members. */
 export const Problem = z
   .object({
-    type: z.string().describe('The page that explains the code.'),
+    type: z.string().describe('The page that explains the code: a path of this server, open to everybody.'),
     title: z.string(),
     status: z.int(),
     code: z.enum(Object.keys(ERRORS) as [ErrorCode, ...ErrorCode[]]),
@@ -46,7 +47,7 @@ export function problemOf(error: unknown, instance: string): Problem {
   const ours = asOurs(error)
   const { title, status } = ERRORS[ours.code]
   return {
-    type: `docs/errors/${ours.code}.md`,
+    type: errorPage(ours.code),
     title,
     status: ours instanceof StatusError ? ours.status : status,
     code: ours.code,
@@ -89,27 +90,27 @@ function invalid(issues: readonly { readonly instancePath: string; readonly mess
   return new RekeyError('bad_input', 'The request is not valid.', { faults })
 }
 
-/** Writes what failed on our side to the log. Of a foreign error only its kind and its frames: its message may carry a value. */
+/**
+ * Writes what failed on our side to the log. Of a foreign error only its class and where it was thrown, as the engine has it: its message
+ * may carry a value, and so may what it calls itself and the text of its stack.
+ */
 export function logFailure(log: Log, requestId: string, error: unknown): void {
   const ours = asOurs(error)
   if (ERRORS[ours.code].status < 500) return
-  const cause = error instanceof Error ? error : new Error('not an error')
   log.error(
     {
       requestId,
       code: ours.code,
-      ...(error instanceof RekeyError ? { message: error.message, detail: error.detail } : { name: cause.name, frames: framesOf(cause) }),
+      ...(error instanceof RekeyError
+        ? { message: error.message, detail: error.detail }
+        : { name: classOf(error), frames: framesOf(error) }),
     },
     'a request failed',
   )
 }
 
-function framesOf(error: Error): string[] {
-  return (error.stack ?? '')
-    .split('\n')
-    .filter((line) => /^ {4}at /.test(line))
-    .slice(0, 12)
-    .map((line) => line.trim())
+function classOf(error: unknown): string {
+  return error instanceof Error ? error.constructor.name : 'not an error'
 }
 
 /**

@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { LIMITS, newId, sleep } from '../kernel/index.ts'
 import { fleetText, TestServer } from './testing.ts'
@@ -77,6 +78,44 @@ test('a request that is cut off ends the parse', async () => {
   expect((await server.post('/v1/fleet/diff', { ...input(2), text: padded })).status).toBe(200)
   expect(performance.now() - startedMs).toBeLessThan(3_000)
 })
+
+test.each(['SIGABRT', 'SIGKILL', 'SIGSEGV'] as const)('a parser that ends by %s is told, and the server goes on', async (signal) => {
+  const text = `# canary-3317\n${'- a\n'.repeat(LIMITS.fleetBytes / 4 - 10)}`
+  const first = server.post('/v1/fleet/diff', { text, folder: server.folder })
+  const ended = await untilParser((pid) => process.kill(pid, signal))
+  expect(ended).toBe(true)
+  const answer = await first
+  expect(answer.status).toBe(500)
+  expect(answer.body).toMatchObject({ code: 'internal', detail: 'The parser of fleet files died; nothing was applied.' })
+  expect(server.lines.filter(({ level }) => level === 'error').at(-1)?.fields).toMatchObject({ detail: signal })
+  expect(answer.text + JSON.stringify(server.lines)).not.toContain('canary-3317')
+  const padded = `${fleetText(2)}${`# ${'x'.repeat(100)}\n`.repeat(2_000)}`
+  expect((await server.post('/v1/fleet/diff', { ...input(2), text: padded })).status).toBe(200)
+})
+
+/** Does that to the parser as soon as it runs; false if it never did. */
+async function untilParser(act: (pid: number) => void): Promise<boolean> {
+  for (let tries = 0; tries < 1_000; tries++) {
+    for (const name of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+      if (!isParser(name)) continue
+      act(Number(name))
+      return true
+    }
+    await sleep(10)
+  }
+  return false
+}
+
+function isParser(pid: string): boolean {
+  try {
+    const [, parent] = readFileSync(`/proc/${pid}/stat`, 'utf8')
+      .replace(/^.*\) /s, '')
+      .split(' ')
+    return parent === String(process.pid) && readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('node\0--max-old')
+  } catch {
+    return false
+  }
+}
 
 test.each([
   ['not base64', 'canary-6644!!'],

@@ -119,6 +119,48 @@ describe('transitions', () => {
   })
 })
 
+describe('what people did to it', () => {
+  const show = async (path: string) => (await server.get(path)).body.interventions
+  const block = (path: string, from: string) =>
+    server.db.store.query(
+      `update rotation set state = 'blocked', blocked_from = $2, blocked_at = now(), due_at = null,
+              problem = '{"reason":"no way"}' where id = $1`,
+      [path.split('/').at(-1), from],
+    )
+
+  test('is shown with actor, name, reason and time: undo, retry, override, irrevocable; of other rotations nothing', async () => {
+    const { body } = await server.post('/v1/rotations', { names: ['app-11'] })
+    const path = `/v1/rotations/${body.rotations[0].rotation}`
+    expect(await show(path)).toEqual([])
+    await block(path, 'distributed')
+    expect((await server.post(`${path}/retry`)).status).toBe(202)
+    const override = { kind: 'override-activation', by: 'ada', reason: 'saw "rotation.undone" herself' }
+    expect((await server.post(`${path}/resolve`, override)).status).toBe(202)
+    await block(path, 'retired')
+    expect((await server.post(`${path}/resolve`, { kind: 'irrevocable', by: 'eve', reason: 'vendor is gone' })).status).toBe(202)
+    const at = expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/)
+    const actor = expect.stringMatching(/^token:[0-9a-f-]{36}$/)
+    const done = await show(path)
+    expect(done).toEqual([
+      { what: 'retry', at, actor, by: null, reason: null },
+      { what: 'override-activation', at, actor, by: 'ada', reason: override.reason },
+      { what: 'irrevocable', at, actor, by: 'eve', reason: 'vendor is gone' },
+    ])
+    expect([...done].map((one) => one.at).sort()).toEqual(done.map((one: { at: string }) => one.at))
+  })
+
+  test('an undo before anything was touched, and one that a worker has to do', async () => {
+    await server.db.store.query("update version set state = 'current' where state = 'irrevocable'")
+    const started = (await server.post('/v1/rotations', { names: ['app-11'] })).body.rotations[0].rotation
+    await server.post(`/v1/rotations/${started}/undo`, { reason: 'wrong "day"' })
+    const again = (await server.post('/v1/rotations', { names: ['app-11'] })).body.rotations[0].rotation
+    await server.db.store.query("update rotation set state = 'staged' where id = $1", [again])
+    expect((await server.post(`/v1/rotations/${again}/undo`)).status).toBe(202)
+    expect(await show(`/v1/rotations/${started}`)).toMatchObject([{ what: 'undo', by: null, reason: 'wrong "day"' }])
+    expect(await show(`/v1/rotations/${again}`)).toMatchObject([{ what: 'undo', by: null, reason: 'requested' }])
+  })
+})
+
 describe('lists', () => {
   test('pages follow one another without a gap and end', async () => {
     await server.post('/v1/rotations', { names: ['app-6', 'app-7', 'app-8', 'app-9', 'app-10'] })

@@ -20,7 +20,7 @@ describe('problems', () => {
     const answer = await server.get('/v1/nothing?canary=1')
     expect(answer.status).toBe(404)
     expect(answer.headers.get('content-type')).toMatch(/^application\/problem\+json/)
-    expect(answer.body).toMatchObject({ type: 'docs/errors/not_found.md', status: 404, code: 'not_found', instance: '/v1/nothing' })
+    expect(answer.body).toMatchObject({ type: '/docs/errors/not_found.md', status: 404, code: 'not_found', instance: '/v1/nothing' })
   })
 
   test.each(['DELETE', 'PUT', 'PATCH', 'OPTIONS'])('%s where only others are taken is 405 with what is', async (method) => {

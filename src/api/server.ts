@@ -15,6 +15,7 @@ import { hostGuard, originsOf } from './hosts.ts'
 import { limitOptions } from './limit.ts'
 import { makeMetrics } from './metrics.ts'
 import { documentOptions } from './openapi.ts'
+import { registerPages } from './pages.ts'
 import type { ApiParts } from './parts.ts'
 import { register, type ServerParts } from './register.ts'
 import type { Route } from './route.ts'
@@ -148,6 +149,7 @@ export async function buildApp(parts: ApiParts, options: ServerOptions, routes: 
   }
   for (const route of routes) register(app, route, server)
   await registerScim(app, SCIM_ROUTES, server)
+  registerPages(app)
   if (options.console !== undefined) registerConsole(app, options.console)
   app.addHook('onClose', async () => metrics.close())
   app.addHook('onClose', () => batches.close())

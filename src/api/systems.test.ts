@@ -48,6 +48,9 @@ test('giving up a system says what is in the way, and is done once for one key',
   expect([done.status, done.body]).toEqual([200, { notProvable: 2, rotations: 0, root: 'unreachable' }])
   expect((await server.send('POST', path, { body, headers })).body).toEqual(done.body)
   expect((await server.post(path, body)).body.code).toBe('wrong_state')
+  // It is listed, so it must not be said that it does not exist.
+  const root = await server.post('/v1/systems/db/rotate-root')
+  expect(root.body).toMatchObject({ code: 'wrong_state', detail: 'db was given up: nothing on it is rotated any more.' })
   const status = await server.get('/v1/status')
   expect(status.body.counts).toMatchObject({ decommissioned: 1, notProvable: 3 })
   expect((await server.get('/v1/systems')).body.items[0].decommissionedAt).toMatch(/Z$/)

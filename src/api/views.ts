@@ -1,6 +1,13 @@
 /** What the API shows and takes, as schemas. `satisfies`-like checks against the areas' own types keep the two in step. */
 import { z } from 'zod'
-import { type CredentialView, type RotationView, STATES, type SystemView, type VersionView } from '../credential/index.ts'
+import {
+  type CredentialView,
+  type RotationDetail as RotationDetailView,
+  type RotationView,
+  STATES,
+  type SystemView,
+  type VersionView,
+} from '../credential/index.ts'
 import { LIMITS, Secret } from '../kernel/index.ts'
 
 /** Holds a schema to a type of the domain. */
@@ -93,6 +100,22 @@ export const Rotation = of<RotationView>()(
     startReason: z.string(),
   }),
 ).meta({ id: 'Rotation' })
+
+export const RotationDetail = of<RotationDetailView>()(
+  Rotation.extend({
+    interventions: z
+      .array(
+        z.object({
+          what: z.enum(['undo', 'retry', 'override-activation', 'irrevocable']),
+          at: Time,
+          actor: z.string(),
+          by: z.string().nullable(),
+          reason: z.string().nullable(),
+        }),
+      )
+      .describe('Who undid it, tried it again, overrode its activation or gave up its old value: the oldest first, out of the evidence.'),
+  }),
+).meta({ id: 'RotationDetail' })
 
 export const System = of<SystemView>()(
   z.object({

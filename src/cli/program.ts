@@ -42,6 +42,7 @@ export function makeProgram(onStatus: (status: number) => void, quiet: boolean):
 const ENVIRONMENT = `
 Environment:
   REKEY_URL         where the server is (http://127.0.0.1:7395)
+  REKEY_LISTEN      the same without http://, where REKEY_URL is not set
   REKEY_TOKEN_FILE  the file with the token (admin.token in the data folder)
   REKEY_DATA        the data folder (.rekey)
   NO_COLOR          no colours
@@ -55,8 +56,11 @@ Environment:
   REKEY_LISTEN           address of the API (127.0.0.1:7395)
   REKEY_TOKEN_FILE       where the admin token is written (admin.token in the data folder)
   REKEY_PASSPHRASE_FILE  the file with the passphrase of the keys (without it: files in the data folder)
+  REKEY_PUBLIC_URL       where browsers find this server, https://NAME (http://localhost and the port)
   REKEY_SHRED_AFTER      seconds for which a dead value is kept (604800)
-  REKEY_REFUSE_NETWORKS  networks that no system may be in: address/prefix, separated by commas
+  REKEY_DESTROY_AFTER    seconds from an offboarding until suspended credentials are destroyed (0)
+  REKEY_TOKEN_MAX        the longest life of an API token, seconds (7776000)
+  REKEY_REFUSE_NETWORKS  networks in which Rekey calls nothing: address/prefix, separated by commas (link-local, multicast)
   REKEY_TRUST_PROXIES    networks of proxies whose X-Forwarded-For counts: address/prefix, separated by commas (none)
   REKEY_LOG              debug, info, warn, error or silent (info)`
 
@@ -189,7 +193,10 @@ function addRotation(program: Command, add: Add): void {
     .option('--credential <credential>', 'only those of this credential')
     .option('--state <state>', 'only those in this state')
     .option('--limit <number>', 'at most so many', wholeNumber)
-  const show = { does: 'show a rotation with all its times', example: 'rekey rotation show 01890000-0000-7000-8000-000000000000' }
+  const show = {
+    does: 'show a rotation with all its times, and what people did to it',
+    example: 'rekey rotation show 01890000-0000-7000-8000-000000000000',
+  }
   add(rotation, 'show <rotation>', show, async () => (await import('./commands/rotation-show.ts')).rotationShow)
   const retry = { does: 'let a blocked rotation go on', example: 'rekey rotation retry 01890000-0000-7000-8000-000000000000' }
   add(rotation, 'retry <rotation>', retry, async () => (await import('./commands/rotation-retry.ts')).rotationRetry)

@@ -1,4 +1,4 @@
-import type { RotationView } from '../credential/index.ts'
+import type { Intervention, RotationDetail, RotationView } from '../credential/index.ts'
 import { printable } from '../kernel/index.ts'
 import { EXIT } from './exit.ts'
 import type { Column, Output } from './output.ts'
@@ -51,7 +51,7 @@ function gapText(ms: number): string {
 }
 
 /** The rotation with every time that it has; ages at `now`. */
-export function showRotation(view: RotationView, now: Date, out: Output): void {
+export function showRotation(view: RotationDetail, now: Date, out: Output): void {
   const was = view.blockedFrom ? `, was ${stateText(view.blockedFrom)}` : ''
   const ended = view.endedAt ?? view.blockedAt
   const since = ended === null ? `started ${age(view.createdAt, now)} ago` : `since ${age(ended, now)}`
@@ -69,7 +69,20 @@ export function showRotation(view: RotationView, now: Date, out: Output): void {
     ...TIMES.flatMap(([name, key]) => (view[key] === null ? [] : [[name, shortTime(view[key])] as const])),
     ['gap', view.gapMs === null ? null : gapText(view.gapMs)],
     ['tries', view.tries > 0 ? view.tries : null],
+    ...view.interventions.map((one) => [INTERVENTIONS[one.what], interventionText(one)] as const),
   ])
+}
+
+const INTERVENTIONS: Readonly<Record<Intervention['what'], string>> = {
+  undo: 'undo ordered',
+  retry: 'retry ordered',
+  'override-activation': 'activation overridden',
+  irrevocable: 'old value given up',
+}
+
+/** When, by whom and why. Whose word it was is what whoever asked said. */
+function interventionText({ at, actor, by, reason }: Intervention): string {
+  return `${shortTime(at)} by ${by === null ? actor : `${by} (${actor})`}${reason === null ? '' : `: ${reason}`}`
 }
 
 const TIMES = [

@@ -62,6 +62,7 @@ export {
   startRotations,
   undoRotation,
 } from './rotation.actions.ts'
+export { type Intervention, type RotationDetail, withInterventions } from './rotation.interventions.ts'
 export {
   type BatchCount,
   countBatches,

@@ -3,7 +3,7 @@ import { type Ctx, type Json, newId, RekeyError, sleep } from '../kernel/index.t
 import { type Allowed, isMine } from '../policy/index.ts'
 import type { Store, Tx } from '../store/index.ts'
 import { rotationDigests } from './record.ts'
-import { resourcesOf } from './resources.ts'
+import { noSystem, resourcesOf } from './resources.ts'
 import * as rows from './rotation.list.ts'
 import { accountAfter, ENDS, NEXT, type State, UNDOABLE } from './rotation.model.ts'
 import { NUDGE } from './worker.channel.ts'
@@ -55,6 +55,7 @@ export async function startRotations(
   return parts.store.inTx(async (tx) => {
     const all = await touchable(tx, may, what, await rows.selectForRotation(tx, what, options.root === true))
     refuseMissing(what, all, options.root === true)
+    if (options.root === true && 'system' in what && all.length === 0) throw await rootless(tx, what.system)
     const found = 'names' in what ? all : all.filter(({ closed }) => !closed)
     refuseClosed(found)
     const live = found.filter((row) => row.live !== null)
@@ -120,10 +121,19 @@ function refuseMissing(what: rows.Selection, found: readonly rows.Startable[], r
   }
   if (found.length > 0) return
   if (!('system' in what)) throw new RekeyError('not_found', 'The inventory has no credential.')
-  if (root) throw new RekeyError('not_found', `No such system: ${what.system}`, { hint: 'See rekey system list.' })
+  if (root) return
   throw new RekeyError('not_found', `No credential on a system named ${what.system}.`, {
     hint: 'See rekey credential list, rekey system list.',
   })
+}
+
+/** Why the root credential of a system cannot be rotated. Whoever asks may rotate it, so a system that is there is no secret. */
+async function rootless(tx: Tx, system: string): Promise<RekeyError> {
+  const found = await rows.findSystem(tx, system)
+  if (found === null) return noSystem(system)
+  if (found.decommissioned) return new RekeyError('wrong_state', `${system} was given up: nothing on it is rotated any more.`)
+  const hint = `Tell it: rekey system set-root ${system}`
+  return new RekeyError('wrong_state', `The root credential of ${system} has no value in use.`, { hint })
 }
 
 /** The credential, locked, as a rotation of it would be planned; empty if it has no value in use or is shut. */

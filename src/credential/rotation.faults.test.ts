@@ -1,7 +1,8 @@
 import { readdirSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { Secret } from '../kernel/index.ts'
+import { connectorFor } from '../connectors/registry.ts'
+import { Secret, silentLog } from '../kernel/index.ts'
 import { fileKeks, Keyring, rotateKek } from '../keys/index.ts'
 import { allowed } from '../policy/testing.ts'
 import { fsckCredentials } from './fsck.ts'
@@ -59,4 +60,34 @@ test('without its key-encryption key a rotation waits and says so, uses up no tr
   expect(waiting).toMatchObject({ state: 'planned', tries: 0, reason: expect.stringContaining('key file is missing') })
   renameSync(join(engine.folder, file), join(folder, file))
   expect(await engine.until(rotation, ({ tries }) => tries > 0, 15_000)).toMatchObject({ state: 'staged' })
+})
+
+test('of an error that is not ours the log gets its class and where it was thrown, and nothing of its message', async () => {
+  const lines: Record<string, unknown>[] = []
+  const log = { ...silentLog, warn: (fields: Record<string, unknown>) => void lines.push(fields) }
+  let declared = false
+  const broken = await Engine.start({
+    log,
+    connector: (name) => {
+      if (!declared) return connectorFor(name)
+      throw new TypeError('canary-7719\n    at canary-7719 (file:///app/x.js:1:1)')
+    },
+  })
+  try {
+    const system = await broken.addSystem(
+      's',
+      'postgres',
+      { host: '127.0.0.1', port: 9, tls: 'off' },
+      { account: 'r', secret: Secret.fromText('r') },
+    )
+    await broken.addCredential(system, { name: 'c', strategy: 'in-place', accounts: ['c'], current: Secret.fromText('value of c') })
+    declared = true
+    const [rotation = ''] = await broken.rotate(['c'])
+    await broken.until(rotation, ({ tries }) => tries > 0, 15_000)
+    const told = lines.find(({ code }) => code === 'internal')
+    expect(told?.detail).toMatch(/^TypeError\n.*rotation\.faults\.test\.ts:\d+:\d+\n/)
+    expect(JSON.stringify(lines)).not.toContain('canary-7719')
+  } finally {
+    await broken.stop()
+  }
 })

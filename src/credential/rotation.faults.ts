@@ -1,4 +1,4 @@
-import { isCode, messageOf, RekeyError, sleep } from '../kernel/index.ts'
+import { isCode, messageOf, RekeyError, sleep, traceOf } from '../kernel/index.ts'
 import { isDatabaseLost } from '../store/index.ts'
 import { dropFiles } from './rotation.distribute.ts'
 import { backoffMs, ENDS, MAX_TRIES, type State, UNDO_TOO_LATE } from './rotation.model.ts'
@@ -35,7 +35,7 @@ export async function recordFault(run: Run, error: unknown): Promise<void> {
   if (error instanceof LostClaim) return
   const fault = asOurs(error)
   const { code, message, detail } = fault
-  const told = { rotation: work.id, credential: work.credential.name, code, error: message, detail: detail ?? stackOf(fault) }
+  const told = { rotation: work.id, credential: work.credential.name, code, error: message, detail: detail ?? placeOf(fault) }
   ctx.log.warn(told, 'a step failed')
   const dueMs = decide(run, fault)
   // What lay ready beside a consumer's file holds a value in the clear: it does not wait there for a human. The step makes it again.
@@ -88,6 +88,7 @@ function asOurs(error: unknown): RekeyError {
   return error instanceof RekeyError ? error : new RekeyError('internal', 'Rekey failed in a step of this rotation.', { cause: error })
 }
 
-function stackOf(fault: RekeyError): string | undefined {
-  return fault.code === 'internal' && fault.cause instanceof Error ? fault.cause.stack : undefined
+/** Of what is not ours its message is kept out of the log, and so is the text of its stack, which begins with it. */
+function placeOf({ code, cause }: RekeyError): string | undefined {
+  return code === 'internal' && cause instanceof Error ? traceOf(cause) : undefined
 }

@@ -42,6 +42,15 @@ export async function selectForRotation(tx: Tx, what: Selection, root: boolean):
   return tx.query(`${STARTABLE} where c.is_root = $1 ${lock}`, [root])
 }
 
+/** Whether there is such a system, and whether it was given up. */
+export async function findSystem(sql: Sql, name: string): Promise<{ readonly decommissioned: boolean } | null> {
+  const [row] = await sql.query<{ decommissioned: boolean }>(
+    'select decommissioned_at is not null as decommissioned from system where name = $1',
+    [name],
+  )
+  return row ?? null
+}
+
 /** The credential with this id, locked, if it has a value in use. */
 export async function selectById(tx: Tx, id: string): Promise<Startable[]> {
   return tx.query(`${STARTABLE} where c.id = $1 for update of c`, [id])

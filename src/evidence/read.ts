@@ -23,7 +23,8 @@ export async function* eachEvent(sql: Sql, log: LogName): AsyncGenerator<EventBo
   }
 }
 
-function eventOf(body: string): EventBody | null {
+/** The event in a body; null for text that is not even like one. */
+export function eventOf(body: string): EventBody | null {
   try {
     const event = JSON.parse(body) as EventBody
     return typeof event.type === 'string' && isObject(event.links) && isObject(event.data) ? event : null

@@ -76,6 +76,7 @@ export async function rotateKek(
       const kek = await keyring.add(tx)
       await append(tx, ctx, [{ log: 'credential', type: 'kek.created', subject: kek.id, data: { kind: kek.kind } }])
     })
+    await keyring.settle(store)
   }
   let done = 0
   for (const kek of await rows.inState(store, 'retiring')) {

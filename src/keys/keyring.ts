@@ -18,6 +18,8 @@ export class Keyring {
   readonly #sources: ReadonlyMap<KekKind, KekSource>
   readonly #make: KekSource
   readonly #known = new Map<string, Secret>()
+  /** Keys that this keyring made and that are not settled. */
+  readonly #made = new Set<string>()
   #active = ''
 
   /** `sources[0]` makes new keys; the others may still open what they wrapped. */
@@ -29,8 +31,26 @@ export class Keyring {
   /** Loads the active key, or makes the first. Throws `kek_unavailable`: without its keys Rekey does not start. */
   async start(store: Store): Promise<void> {
     const active = (await rows.active(store)) ?? (await this.#first(store))
+    await this.settle(store)
     await this.#load(active)
     this.#active = active.id
+  }
+
+  /**
+   * Tells the source what became of keys that were made: called when the transaction that made one has ended, however it did, and at each
+   * start, for a process that died in between. Under the lock, so that nobody is about to commit the row of one that has none yet.
+   */
+  async settle(store: Store): Promise<void> {
+    const sources = [...this.#sources.values()]
+    if (this.#made.size === 0 && sources.every((source) => source.unsettled().length === 0)) return
+    await store.inTx(async (tx) => {
+      await rows.lockKeks(tx)
+      const known = new Set((await rows.list(tx)).map(({ id }) => id))
+      for (const id of this.#made) this.#make.settle(id, known.has(id), this.#known.get(id))
+      // Looked for once more: what a living process had made before the lock was free has its row by now.
+      for (const source of sources) for (const id of source.unsettled()) source.settle(id, known.has(id))
+    })
+    this.#made.clear()
   }
 
   /**
@@ -50,10 +70,11 @@ export class Keyring {
     })
   }
 
-  /** Makes a new active key in `tx`; the one before becomes `retiring`. */
+  /** Makes a new active key in `tx`; the one before becomes `retiring`. `settle` is called when `tx` has ended. */
   async add(tx: Tx): Promise<Kek> {
     const id = newId()
     const { key, params } = await this.#make.create(id)
+    this.#made.add(id)
     const kek: Kek = { id, kind: this.#make.kind, params, state: 'active' }
     await rows.retireActive(tx)
     await rows.insert(tx, kek)

@@ -41,9 +41,33 @@ test('the key file is made once, 0600 in a 0700 folder, and found again', async 
 })
 
 test('a key lasts over a power cut before anything is wrapped with it', () => {
-  const synced = watchSyncs(() => void fileKeks(join(files, 'kek')).create('an-id'))
-  const path = join(files, 'kek/an-id.key')
-  expect(synced).toEqual([`sync ${files}`, `sync ${folder}`, `sync ${path}.new`, `name ${path}`, `sync ${join(files, 'kek')}`])
+  const source = fileKeks(join(files, 'kek'))
+  const synced = watchSyncs(() => void source.create('an-id'))
+  const [path, kek] = [join(files, 'kek/an-id.key'), join(files, 'kek')]
+  const pending = `${path}.pending`
+  expect(synced).toEqual([`sync ${files}`, `sync ${folder}`, `sync ${pending}.new`, `name ${pending}`, `sync ${kek}`])
+  expect(watchSyncs(() => source.settle('an-id', true))).toEqual([`name ${path}`, `sync ${kek}`])
+})
+
+test('a key that others know nothing of is kept, also one that another database on the same folder took for abandoned', async () => {
+  const other = await freshDatabase()
+  databases.push(other)
+  const mine = fileKeks(files)
+  const ring = new Keyring([
+    {
+      ...mine,
+      create: async (id) => {
+        const made = await mine.create(id)
+        // With its own lock, and without our row.
+        await new Keyring([fileKeks(files)]).start(other.store)
+        return made
+      },
+    },
+  ])
+  await ring.start(db.store)
+  const [{ id } = { id: '' }] = await listKeks(db.store)
+  expect(readdirSync(files).sort()).toEqual([id, (await listKeks(other.store))[0]?.id].map((one) => `${one}.key`).sort())
+  expect((await keyring()).activeId).toBe(id)
 })
 
 test('two processes that start together make one key', async () => {

@@ -107,6 +107,32 @@ test('of processes that start it at one moment one owns it, and all of them know
   expect(lives(pid)).toBe(false)
 })
 
+test('who needed it for a moment only stops it at its end, unless somebody else has come to use it, who stops it then', async () => {
+  const alone = await start()
+  expect(alone.owner).toBe(true)
+  await alone.leave()
+  expect(lives(alone.pid)).toBe(false)
+  const brief = await start()
+  const other = await start()
+  const store = openStore({ connection: other.connection, max: 1, log: silentLog })
+  await store.query('select 1')
+  await Promise.all([brief.leave(), brief.leave()])
+  expect([lives(brief.pid), other.owner]).toEqual([true, false])
+  expect(await store.query('select 1 as v')).toEqual([{ v: 1 }])
+  await store.close()
+  await other.stop()
+  expect(lives(brief.pid)).toBe(false)
+})
+
+test('what refuses to make a database leaves none', async () => {
+  const data = join(folder, 'none')
+  const refuse = () => {
+    throw new Error('no')
+  }
+  await expect(startEmbedded(makeCtx('test', 'test'), data, refuse)).rejects.toThrow('no')
+  expect(existsSync(join(data, 'postgres'))).toBe(false)
+})
+
 test('when its owner was killed, whoever leaves last stops it', async () => {
   const data = join(folder, 'data')
   const owner = spawn(process.execPath, [CHILD, data, 'stay'], { stdio: ['ignore', 'pipe', 'inherit'] })

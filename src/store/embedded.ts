@@ -19,20 +19,27 @@ export interface EmbeddedDatabase {
   readonly owner: boolean
   /**
    * Stops the server and waits for its end, if this process owns it, or if its owner was killed meanwhile and no other process of
-   * Rekey uses it. Safe to call twice.
+   * Rekey uses it. Safe to call twice, as is `leave`.
    */
   stop(): Promise<void>
+  /**
+   * As `stop`, but where another process of Rekey has come to use the server meanwhile it runs on for that one, which stops it as the last
+   * that leaves. For whoever needed it for a moment only.
+   */
+  leave(): Promise<void>
 }
 
 /**
  * Starts the embedded database in `dataFolder`, makes it first if there is none, or attaches to one that runs there already. As root
  * the server runs as an unprivileged user. Throws `unavailable` with the end of the server's log if it does not come up, or if
  * `ctx.signal` aborts before it is up, and `config_invalid` if there are no server programs for this machine or the folder's path is
- * too long. What it started has ended then.
+ * too long. What it started has ended then. `onMake` is called before a database is made, which takes seconds; where it
+ * throws, none is made.
  */
-export async function startEmbedded(ctx: Ctx, dataFolder: string): Promise<EmbeddedDatabase> {
+export async function startEmbedded(ctx: Ctx, dataFolder: string, onMake: () => void = () => undefined): Promise<EmbeddedDatabase> {
   const places = await findPlaces(dataFolder)
   const connection: pg.ClientConfig = { host: places.socket, port: 5432, user: 'rekey', database: 'rekey', ssl: false }
+  if (!existsSync(places.cluster)) onMake()
   await makeCluster(ctx, places)
   const running = await attach(ctx, places, connection)
   const server = running === null ? await startServer(ctx, places, connection) : { pid: running, ours: false }
@@ -203,12 +210,23 @@ async function hold(connection: pg.ClientConfig, pid: number): Promise<EmbeddedD
     await endServer(null, pid)
     keepAtExit(pid)
   }
+  const leave = async () => {
+    // Given up by a statement: the end of a session is noticed a moment later, and would look like an owner.
+    if (owner) await holder.query('select pg_advisory_unlock($1)', [OWNER_LOCK]).catch(() => undefined)
+    if (owner) await holder.end().catch(() => undefined)
+    if (await isLast(connection)) await endServer(null, pid)
+    keepAtExit(pid)
+  }
   return {
     connection,
     pid,
     owner,
     stop: () => {
       stopped ??= stop()
+      return stopped
+    },
+    leave: () => {
+      stopped ??= leave()
       return stopped
     },
   }

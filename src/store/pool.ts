@@ -42,6 +42,8 @@ function fromDatabase(error: unknown): RekeyError {
   if (error instanceof RekeyError) return error
   const { code, constraint } = error as { code?: string; constraint?: string }
   const detail = [code, constraint, messageOf(error)].filter(Boolean).join(' ')
+  // Of this fault the client library tells nothing but a text.
+  if (code === undefined && messageOf(error) === NO_TLS_TEXT) return new RekeyError('unavailable', NO_TLS, { detail, hint: TLS_HINT })
   const way = waysIn(code ?? '')
   if (way !== null) return new RekeyError('unavailable', SHUT, { detail, cause: error, hint: way })
   const lost = code === undefined || code.startsWith('08') || code.startsWith('57P') || code.startsWith('E') || code.startsWith('53')
@@ -51,6 +53,11 @@ function fromDatabase(error: unknown): RekeyError {
 
 const LOST = 'The database does not answer.'
 const SHUT = 'The database does not let Rekey in.'
+const NO_TLS = 'The database server offers no TLS, and DATABASE_URL asks for it.'
+const NO_TLS_TEXT = 'The server does not support SSL connections'
+const TLS_HINT =
+  'Switch TLS on at the server (ssl = on). Where nobody can listen on the way, sslmode=disable does without; unless DATABASE_URL ' +
+  'says otherwise, a server on another machine is reached with verify-full.'
 
 /** What to do about a way in that is shut by how it is declared, or null. It may open again while Rekey runs, so it counts as lost. */
 function waysIn(code: string): string | null {
@@ -64,7 +71,7 @@ function waysIn(code: string): string | null {
 
 /** True if what failed is the way to Rekey's own database, and not what was asked of it. */
 export function isDatabaseLost(error: unknown): boolean {
-  return isCode(error, 'unavailable') && (error.message === LOST || error.message === SHUT)
+  return isCode(error, 'unavailable') && [LOST, SHUT, NO_TLS].includes(error.message)
 }
 
 async function run<Row extends object>(client: pg.ClientBase | pg.Pool, text: string, params?: readonly unknown[]): Promise<Row[]> {

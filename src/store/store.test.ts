@@ -1,9 +1,10 @@
+import { inspect } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { freshDatabase, SCHEMA_FOLDER, type TestDatabase } from '../../test/lab/database.ts'
 import { type LabPostgres, startPostgres } from '../../test/lab/postgres.ts'
 import { startProxy } from '../../test/lab/proxy.ts'
 import { isCode, silentLog } from '../kernel/index.ts'
-import { Batcher, checkSchema, migrate, openStore } from './index.ts'
+import { Batcher, checkSchema, connectionFromUrl, isDatabaseLost, migrate, openStore } from './index.ts'
 
 /** ReadyForQuery, idle: the end of a login. */
 const READY = Buffer.from('5a0000000549', 'hex')
@@ -20,6 +21,25 @@ afterAll(() => Promise.all([db.drop(), server.stop()]))
 
 test('migrating a migrated database does nothing', async () => {
   expect(await migrate(db.store, SCHEMA_FOLDER)).toBe(0)
+})
+
+test.each(['require', 'verify-ca', 'verify-full'])('sslmode=%s of a server that offers no TLS says so, and what to do', async (mode) => {
+  const password = server.superuser.secret.revealText((text) => text)
+  const url = `postgres://${server.superuser.account}:${password}@${server.host}:${server.port}/postgres`
+  const store = openStore({ connection: connectionFromUrl(`${url}?sslmode=${mode}`), max: 1, log: silentLog })
+  try {
+    const error: unknown = await store.query('select 1').catch((reason: unknown) => reason)
+    expect(error).toMatchObject({
+      code: 'unavailable',
+      message: 'The database server offers no TLS, and DATABASE_URL asks for it.',
+      hint: expect.stringMatching(/ssl = on.*sslmode=disable/),
+    })
+    expect(isDatabaseLost(error)).toBe(true)
+    expect(inspect(error)).not.toContain(password)
+    await expect(store.listen('x', () => undefined)).rejects.toMatchObject({ hint: expect.stringContaining('sslmode=disable') })
+  } finally {
+    await store.close()
+  }
 })
 
 test('a store opened for reading only reads, and the server refuses whatever would write', async () => {

@@ -105,6 +105,39 @@ test('the embedded database is stopped with the server, and the token and keys a
   expect(processesIn(place)).toBe(0)
 })
 
+test('a first start says that it makes a database; a later one, and one for programs, say nothing', async () => {
+  const place = data()
+  const told = (ran: Ran) => ran.errors.split('\n').filter((line) => line.startsWith('rekey:') && !line.includes('still'))
+  const first = await serve({ REKEY_DATA: place })
+  expect(told(first)).toEqual([`rekey: making the database in ${place}, at the first start only (some seconds)`])
+  first.child.kill('SIGTERM')
+  await once(first.child, 'exit')
+  expect(told(await serve({ REKEY_DATA: place }))).toEqual([])
+  const json = await serve({ REKEY_DATA: data(), REKEY_LOG: 'silent' }, ['--json'])
+  expect([json.errors, json.url === null]).toEqual(['', false])
+})
+
+test('a start that waits for another process says for what', async () => {
+  const url = await database()
+  const client = new pg.Client(url)
+  await client.connect()
+  // As a second process that brings the tables up to date.
+  await client.query('select pg_advisory_lock(7395001)')
+  const child = spawn(PROGRAM, ['serve'], {
+    env: { PATH: process.env.PATH ?? '', REKEY_LISTEN: '127.0.0.1:0', REKEY_DATA: data(), DATABASE_URL: url },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
+  running.push(child)
+  let errors = ''
+  child.stderr.on('data', (chunk: Buffer) => {
+    errors += chunk.toString()
+  })
+  await expect.poll(() => errors, { timeout: 30_000 }).toContain('rekey: still reaching the database and bringing its tables up to date')
+  await client.end()
+  child.kill('SIGTERM')
+  await once(child, 'exit')
+})
+
 test('DATABASE_URL with TLS: a checked certificate works, an unchecked one is not used by accident', async () => {
   const url = await database()
   const place = data()

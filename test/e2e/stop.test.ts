@@ -179,3 +179,62 @@ test('a path that is too long for PostgreSQL is refused before anything is made'
   expect(await ended(child, () => undefined)).toBe(2)
   expect(out()).toContain('1010 bytes')
 })
+
+/** `rekey fsck` of a data folder, with what it said. */
+function fsck(place: string): { child: ChildProcess; said: () => string } {
+  const child = spawn(PROGRAM, ['fsck', '--data', place], { env: { PATH: process.env.PATH ?? '' }, stdio: ['ignore', 'pipe', 'pipe'] })
+  running.push(child)
+  let text = ''
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (chunk: Buffer) => {
+      text += chunk.toString()
+    })
+  }
+  return { child, said: () => text }
+}
+
+test('fsck starts a database that does not run and stops it again: when it is sound, fails, is interrupted, or found it orphaned', async () => {
+  const place = data()
+  const { child } = await ready(place)
+  await ended(child, () => child.kill('SIGTERM'))
+  expect(processesIn(place)).toEqual([])
+  const sound = fsck(place)
+  expect([await ended(sound.child, () => undefined), sound.said()]).toEqual([0, expect.stringContaining('The evidence is sound')])
+  expect(processesIn(place)).toEqual([])
+  const interrupted = fsck(place)
+  await expect.poll(() => processesIn(place).length, { timeout: 20_000 }).toBeGreaterThan(0)
+  expect(await ended(interrupted.child, () => interrupted.child.kill('SIGINT'))).toBe(130)
+  expect(processesIn(place)).toEqual([])
+  const killed = await ready(place)
+  await ended(killed.child, () => killed.child.kill('SIGKILL'))
+  expect(processesIn(place).length).toBeGreaterThan(0)
+  expect(await ended(fsck(place).child, () => undefined)).toBe(0)
+  expect(processesIn(place)).toEqual([])
+  // A database without tables.
+  const bare = data()
+  await once(spawn(process.execPath, [ORPHAN, bare, 'end'], { stdio: 'ignore' }), 'exit')
+  const failed = fsck(bare)
+  expect(await ended(failed.child, () => undefined)).toBe(1)
+  expect(processesIn(bare)).toEqual([])
+}, 120_000)
+
+test('fsck beside a running server leaves it its database', async () => {
+  const place = data()
+  const { child } = await ready(place)
+  const before = processesIn(place).length
+  expect(await ended(fsck(place).child, () => undefined)).toBe(0)
+  expect(processesIn(place).length).toBeGreaterThan(0)
+  expect(before).toBeGreaterThan(0)
+  expect(await ended(child, () => child.kill('SIGTERM'))).toBe(0)
+})
+
+test('fsck where there is no database says so and makes none', async () => {
+  const place = data()
+  const { child, said } = fsck(place)
+  expect(await ended(child, () => undefined)).toBe(2)
+  expect(said()).toContain(`There is no database in ${place}.`)
+  expect(existsSync(place)).toBe(false)
+  mkdirSync(place)
+  expect(await ended(fsck(place).child, () => undefined)).toBe(2)
+  expect(existsSync(join(place, 'postgres'))).toBe(false)
+})

@@ -12,7 +12,7 @@ export const rotateRoot = route({
   params: z.strictObject({ name: Name }),
   body: z.strictObject({ reason: Reason.default('requested') }).optional(),
   answers: { 202: { what: 'It is stored and will run', schema: Started } },
-  problems: ['not_found', 'conflict'],
+  problems: ['not_found', 'conflict', 'wrong_state'],
   startsWork: true,
   handle: async ({ parts, ctx, may: mayRoot, principal, params, body }) => {
     requireSystem(mayRoot, params.name)
