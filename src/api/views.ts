@@ -94,6 +94,11 @@ export const Rotation = of<RotationView>()(
   }),
 ).meta({ id: 'Rotation' })
 
+export const ServerFacts = z
+  .record(z.string(), z.string())
+  .nullable()
+  .describe('What the server says of itself that stays over restarts; null: it was not met yet.')
+
 export const System = of<SystemView>()(
   z.object({
     name: z.string(),
@@ -109,6 +114,7 @@ export const System = of<SystemView>()(
     concurrent: z.int(),
     credentials: z.int(),
     decommissionedAt: MaybeTime,
+    server: ServerFacts,
   }),
 ).meta({ id: 'System' })
 
