@@ -151,6 +151,7 @@ export const Version = of<VersionView>()(
     provedDeadAt: MaybeTime,
     shreddedAt: MaybeTime,
     lastProbe: z.object({ outcome: z.enum(['accepted', 'refused', 'unreachable', 'inconclusive']), at: z.string() }).nullable(),
+    unknownSince: MaybeTime.describe('Since a rotation may have changed what the last probe saw.'),
   }),
 ).meta({ id: 'Version' })
 

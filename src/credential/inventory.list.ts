@@ -10,6 +10,7 @@ import { requireSystem } from './resources.ts'
 import type { State } from './rotation.model.ts'
 import type { RotationParts } from './rotation.run.ts'
 import { addressOf } from './rotation.store.ts'
+import { UNKNOWN_SINCE } from './rotation.unknown.ts'
 import type { ServerView } from './server.model.ts'
 
 /** A consumer as it is listed. */
@@ -167,14 +168,15 @@ interface VersionColumns {
   proved_dead_at: Date | null
   shredded_at: Date | null
   last_probe: VersionView['lastProbe']
+  unknown_since: Date | null
 }
 
 /** The versions of a credential, newest first. */
 export async function listVersions(sql: Sql, credentialId: string): Promise<VersionView[]> {
   const rows = await sql.query<VersionColumns>(
-    `select number, account, state, sealed is not null as held, installed_at, revoked_at, effective_dead_at, proved_dead_at, shredded_at,
-            last_probe
-       from version where credential_id = $1 order by number desc`,
+    `select v.number, v.account, v.state, v.sealed is not null as held, v.installed_at, v.revoked_at, v.effective_dead_at,
+            v.proved_dead_at, v.shredded_at, v.last_probe, ${UNKNOWN_SINCE} as unknown_since
+       from version v join credential c on c.id = v.credential_id where c.id = $1 order by v.number desc`,
     [credentialId],
   )
   const at = (date: Date | null) => date?.toISOString() ?? null
@@ -189,6 +191,7 @@ export async function listVersions(sql: Sql, credentialId: string): Promise<Vers
     provedDeadAt: at(row.proved_dead_at),
     shreddedAt: at(row.shredded_at),
     lastProbe: row.last_probe && { outcome: row.last_probe.outcome, at: row.last_probe.at },
+    unknownSince: at(row.unknown_since),
   }))
 }
 

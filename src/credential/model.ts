@@ -53,6 +53,8 @@ export interface VersionView {
   readonly provedDeadAt: string | null
   readonly shreddedAt: string | null
   readonly lastProbe: { readonly outcome: ProbeOutcome; readonly at: string } | null
+  /** Since a rotation may have changed what the last probe saw; null: nothing did. */
+  readonly unknownSince: string | null
 }
 
 /** A rotation as it is listed and as `rotation start --wait --json` prints it. Times are RFC 3339; `gapMs` is null until measured. */

@@ -70,6 +70,7 @@ async function install(run: Run): Promise<StepResult> {
   run.resumed = false
   const grants = await compareGrants(run)
   await lookAtOld(run, observed)
+  run.progress.old_probe ??= run.work.old.probe ?? { outcome: 'inconclusive', code: 'not_tried', at: run.now().toISOString(), where: '' }
   if (run.plan.oldDiesAtInstall) await prepare(run, run.fresh().version)
   await run.renewRoot('old')
   if (!hasGap(run)) {
@@ -192,6 +193,8 @@ async function verify(run: Run): Promise<StepResult> {
   if (run.plan.oldDiesAtInstall && run.valueOf(run.work.old) !== null) run.pair = await probePair(run)
   const probe = run.pair?.control ?? { ...(await run.probe(version.account, secret)), at: run.now() }
   noteFact(run, version, probe)
+  // What the old one was answered before is kept with the rotation (not by one that an older Rekey began).
+  if (run.pair !== null && run.progress.old_probe !== null) noteFact(run, run.work.old, run.pair.old)
   if (probe.outcome === 'unreachable') throw new RekeyError('target_unreachable', 'The system did not answer the login with the new value.')
   if (probe.outcome !== 'accepted') {
     throw new RekeyError('target_conflict', `The new value was installed but its login is ${probe.outcome} (${probe.code}).`, {

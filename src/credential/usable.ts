@@ -9,6 +9,7 @@ import { open } from '../seal/index.ts'
 import type { Sql, Store } from '../store/index.ts'
 import type { VersionState } from './model.ts'
 import { TARGET_COLUMNS, type TargetRow, targetOf } from './rotation.store.ts'
+import { UNKNOWN_SINCE } from './rotation.unknown.ts'
 import { dataKeyBound, type Targets, versionBound } from './targets.ts'
 
 /** Versions that one request tries at most: each is a login. */
@@ -35,6 +36,8 @@ export interface UsableView {
   readonly since: string
   readonly ageDays: number
   readonly lastProbe: { readonly outcome: ProbeOutcome; readonly code: string; readonly at: string } | null
+  /** Since a rotation may have changed what the last probe saw; null: nothing did. */
+  readonly unknownSince: string | null
 }
 
 /** Which to show; all that are given must hold. */
@@ -62,6 +65,7 @@ interface Row {
   readonly created_at: Date
   readonly age_days: number
   readonly last_probe: UsableView['lastProbe']
+  readonly unknown_since: Date | null
 }
 
 /**
@@ -84,7 +88,8 @@ export async function listUsable(sql: Sql, _may: Allowed<'usable:read'>, filter:
   const rows = await sql.query<Row>(
     `select v.id, c.name as credential, v.number, s.name as system, v.account, c.identity_id, c.is_root, v.state,
             v.sealed is not null as held,
-            v.created_at, floor(extract(epoch from now() - v.created_at) / 86400)::int as age_days, v.last_probe ${USABLE}
+            v.created_at, floor(extract(epoch from now() - v.created_at) / 86400)::int as age_days, v.last_probe,
+            ${UNKNOWN_SINCE} as unknown_since ${USABLE}
         and ($1::uuid is null or c.identity_id = $1) and ($2::text is null or s.name = $2) and ($3::text is null or v.state = $3)
         and ($4::int is null or v.created_at <= now() - make_interval(days => $4)) and ($5::uuid is null or v.id > $5)
       order by v.id limit $6`,
@@ -116,7 +121,8 @@ function viewOf(row: Row, record: IdentityRecord | undefined): UsableView {
     valueHeld: row.held,
     since: row.created_at.toISOString(),
     ageDays: row.age_days,
-    lastProbe: row.last_probe,
+    lastProbe: row.last_probe && { outcome: row.last_probe.outcome, code: row.last_probe.code, at: row.last_probe.at },
+    unknownSince: row.unknown_since?.toISOString() ?? null,
   }
 }
 
