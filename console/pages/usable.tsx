@@ -56,14 +56,22 @@ const COLUMNS = [
   { name: 'Since', show: ({ since }: Usable) => <Age at={since} /> },
   {
     name: 'Last probe',
-    show: ({ lastProbe }: Usable) =>
-      lastProbe === null ? (
-        <None>never</None>
-      ) : (
-        <>
-          <Badge state={lastProbe.outcome} /> <Age at={lastProbe.at} />
-        </>
-      ),
+    show: ({ lastProbe, unknownSince }: Usable) => (
+      <>
+        {unknownSince === null ? null : (
+          <>
+            <Badge state="unknown" /> <Age at={unknownSince} />{' '}
+          </>
+        )}
+        {lastProbe === null ? (
+          <None>never</None>
+        ) : (
+          <>
+            <Badge state={lastProbe.outcome} /> <Age at={lastProbe.at} />
+          </>
+        )}
+      </>
+    ),
   },
 ]
 

@@ -117,6 +117,11 @@ export const RotationDetail = of<RotationDetailView>()(
   }),
 ).meta({ id: 'RotationDetail' })
 
+export const ServerFacts = z
+  .record(z.string(), z.string())
+  .nullable()
+  .describe('What the server says of itself that stays over restarts; null: it was not met yet.')
+
 export const System = of<SystemView>()(
   z.object({
     name: z.string(),
@@ -132,6 +137,7 @@ export const System = of<SystemView>()(
     concurrent: z.int(),
     credentials: z.int(),
     decommissionedAt: MaybeTime,
+    server: ServerFacts,
   }),
 ).meta({ id: 'System' })
 
@@ -168,6 +174,7 @@ export const Version = of<VersionView>()(
     provedDeadAt: MaybeTime,
     shreddedAt: MaybeTime,
     lastProbe: z.object({ outcome: z.enum(['accepted', 'refused', 'unreachable', 'inconclusive']), at: z.string() }).nullable(),
+    unknownSince: MaybeTime.describe('Since a rotation may have changed what the last probe saw.'),
   }),
 ).meta({ id: 'Version' })
 

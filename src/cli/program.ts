@@ -141,6 +141,13 @@ function addInventory(program: Command, add: Add): void {
   add(system, 'set-root <system>', set, async () => (await import('./commands/system-set-root.ts')).systemSetRoot)
     .option('--secret-file <file>', 'the file with the value; - for standard input')
     .option('--prompt', 'ask for it on the terminal')
+  const accept = {
+    does: 'take the server that answers for a system now for the system',
+    example: 'rekey system accept-server orders-db --reason "moved to a new host"',
+  }
+  add(system, 'accept-server <system>', accept, async () => (await import('./commands/system-accept-server.ts')).systemAcceptServer)
+    .requiredOption('--reason <text>', 'why, for the evidence')
+    .option('--apart', "it is a copy of another system's server, with accounts of its own")
   const decommission = {
     does: 'give up a system: rotate nothing on it any more, destroy its root secret',
     example: 'rekey system decommission orders-db --reason "host was scrapped"',

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe } from 'vitest'
 import { type Bench, expectCode, makeMove, withBench } from './contract.kit.bench.ts'
 import type { ContractLab } from './contract.kit.lab.ts'
+import { describeServer } from './contract.kit.server.ts'
 import { describeFaults, describeMove, describeSessions } from './contract.kit.strategy.ts'
 import { describeSuspension } from './contract.kit.suspension.ts'
 import { describeListing, describeNames, describeProbe, describeRoot } from './contract.kit.system.ts'
@@ -27,6 +28,7 @@ export function contractSuite(name: string, makeLab: () => Promise<ContractLab>)
     describeProbe(bench)
     describeRoot(bench)
     describeListing(bench)
+    describe('which server', () => describeServer(bench))
     describe('suspension', () => describeSuspension(bench))
     describe('TLS', () => describeTls(bench))
     describe.each<Strategy>(['in-place', 'alternating', 'dual'])('%s', (strategy) => {

@@ -1,5 +1,8 @@
 import { type Ctx, isCode, type Secret } from '../kernel/index.ts'
 import { NO_ACCOUNT } from './account.ts'
+import { type KnownServer, OTHER_SERVER, type ServerIdentity } from './server.ts'
+
+export { differenceOf, type KnownServer, OTHER_SERVER, otherServer, type ServerIdentity } from './server.ts'
 
 /**
  * How a credential moves from one value to the next. `in-place`: the old dies at install. `alternating`: two accounts. `dual`: two
@@ -78,6 +81,8 @@ export interface Account {
 /** Where the system is and with which root credential it is driven. */
 export interface SystemSpec {
   readonly name: string
+  /** The only server that may be driven; left out or null: whichever answers. */
+  readonly server?: KnownServer | null
   readonly address: Address
   readonly rootAccount: string
   /** Tried in order; the second matters only while the root credential itself is being rotated. */
@@ -119,15 +124,23 @@ export interface RetireOrder {
 /**
  * An open way to one system with root rights. Every method rejects with a `RekeyError` of a `target_*` code whose message and
  * detail are free of secrets. Calling any of them twice is harmless.
+ *
+ * Where `SystemSpec.server` names a server, every root connection asks the server which one it is before anything else, and another
+ * one is `target_conflict` (`isOtherServer`): nothing is changed or listed there.
  */
 export interface Target {
+  /** Which server answers, as it said when the connection was made on which this asks. */
+  identify(ctx: Ctx): Promise<ServerIdentity>
   /**
    * Makes `secret` accepted on the account. In-place and alternating: it replaces; dual: it is added beside `current`.
    * Sends a verifier. Resolves with a mark: sessions after it were opened with the new value (where the system can tell).
    * `target_refused_by_policy` means the target was not changed and wants another value.
    */
   install(ctx: Ctx, order: InstallOrder): Promise<{ readonly mark: Mark }>
-  /** Logs in as a consumer would and logs out again, without root rights. Never rejects. */
+  /**
+   * Logs in as a consumer would and logs out again, without root rights. Never rejects. A login that another server than that of
+   * `SystemSpec.server` let in is `inconclusive` (`OTHER_SERVER`). Who answers a refused one cannot be told.
+   */
   probe(ctx: Ctx, account: string, secret: Secret): Promise<Probe>
   /**
    * Removes the old value (in-place: nothing is left to remove; alternating: the account loses its password; dual: the value alone is
@@ -174,4 +187,9 @@ export interface Connector {
 /** True if a connector said with root rights that the account is not there; any other error proves nothing about that. */
 export function isNoAccount(error: unknown): boolean {
   return isCode(error, 'target_conflict') && error.message === NO_ACCOUNT.message
+}
+
+/** True if another server answered than the one that was named in `SystemSpec.server`. */
+export function isOtherServer(error: unknown): boolean {
+  return isCode(error, 'target_conflict') && error.detail === OTHER_SERVER
 }

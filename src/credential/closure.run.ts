@@ -9,6 +9,7 @@ import { type AliveVersion, commitItem, type ItemProgress, type ItemWork } from 
 import { storedVersions } from './record.ts'
 import { LostClaim, type RotationParts } from './rotation.run.ts'
 import type { VersionChange } from './rotation.store.ts'
+import { meet } from './server.contact.ts'
 import { dataKeyBound, versionBound } from './targets.ts'
 
 /**
@@ -40,6 +41,10 @@ export type ItemResult = 'go' | { readonly waitMs: number | null } | 'end'
 export interface Tried {
   readonly version: AliveVersion
   readonly probe: Probe
+}
+
+function refuseAllButTarget(error: unknown): void {
+  if (!(error instanceof RekeyError) || !error.code.startsWith('target_')) throw error
 }
 
 /** One claimed item on its way. Moves collect until something must be durable, and are then one transaction with their evidence. */
@@ -77,6 +82,8 @@ export class ItemRun {
       keyring.unwrap(store, credential.kekId, credential.wrappedKey, dataKeyBound(credential.id)),
       keyring.unwrap(store, root.kekId, root.wrappedKey, dataKeyBound(root.credentialId)),
     ])
+    // What needs no system, such as to hand an item to a human, must not wait for one.
+    if (work.system.server === null) await meet(parts, ctx, work).catch(refuseAllButTarget)
     return new ItemRun(parts, ctx, work, await parts.targets.of(store, work.system, root), keys, startedMs)
   }
 

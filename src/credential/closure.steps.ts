@@ -4,6 +4,7 @@ import type { ItemState } from './closure.model.ts'
 import type { ItemResult, ItemRun, Tried } from './closure.run.ts'
 import { planRotations, startableOf } from './rotation.actions.ts'
 import { LostClaim, probeData } from './rotation.run.ts'
+import type { KeptProbe } from './rotation.store.ts'
 
 /** How long a suspension waits for a rotation that is under way to end by itself; then access is stopped all the same. */
 const LIVE_PATIENCE_MS = 15_000
@@ -118,6 +119,7 @@ async function lookFirst(run: ItemRun): Promise<ItemResult> {
   progress.found = {
     open: Object.fromEntries(logins.map(({ account, logins: { exists, open } }) => [account, exists ? open : false])),
     seen: Object.fromEntries(tried.map(({ version, probe }) => [version.id, probe.outcome])),
+    place: work.system.place,
   }
   progress.problem = null
   run.open('suspend')
@@ -233,7 +235,9 @@ async function prove(run: ItemRun): Promise<ItemResult> {
   const at = run.now()
   const seen = await witness(run)
   await run.trap('before_proof')
-  const known = progress.found?.seen ?? {}
+  // What was accepted at another place says nothing of a refusal here.
+  const here = (progress.found?.place ?? work.system.place) === work.system.place
+  const known = here ? (progress.found?.seen ?? {}) : {}
   const dead = work.versions.filter(({ id }) => known[id] === 'accepted')
   const doubtful = work.versions.filter(({ id, state }) => known[id] !== 'accepted' && state !== 'staged')
   const provedAt = run.now()
@@ -334,7 +338,7 @@ async function witness(run: ItemRun): Promise<{ readonly [key: string]: Json }> 
   return { values: told(tried), control: probeData(control), mayLogIn: accounts, sessionsLeft }
 }
 
-function lastProbe(run: ItemRun, probe: Probe): { outcome: string; code: string; at: string } {
+function lastProbe(run: ItemRun, probe: Probe): KeptProbe {
   return { outcome: probe.outcome, code: probe.code, at: run.now().toISOString() }
 }
 

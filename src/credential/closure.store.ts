@@ -23,6 +23,8 @@ export interface Found {
   readonly open: Readonly<Record<string, boolean | null>>
   /** What a login with each version was answered, by its id. */
   readonly seen: Readonly<Record<string, ProbeOutcome>>
+  /** The system's place at that time. */
+  readonly place?: string
 }
 
 /** What the engine changes in an item. Held in memory during a claim and written whole at each commit; the epoch guards it. */

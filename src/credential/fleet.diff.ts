@@ -101,7 +101,8 @@ function changeOf(before: Row | undefined, after: Row | undefined, refuse: Refus
 /** Another server knows nothing of what the one before accepts, and Rekey asks that one no more. */
 function warningOf({ of }: Row, fields: readonly FieldChange[]): string | null {
   const moved = of === 'system' && fields.some(({ field }) => field === 'address.host' || field === 'address.port')
-  return moved ? 'values stay accepted at the address before; one that the new address does not accept cannot be proven dead' : null
+  const warning = 'values stay accepted at the address before; one that the new address does not accept cannot be proven dead'
+  return moved ? `${warning}. Another server there must be accepted: rekey system accept-server` : null
 }
 
 function differences(before: Fields, after: Fields): FieldChange[] {

@@ -76,6 +76,13 @@ const TAMPERED: readonly (readonly [string, string])[] = [
   ["update system set root_account = 'x' where name = 'db'", 'system db: root.account is "rekey_root" by the log; the table says "x".'],
   ["update system set concurrent = 1 where name = 'db'", 'system db: limits.concurrent is 8 by the log; the table says 1.'],
   ["update system set decommissioned_at = now() where name = 'db'", 'system db: decommissioned is false by the log; the table says true.'],
+  [
+    `update system set server = '{"facts": {"a": "1"}, "run": null}' where name = 'db'`,
+    'system db: server is null by the log; the table says "[[\\"a\\",\\"1\\"]]".',
+  ],
+  ["update system set server_epoch = 1 where name = 'db'", 'system db: epoch is 0 by the log; the table says 1.'],
+  ["update system set server_apart = true where name = 'db'", 'system db: apart is false by the log; the table says true.'],
+  ["update system set root_matched = 'x' where name = 'db'", 'system db: rootMatched is null by the log; the table says "x".'],
   ["update credential set name = 'x' where name = 'api@db'", 'consumer one of x: The table has it; the log knows nothing of it.'],
   [
     "update credential set system_id = (select id from system where name = 'other') where name = 'api@db'",
@@ -145,7 +152,8 @@ test('every column of the inventory is tried, but for ids, keys and times that h
     `select c.table_name || '.' || c.column_name as name from information_schema.columns c
       where c.table_name in ('system', 'credential', 'consumer', 'account') and c.table_schema = current_schema()`,
   )
-  const elsewhere = /\.(id|created_at|kek_id|wrapped_key)$|^account\.(system_id|credential_id)$/
+  // Where and when a server was met only makes it be asked again; `place` is generated.
+  const elsewhere = /\.(id|created_at|kek_id|wrapped_key|place|server_at|server_seen_at)$|^account\.(system_id|credential_id)$/
   const tried = TAMPERED.flatMap(([sql]) => {
     const [, table, column] = /^update (\w+) set (\w+)/.exec(sql) ?? []
     return table === undefined ? [] : [`${table}.${column}`]

@@ -5,6 +5,7 @@ import { type Declared, declaredItems } from './fleet.diff.ts'
 import { rootRows, scheduleFaults, strayAccounts } from './fsck.store.ts'
 import { authorityDigest } from './inventory.events.ts'
 import { loadPresent, type Present } from './inventory.plan.ts'
+import { factsKey } from './server.model.ts'
 
 type Fields = Readonly<Record<string, Json>>
 type Item = Pick<Declared, 'of' | 'name' | 'credential' | 'fields'>
@@ -29,12 +30,13 @@ export function followInventory(items: Inventoried, event: EventBody): void {
   else if (verb === 'removed') removeItem(items, item)
   else if (verb === 'decommissioned') changeItem(items, item, { decommissioned: true })
   else if (verb === 'changed' && typeof event.data.consumer === 'string') followConsumer(items, event, event.data.consumer)
-  else if (verb === 'changed') changeItem(items, item, afterOf(event.data))
+  else if (verb === 'changed') changeItem(items, item, changedFields(event.data))
+  else if (verb === 'server_seen' || verb === 'server_accepted') changeItem(items, item, serverFields(items, item, event.data))
 }
 
 function addItem(items: Inventoried, item: Omit<Item, 'fields'>, { data, subject }: EventBody): void {
   const fields: Record<string, Json> = plainFields(data)
-  if (item.of === 'system') fields.decommissioned = false
+  if (item.of === 'system') Object.assign(fields, { decommissioned: false, epoch: 0, apart: false })
   if (item.of === 'credential' && fields.root === true) fields.system = subject.slice(ROOT.length)
   items.set(keyOf(item), { ...item, fields })
   for (const consumer of listOf(data.consumers)) {
@@ -72,6 +74,30 @@ function afterOf(data: Fields): Fields {
   return Object.fromEntries(
     Object.entries(data).flatMap(([field, change]) => (isFields(change) && 'after' in change ? [[field, change.after ?? null]] : [])),
   )
+}
+
+/** Of another kind of system nothing is known of which server it is, and of another root not as which account it is taken. */
+function changedFields(data: Fields): Fields {
+  const after = afterOf(data)
+  return {
+    ...after,
+    ...('connector' in after ? { server: null } : {}),
+    ...('connector' in after || 'root.account' in after ? { rootMatched: null } : {}),
+  }
+}
+
+function serverFields(items: Inventoried, item: Omit<Item, 'fields'>, { facts, rootAccount, epoch, apart }: Fields): Fields {
+  const declared = items.get(keyOf(item))?.fields['root.account']
+  return {
+    server: factsOf(facts),
+    rootMatched: rootAccount === declared ? null : (rootAccount ?? null),
+    ...(epoch === undefined ? {} : { epoch }),
+    ...(apart === undefined ? {} : { apart }),
+  }
+}
+
+function factsOf(facts: Json | undefined): string | null {
+  return isFields(facts) ? factsKey(Object.fromEntries(Object.entries(facts).map(([name, value]) => [name, String(value)]))) : null
 }
 
 function isFields(value: Json | undefined): value is Fields {
@@ -122,10 +148,13 @@ async function storedItems(sql: Sql, told: Inventoried, names: Names): Promise<I
   return [...items, ...roots]
 }
 
-/** What a diff does not compare: the text of the authority, as its digest, and whether the system is given up. */
+/** What a diff does not compare: the text of the authority, as its digest, whether the system is given up, and which server it is. */
 function withAuthority({ systems }: Present, item: Item): Item {
   const row = systems.get(item.name)
-  return { ...item, fields: { ...item.fields, ca: authorityDigest(row?.ca ?? null), decommissioned: row?.decommissioned ?? false } }
+  if (row === undefined) return item
+  const { decommissioned, epoch, apart, root_matched: rootMatched } = row
+  const server = row.server && factsKey(row.server.facts)
+  return { ...item, fields: { ...item.fields, ca: authorityDigest(row.ca), decommissioned, server, epoch, apart, rootMatched } }
 }
 
 /** A credential's events name its identity as it was called at that time. */

@@ -77,6 +77,7 @@ export {
 } from './rotation.list.ts'
 export { STATES, type State } from './rotation.model.ts'
 export type { RotationParts } from './rotation.run.ts'
+export { type AcceptInput, acceptServer, type ServerAccepted } from './server.accept.ts'
 export { Targets } from './targets.ts'
 export { listUsable, PROBES_MAX, probeUsable, type UsableFilter, type UsableView } from './usable.ts'
 export { NUDGE } from './worker.channel.ts'

@@ -21,7 +21,7 @@ import {
 } from './inventory.plan.ts'
 import { keptBeside, type Looks, lookAtMissing, removeMissing } from './inventory.remove.ts'
 import { checkSecrets, type SystemToWrite, systemsToWrite } from './inventory.secrets.ts'
-import { type Servers, serversOf } from './inventory.servers.ts'
+import { metSystems, type Servers, serversOf, withMet } from './inventory.servers.ts'
 import { escapes } from './inventory.standing.ts'
 import * as rows from './inventory.store.ts'
 import type { RotationParts } from './rotation.run.ts'
@@ -136,7 +136,8 @@ async function refuse(
     ...(await escapes(tx, present, fleet, changes, lineOf)),
   ])
   const kept = keptBeside(present, fleet, prune)
-  const clashes = collisions(kept, lined, { servers, places: await placesOf(kept, fleet) })
+  const met = metSystems(present.systems.values(), fleet)
+  const clashes = collisions(kept, lined, { servers: withMet(servers, met), met, places: await placesOf(kept, fleet) })
   throwFaults('conflict', 'The file asks for what stored items hold; nothing was applied.', clashes)
 }
 

@@ -3,7 +3,7 @@ import { placeId } from './files.guard.ts'
 import { keysWritten } from './files.ts'
 import type { Fleet, Inventory } from './fleet.model.ts'
 import type { LinedFleet } from './fleet.parse.ts'
-import type { Servers } from './inventory.servers.ts'
+import type { MetSystem, Servers } from './inventory.servers.ts'
 
 type Faults = NonNullable<RekeyError['faults']>
 
@@ -19,18 +19,22 @@ interface Held extends Holder {
   readonly at: string | null
 }
 
+/** What is known beside the file: servers, what they said of themselves, and which file each path leads to. */
+interface Known {
+  readonly servers: Servers
+  readonly met: ReadonlyMap<string, MetSystem>
+  readonly places: ReadonlyMap<string, string>
+}
+
 /**
  * What the file alone cannot show: accounts and files that items hold which are stored and not in the file, and relative paths that
  * turn out to be one file, by `places` (`placesOf`) however they are reached. `kept` are the stored items that stay beside those of the
  * file. Faults have the line of the item in the file.
  *
- * Accounts belong to servers (`servers`), not to systems: what one system rotates, another on that server would be locked out of.
+ * Accounts belong to servers (`servers`), not to systems: what one system rotates, another on that server would be locked out of. As
+ * which account a server takes root is that root's account too.
  */
-export function collisions(
-  kept: Inventory,
-  { fleet, lines }: LinedFleet,
-  { servers, places }: { readonly servers: Servers; readonly places: ReadonlyMap<string, string> },
-): Faults {
+export function collisions(kept: Inventory, { fleet, lines }: LinedFleet, { servers, met, places }: Known): Faults {
   const held = [
     ...fleet.credentials.map((credential, i): Held => ({ who: credential.name, credential, ...placeOf(`credentials[${i}]`) })),
     ...kept.credentials.map((credential): Held => ({ who: credential.name, credential, at: null, line: undefined })),
@@ -43,7 +47,12 @@ export function collisions(
     ...kept.systems.map(({ name, root }) => ({ name, root, line: undefined })),
   ]
   const accounts = [
-    ...roots.map(({ name, root, line }) => ({ system: name, names: [root.account], who: `the root credential of ${name}`, line })),
+    ...roots.map(({ name, root, line }) => ({
+      system: name,
+      names: [root.account, ...[met.get(name)?.rootMatched ?? []].flat()],
+      who: `the root credential of ${name}`,
+      line,
+    })),
     ...held.map(({ who, credential, line }) => ({ system: credential.system, names: credential.accounts, who, line })),
   ]
   return [...accountCollisions(accounts, servers), ...fileCollisions(held, fleet, lines, places)]

@@ -4,9 +4,9 @@ import { type Ctx, isCode, RekeyError } from '../kernel/index.ts'
 import type { Allowed } from '../policy/index.ts'
 import { open } from '../seal/index.ts'
 import * as rows from './inventory.decommission.store.ts'
-import { systemForDiscovery } from './inventory.list.ts'
 import { throwFaults } from './inventory.plan.ts'
 import { lockInventory } from './inventory.store.ts'
+import { systemForWork } from './inventory.system.ts'
 import { rotationDigests } from './record.ts'
 import { noSystem, requireSystem } from './resources.ts'
 import type { RotationParts } from './rotation.run.ts'
@@ -74,7 +74,7 @@ export async function decommissionSystem(
 
 /** What the system says to the root value that Rekey holds. A value that is not held, or a place not allowed, says nothing. */
 async function askRoot(parts: DecommissionParts, ctx: Ctx, name: string): Promise<Probe> {
-  const { system, root } = await systemForDiscovery(parts.store, name)
+  const { system, root } = await systemForWork(parts.store, name)
   const [version] = root.versions
   if (version === undefined) return { outcome: 'inconclusive', code: 'no_root_value' }
   try {

@@ -4,11 +4,14 @@ import { type Ctx, LIMITS, RekeyError } from '../kernel/index.ts'
 import type { Allowed } from '../policy/index.ts'
 import type { Sql } from '../store/index.ts'
 import { ALIVE, type ConsumerRow } from './inventory.store.ts'
+import { systemForWork } from './inventory.system.ts'
 import type { CredentialView, SystemView, VersionView } from './model.ts'
-import { noSystem, requireSystem } from './resources.ts'
+import { requireSystem } from './resources.ts'
 import type { State } from './rotation.model.ts'
 import type { RotationParts } from './rotation.run.ts'
-import { addressOf, type Work } from './rotation.store.ts'
+import { addressOf } from './rotation.store.ts'
+import { UNKNOWN_SINCE } from './rotation.unknown.ts'
+import type { ServerView } from './server.model.ts'
 
 /** A consumer as it is listed. */
 export interface ConsumerView {
@@ -48,8 +51,8 @@ interface SystemColumns {
 
 /** Every system, by name. */
 export async function listSystems(sql: Sql): Promise<SystemView[]> {
-  const rows = await sql.query<SystemColumns & { credentials: number; decommissioned_at: Date | null }>(
-    `select ${SYSTEM}, s.decommissioned_at,
+  const rows = await sql.query<SystemColumns & { credentials: number; decommissioned_at: Date | null; server: ServerView }>(
+    `select ${SYSTEM}, s.decommissioned_at, s.server -> 'facts' as server,
             (select count(*)::int from credential c where c.system_id = s.id and not c.is_root) as credentials
        from system s order by s.name collate "C"`,
   )
@@ -61,6 +64,7 @@ export async function listSystems(sql: Sql): Promise<SystemView[]> {
     concurrent: row.concurrent,
     credentials: row.credentials,
     decommissionedAt: row.decommissioned_at?.toISOString() ?? null,
+    server: row.server,
   }))
 }
 
@@ -164,14 +168,15 @@ interface VersionColumns {
   proved_dead_at: Date | null
   shredded_at: Date | null
   last_probe: VersionView['lastProbe']
+  unknown_since: Date | null
 }
 
 /** The versions of a credential, newest first. */
 export async function listVersions(sql: Sql, credentialId: string): Promise<VersionView[]> {
   const rows = await sql.query<VersionColumns>(
-    `select number, account, state, sealed is not null as held, installed_at, revoked_at, effective_dead_at, proved_dead_at, shredded_at,
-            last_probe
-       from version where credential_id = $1 order by number desc`,
+    `select v.number, v.account, v.state, v.sealed is not null as held, v.installed_at, v.revoked_at, v.effective_dead_at,
+            v.proved_dead_at, v.shredded_at, v.last_probe, ${UNKNOWN_SINCE} as unknown_since
+       from version v join credential c on c.id = v.credential_id where c.id = $1 order by v.number desc`,
     [credentialId],
   )
   const at = (date: Date | null) => date?.toISOString() ?? null
@@ -186,6 +191,7 @@ export async function listVersions(sql: Sql, credentialId: string): Promise<Vers
     provedDeadAt: at(row.proved_dead_at),
     shreddedAt: at(row.shredded_at),
     lastProbe: row.last_probe && { outcome: row.last_probe.outcome, at: row.last_probe.at },
+    unknownSince: at(row.unknown_since),
   }))
 }
 
@@ -202,31 +208,6 @@ export async function listConsumers(sql: Sql, credentialId: string): Promise<Con
   }))
 }
 
-/** What a target of a system is opened with, outside of any rotation. Throws `not_found`. */
-export async function systemForDiscovery(sql: Sql, name: string): Promise<Pick<Work, 'system' | 'root'>> {
-  type Row = SystemColumns & { root_id: string; kek_id: string; wrapped_key: Uint8Array; versions: { id: string; sealed: string }[] | null }
-  const [row] = await sql.query<Row>(
-    `select ${SYSTEM}, rc.id as root_id, rc.kek_id, rc.wrapped_key,
-            (select jsonb_agg(jsonb_build_object('id', v.id, 'sealed', encode(v.sealed, 'hex'))
-                              order by v.state = 'current' desc, v.number desc)
-               from version v
-              where v.credential_id = rc.id and v.state in ('current', 'staged', 'previous') and v.sealed is not null) as versions
-       from system s join credential rc on rc.system_id = s.id and rc.is_root where s.name = $1`,
-    [name],
-  )
-  if (row === undefined) throw noSystem(name)
-  const { id, connector, root_account: rootAccount, concurrent } = row
-  return {
-    system: { id, name, connector, address: addressOf(row), rootAccount, concurrent },
-    root: {
-      credentialId: row.root_id,
-      kekId: row.kek_id,
-      wrappedKey: row.wrapped_key,
-      versions: (row.versions ?? []).map((version) => ({ id: version.id, sealed: Buffer.from(version.sealed, 'hex') })),
-    },
-  }
-}
-
 /**
  * The accounts that exist on a system and are not in the inventory, by name. Throws `not_found`, or a `target_*` error if the system
  * does not answer or does not accept the root credential.
@@ -238,7 +219,7 @@ export async function discoverAccounts(
   name: string,
 ): Promise<Account[]> {
   requireSystem(may, name)
-  const { system, root } = await systemForDiscovery(parts.store, name)
+  const { system, root } = await systemForWork(parts.store, name)
   const target = await parts.targets.of(parts.store, system, root)
   const accounts = await target.discover(ctx)
   const known = await parts.store.query<{ name: string }>('select name from account where system_id = $1', [system.id])
@@ -257,7 +238,7 @@ export async function systemWarnings(
   name: string,
 ): Promise<readonly string[]> {
   requireSystem(may, name)
-  const { system, root } = await systemForDiscovery(parts.store, name)
+  const { system, root } = await systemForWork(parts.store, name)
   try {
     const target = await parts.targets.of(parts.store, system, root)
     return [...((await target.warnings?.(ctx)) ?? []), ...(await absentAccounts(parts, ctx, system.id, target))]

@@ -7,10 +7,10 @@ import type { Tx } from '../store/index.ts'
 import type { Change } from './fleet.diff.ts'
 import type { Fleet } from './fleet.model.ts'
 import { consumerEvent } from './inventory.events.ts'
-import { systemForDiscovery } from './inventory.list.ts'
 import { type Present, throwFaults } from './inventory.plan.ts'
 import * as rows from './inventory.remove.store.ts'
 import { type CredentialRow, lockRoots, type SystemRow } from './inventory.store.ts'
+import { systemForWork } from './inventory.system.ts'
 import type { RotationParts } from './rotation.run.ts'
 import { dataKeyBound, versionBound } from './targets.ts'
 
@@ -70,7 +70,7 @@ interface Seen {
 
 async function accountsOn(parts: Parts, ctx: Ctx, name: string): Promise<Seen | { readonly problem: string }> {
   try {
-    const { system, root } = await systemForDiscovery(parts.store, name)
+    const { system, root } = await systemForWork(parts.store, name)
     const target = await parts.targets.of(parts.store, system, root)
     const accounts = await target.discover(ctx)
     return { target, at: ctx.clock.now(), accounts: new Set(accounts.map((account) => account.name)) }

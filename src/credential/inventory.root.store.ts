@@ -16,7 +16,7 @@ export interface LockedRoot {
   readonly current_id: string | null
   readonly current_number: number | null
   readonly current_fingerprint: string | null
-  /** `whereOf` the system: its host and port. */
+  /** The system's place: its address, and which server there by a human's word. */
   readonly where: string
   /** True if the value in use was seen to be accepted at this address: only then does a refusal of it now prove that it died. */
   readonly current_worked: boolean
@@ -29,9 +29,9 @@ export async function lockRoot(tx: Tx, system: string): Promise<LockedRoot> {
             (select coalesce(max(v.number), 0) from version v where v.credential_id = c.id) as last_number,
             exists (select 1 from rotation r where r.credential_id = c.id and r.ended_at is null) as rotating,
             cv.id as current_id, cv.number as current_number, cv.fingerprint as current_fingerprint,
-            s.host || ':' || s.port as "where",
+            s.place as "where",
             coalesce((cv.installed_at is not null or cv.last_probe ->> 'outcome' = 'accepted')
-                     and cv.last_probe ->> 'where' = s.host || ':' || s.port, false) as current_worked
+                     and cv.last_probe ->> 'where' = s.place, false) as current_worked
        from system s join credential c on c.system_id = s.id and c.is_root
        left join version cv on cv.credential_id = c.id and cv.state = 'current'
       where s.name = $1 for update of s, c`,

@@ -5,12 +5,13 @@ import type { Allowed } from '../policy/index.ts'
 import { fingerprint, open } from '../seal/index.ts'
 import type { Tx } from '../store/index.ts'
 import { declareNext } from './inventory.declare.ts'
-import { systemForDiscovery } from './inventory.list.ts'
 import * as rows from './inventory.root.store.ts'
 import { faultOfSecret } from './inventory.secrets.ts'
+import { systemForWork } from './inventory.system.ts'
 import { requireSystem } from './resources.ts'
 import type { RotationParts } from './rotation.run.ts'
 import type { Work } from './rotation.store.ts'
+import { meet } from './server.contact.ts'
 import { dataKeyBound, versionBound } from './targets.ts'
 import { NUDGE } from './worker.channel.ts'
 
@@ -114,7 +115,7 @@ async function probe(ctx: Ctx, target: Target, account: string, value: Secret): 
 
 /** The stored value was told again: it is only tried. */
 async function confirm(parts: RootParts, ctx: Ctx, { system, root, number }: Tried, value: Secret): Promise<RootSet> {
-  const { system: where, root: known } = await systemForDiscovery(parts.store, system)
+  const { system: where, root: known } = await systemForWork(parts.store, system)
   refuseUnaccepted(await probe(ctx, await parts.targets.of(parts.store, where, known), root.account, value))
   return { version: number, changed: false, old: null }
 }
@@ -129,7 +130,7 @@ function refuseUnaccepted({ outcome, code }: Probe): void {
 }
 
 async function decide(parts: RootParts, ctx: Ctx, tried: Tried, value: Secret): Promise<RootSet> {
-  const { system, root } = await systemForDiscovery(parts.store, tried.system)
+  const { system, root } = await systemForWork(parts.store, tried.system)
   const sealed = await rows.sealedOf(parts.store, tried.id)
   if (sealed === null) throw lost(tried)
   const others = root.versions.filter(({ id }) => id !== tried.id)
@@ -146,7 +147,9 @@ async function decide(parts: RootParts, ctx: Ctx, tried: Tried, value: Secret): 
       hint: 'Take it away on the system first, or let Rekey change it: rekey system rotate-root.',
     })
   }
-  const target = await parts.targets.of(parts.store, system, { ...root, versions: [{ id: tried.id, sealed }, ...others] })
+  const now = { ...root, versions: [{ id: tried.id, sealed }, ...others] }
+  if (system.server === null) await meet(parts, ctx, { system, root: now })
+  const target = await parts.targets.of(parts.store, system, now)
   const left = old?.outcome === 'refused' ? await sessionsLeft(ctx, target, system.rootAccount) : null
   return finish(parts, ctx, tried, { control, old, left })
 }

@@ -1,5 +1,8 @@
 import { BlockList, isIPv4 } from 'node:net'
 import { addressesOf, type Ctx, sleep } from '../kernel/index.ts'
+import type { Fleet } from './fleet.model.ts'
+import type { SystemRow } from './inventory.store.ts'
+import { serverKey } from './server.model.ts'
 
 /** All names together may take so long to resolve; those that have not by then are compared as they are written. */
 const RESOLVE_MS = 3_000
@@ -17,8 +20,9 @@ interface System {
 /**
  * On which servers systems are, as far as their addresses tell: the same kind of system at one port of one resolved address. Nothing is
  * connected to. A name is resolved only where another system has the same kind and port; loopback addresses are one place, and so are
- * the ways in which a name can be written. Of two systems of one name the later counts. Never rejects. Not seen: a server with several
- * ports or addresses of its own (a socket folder beside TCP, a proxy), and names that resolve otherwise later.
+ * the ways in which a name can be written. Of two systems of one name the later counts. Never rejects. What this cannot see (a server
+ * with several ports or addresses, a proxy, a name that resolves otherwise later) is told by the servers themselves: `withMet`, and
+ * `refuseClash` at a rotation's start.
  */
 export async function serversOf(ctx: Ctx, systems: readonly System[]): Promise<Servers> {
   const groups = Map.groupBy(systems, (system) => placeOf(system, ''))
@@ -36,6 +40,34 @@ const written = ({ address }: System) => address.host.toLowerCase().replace(/\.$
 
 function placeOf({ connector, address }: System, at: string): string {
   return JSON.stringify([connector, address.port, at])
+}
+
+/** What a system's server said of itself, where the file leaves the system at its address. */
+export interface MetSystem {
+  /** See `serverKey`; null: it does not tell one server, or is a copy by a human's word. */
+  readonly key: string | null
+  /** As which account the server takes root, where that is not the declared one. */
+  readonly rootMatched: string | null
+}
+
+/** The systems that were met, by name: those of the file as far as it changes nothing of where and as whom they are reached. */
+export function metSystems(stored: Iterable<SystemRow>, fleet: Pick<Fleet, 'systems'>): Map<string, MetSystem> {
+  const declared = new Map(fleet.systems.map((system) => [system.name, system]))
+  const met = new Map<string, MetSystem>()
+  for (const { name, connector, host, port, server, met_here, apart, root_account, root_matched } of stored) {
+    const wanted = declared.get(name)
+    const same = wanted === undefined || (wanted.connector === connector && wanted.address.host === host && wanted.address.port === port)
+    const asBefore = same && (wanted === undefined || wanted.root.account === root_account)
+    const key = same && met_here && !apart ? serverKey(server) : null
+    met.set(name, { key: key && JSON.stringify([connector, key]), rootMatched: asBefore ? root_matched : null })
+  }
+  return met
+}
+
+/** Systems that said the same of themselves are on one server, whatever their addresses. */
+export function withMet(servers: Servers, met: ReadonlyMap<string, MetSystem>): Servers {
+  const names = new Set([...servers.keys(), ...met.keys()])
+  return new Map([...names].map((name) => [name, [...(servers.get(name) ?? []), ...[met.get(name)?.key ?? []].flat()]]))
 }
 
 async function resolveAll(ctx: Ctx, hosts: readonly string[]): Promise<Map<string, readonly string[]>> {

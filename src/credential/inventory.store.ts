@@ -2,6 +2,8 @@ import type { Address, Strategy } from '../connectors/contract.ts'
 import type { Sql, Tx } from '../store/index.ts'
 import type { FleetConsumer, FleetSystem } from './fleet.model.ts'
 import { ACCOUNT_ABSENT } from './rotation.model.ts'
+import type { StoredServer } from './server.model.ts'
+import { metHere } from './server.store.ts'
 
 const INVENTORY_LOCK = 7_395_006
 
@@ -27,11 +29,21 @@ export interface SystemRow {
   readonly root_account: string
   readonly concurrent: number
   readonly decommissioned: boolean
+  /** Which server it is; null: it was not met yet. */
+  readonly server: StoredServer | null
+  /** False: it was met at another address. */
+  readonly met_here: boolean
+  readonly epoch: number
+  /** By a human's word a copy of another. */
+  readonly apart: boolean
+  /** As which account the server takes root, where that is not the declared one. */
+  readonly root_matched: string | null
 }
 
 export async function allSystems(sql: Sql): Promise<SystemRow[]> {
   return sql.query(`select id, name, connector, host, port, database, tls, ca, ca_file, root_account, concurrent,
-            decommissioned_at is not null as decommissioned from system`)
+            decommissioned_at is not null as decommissioned, server, ${metHere('s')} as met_here, server_epoch as epoch,
+            server_apart as apart, root_matched from system s`)
 }
 
 /** A credential as it is stored, roots left out. */
@@ -56,7 +68,7 @@ export async function allCredentials(sql: Sql): Promise<CredentialRow[]> {
             case when exists (select 1 from rotation r where r.credential_id = c.id and r.ended_at is null) then c.accounts
                  else array(select distinct v.account from version v where v.credential_id = c.id and (v.installed_at is not null
                    or v.state in ${ALIVE} and not coalesce(v.last_probe ->> 'code' = '${ACCOUNT_ABSENT}'
-                     and v.last_probe ->> 'where' = s.host || ':' || s.port, false))) end as held
+                     and v.last_probe ->> 'where' = s.place, false))) end as held
        from credential c join system s on s.id = c.system_id where not c.is_root`,
   )
 }
@@ -89,6 +101,11 @@ export function systemColumns(id: string, { name, connector, address, root, limi
     root_account: root.account,
     concurrent: limits.concurrent,
     decommissioned: false,
+    server: null,
+    met_here: false,
+    epoch: 0,
+    apart: false,
+    root_matched: null,
   }
 }
 
@@ -108,7 +125,9 @@ export async function insertSystems(tx: Tx, systems: readonly SystemRow[]): Prom
 export async function updateSystems(tx: Tx, systems: readonly SystemRow[]): Promise<void> {
   if (systems.length === 0) return
   await tx.query(
-    `update system s set connector = i.connector, host = i.host, port = i.port, database = i.database, tls = i.tls, ca = i.ca,
+    `update system s set server = case when s.connector = i.connector then s.server end,
+            root_matched = case when s.connector = i.connector and s.root_account = i.root_account then s.root_matched end,
+            connector = i.connector, host = i.host, port = i.port, database = i.database, tls = i.tls, ca = i.ca,
             ca_file = i.ca_file, root_account = i.root_account, concurrent = i.concurrent
        from jsonb_to_recordset($1::jsonb) as i(${SYSTEM}) where s.id = i.id`,
     [JSON.stringify(systems)],

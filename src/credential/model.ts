@@ -1,5 +1,6 @@
 import type { Address, ProbeOutcome, Strategy } from '../connectors/contract.ts'
 import type { State } from './rotation.model.ts'
+import type { ServerView } from './server.model.ts'
 
 export type IdentityKind = 'human' | 'workload' | 'machine' | 'agent'
 export type ActivationRule = 'session' | 'report' | 'none'
@@ -15,6 +16,8 @@ export interface SystemView {
   readonly credentials: number
   /** When it was given up; null: it was not. */
   readonly decommissionedAt: string | null
+  /** Which server it is. */
+  readonly server: ServerView
 }
 
 /** A credential as it is listed: no place for a secret. */
@@ -50,6 +53,8 @@ export interface VersionView {
   readonly provedDeadAt: string | null
   readonly shreddedAt: string | null
   readonly lastProbe: { readonly outcome: ProbeOutcome; readonly at: string } | null
+  /** Since a rotation may have changed what the last probe saw; null: nothing did. */
+  readonly unknownSince: string | null
 }
 
 /** A rotation as it is listed and as `rotation start --wait --json` prints it. Times are RFC 3339; `gapMs` is null until measured. */

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Secret } from '../kernel/index.ts'
 import { type Action, defaultFiles, overlay, Policies, type Principal, readPolicies } from '../policy/index.ts'
 import { principal } from '../policy/testing.ts'
-import { decommissionSystem, discoverAccounts, requireSystem, setRoot, systemWarnings } from './index.ts'
+import { acceptServer, decommissionSystem, discoverAccounts, requireSystem, setRoot, systemWarnings } from './index.ts'
 import { Engine } from './testing.ts'
 
 const NARROW = {
@@ -32,6 +32,7 @@ const all = (who: Principal, system: string): Promise<unknown>[] => {
     discoverAccounts(parts, ctx, may(who, 'system:discover'), system),
     systemWarnings(parts, ctx, may(who, 'system:discover'), system),
     setRoot(parts, ctx, may(who, 'system:set-root'), system, Secret.fromText('x'.repeat(20))),
+    acceptServer(parts, ctx, may(who, 'system:accept-server'), system, { reason: 'moved', apart: false }),
     decommissionSystem(parts, ctx, may(who, 'system:decommission'), system, { reason: 'gone', unprovable: false }),
     (async () => requireSystem(may(who, 'system:rotate-root'), system))(),
   ]

@@ -5,6 +5,8 @@ import { connectorFor } from '../connectors/registry.ts'
 import { Secret } from '../kernel/index.ts'
 import { allowed } from '../policy/testing.ts'
 import { setRoot } from './inventory.root.ts'
+import { retryRotation, undoRotation } from './rotation.actions.ts'
+import { acceptServer } from './server.accept.ts'
 import { Engine } from './testing.ts'
 
 /** Two servers, as after a move: the system's address names first the one, then the other. */
@@ -15,9 +17,8 @@ let engine: Engine
 beforeAll(async () => {
   ;[before, after, engine] = await Promise.all([startPostgres({ fsync: false }), startPostgres({ fsync: false }), Engine.start()])
   for (const server of [before, after])
-    await server.query(
-      "create role rekey_root login superuser password 'root-value'; create role other_root login superuser password 'root-value'",
-    )
+    for (const root of ['rekey_root', 'other_root', 'third_root'])
+      await server.query(`create role ${root} login superuser password 'root-value'`)
 })
 afterAll(async () => {
   await engine.stop()
@@ -28,6 +29,8 @@ async function makeSystem(name: string, account = 'rekey_root'): Promise<string>
   const address = { host: before.host, port: before.port, database: 'postgres', tls: 'off' } as const
   return engine.addSystem(name, 'postgres', address, { account, secret: Secret.fromText('root-value') })
 }
+const accept = (name: string) =>
+  acceptServer(engine.parts, engine.ctx, allowed(engine.ctx, 'system:accept-server'), name, { reason: 'moved', apart: false })
 const move = (system: string, to: LabPostgres) => engine.db.store.query('update system set port = $2 where id = $1', [system, to.port])
 
 /** What a server says to a value, without Rekey's own records. */
@@ -49,6 +52,12 @@ test('a value that was accepted at the address before is not proven dead by the 
   const [first = ''] = await engine.rotate(['app'])
   expect((await engine.finished(first)).state).toBe('proven_dead')
   await move(system, after)
+  // Nobody said yet that the server there is meant.
+  const [early = ''] = await engine.rotate(['app'])
+  expect(await engine.finished(early)).toMatchObject({ state: 'blocked', blockedFrom: 'planned' })
+  await undoRotation(engine.parts, engine.ctx, allowed(engine.ctx, 'rotation:undo'), early, 'another server')
+  expect(await accept('moved')).toMatchObject({ changed: true })
+  expect(await accept('moved')).toMatchObject({ changed: false })
   const [second = ''] = await engine.rotate(['app'])
   const view = await engine.finished(second)
   expect(view.state).toBe('not_provable')
@@ -59,7 +68,7 @@ test('a value that was accepted at the address before is not proven dead by the 
 })
 
 test('an address that changes between install and proof: nothing is proven of the old value', async () => {
-  const system = await makeSystem('halfway')
+  const system = await makeSystem('halfway', 'third_root')
   for (const server of [before, after]) await server.query("create role half login password 'declared'")
   await engine.addCredential(system, {
     name: 'half',
@@ -77,6 +86,9 @@ test('an address that changes between install and proof: nothing is proven of th
   )
   await after.query(`alter role half password '${rolpassword}'`)
   await engine.db.store.query('update rotation set activation_override = \'{"by":"t","reason":"t"}\', due_at = now() where id = $1', [id])
+  expect(await engine.finished(id)).toMatchObject({ state: 'blocked', reason: expect.stringContaining('Another server') })
+  await accept('halfway')
+  await retryRotation(engine.parts, engine.ctx, allowed(engine.ctx, 'rotation:retry'), id)
   expect((await engine.finished(id)).state).toBe('not_provable')
 })
 
@@ -87,6 +99,10 @@ test('a root value that worked at the address before is not dead because another
   await setRoot(engine.parts, engine.ctx, may, 'root-moved', Secret.fromText('changed by hand'))
   await after.query("alter role other_root password 'of another server'")
   await move(system, after)
+  const other = setRoot(engine.parts, engine.ctx, may, 'root-moved', Secret.fromText('of another server'))
+  await expect(other).rejects.toMatchObject({ code: 'target_conflict' })
+  // The server there does not take the stored value, so it cannot say which one it is.
+  expect(await accept('root-moved')).toMatchObject({ changed: true, after: null })
   const set = await setRoot(engine.parts, engine.ctx, may, 'root-moved', Secret.fromText('of another server'))
   expect(set.old).toBe('unprovable')
   expect(await says(before, 'other_root', 'changed by hand')).toBe('accepted')

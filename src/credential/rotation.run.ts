@@ -1,4 +1,4 @@
-import type { Probe, Target } from '../connectors/contract.ts'
+import { OTHER_SERVER, otherServer, type Probe, type Target } from '../connectors/contract.ts'
 import type { EvidenceEvent } from '../evidence/index.ts'
 import { type Ctx, type Json, LIMITS, RekeyError, type Secret } from '../kernel/index.ts'
 import type { Keyring } from '../keys/index.ts'
@@ -6,7 +6,8 @@ import { open } from '../seal/index.ts'
 import type { Batcher, Store } from '../store/index.ts'
 import { rotationDigest, storedVersions } from './record.ts'
 import { ENDS, isPath, STRATEGIES, type State, type StrategyPlan } from './rotation.model.ts'
-import { type Commit, type Progress, type VersionChange, type Work, type WorkVersion, whereOf } from './rotation.store.ts'
+import type { Commit, KeptProbe, Progress, VersionChange, Work, WorkVersion } from './rotation.store.ts'
+import { meet } from './server.contact.ts'
 import { dataKeyBound, type Targets, versionBound } from './targets.ts'
 
 /** A commit with the evidence that belongs to it. */
@@ -72,6 +73,8 @@ export class Run {
   placedMs: number | null = null
   /** When the install was called in this run (monotonic), for the gap. */
   installedMs: number | null = null
+  /** True when this run has seen that no other system has its accounts. */
+  clashRefused = false
   /** True when this run itself ended the old sessions and saw none left. */
   retiredHere = false
   readonly #startedMs: number
@@ -99,6 +102,8 @@ export class Run {
     const { parts, work } = this
     const { id, kekId, wrappedKey } = work.credential
     const dataKey = await parts.keyring.unwrap(parts.store, kekId, wrappedKey, dataKeyBound(id))
+    // At the first contact of all `stage` meets it, which goes on without an answer.
+    if (work.system.server === null && work.progress.state !== 'planned') await meet(parts, this.ctx, work)
     this.#opened = { dataKey, target: await parts.targets.of(parts.store, work.system, work.root) }
   }
 
@@ -186,10 +191,10 @@ export class Run {
     this.#events.push({ log: 'credential', type, at: this.now(), subject: work.credential.name, links, data })
   }
 
-  /** A probe is kept with the address at which it was made: that of this run, whatever the system's row says meanwhile. */
+  /** A probe is kept with the place at which it was made: that of this run, whatever the system's row says meanwhile. */
   change(change: VersionChange): void {
     const probe = change.last_probe
-    const bound = probe === undefined ? {} : { last_probe: { ...probe, where: whereOf(this.work.system.address) } }
+    const bound = probe === undefined ? {} : { last_probe: { ...probe, where: this.work.system.place } }
     this.#versions.set(change.id, { ...this.#versions.get(change.id), ...change, ...bound })
   }
 
@@ -259,6 +264,13 @@ export class Run {
     }
   }
 
+  /** A login as a consumer makes it. Throws `target_conflict` if another server than the one on record let it in. */
+  async probe(account: string, secret: Secret): Promise<Probe> {
+    const probe = await this.target.probe(this.ctx, account, secret)
+    if (probe.code === OTHER_SERVER) throw otherServer(this.work.system.name, 'it let a login in')
+    return probe
+  }
+
   async trap(where: string): Promise<void> {
     await this.parts.trap?.(where, this.work.id)
   }
@@ -271,14 +283,14 @@ export async function probePair(run: Run): Promise<Pair> {
   const at = run.now()
   const atMs = run.ctx.clock.monotonicMs()
   const [oldProbe, control] = await Promise.all([
-    old === null ? { outcome: 'inconclusive' as const, code: 'value_unknown' } : run.target.probe(run.ctx, run.work.old.account, old),
-    run.target.probe(run.ctx, version.account, secret),
+    old === null ? { outcome: 'inconclusive' as const, code: 'value_unknown' } : run.probe(run.work.old.account, old),
+    run.probe(version.account, secret),
   ])
   return { old: { ...oldProbe, at }, control: { ...control, at }, atMs }
 }
 
 /** A probe as the version's row keeps it: when it was last tried, and what was seen. */
-export function lastProbe(probe: Probe & { readonly at: Date }): NonNullable<VersionChange['last_probe']> {
+export function lastProbe(probe: Probe & { readonly at: Date }): KeptProbe {
   return { outcome: probe.outcome, code: probe.code, at: probe.at.toISOString() }
 }
 

@@ -1,4 +1,4 @@
-import type { Mark } from '../connectors/contract.ts'
+import { isOtherServer, type Mark } from '../connectors/contract.ts'
 import { isCode, newId, RekeyError } from '../kernel/index.ts'
 import { fingerprint, generatePassword, seal } from '../seal/index.ts'
 import { distribute, placeEarly, prepare } from './rotation.distribute.ts'
@@ -6,8 +6,10 @@ import { compareGrants } from './rotation.grants.ts'
 import { ACTIVATION_PATIENCE_SECONDS, activationPauseMs, MAX_REGENERATIONS, type State } from './rotation.model.ts'
 import { prove, retire } from './rotation.retire.ts'
 import { lastProbe, noteFact, type Pair, probeData, probePair, type Run, type StepResult } from './rotation.run.ts'
+import { seenBefore } from './rotation.store.ts'
 import { installTurn } from './rotation.turn.ts'
 import { undo } from './rotation.undo.ts'
+import { refuseClash } from './server.clash.ts'
 import { versionBound } from './targets.ts'
 
 /** The step that moves a rotation on from each state. States without one are ends or wait for a human. */
@@ -25,6 +27,8 @@ export const STEPS: Partial<Record<State, (run: Run) => Promise<StepResult>>> = 
 
 /** Makes the value and commits it, encrypted, together with the opened attempt: from here on it is never lost. */
 async function stage(run: Run): Promise<StepResult> {
+  const unmet = await refuseClash(run).then(() => null, refuseKnown)
+  run.progress.old_probe = run.work.old.probe
   await stageFresh(run)
   run.progress.staged_at = run.now()
   run.progress.attempt_step = 'install'
@@ -32,7 +36,15 @@ async function stage(run: Run): Promise<StepResult> {
   run.move('staged', { fingerprint: run.work.fresh === null ? '' : fingerprint(run.parts.fingerprintKey, run.fresh().secret) })
   await commitStage(run)
   await run.trap('staged')
+  if (unmet !== null) throw unmet
+  run.clashRefused = true
   return 'go'
+}
+
+/** A system that cannot be asked holds nothing up before it is to be changed; what is known to be wrong does. */
+function refuseKnown(error: unknown): RekeyError {
+  if (error instanceof RekeyError && error.code.startsWith('target_') && !isOtherServer(error)) return error
+  throw error
 }
 
 async function stageFresh(run: Run): Promise<void> {
@@ -40,7 +52,7 @@ async function stageFresh(run: Run): Promise<void> {
   const secret = generatePassword()
   const id = newId(run.now().getTime())
   const sealed = seal(run.dataKey, secret, versionBound(work.credential.id, id))
-  work.fresh = { id, number: 0, account: work.newAccount, sealed, seen: null }
+  work.fresh = { id, number: 0, account: work.newAccount, sealed, ...seenBefore(null) }
   run.progress.new_version_id = id
   run.stage({ id, account: work.newAccount, sealed, fingerprint: fingerprint(run.parts.fingerprintKey, secret) })
 }
@@ -53,10 +65,12 @@ async function commitStage(run: Run): Promise<void> {
 
 /** Makes the staged value accepted on the target, and looks at once whether it is. */
 async function install(run: Run): Promise<StepResult> {
+  if (!run.clashRefused) await refuseClash(run)
   const observed = run.resumed ? await probePair(run) : null
   run.resumed = false
   const grants = await compareGrants(run)
   await lookAtOld(run, observed)
+  run.progress.old_probe ??= run.work.old.probe ?? { outcome: 'inconclusive', code: 'not_tried', at: run.now().toISOString(), where: '' }
   if (run.plan.oldDiesAtInstall) await prepare(run, run.fresh().version)
   await run.renewRoot('old')
   if (!hasGap(run)) {
@@ -125,10 +139,11 @@ async function lookAtOld(run: Run, observed: Pair | null): Promise<void> {
   const value = run.valueOf(work.old)
   const tooLate = run.plan.oldDiesAtInstall && observed?.control.outcome === 'accepted'
   if (value === null || work.old.seen !== null || tooLate) return
-  const probe = { ...(await run.target.probe(run.ctx, work.old.account, value)), at: run.now() }
+  const probe = { ...(await run.probe(work.old.account, value)), at: run.now() }
   if (probe.outcome === 'unreachable')
     throw new RekeyError('target_unreachable', 'The system did not answer the login with the value in use.')
-  work.old = { ...work.old, seen: probe.outcome }
+  work.old = { ...work.old, ...seenBefore({ ...lastProbe(probe), where: work.system.place }) }
+  run.progress.old_probe = work.old.probe
   run.change({ id: work.old.id, state: 'current', last_probe: lastProbe(probe) })
   run.note('version.tried', { probe: probeData(probe) })
   await run.commit({ goOn: true })
@@ -162,7 +177,7 @@ async function callInstall(run: Run): Promise<Mark> {
  */
 async function refuseIfInstalled(run: Run): Promise<void> {
   const { version, secret } = run.fresh()
-  const probe = { ...(await run.target.probe(run.ctx, version.account, secret)), at: run.now() }
+  const probe = { ...(await run.probe(version.account, secret)), at: run.now() }
   noteFact(run, version, probe)
   if (probe.outcome === 'refused') return
   const what = `The system refused the new value by its policy, yet its login is ${probe.outcome} (${probe.code}).`
@@ -176,8 +191,10 @@ async function verify(run: Run): Promise<StepResult> {
   run.checkClaim()
   const { version, secret } = run.fresh()
   if (run.plan.oldDiesAtInstall && run.valueOf(run.work.old) !== null) run.pair = await probePair(run)
-  const probe = run.pair?.control ?? { ...(await run.target.probe(run.ctx, version.account, secret)), at: run.now() }
+  const probe = run.pair?.control ?? { ...(await run.probe(version.account, secret)), at: run.now() }
   noteFact(run, version, probe)
+  // What the old one was answered before is kept with the rotation (not by one that an older Rekey began).
+  if (run.pair !== null && run.progress.old_probe !== null) noteFact(run, run.work.old, run.pair.old)
   if (probe.outcome === 'unreachable') throw new RekeyError('target_unreachable', 'The system did not answer the login with the new value.')
   if (probe.outcome !== 'accepted') {
     throw new RekeyError('target_conflict', `The new value was installed but its login is ${probe.outcome} (${probe.code}).`, {

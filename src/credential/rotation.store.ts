@@ -4,6 +4,8 @@ import { RekeyError } from '../kernel/index.ts'
 import type { Sql } from '../store/index.ts'
 import type { ActivationRule, VersionState } from './model.ts'
 import { ACCOUNT_ABSENT, type State } from './rotation.model.ts'
+import type { StoredServer } from './server.model.ts'
+import { metHere } from './server.store.ts'
 
 /** A version as the engine needs it. `sealed` is null if the value is unknown or shredded. */
 export interface WorkVersion {
@@ -12,10 +14,13 @@ export interface WorkVersion {
   readonly account: string
   readonly sealed: Uint8Array | null
   /**
-   * What the last probe of it at the system's present address said; null if it was never probed there, or its account did not exist.
-   * A value that was never accepted there cannot be proven dead: the answers of one server say nothing of another.
+   * Of the old one: what it was answered at the system's present place before the rotation changed anything; null if it was never
+   * probed there, or its account did not exist. A value that was never accepted there cannot be proven dead: the answers of one server
+   * say nothing of another.
    */
   readonly seen: ProbeOutcome | null
+  /** The probe of which `seen` tells; null with it. */
+  readonly probe: KeptProbe | null
 }
 
 export interface WorkConsumer {
@@ -49,6 +54,47 @@ export interface Progress {
   blocked_at: Date | null
   gap_ms: number | null
   recheck_at: Date | null
+  /** What the value in use was answered before this rotation changed anything. */
+  old_probe: KeptProbe | null
+}
+
+/** A probe as rows keep it, with the place at which it was made. */
+export interface KeptProbe {
+  readonly outcome: ProbeOutcome
+  readonly code: string
+  readonly at: string
+  readonly where?: string
+}
+
+/** A system, as work on it needs it. */
+export interface WorkSystem {
+  readonly id: string
+  readonly name: string
+  readonly connector: string
+  readonly address: Address
+  readonly rootAccount: string
+  readonly concurrent: number
+  /** Where probes are made: they count only while the row says the same. */
+  readonly place: string
+  readonly epoch: number
+  /** Which server it is; null: it was not met yet. Set when it is. */
+  server: StoredServer | null
+  /** False: it was met at another address. */
+  metHere: boolean
+  /** How long before the row was loaded that run of it was first seen, seconds. */
+  seenAgo: number | null
+  /** As which account the server takes root, where that is not the declared one. */
+  rootMatched: string | null
+}
+
+/** Another system of the same kind. */
+export interface Rival {
+  readonly id: string
+  readonly name: string
+  readonly server: StoredServer | null
+  readonly matched: string | null
+  /** Of its accounts those that this rotation has too, with whose they are. */
+  readonly held: Readonly<Record<string, string>>
 }
 
 /** One claimed rotation with everything its steps need. */
@@ -66,7 +112,9 @@ export interface Work {
   /** Consumers that reported possession of the new value. */
   readonly reported: readonly string[]
   readonly credential: { id: string; name: string; isRoot: boolean; strategy: Strategy; kekId: string; wrappedKey: Uint8Array }
-  readonly system: { id: string; name: string; connector: string; address: Address; rootAccount: string; concurrent: number }
+  readonly system: WorkSystem
+  /** Systems that hold an account of this rotation, or may, and could be the same server; told only before the install. */
+  readonly rivals: readonly Rival[]
   readonly root: { credentialId: string; kekId: string; wrappedKey: Uint8Array; versions: { id: string; sealed: Uint8Array }[] }
   old: WorkVersion
   fresh: WorkVersion | null
@@ -101,13 +149,13 @@ export interface VersionChange {
   readonly effective_dead_at?: Date
   readonly proved_dead_at?: Date
   readonly shred_after?: Date
-  readonly last_probe?: { readonly outcome: string; readonly code: string; readonly at: string; readonly where?: string }
+  readonly last_probe?: KeptProbe
 }
 
 const PROGRESS_COLUMNS = `state text, blocked_from text, new_version_id uuid, attempt_step text, attempt_opened_at timestamptz, tries int,
   regenerations int, mark text, retire_mark text, sessions_ended int, problem jsonb, staged_at timestamptz, installed_at timestamptz,
   verified_at timestamptz, distributed_at timestamptz, activated_at timestamptz, retired_at timestamptz, proved_dead_at timestamptz,
-  ended_at timestamptz, blocked_at timestamptz, gap_ms float8, recheck_at timestamptz`
+  ended_at timestamptz, blocked_at timestamptz, gap_ms float8, recheck_at timestamptz, old_probe jsonb`
 const PROGRESS_NAMES = PROGRESS_COLUMNS.split(',').map((column) => column.trim().split(' ')[0] ?? '')
 
 /** Claims due rotations for this process (see `claim_rotations` in schema/) and resolves with their ids. */
@@ -118,12 +166,30 @@ export async function claim(sql: Sql, room: number, leaseMs: number, by: string)
 
 /** What `TargetRow` holds, of the system `s` and its root credential `rc`. */
 export const TARGET_COLUMNS = `s.id as system_id, s.name as system_name, s.connector, s.host, s.port, s.database, s.tls, s.ca,
-         s.root_account, s.concurrent,
+         s.root_account, s.concurrent, s.place, s.server, ${metHere('s')} as met_here, s.server_epoch, s.root_matched,
+         extract(epoch from statement_timestamp() - s.server_seen_at)::float8 as server_ago,
          rc.id as root_id, rc.kek_id as root_kek_id, rc.wrapped_key as root_wrapped_key,
          (select jsonb_agg(jsonb_build_object('id', v.id, 'sealed', encode(v.sealed, 'hex'))
                            order by v.state = 'current' desc, v.number desc)
             from version v
            where v.credential_id = rc.id and v.state in ('current', 'staged', 'previous') and v.sealed is not null) as root_versions`
+
+/** Before the rotation changes anything, what the version was answered last; from then on, what it was answered before. */
+const OLD_PROBE = `(select p.probe from (select coalesce(r.old_probe, ov.last_probe) as probe) p
+           where p.probe ->> 'where' = s.place and p.probe ->> 'code' is distinct from '${ACCOUNT_ABSENT}')`
+
+/** A root that is not met may be the account in another spelling. */
+const RIVALS = `(select jsonb_agg(jsonb_build_object('id', o.id, 'name', o.name, 'server', o.known, 'matched', o.root_matched, 'held',
+              coalesce((select jsonb_object_agg(a.name, ac.name) from account a join credential ac on ac.id = a.credential_id
+                         where a.system_id = o.id and a.name in (r.old_account, r.new_account, m.root)), '{}')) order by o.name)
+           from (select case when c.is_root then s.root_matched end as root) m
+           join (select o.*, case when ${metHere('o')} then o.server end as known from system o) o on o.id in (
+                select a.system_id from account a where a.name in (r.old_account, r.new_account, m.root)
+                union select u.id from system u where u.root_matched in (r.old_account, r.new_account, m.root)
+                union select u.id from system u where u.server_at is distinct from u.host || ':' || u.port
+                         and split_part(u.root_account, '@', 1) in (split_part(r.old_account, '@', 1), split_part(r.new_account, '@', 1)))
+          where o.id <> s.id and o.connector = s.connector and o.decommissioned_at is null and not s.server_apart and not o.server_apart
+            and (s.server is null or o.known is null or s.server -> 'facts' = o.known -> 'facts'))`
 
 const WORK = `
   select r.id, statement_timestamp() as loaded_at, r.lease_epoch as epoch, r.batch_id as batch,
@@ -132,8 +198,8 @@ const WORK = `
          c.id as credential_id, c.name as credential_name, c.is_root, c.strategy, c.kek_id, c.wrapped_key,
          ${TARGET_COLUMNS},
          ov.id as old_id, ov.number as old_number, ov.account as old_account_name, ov.sealed as old_sealed,
-         case when ov.last_probe ->> 'where' = s.host || ':' || s.port and ov.last_probe ->> 'code' is distinct from '${ACCOUNT_ABSENT}'
-              then ov.last_probe ->> 'outcome' end as old_seen,
+         ${OLD_PROBE} as old_before,
+         case when r.state in ('planned', 'staged') then ${RIVALS} end as rivals,
          nv.id as new_id, nv.number as new_number, nv.account as new_account_name, nv.sealed as new_sealed,
          (select jsonb_agg(jsonb_build_object('name', k.name, 'path', k.file_path, 'key', k.file_key, 'activation', k.activation)
                            order by k.name)
@@ -174,7 +240,8 @@ interface WorkRow extends Progress, TargetRow {
   old_number: number
   old_account_name: string
   old_sealed: Uint8Array | null
-  old_seen: ProbeOutcome | null
+  old_before: KeptProbe | null
+  rivals: Rival[] | null
   new_id: string | null
   new_number: number
   new_account_name: string
@@ -206,14 +273,20 @@ function workOf(row: WorkRow): Work {
       wrappedKey: row.wrapped_key,
     },
     ...targetOf(row),
-    old: { id: row.old_id, number: row.old_number, account: row.old_account_name, sealed: row.old_sealed, seen: row.old_seen },
+    old: { id: row.old_id, number: row.old_number, account: row.old_account_name, sealed: row.old_sealed, ...seenBefore(row.old_before) },
     fresh:
       row.new_id === null
         ? null
-        : { id: row.new_id, number: row.new_number, account: row.new_account_name, sealed: row.new_sealed, seen: null },
+        : { id: row.new_id, number: row.new_number, account: row.new_account_name, sealed: row.new_sealed, ...seenBefore(null) },
+    rivals: row.rivals ?? [],
     consumers: row.consumers ?? [],
     progress,
   }
+}
+
+/** What an answer from before the change says of a version. */
+export function seenBefore(probe: KeptProbe | null): Pick<WorkVersion, 'seen' | 'probe'> {
+  return { seen: probe?.outcome ?? null, probe }
 }
 
 /** Columns of a system and of its root credential, as the statements that load work name them. */
@@ -228,6 +301,12 @@ export interface TargetRow {
   ca: string | null
   root_account: string
   concurrent: number
+  place: string
+  server: StoredServer | null
+  server_ago: number | null
+  met_here: boolean
+  server_epoch: number
+  root_matched: string | null
   root_id: string
   root_kek_id: string
   root_wrapped_key: Uint8Array
@@ -244,6 +323,12 @@ export function targetOf(row: TargetRow): Pick<Work, 'system' | 'root'> {
       address: addressOf(row),
       rootAccount: row.root_account,
       concurrent: row.concurrent,
+      place: row.place,
+      epoch: row.server_epoch,
+      server: row.server,
+      metHere: row.met_here,
+      seenAgo: row.server_ago,
+      rootMatched: row.root_matched,
     },
     root: {
       credentialId: row.root_id,
@@ -252,11 +337,6 @@ export function targetOf(row: TargetRow): Pick<Work, 'system' | 'root'> {
       versions: (row.root_versions ?? []).map(({ id, sealed }) => ({ id, sealed: Buffer.from(sealed, 'hex') })),
     },
   }
-}
-
-/** Where a probe was made, as the version's row keeps it and the statements compare it: `host || ':' || port`. */
-export function whereOf({ host, port }: Pick<Address, 'host' | 'port'>): string {
-  return `${host}:${port}`
 }
 
 /** The address of a system row, as connectors take it. */

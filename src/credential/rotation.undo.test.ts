@@ -119,7 +119,7 @@ test('undone while consumers are waited for: the new value was seen refused, the
   await engine.until(rotation, (view) => view.state === 'distributed')
   expect(await shown(id)).toEqual([
     ['current', 'accepted'],
-    ['previous', 'accepted'],
+    ['previous', 'refused'],
   ])
   expect((await undone(rotation)).state).toBe('undone')
   expect(await shown(id)).toEqual([

@@ -54,7 +54,7 @@ async function endAbsent(run: Run): Promise<StepResult> {
   const { version } = run.fresh()
   const same = old.account === version.account
   if (!same && run.valueOf(old) !== null) await writeFiles(run, old)
-  const absent = { outcome: 'refused', code: ACCOUNT_ABSENT, at: run.now().toISOString() }
+  const absent = { outcome: 'refused' as const, code: ACCOUNT_ABSENT, at: run.now().toISOString() }
   run.change({ id: version.id, state: 'void', shred_after: laterShred(run), last_probe: absent })
   run.change({ id: old.id, state: 'current', ...(same ? { last_probe: absent } : {}) })
   run.progress.problem = {
@@ -92,7 +92,7 @@ async function isUntouched(run: Run): Promise<boolean> {
  */
 async function isTakeoverUntouched(run: Run): Promise<boolean> {
   const { version, secret } = run.fresh()
-  const probe = { ...(await run.target.probe(run.ctx, version.account, secret)), at: run.now() }
+  const probe = { ...(await run.probe(version.account, secret)), at: run.now() }
   noteFact(run, version, probe)
   if (probe.outcome === 'refused') return true
   if (probe.outcome !== 'accepted') {

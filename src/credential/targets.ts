@@ -1,9 +1,10 @@
-import type { Connector, SystemSpec, Target } from '../connectors/contract.ts'
+import type { Connector, ServerIdentity, SystemSpec, Target } from '../connectors/contract.ts'
 import { AddressGuard, type Ctx, LIMITS, RekeyError } from '../kernel/index.ts'
 import type { Keyring } from '../keys/index.ts'
 import { open } from '../seal/index.ts'
 import type { Sql } from '../store/index.ts'
 import type { Work } from './rotation.store.ts'
+import { knownOf, type StoredServer } from './server.model.ts'
 
 /** What binds a credential's wrapped data key to its row. */
 export function dataKeyBound(credentialId: string): string {
@@ -19,11 +20,13 @@ interface Entry {
   readonly target: Target
   readonly connector: Connector
   readonly where: string
-  roots: string
+  server: StoredServer | null
+  with: string
 }
 
-function rootsOf(root: Work['root']): string {
-  return root.versions.map((version) => version.id).join(' ')
+/** What a way is opened with, beside its place: the root values, and the server that alone may be driven. */
+function withOf(root: Work['root'], server: StoredServer | null): string {
+  return JSON.stringify([root.versions.map((version) => version.id), server])
 }
 
 /** Open ways to systems, kept between rotations: one per system, so that connections are few and none is left behind. */
@@ -49,22 +52,25 @@ export class Targets {
 
   /** The target of a system, opened or brought up to date with its present address and root secret. */
   async of(sql: Sql, system: Work['system'], root: Work['root']): Promise<Target> {
-    const where = JSON.stringify([system.connector, system.address, system.rootAccount, system.concurrent])
-    const roots = rootsOf(root)
+    const where = JSON.stringify([system.connector, system.address, system.rootAccount, system.concurrent, system.epoch])
     const known = this.#entries.get(system.id)
-    if (known?.where === where && known.roots === roots) return known.target
-    const spec = await this.#spec(sql, system, root)
+    // Work that was loaded before the server was met must not open the way to any other again.
+    const server = system.server ?? (known?.where === where ? known.server : null)
+    const opened = withOf(root, server)
+    if (known?.where === where && known.with === opened) return known.target
+    const spec = await this.#spec(sql, { ...system, server }, root)
     // Another rotation may have opened the way meanwhile: a second one would have connections that nobody counts or closes.
     const entry = this.#entries.get(system.id)
     if (entry?.where === where) {
-      if (entry.roots === roots) return entry.target
-      entry.roots = roots
+      if (entry.with === opened) return entry.target
+      entry.with = opened
+      entry.server = server
       await entry.target.forgetRoot(spec)
       return entry.target
     }
     const connector = this.#connectorFor(system.connector)
     const target = connector.open(spec)
-    this.#entries.set(system.id, { target, connector, where, roots })
+    this.#entries.set(system.id, { target, connector, where, server, with: opened })
     if (entry) void entry.target.close()
     return target
   }
@@ -73,8 +79,15 @@ export class Targets {
   async renew(sql: Sql, system: Work['system'], root: Work['root']): Promise<void> {
     const entry = this.#entries.get(system.id)
     if (entry === undefined) return
-    entry.roots = rootsOf(root)
-    await entry.target.forgetRoot(await this.#spec(sql, system, root))
+    const server = system.server ?? entry.server
+    entry.with = withOf(root, server)
+    await entry.target.forgetRoot(await this.#spec(sql, { ...system, server }, root))
+  }
+
+  /** Which server answers for a system at this moment, whatever is on record of it. The way is closed again. */
+  async look(sql: Sql, ctx: Ctx, system: Work['system'], root: Work['root']): Promise<ServerIdentity> {
+    const target = this.#connectorFor(system.connector).open(await this.#spec(sql, { ...system, server: null }, root))
+    return target.identify(ctx).finally(() => target.close())
   }
 
   async #spec(sql: Sql, system: Work['system'], root: Work['root']): Promise<SystemSpec> {
@@ -83,6 +96,7 @@ export class Targets {
     const key = await this.#keyring.unwrap(sql, root.kekId, root.wrappedKey, dataKeyBound(root.credentialId))
     return {
       name: system.name,
+      server: knownOf(system.server, system.seenAgo),
       address: system.address,
       rootAccount: system.rootAccount,
       rootSecrets: root.versions.map(({ id, sealed }) => open(key, sealed, versionBound(root.credentialId, id))),

@@ -8,7 +8,8 @@ import type { Allowed } from '../policy/index.ts'
 import { open } from '../seal/index.ts'
 import type { Sql, Store } from '../store/index.ts'
 import type { VersionState } from './model.ts'
-import { addressOf, type Work } from './rotation.store.ts'
+import { TARGET_COLUMNS, type TargetRow, targetOf } from './rotation.store.ts'
+import { UNKNOWN_SINCE } from './rotation.unknown.ts'
 import { dataKeyBound, type Targets, versionBound } from './targets.ts'
 
 /** Versions that one request tries at most: each is a login. */
@@ -35,6 +36,8 @@ export interface UsableView {
   readonly since: string
   readonly ageDays: number
   readonly lastProbe: { readonly outcome: ProbeOutcome; readonly code: string; readonly at: string } | null
+  /** Since a rotation may have changed what the last probe saw; null: nothing did. */
+  readonly unknownSince: string | null
 }
 
 /** Which to show; all that are given must hold. */
@@ -62,6 +65,7 @@ interface Row {
   readonly created_at: Date
   readonly age_days: number
   readonly last_probe: UsableView['lastProbe']
+  readonly unknown_since: Date | null
 }
 
 /**
@@ -84,7 +88,8 @@ export async function listUsable(sql: Sql, _may: Allowed<'usable:read'>, filter:
   const rows = await sql.query<Row>(
     `select v.id, c.name as credential, v.number, s.name as system, v.account, c.identity_id, c.is_root, v.state,
             v.sealed is not null as held,
-            v.created_at, floor(extract(epoch from now() - v.created_at) / 86400)::int as age_days, v.last_probe ${USABLE}
+            v.created_at, floor(extract(epoch from now() - v.created_at) / 86400)::int as age_days, v.last_probe,
+            ${UNKNOWN_SINCE} as unknown_since ${USABLE}
         and ($1::uuid is null or c.identity_id = $1) and ($2::text is null or s.name = $2) and ($3::text is null or v.state = $3)
         and ($4::int is null or v.created_at <= now() - make_interval(days => $4)) and ($5::uuid is null or v.id > $5)
       order by v.id limit $6`,
@@ -116,11 +121,12 @@ function viewOf(row: Row, record: IdentityRecord | undefined): UsableView {
     valueHeld: row.held,
     since: row.created_at.toISOString(),
     ageDays: row.age_days,
-    lastProbe: row.last_probe,
+    lastProbe: row.last_probe && { outcome: row.last_probe.outcome, code: row.last_probe.code, at: row.last_probe.at },
+    unknownSince: row.unknown_since?.toISOString() ?? null,
   }
 }
 
-interface ProbeRow {
+interface ProbeRow extends TargetRow {
   readonly id: string
   readonly number: number
   readonly account: string
@@ -129,20 +135,6 @@ interface ProbeRow {
   readonly credential: string
   readonly kek_id: string
   readonly wrapped_key: Uint8Array
-  readonly root_id: string
-  readonly root_kek_id: string
-  readonly root_wrapped_key: Uint8Array
-  readonly root_versions: { id: string; sealed: string }[] | null
-  readonly system_id: string
-  readonly system_name: string
-  readonly connector: string
-  readonly host: string
-  readonly port: number
-  readonly database: string | null
-  readonly tls: Work['system']['address']['tls']
-  readonly ca: string | null
-  readonly root_account: string
-  readonly concurrent: number
 }
 
 /** What trying needs of the process. */
@@ -161,12 +153,7 @@ export async function probeUsable(parts: ProbeParts, ctx: Ctx, _may: Allowed<'us
   if (versions.length > PROBES_MAX) throw new RekeyError('bad_input', `At most ${PROBES_MAX} versions are tried at once.`)
   const rows = await parts.store.query<ProbeRow>(
     `select v.id, v.number, v.account, v.sealed, c.id as credential_id, c.name as credential, c.kek_id, c.wrapped_key,
-            s.id as system_id, s.name as system_name, s.connector, s.host, s.port, s.database, s.tls, s.ca, s.root_account, s.concurrent,
-            rc.id as root_id, rc.kek_id as root_kek_id, rc.wrapped_key as root_wrapped_key,
-            (select jsonb_agg(jsonb_build_object('id', w.id, 'sealed', encode(w.sealed, 'hex'))
-                              order by w.state = 'current' desc, w.number desc)
-               from version w where w.credential_id = rc.id and w.state in ('current', 'staged', 'previous') and w.sealed is not null)
-              as root_versions
+            ${TARGET_COLUMNS}
        from version v join credential c on c.id = v.credential_id join system s on s.id = c.system_id
        join credential rc on rc.system_id = s.id and rc.is_root
       where v.id = any($1::uuid[]) and v.sealed is not null and s.decommissioned_at is null
@@ -181,20 +168,7 @@ export async function probeUsable(parts: ProbeParts, ctx: Ctx, _may: Allowed<'us
 
 async function probeOne({ store, keyring, targets }: ProbeParts, ctx: Ctx, row: ProbeRow): Promise<void> {
   const key = await keyring.unwrap(store, row.kek_id, row.wrapped_key, dataKeyBound(row.credential_id))
-  const system = {
-    id: row.system_id,
-    name: row.system_name,
-    connector: row.connector,
-    address: addressOf(row),
-    rootAccount: row.root_account,
-    concurrent: row.concurrent,
-  }
-  const root = {
-    credentialId: row.root_id,
-    kekId: row.root_kek_id,
-    wrappedKey: row.root_wrapped_key,
-    versions: (row.root_versions ?? []).map(({ id, sealed }) => ({ id, sealed: Buffer.from(sealed, 'hex') })),
-  }
+  const { system, root } = targetOf(row)
   const target = await targets.of(store, system, root)
   const at = ctx.clock.now()
   const { outcome, code } = await target.probe(ctx, row.account, open(key, row.sealed, versionBound(row.credential_id, row.id)))

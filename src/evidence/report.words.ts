@@ -159,6 +159,8 @@ const WORDS = new Map([
   ['system.added', 'System entered in the inventory'],
   ['system.changed', 'System changed'],
   ['system.decommissioned', 'System decommissioned'],
+  ['system.server_accepted', 'Another server accepted as the system'],
+  ['system.server_seen', 'System met, and which server it is'],
   ['system.removed', 'System removed from the inventory'],
   ['team.changed', 'Team changed'],
   ['team.created', 'Team made'],

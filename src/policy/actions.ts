@@ -43,6 +43,7 @@ const TABLE = {
   'system:discover': change('credential', 'system'),
   'system:rotate-root': change('credential', 'system'),
   'system:set-root': change('credential', 'system'),
+  'system:accept-server': change('credential', 'system'),
   'system:decommission': change('credential', 'system'),
   'rotation:read': read('credential', 'credential'),
   'rotation:start': change('credential', 'credential'),

@@ -13,6 +13,8 @@ export interface Proxy {
   refuse(): void
   /** Rewrites what the system says before the client sees it; null passes it as it is. */
   rewriteReplies(change: ((reply: Buffer, request: Buffer) => Buffer) | null): void
+  /** New connections go to another system from now on; what is open stays where it is. Holds until it is called again. */
+  leadTo(target: { readonly host: string; readonly port: number }): void
   /** Back to passing everything. */
   heal(): void
   stop(): Promise<void>
@@ -31,10 +33,11 @@ const HEALTHY: Behaviour = { marker: null, delayMs: 0, refused: false, rewrite: 
 /** Starts a proxy on a free port of 127.0.0.1 that passes everything to `target` until told otherwise. */
 export async function startProxy(target: { readonly host: string; readonly port: number }): Promise<Proxy> {
   const behaviour = { ...HEALTHY }
+  let goal = target
   const open = new Set<Socket>()
   const server = createServer((client) => {
     if (behaviour.refused) return void client.destroy()
-    const upstream = connect(target)
+    const upstream = connect(goal)
     for (const socket of [client, upstream]) {
       open.add(socket)
       socket.setNoDelay(true).on('error', () => {})
@@ -51,6 +54,9 @@ export async function startProxy(target: { readonly host: string; readonly port:
     cutAfterRequest: (marker) => void Object.assign(behaviour, { marker: Buffer.from(marker) }),
     delay: (ms) => void Object.assign(behaviour, { delayMs: ms }),
     rewriteReplies: (change) => void Object.assign(behaviour, { rewrite: change }),
+    leadTo: (other) => {
+      goal = other
+    },
     heal: () => void Object.assign(behaviour, HEALTHY),
     refuse() {
       behaviour.refused = true

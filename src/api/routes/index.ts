@@ -101,6 +101,7 @@ import { showSessionRoute } from './sessions/show-session.ts'
 import { showStatus } from './status/show-status.ts'
 import { beginStepUpRoute } from './step-up/begin-step-up.ts'
 import { finishStepUpRoute } from './step-up/finish-step-up.ts'
+import { acceptServerRoute } from './systems/accept-server.ts'
 import { decommissionSystemRoute } from './systems/decommission-system.ts'
 import { discoverAccountsRoute } from './systems/discover-accounts.ts'
 import { listSystemsRoute } from './systems/list-systems.ts'
@@ -186,6 +187,7 @@ export const ROUTES: readonly Route[] = [
   listSystemsRoute,
   rotateRoot,
   setRootRoute,
+  acceptServerRoute,
   decommissionSystemRoute,
   changeMembersRoute,
   createTeamRoute,

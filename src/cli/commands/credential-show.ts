@@ -25,8 +25,14 @@ const VERSIONS: Column<VersionView>[] = [
   { head: 'VALUE', of: (it) => (it.valueHeld ? 'held' : it.shreddedAt ? 'shredded' : 'not held') },
   { head: 'INSTALLED', of: (it) => shortTime(it.installedAt) },
   { head: 'PROVED DEAD', of: (it) => shortTime(it.provedDeadAt) },
-  { head: 'LAST PROBE', of: ({ lastProbe }) => (lastProbe ? `${lastProbe.outcome} ${shortTime(lastProbe.at)}` : null) },
+  { head: 'LAST PROBE', of: lastSeen },
 ]
+
+/** An answer from before a change says nothing of now. */
+function lastSeen({ lastProbe, unknownSince }: VersionView): string | null {
+  const seen = lastProbe && `${lastProbe.outcome} ${shortTime(lastProbe.at)}`
+  return unknownSince === null ? seen : `unknown since ${shortTime(unknownSince)}${seen === null ? '' : ` (${seen})`}`
+}
 
 const CONSUMERS: Column<Consumer>[] = [
   { head: 'CONSUMER', of: (it) => it.name },

@@ -46,8 +46,14 @@ function usableColumns(now: Date): Column<UsableView>[] {
     { head: 'IDENTITY', of: (it) => (it.root ? '(root)' : it.identity) },
     { head: 'STATE', of: (it) => it.state },
     { head: 'AGE', of: (it) => age(it.since, now), right: true },
-    { head: 'LAST PROBE', of: (it) => it.lastProbe && `${it.lastProbe.outcome} ${age(it.lastProbe.at, now)} ago` },
+    { head: 'LAST PROBE', of: (it) => lastSeen(it, now) },
   ]
+}
+
+/** An answer from before a change says nothing of now. */
+function lastSeen({ lastProbe, unknownSince }: UsableView, now: Date): string | null {
+  const seen = lastProbe && `${lastProbe.outcome} ${age(lastProbe.at, now)} ago`
+  return unknownSince === null ? seen : `unknown for ${age(unknownSince, now)}${seen === null ? '' : ` (${seen})`}`
 }
 
 /** Options of `rekey findings`. */

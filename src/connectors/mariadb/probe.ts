@@ -1,7 +1,9 @@
 import { type Ctx, isCode, newId, RekeyError, Secret } from '../../kernel/index.ts'
 import type { Probe, SystemSpec } from '../contract.ts'
 import { withDeadline } from '../deadline.ts'
+import { differenceOf, doubtOf } from '../server.ts'
 import { faultName, isWrongValue, serverErrno } from './faults.ts'
+import { serverFacts } from './identity.ts'
 import { Link } from './link.ts'
 import { parseAccount } from './names.ts'
 
@@ -41,7 +43,8 @@ export async function probeLogin(ctx: Ctx, spec: SystemSpec, account: string, se
   try {
     return await withDeadline(ctx, spec.timeoutMs, async (signal) => {
       const { user, host } = parseAccount(account)
-      const matched = await loginAs(signal, spec, user, secret, own)
+      const { matched, doubt } = await loginAs(signal, spec, user, secret, own)
+      if (doubt !== null) return { outcome: 'inconclusive', code: doubt }
       if (matched !== `${user}@${host}`) return { outcome: 'inconclusive', code: 'other_account_matched' }
       return await refusesRandom(signal, spec, user, own)
     })
@@ -50,13 +53,20 @@ export async function probeLogin(ctx: Ctx, spec: SystemSpec, account: string, se
   }
 }
 
-/** Resolves with the account that the server matched. */
-async function loginAs(signal: AbortSignal, spec: SystemSpec, user: string, secret: Secret, own: OwnProbes): Promise<string> {
+interface Admitted {
+  /** The account that the server matched. */
+  readonly matched: string
+  /** Why it is not the server that is on record; null if it is. */
+  readonly doubt: string | null
+}
+
+async function loginAs(signal: AbortSignal, spec: SystemSpec, user: string, secret: Secret, own: OwnProbes): Promise<Admitted> {
   const link = await Link.open(spec.address, user, secret, signal)
   own.began(link.id)
   try {
     const [row] = await link.query<{ matched: string }>(signal, 'SELECT CURRENT_USER() AS matched')
-    return row?.matched ?? ''
+    const facts = spec.server ? await serverFacts(link, signal) : {}
+    return { matched: row?.matched ?? '', doubt: doubtOf(differenceOf(spec.server, { facts, run: null }, 0)) }
   } finally {
     await link.end()
     own.ended(link.id)

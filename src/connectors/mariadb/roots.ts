@@ -1,7 +1,9 @@
 import { type Ctx, RekeyError } from '../../kernel/index.ts'
 import type { SystemSpec } from '../contract.ts'
 import { Pool } from '../pool.ts'
+import { differenceOf, otherServer, type ServerIdentity } from '../server.ts'
 import { isWrongValue, targetError } from './faults.ts'
+import { matchedAccount, serverFacts } from './identity.ts'
 import { Link } from './link.ts'
 import { parseAccount } from './names.ts'
 
@@ -11,6 +13,7 @@ export class Roots {
   /** Logins that are made for nothing but their number. */
   readonly #marking = new Set<Link>()
   #versionChecked = false
+  readonly #identities = new WeakMap<Link, ServerIdentity>()
 
   constructor(spec: SystemSpec) {
     this.#pool = new Pool('MariaDB', spec, (signal) => this.#login(signal))
@@ -32,6 +35,15 @@ export class Roots {
     } catch (error) {
       throw targetError(error)
     }
+  }
+
+  /** Which server it is at the other end of a root connection. */
+  identify(ctx: Ctx): Promise<ServerIdentity> {
+    return this.run(ctx, async (link) => {
+      const identity = this.#identities.get(link)
+      if (identity === undefined) throw new RekeyError('internal', 'A root connection was not introduced.')
+      return identity
+    })
   }
 
   /**
@@ -77,6 +89,7 @@ export class Roots {
   async #prepare(link: Link, signal: AbortSignal): Promise<void> {
     try {
       await link.query(signal, "SET SESSION sql_mode = 'NO_BACKSLASH_ESCAPES', sql_quote_show_create = 1")
+      await this.#introduce(link, signal)
       if (this.#versionChecked) return
       const [row] = await link.query<{ version: string }>(signal, 'SELECT VERSION() AS version')
       const [, major = 0, minor = 0] = (/^(?:5\.5\.5-)?(\d+)\.(\d+).*MariaDB/i.exec(row?.version ?? '') ?? []).map(Number)
@@ -86,5 +99,14 @@ export class Roots {
       link.destroy()
       throw error
     }
+  }
+  /** Before anything is changed there: which server is it, and as whom does it take root? */
+  async #introduce(link: Link, signal: AbortSignal): Promise<void> {
+    const { name, server } = this.spec
+    const facts = await serverFacts(link, signal)
+    const identity = { facts, run: null, account: await matchedAccount(link, signal) }
+    const difference = differenceOf(server, identity, 0)
+    if (difference !== null) throw otherServer(name, difference)
+    this.#identities.set(link, identity)
   }
 }

@@ -1,7 +1,7 @@
 import { type Ctx, RekeyError, type Secret } from '../../kernel/index.ts'
 import { mysqlNativeHash, randomSecret } from '../../seal/index.ts'
 import { noAccount } from '../account.ts'
-import type { Account, InstallOrder, Logins, Mark, Probe, RetireOrder, Session, SystemSpec, Target } from '../contract.ts'
+import type { Account, InstallOrder, Logins, Mark, Probe, RetireOrder, ServerIdentity, Session, SystemSpec, Target } from '../contract.ts'
 import { serverErrno } from './faults.ts'
 import type { Link } from './link.ts'
 import { type AccountName, formatAccount, parseAccount, quoteAccount } from './names.ts'
@@ -25,6 +25,10 @@ export class MariadbTarget implements Target {
 
   constructor(spec: SystemSpec) {
     this.#roots = new Roots(spec)
+  }
+
+  identify(ctx: Ctx): Promise<ServerIdentity> {
+    return this.#roots.identify(ctx)
   }
 
   /**

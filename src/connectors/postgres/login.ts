@@ -94,6 +94,7 @@ export class Login {
   readonly #secret: Secret
   readonly #known: ScramKey | undefined
   #stream: Socket
+  #inbox: Inbox | null = null
   #asked = false
   #scram: ScramLogin | null = null
   #confirmed = true
@@ -122,12 +123,36 @@ export class Login {
 
   /** Resolves when the server is ready for a query. Rejects with its error (`severity`, SQLSTATE as `code`), or a fault's `code`. */
   async connect(signal: AbortSignal): Promise<void> {
+    await this.#bounded(signal, async () => {
+      await this.#open()
+      const inbox = new Inbox(this.#stream)
+      await this.#converse(inbox)
+      this.#inbox = inbox
+    })
+  }
+
+  /** The first column of the first row that a constant query answers, as text; null if the server refuses it or answers none. */
+  async ask(signal: AbortSignal, query: string): Promise<string | null> {
+    const inbox = this.#inbox
+    if (inbox === null) return null
+    return this.#bounded(signal, async () => {
+      this.#stream.write(message('Q', `${query}\0`))
+      let first: string | null = null
+      for (;;) {
+        const next = inbox.take()
+        if (next === null) await inbox.more()
+        else if (next.kind === 'Z') return first
+        else if (next.kind === 'D') first ??= firstColumn(next.body)
+      }
+    })
+  }
+
+  async #bounded<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
     if (signal.aborted) throw gaveUp('PostgreSQL')
     const abort = () => this.#stream.destroy()
     signal.addEventListener('abort', abort, { once: true })
     try {
-      await this.#open()
-      await this.#converse(new Inbox(this.#stream))
+      return await work()
     } catch (error) {
       this.#stream.destroy()
       throw signal.aborted ? gaveUp('PostgreSQL') : error
@@ -223,6 +248,12 @@ async function settled<T = void>(stream: Socket, event: string, start: () => unk
     // An error that comes late has nobody to tell.
     stream.on('error', () => undefined)
   }
+}
+
+/** Of a DataRow. */
+function firstColumn(body: Buffer): string | null {
+  const length = body.length >= 6 && body.readInt16BE() > 0 ? body.readInt32BE(2) : -1
+  return length < 0 ? null : body.subarray(6, 6 + length).toString()
 }
 
 /** An ErrorResponse: fields of one letter and a text. Only severity and SQLSTATE are kept; the text may quote anything. */

@@ -1,12 +1,15 @@
 import { type Ctx, isCode, type Secret } from '../../kernel/index.ts'
 import type { ScramKey } from '../../seal/index.ts'
-import type { Address, Probe } from '../contract.ts'
+import type { Probe } from '../contract.ts'
 import { withDeadline } from '../deadline.ts'
+import { differenceOf, doubtAfter, doubtOf } from '../server.ts'
 import { faultName, sqlState } from './faults.ts'
+import { factsOfSystem, SYSTEM_IDENTIFIER } from './identity.ts'
 import { Login } from './login.ts'
+import type { Roots } from './roots.ts'
 
 /**
- * Logs in as a consumer would, without a query, and logs out. Never rejects.
+ * Logs in as a consumer would, asks which server it is, and logs out. Never rejects.
  * - let in after a password was asked for: `accepted`
  * - let in without (`trust`, `peer`, a certificate): `inconclusive`, since any value would have been
  * - 28P01: `refused`. So are an account whose VALID UNTIL has passed, one without a password and one that does not exist; for
@@ -17,17 +20,22 @@ import { Login } from './login.ts'
  */
 export async function probeLogin(
   ctx: Ctx,
-  where: { readonly address: Address; readonly timeoutMs: number },
+  roots: Roots,
   account: string,
   secret: Secret,
   own: Set<number>,
   known?: ScramKey,
 ): Promise<Probe> {
-  const login = new Login(where.address, account, secret, known)
+  const { spec } = roots
+  const login = new Login(spec.address, account, secret, known)
   try {
-    await withDeadline(ctx, where.timeoutMs, (signal) => login.connect(signal))
-    if (login.pid !== null) own.add(login.pid)
-    return login.passwordAsked ? { outcome: 'accepted', code: 'ready' } : { outcome: 'inconclusive', code: 'no_password_asked' }
+    return await withDeadline(ctx, spec.timeoutMs, async (signal) => {
+      await login.connect(signal)
+      if (login.pid !== null) own.add(login.pid)
+      if (!login.passwordAsked) return { outcome: 'inconclusive', code: 'no_password_asked' }
+      const doubt = await doubtOfServer(login, roots, signal)
+      return doubt === null ? { outcome: 'accepted', code: 'ready' } : { outcome: 'inconclusive', code: doubt }
+    })
   } catch (error) {
     return failed(error, login.passwordAsked)
   } finally {
@@ -35,6 +43,15 @@ export async function probeLogin(
     await login.end()
     if (pid !== null) own.delete(pid)
   }
+}
+
+/** Whether it is the server that is on record that let the account in; one that may not ask leaves it to a root login. */
+async function doubtOfServer(login: Login, roots: Roots, signal: AbortSignal): Promise<string | null> {
+  const { server } = roots.spec
+  if (!server || Object.keys(server.facts).length === 0) return null
+  const facts = factsOfSystem(await login.ask(signal, SYSTEM_IDENTIFIER))
+  if (Object.keys(facts).length > 0) return doubtOf(differenceOf(server, { facts, run: null }, 0))
+  return doubtAfter(roots.confirm(signal))
 }
 
 function failed(error: unknown, passwordAsked: boolean): Probe {

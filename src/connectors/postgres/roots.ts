@@ -1,7 +1,9 @@
 import { type Ctx, RekeyError } from '../../kernel/index.ts'
 import type { SystemSpec } from '../contract.ts'
 import { Pool } from '../pool.ts'
+import { differenceOf, otherServer, type ServerIdentity } from '../server.ts'
 import { sqlState, targetError } from './faults.ts'
+import { factsOfSystem, SYSTEM_IDENTIFIER } from './identity.ts'
 import { Wire } from './wire.ts'
 
 /** Root connections to one target. */
@@ -9,6 +11,7 @@ export class Roots {
   readonly #pool: Pool<Wire>
   /** Index in `rootSecrets` of the one that worked last. */
   #preferred = 0
+  readonly #identities = new WeakMap<Wire, ServerIdentity>()
 
   constructor(spec: SystemSpec) {
     this.#pool = new Pool('PostgreSQL', spec, (signal) => this.#login(signal))
@@ -30,6 +33,20 @@ export class Roots {
     } catch (error) {
       throw targetError(error, what)
     }
+  }
+
+  /** Which server it is at the other end of a root connection. */
+  identify(ctx: Ctx): Promise<ServerIdentity> {
+    return this.run(ctx, async (wire) => {
+      const identity = this.#identities.get(wire)
+      if (identity === undefined) throw new RekeyError('internal', 'A root connection was not introduced.')
+      return identity
+    })
+  }
+
+  /** A root login of its own, which the known server alone passes. Rejects as `targetError` classes errors. */
+  async confirm(signal: AbortSignal): Promise<void> {
+    await (await this.#login(signal)).end()
   }
 
   /** Goes on with another root secret: what is idle is closed, what is busy is closed when it comes back. */
@@ -54,6 +71,7 @@ export class Roots {
       const wire = new Wire(address, rootAccount, secret, timeoutMs)
       try {
         await wire.connect(signal)
+        await this.#introduce(wire, signal)
         this.#preferred = index
         return wire
       } catch (error) {
@@ -63,6 +81,19 @@ export class Roots {
       }
     }
     throw refused
+  }
+
+  /** Before anything else is asked of it: which server is it? */
+  async #introduce(wire: Wire, signal: AbortSignal): Promise<void> {
+    const { name, rootAccount, server } = this.spec
+    const [row] = await wire.script<{ id: string }>(signal, SYSTEM_IDENTIFIER).catch((error: unknown) => {
+      if (sqlState(error) === '42501') return []
+      throw error
+    })
+    const identity = { facts: factsOfSystem(row?.id), run: null, account: rootAccount }
+    const difference = differenceOf(server, identity, 0)
+    if (difference !== null) throw otherServer(name, difference)
+    this.#identities.set(wire, identity)
   }
 }
 

@@ -1,7 +1,7 @@
 import { type Ctx, RekeyError, type Secret, sleep } from '../../kernel/index.ts'
 import { newScramKey, type ScramKey, scramVerifierOf } from '../../seal/index.ts'
 import { noAccount } from '../account.ts'
-import type { Account, InstallOrder, Logins, Mark, Probe, RetireOrder, Session, SystemSpec, Target } from '../contract.ts'
+import type { Account, InstallOrder, Logins, Mark, Probe, RetireOrder, ServerIdentity, Session, SystemSpec, Target } from '../contract.ts'
 import { probeLogin } from './probe.ts'
 import { Roots } from './roots.ts'
 import { ACCOUNT_EXISTS, END_SESSIONS, LIST_ACCOUNTS, LIST_GRANTS, LIST_SESSIONS, LOGINS, setLogins, setPassword, takeMark } from './sql.ts'
@@ -31,6 +31,10 @@ export class PostgresTarget implements Target {
     this.#roots = new Roots(spec)
   }
 
+  identify(ctx: Ctx): Promise<ServerIdentity> {
+    return this.#roots.identify(ctx)
+  }
+
   async install(ctx: Ctx, order: InstallOrder): Promise<{ readonly mark: Mark }> {
     supported(order.strategy)
     const key = await newScramKey(order.secret)
@@ -52,7 +56,7 @@ export class PostgresTarget implements Target {
   }
 
   probe(ctx: Ctx, account: string, secret: Secret): Promise<Probe> {
-    return probeLogin(ctx, this.#roots.spec, account, secret, this.#probes, this.#keys.get(secret))
+    return probeLogin(ctx, this.#roots, account, secret, this.#probes, this.#keys.get(secret))
   }
 
   /**

@@ -1,8 +1,10 @@
-import { type Ctx, RekeyError } from '../../kernel/index.ts'
+import { type Clock, type Ctx, RekeyError } from '../../kernel/index.ts'
 import type { SystemSpec } from '../contract.ts'
 import { withDeadline } from '../deadline.ts'
+import { differenceOf, otherServer, type ServerIdentity } from '../server.ts'
 import { infoValue } from './acl.ts'
 import { replyCode, targetError } from './faults.ts'
+import { identityOf } from './identity.ts'
 import { Link } from './link.ts'
 
 /** An idle root connection is closed after this: a target must not carry ours between rotations. */
@@ -16,6 +18,7 @@ export interface RootLink {
   readonly runId: string
   /** Path of the configuration file the server was started with, or empty. */
   readonly configFile: string
+  readonly identity: ServerIdentity
 }
 
 /**
@@ -31,6 +34,9 @@ export class Root {
   #closed = false
   /** Every root connection of ours that is open, by its number on the server. */
   readonly #ids = new Set<number>()
+  #clock: Clock | null = null
+  /** When the spec was first used, monotonic: its server was seen before that. */
+  #sinceMs: number | null = null
 
   constructor(spec: SystemSpec) {
     this.#spec = spec
@@ -47,6 +53,8 @@ export class Root {
 
   /** Runs `use` on the connection within `timeoutMs`, login included. Rejects with the errors of `targetError`. */
   run<T>(ctx: Ctx, use: (root: RootLink, signal: AbortSignal) => Promise<T>): Promise<T> {
+    this.#clock = ctx.clock
+    this.#sinceMs ??= ctx.clock.monotonicMs()
     return withDeadline(ctx, this.#spec.timeoutMs, async (signal) => {
       if (this.#closed) throw new RekeyError('target_unreachable', 'The way to this Redis is closed.', { detail: 'closed' })
       if (this.#idle) clearTimeout(this.#idle)
@@ -74,9 +82,21 @@ export class Root {
     return id
   }
 
+  /** A root login of its own, which the known server alone passes. */
+  async confirm(signal: AbortSignal): Promise<void> {
+    await this.newestId(signal)
+  }
+
+  /** What shows that another server says this of itself than the one on record; null if nothing does. */
+  differenceOf(found: Pick<ServerIdentity, 'facts' | 'run'>): string | null {
+    const nowMs = this.#clock?.monotonicMs() ?? 0
+    return differenceOf(this.#spec.server, found, (nowMs - (this.#sinceMs ?? nowMs)) / 1000)
+  }
+
   /** Goes on with another root secret. */
   async forget(spec: SystemSpec): Promise<void> {
     this.#spec = spec
+    this.#sinceMs = null
     await this.#closeCurrent()
   }
 
@@ -135,12 +155,22 @@ export class Root {
   }
 
   async #introduce(link: Link, signal: AbortSignal): Promise<RootLink> {
-    const [id, info] = await Promise.all([link.command(signal, 'CLIENT', 'ID'), link.command(signal, 'INFO', 'server')])
+    const [id, info, dir] = await Promise.all([
+      link.command(signal, 'CLIENT', 'ID'),
+      link.command(signal, 'INFO', 'server'),
+      // Root may be without CONFIG.
+      link.command(signal, 'CONFIG', 'GET', 'dir').catch((error: unknown) => {
+        if (replyCode(error) === null) throw error
+      }),
+    ])
     const text = String(info)
-    const root = { link, id: Number(id), runId: infoValue(text, 'run_id'), configFile: infoValue(text, 'config_file') }
+    const identity = identityOf(text, dir, this.#spec.rootAccount)
+    const root = { link, id: Number(id), runId: infoValue(text, 'run_id'), configFile: infoValue(text, 'config_file'), identity }
     if (!Number.isSafeInteger(root.id) || !/^[0-9a-f]{40}$/.test(root.runId)) {
       throw new RekeyError('target_unsupported', 'The server is not Redis 7 or compatible.')
     }
+    const difference = this.differenceOf(identity)
+    if (difference !== null) throw otherServer(this.#spec.name, difference)
     this.#ids.add(root.id)
     return root
   }

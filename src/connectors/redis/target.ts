@@ -1,7 +1,7 @@
 import { type Ctx, isCode, RekeyError, type Secret, sleep } from '../../kernel/index.ts'
 import { sha256Hex } from '../../seal/index.ts'
 import { noAccount } from '../account.ts'
-import type { Account, InstallOrder, Logins, Mark, Probe, RetireOrder, Session, SystemSpec, Target } from '../contract.ts'
+import type { Account, InstallOrder, Logins, Mark, Probe, RetireOrder, ServerIdentity, Session, SystemSpec, Target } from '../contract.ts'
 import { type ClientRow, checkName, readClients, readUser, type User } from './acl.ts'
 import { faultName, replyCode } from './faults.ts'
 import { probeLogin } from './probe.ts'
@@ -22,6 +22,10 @@ export class RedisTarget implements Target {
 
   constructor(spec: SystemSpec) {
     this.#root = new Root(spec)
+  }
+
+  identify(ctx: Ctx): Promise<ServerIdentity> {
+    return this.#root.run(ctx, async ({ identity }) => identity)
   }
 
   /**
@@ -71,7 +75,7 @@ export class RedisTarget implements Target {
   }
 
   probe(ctx: Ctx, account: string, secret: Secret): Promise<Probe> {
-    return probeLogin(ctx, this.#root.spec, account, secret)
+    return probeLogin(ctx, this.#root, account, secret)
   }
 
   /**

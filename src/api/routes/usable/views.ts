@@ -22,5 +22,6 @@ export const Usable = z
     since: Time,
     ageDays: z.int(),
     lastProbe: z.object({ outcome: z.enum(['accepted', 'refused', 'unreachable', 'inconclusive']), code: z.string(), at: Time }).nullable(),
+    unknownSince: Time.nullable().describe('Since a rotation may have changed what the last probe saw.'),
   })
   .meta({ id: 'Usable' }) satisfies z.ZodType<UsableView>
