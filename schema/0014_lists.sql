@@ -1,0 +1,5 @@
+-- Pages of a label and of a team are read from these indexes alone, and so are the sets of their bearers and members.
+drop index identity_label_page;
+create index identity_label_page on identity_label (key, value, identity_name) include (identity_id);
+drop index team_member_page;
+create index team_member_page on team_member (team_id, identity_name) include (identity_id);
