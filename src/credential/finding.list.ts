@@ -1,9 +1,11 @@
 /** Findings are computed from rows at each question: nothing is kept that could grow old. Every query reads a bounded part of one index. */
-import { type Answerable, answerableFor, type IdentityRecord, openHandovers, peopleEntitled, recordsById } from '../identity/index.ts'
+import { type Answerable, answerableFor, openHandovers, recordsById, weakRules } from '../identity/index.ts'
 import { isId, RekeyError } from '../kernel/index.ts'
 import type { Allowed } from '../policy/index.ts'
 import type { Sql } from '../store/index.ts'
-import { FINDINGS, type Finding, type FindingKind, LONG_LIVED_DAYS, OVERDUE_SECONDS } from './finding.model.ts'
+import { CREDENTIALS } from './finding.credential.ts'
+import { FINDINGS, type Finding, type FindingKind } from './finding.model.ts'
+import { pageOf, type Raw, type Source, words } from './finding.source.ts'
 
 /** Which findings; all that are given must hold. */
 export interface FindingFilter {
@@ -13,29 +15,6 @@ export interface FindingFilter {
   readonly after?: string | undefined
   readonly limit: number
 }
-
-/** A finding before its owner is known: `owner`, or else who answers for the identity. */
-interface Raw {
-  readonly kind: FindingKind
-  /** What makes it this one: an id, or ids. */
-  readonly key: string
-  readonly subject: string
-  readonly system: string | null
-  readonly identity: string | null
-  readonly owner?: Answerable
-  readonly detail: string
-  readonly since: Date
-}
-
-/** One place where findings come from; `after` is the id of the last row that was looked at. */
-interface Source {
-  readonly name: string
-  readonly kinds: readonly FindingKind[]
-  read(sql: Sql, after: string | null, limit: number): Promise<{ readonly found: readonly Raw[]; readonly last: string | null }>
-}
-
-const words = (text: string) => text.replaceAll('_', ' ')
-const pageOf = <T>(rows: readonly T[], limit: number, idOf: (row: T) => string) => (rows.length < limit ? null : idOf(rows[limit - 1] as T))
 
 const CLOSURES: Source = {
   name: 'closures',
@@ -196,94 +175,28 @@ const VERSIONS: Source = {
   },
 }
 
-interface CredentialRow {
-  readonly id: string
-  readonly name: string
-  readonly system: string
-  readonly identity_id: string | null
-  readonly accounts: readonly string[]
-  readonly current_since: Date | null
-  readonly lasting: boolean
-  readonly overdue_since: Date | null
-  readonly shared_value: readonly string[] | null
-  readonly shared_account: readonly string[] | null
-  readonly users: readonly string[] | null
-  readonly closing: boolean
-  readonly created_at: Date
-}
-
-/** Of credentials that could authenticate: everything that is to be said of one is found in one look at its row. */
-const CREDENTIALS_SQL = `
-  select c.id, c.name, s.name as system, c.identity_id, c.accounts, c.created_at, v.created_at as current_since,
-         c.every_seconds is null and v.created_at <= now() - make_interval(days => ${LONG_LIVED_DAYS}) as lasting,
-         case when c.next_rotation_at <= now() - make_interval(secs => ${OVERDUE_SECONDS}) then c.next_rotation_at end as overdue_since,
-         (select array_agg(distinct o.name order by o.name) from version w join credential o on o.id = w.credential_id
-           where w.fingerprint = v.fingerprint and w.credential_id <> c.id and w.state in ('staged', 'current', 'previous', 'irrevocable')
-             and o.identity_id is distinct from c.identity_id) as shared_value,
-         (select array_agg(distinct o.name order by o.name) from account a join credential o on o.id = a.credential_id
-            join system t on t.id = a.system_id
-           where a.name = any(c.accounts) and o.id <> c.id and o.identity_id is distinct from c.identity_id
-             and t.connector = s.connector and t.host = s.host and t.port = s.port) as shared_account,
-         (select array_agg(u.id::text) from exception e, unnest(e.users) as u(id)
-           where e.credential_id = c.id and e.closed_at is null) as users,
-         exists (select 1 from closure_item i where i.credential_id = c.id and i.ended_at is null) as closing
-    from credential c join system s on s.id = c.system_id
-    join version v on v.credential_id = c.id and v.state = 'current'
-   where not c.is_root and s.decommissioned_at is null and ($1::uuid is null or c.id > $1)
-   order by c.id limit $2`
-
-const CREDENTIALS: Source = {
-  name: 'credentials',
-  kinds: ['orphan', 'ownerless', 'reused', 'human_use', 'overdue', 'long_lived'],
+const WEAK_RULES: Source = {
+  name: 'rules',
+  kinds: ['weak_rule'],
   async read(sql, after, limit) {
-    const rows = await sql.query<CredentialRow>(CREDENTIALS_SQL, [after, limit])
-    const ids = rows.flatMap(({ identity_id, users }) => [...(identity_id === null ? [] : [identity_id]), ...(users ?? [])])
-    const records = await recordsById(sql, [...new Set(ids)])
-    const accounts = rows.flatMap(({ system, accounts }) => accounts.map((account) => ({ system, account })))
-    const people = Map.groupBy(await peopleEntitled(sql, accounts), ({ system, account }) => JSON.stringify([system, account]))
-    const found = rows.flatMap((row) => {
-      const entitled = row.accounts.flatMap((account) => people.get(JSON.stringify([row.system, account])) ?? [])
-      return ofCredential(row, records, [...new Set(entitled.map(({ name }) => name))])
+    const weak = await weakRules(sql, { after, limit })
+    const found = weak.map((it): Raw => {
+      const prefixes = Object.entries(it.prefixes).map(([claim, prefix]) => `${claim} beginning with ${JSON.stringify(prefix)}`)
+      return {
+        kind: 'weak_rule',
+        key: it.id,
+        subject: it.identity.name ?? it.issuer,
+        system: null,
+        identity: it.identity.id,
+        detail: `tokens of ${it.issuer} with ${prefixes.join(' and ')} count as it: whoever can make such a name is let in`,
+        since: it.createdAt,
+      }
     })
-    return { found, last: pageOf(rows, limit, (row) => row.id) }
+    return { found, last: pageOf(weak, limit, (it) => it.id) }
   },
 }
 
-function ofCredential(row: CredentialRow, records: ReadonlyMap<string, IdentityRecord>, entitled: readonly string[]): Raw[] {
-  const record = records.get(row.identity_id ?? '')
-  const make = (kind: FindingKind, detail: string, since: Date): Raw[] => [
-    { kind, key: row.id, subject: row.name, system: row.system, identity: row.identity_id, detail, since },
-  ]
-  const gone = record === undefined || record.status === 'offboarded'
-  const people = (row.users ?? []).flatMap((id) => (records.get(id)?.kind === 'human' ? [records.get(id)?.name ?? id] : []))
-  const humans = record !== undefined && record.kind !== 'human' ? [...new Set([...people, ...entitled])] : []
-  const shared = [...new Set([...(row.shared_value ?? []), ...(row.shared_account ?? [])])]
-  const trouble = record !== undefined && !['person', 'team'].includes(record.ownerState)
-  return [
-    ...(gone && !row.closing
-      ? make(
-          'orphan',
-          record === undefined ? 'it has no identity' : `its identity ${record.name} has left`,
-          record?.changedAt ?? row.created_at,
-        )
-      : []),
-    ...(trouble && !gone
-      ? make('ownerless', `${record.name} is owned by ${record.owner}: ${record.ownerState.replaceAll('_', ' ')}`, record.changedAt)
-      : []),
-    ...(shared.length > 0
-      ? make('reused', `${howShared(row)} is also that of ${shared.slice(0, 5).join(', ')}`, row.current_since ?? row.created_at)
-      : []),
-    ...(humans.length > 0 ? make('human_use', `owned by a ${record?.kind}, used by ${humans.slice(0, 5).join(', ')}`, row.created_at) : []),
-    ...(row.overdue_since !== null && !row.closing ? make('overdue', 'its rotation is overdue', row.overdue_since) : []),
-    ...(row.lasting
-      ? make('long_lived', `its value is older than ${LONG_LIVED_DAYS} days and has no schedule`, row.current_since ?? row.created_at)
-      : []),
-  ]
-}
-
-const howShared = (row: CredentialRow) => ((row.shared_value ?? []).length > 0 ? 'its value' : 'its account')
-
-const SOURCES: readonly Source[] = [CLOSURES, EXCEPTIONS, REVIEWS, HANDOVERS, VERSIONS, CREDENTIALS]
+const SOURCES: readonly Source[] = [CLOSURES, EXCEPTIONS, REVIEWS, HANDOVERS, WEAK_RULES, VERSIONS, CREDENTIALS]
 
 /**
  * A page of findings, and the cursor of what follows (null at the end). A page looks at a bounded number of rows, so it may be short, or
