@@ -1,7 +1,7 @@
 /** Findings about credentials that could authenticate. */
 import { type IdentityRecord, idsByName, peopleEntitled, recordsById } from '../identity/index.ts'
 import { type FindingKind, LONG_LIVED_DAYS, OVERDUE_SECONDS } from './finding.model.ts'
-import { pageOf, type Raw, type Source } from './finding.source.ts'
+import { type Other, pageOf, type Raw, type Source } from './finding.source.ts'
 
 interface CredentialRow {
   readonly id: string
@@ -12,8 +12,8 @@ interface CredentialRow {
   readonly current_since: Date | null
   readonly lasting: boolean
   readonly overdue_since: Date | null
-  readonly shared_value: readonly string[] | null
-  readonly shared_account: readonly string[] | null
+  readonly shared_value: readonly Other[] | null
+  readonly shared_account: readonly Other[] | null
   readonly users: readonly string[] | null
   readonly consumers: readonly string[] | null
   readonly reporters: readonly string[] | null
@@ -21,15 +21,18 @@ interface CredentialRow {
   readonly created_at: Date
 }
 
+const OTHER = "jsonb_build_object('id', o.id, 'name', o.name, 'system', t.name, 'identity', o.identity_id)"
+
 /** Of credentials that could authenticate: everything that is to be said of one is found in one look at its row. */
 const CREDENTIALS_SQL = `
   select c.id, c.name, s.name as system, c.identity_id, c.accounts, c.created_at, v.created_at as current_since,
          c.every_seconds is null and v.created_at <= now() - make_interval(days => ${LONG_LIVED_DAYS}) as lasting,
          case when c.next_rotation_at <= now() - make_interval(secs => ${OVERDUE_SECONDS}) then c.next_rotation_at end as overdue_since,
-         (select array_agg(distinct o.name order by o.name) from version w join credential o on o.id = w.credential_id
+         (select jsonb_agg(distinct ${OTHER}) from version w join credential o on o.id = w.credential_id
+            join system t on t.id = o.system_id
            where w.fingerprint = v.fingerprint and w.credential_id <> c.id and w.state in ('staged', 'current', 'previous', 'irrevocable')
              and o.identity_id is distinct from c.identity_id) as shared_value,
-         (select array_agg(distinct o.name order by o.name) from account a join credential o on o.id = a.credential_id
+         (select jsonb_agg(distinct ${OTHER}) from account a join credential o on o.id = a.credential_id
             join system t on t.id = a.system_id
            where a.name = any(c.accounts) and o.id <> c.id and o.identity_id is distinct from c.identity_id
              and t.connector = s.connector and t.host = s.host and t.port = s.port) as shared_account,
@@ -101,7 +104,7 @@ function ofCredential(row: CredentialRow, records: ReadonlyMap<string, IdentityR
   ]
   const gone = record === undefined || record.status === 'offboarded'
   const humans = record !== undefined && record.kind !== 'human' ? people : []
-  const shared = [...new Set([...(row.shared_value ?? []), ...(row.shared_account ?? [])])]
+  const shared = new Map([...(row.shared_value ?? []), ...(row.shared_account ?? [])].map((other) => [other.id, other]))
   const trouble = record !== undefined && !['person', 'team'].includes(record.ownerState)
   return [
     ...(gone && !row.closing
@@ -114,9 +117,9 @@ function ofCredential(row: CredentialRow, records: ReadonlyMap<string, IdentityR
     ...(trouble && !gone
       ? make('ownerless', `${record.name} is owned by ${record.owner}: ${record.ownerState.replaceAll('_', ' ')}`, record.changedAt)
       : []),
-    ...(shared.length > 0
-      ? make('reused', `${howShared(row)} is also that of ${shared.slice(0, 5).join(', ')}`, row.current_since ?? row.created_at)
-      : []),
+    ...make('reused', howShared(row), row.current_since ?? row.created_at)
+      .filter(() => shared.size > 0)
+      .map((raw): Raw => ({ ...raw, others: [...shared.values()].sort((a, b) => (a.name < b.name ? -1 : 1)) })),
     ...(humans.length > 0 ? make('human_use', `owned by a ${record?.kind}, used by ${humans.slice(0, 5).join(', ')}`, row.created_at) : []),
     ...(row.overdue_since !== null && !row.closing ? make('overdue', 'its rotation is overdue', row.overdue_since) : []),
     ...(row.lasting

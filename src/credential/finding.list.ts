@@ -6,6 +6,7 @@ import type { Sql } from '../store/index.ts'
 import { CREDENTIALS } from './finding.credential.ts'
 import { FINDINGS, type Finding, type FindingKind } from './finding.model.ts'
 import { pageOf, type Raw, type Source, words } from './finding.source.ts'
+import { standingResource } from './resources.ts'
 
 /** Which findings; all that are given must hold. */
 export interface FindingFilter {
@@ -199,12 +200,12 @@ const WEAK_RULES: Source = {
 const SOURCES: readonly Source[] = [CLOSURES, EXCEPTIONS, REVIEWS, HANDOVERS, WEAK_RULES, VERSIONS, CREDENTIALS]
 
 /**
- * A page of findings, and the cursor of what follows (null at the end). A page looks at a bounded number of rows, so it may be short, or
- * empty, while there is more. Throws `bad_input` for a cursor that is none.
+ * A page of findings that the asker may read, and the cursor of what follows (null at the end). A page looks at a bounded number of
+ * rows, so it may be short, or empty, while there is more. Throws `bad_input` for a cursor that is none.
  */
 export async function listFindings(
   sql: Sql,
-  _may: Allowed<'finding:read'>,
+  may: Allowed<'finding:read'>,
   filter: FindingFilter,
 ): Promise<{ readonly items: Finding[]; readonly next: string | null }> {
   const sources = SOURCES.filter(({ kinds }) => filter.kind === undefined || kinds.includes(filter.kind))
@@ -214,9 +215,9 @@ export async function listFindings(
     const { found, last } = (await sources[source]?.read(sql, after, filter.limit)) ?? { found: [], last: null }
     raw.push(...found.filter(({ kind }) => wanted(kind, filter)))
     after = null
-    if (last !== null) return { items: await withOwners(sql, raw), next: `${sources[source]?.name}:${last}` }
+    if (last !== null) return { items: await withOwners(sql, may, raw), next: `${sources[source]?.name}:${last}` }
   }
-  return { items: await withOwners(sql, raw), next: source < sources.length ? `${sources[source]?.name}:` : null }
+  return { items: await withOwners(sql, may, raw), next: source < sources.length ? `${sources[source]?.name}:` : null }
 }
 
 function wanted(kind: FindingKind, filter: FindingFilter): boolean {
@@ -232,8 +233,10 @@ function cursorOf(sources: readonly Source[], text: string | undefined): [number
   return [source, id === '' ? null : id]
 }
 
-async function withOwners(sql: Sql, raw: readonly Raw[]): Promise<Finding[]> {
-  const records = await recordsById(sql, [...new Set(raw.flatMap(({ identity }) => identity ?? []))])
+/** Those that the asker may read, each with whom to ask. */
+async function withOwners(sql: Sql, may: Allowed<'finding:read'>, raw: readonly Raw[]): Promise<Finding[]> {
+  const named = raw.flatMap(({ identity, others = [] }) => [identity ?? [], others.flatMap((other) => other.identity ?? [])].flat())
+  const records = await recordsById(sql, [...new Set(named)])
   const owners = new Map<string, Answerable>()
   const ownerOf = async (identity: string | null): Promise<Answerable> => {
     const known = owners.get(identity ?? '')
@@ -242,13 +245,26 @@ async function withOwners(sql: Sql, raw: readonly Raw[]): Promise<Finding[]> {
     owners.set(identity ?? '', owner)
     return owner
   }
+  const resource = (id: string, system: string | null, identity: string | null) =>
+    standingResource('finding', id, system, records.get(identity ?? ''))
   const findings: Finding[] = []
-  for (const { kind, key, owner, since, ...rest } of raw) {
+  for (const { kind, key, owner, since, others, ...rest } of raw) {
+    if (!may.can(resource(key, rest.system, rest.identity))) continue
     const { severity, control, action } = FINDINGS[kind]
     const identity = records.get(rest.identity ?? '')?.name ?? null
     const { id, kind: ownerKind, name } = owner ?? (await ownerOf(rest.identity))
-    const of = { ...rest, identity, owner: { kind: ownerKind, id, name }, since: since.toISOString() }
+    const mine = others?.filter((other) => may.can(resource(other.id, other.system, other.identity)))
+    const detail = `${rest.detail}${mine === undefined ? '' : ` is also that of ${namesOf(mine, others?.length ?? 0)}`}`
+    const of = { ...rest, detail, identity, owner: { kind: ownerKind, id, name }, since: since.toISOString() }
     findings.push({ finding: `${kind}:${key}`, kind, severity, control, action, ...of })
   }
   return findings
+}
+
+/** At most five by name, and how many more there are: also of those that the asker may not read. */
+function namesOf(mine: readonly { readonly name: string }[], count: number): string {
+  const names = mine.slice(0, 5).map(({ name }) => name)
+  const rest = count - names.length
+  if (rest > 0) names.push(`${rest} ${names.length > 0 ? 'more' : 'other'}`)
+  return names.join(', ')
 }

@@ -3,6 +3,15 @@ import type { Answerable } from '../identity/index.ts'
 import type { Sql } from '../store/index.ts'
 import type { FindingKind } from './finding.model.ts'
 
+/** Another credential. */
+export interface Other {
+  readonly id: string
+  readonly name: string
+  readonly system: string
+  /** Its identity. */
+  readonly identity: string | null
+}
+
 /** A finding before its owner is known: `owner`, or else who answers for the identity. */
 export interface Raw {
   readonly kind: FindingKind
@@ -13,6 +22,8 @@ export interface Raw {
   readonly identity: string | null
   readonly owner?: Answerable
   readonly detail: string
+  /** Credentials that the detail goes on with: which of them are named depends on who asks. */
+  readonly others?: readonly Other[]
   readonly since: Date
 }
 
