@@ -25,7 +25,7 @@ const COLUMNS = [
     name: 'Credential',
     show: ({ credential, number }: Usable) => (
       <>
-        <Name>{credential}</Name> <span className="muted">version {number}</span>
+        <Name>{credential}</Name> <span className="muted">{number === null ? 'token' : `version ${number}`}</span>
       </>
     ),
   },
@@ -56,14 +56,18 @@ const COLUMNS = [
   { name: 'Since', show: ({ since }: Usable) => <Age at={since} /> },
   {
     name: 'Last probe',
-    show: ({ lastProbe, unknownSince }: Usable) => (
+    show: ({ lastProbe, unknownSince, lastUsedAt }: Usable) => (
       <>
         {unknownSince === null ? null : (
           <>
             <Badge state="unknown" /> <Age at={unknownSince} />{' '}
           </>
         )}
-        {lastProbe === null ? (
+        {lastUsedAt !== null ? (
+          <>
+            used <Age at={lastUsedAt} />
+          </>
+        ) : lastProbe === null ? (
           <None>never</None>
         ) : (
           <>
@@ -82,12 +86,12 @@ export function UsablePage() {
   const list = useInfiniteQuery(listOf('GET /v1/usable', { query }))
   return (
     <Page title="Usable now">
-      <p>Every version of every credential that could authenticate right now, oldest first.</p>
+      <p>Every version of every credential, and every token of Rekey, that could authenticate right now, oldest first.</p>
       <Filters />
       <List of={list} empty="None matches.">
         {(items) => (
           <>
-            <Probe versions={items.map(({ version }) => version)} />
+            <Probe versions={items.filter(({ kind }) => kind === 'version').map(({ version }) => version)} />
             <Table caption="Usable versions" columns={COLUMNS} rows={items} keyOf={({ version }) => version} />
           </>
         )}

@@ -83,10 +83,11 @@ export async function reportable(sql: Sql, credentialId: string): Promise<Report
 }
 
 /** False if the consumer was seen with the new value before. */
-export async function insertActivation(tx: Tx, rotation: string, consumer: string): Promise<boolean> {
+export async function insertActivation(tx: Tx, rotation: string, consumer: string, person: string | null): Promise<boolean> {
   const rows = await tx.query(
-    `insert into activation (rotation_id, consumer_name, how) values ($1, $2, 'report') on conflict do nothing returning rotation_id`,
-    [rotation, consumer],
+    `insert into activation (rotation_id, consumer_name, how, by_person) values ($1, $2, 'report', $3)
+     on conflict do nothing returning rotation_id`,
+    [rotation, consumer, person],
   )
   return rows.length === 1
 }

@@ -73,7 +73,7 @@ export async function answerChallenge(
     const rotation = await rows.reportable(tx, spent.credential_id)
     if (rotation === null) return nothingToReport()
     const right = await isRight(parts, tx, spent, rotation, proof)
-    if (right && !(await rows.insertActivation(tx, rotation.rotation, spent.consumer))) return null
+    if (right && !(await rows.insertActivation(tx, rotation.rotation, spent.consumer, personOf(ctx)))) return null
     await append(tx, ctx, [eventOf(spent, rotation, right)])
     if (!right) return refused()
     await rows.hurry(tx, rotation.rotation)
@@ -81,6 +81,12 @@ export async function answerChallenge(
     return null
   })
   if (refusal !== null) throw refusal
+}
+
+/** A person who answers shows that they hold the value, whatever it is for: see the finding `human_use`. */
+function personOf(ctx: Ctx): string | null {
+  const [kind, id = ''] = ctx.actor.split(':')
+  return kind === 'person' && isId(id) ? id : null
 }
 
 /** Compared in a time that does not depend on where the two differ. */

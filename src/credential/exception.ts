@@ -4,7 +4,7 @@ import { type Answerable, findOwner, identityIds, identityNamed, recordsById, te
 import { type Ctx, isId, newId, RekeyError } from '../kernel/index.ts'
 import { type Allowed, isMine, type Resource } from '../policy/index.ts'
 import type { Sql, Store, Tx } from '../store/index.ts'
-import { resourcesByName } from './resources.ts'
+import { mineBy, pageOfMine, standingResource } from './resources.ts'
 
 /** What can be declared: an account that several use, one that a vendor has, a value that nobody rotates. */
 export const EXCEPTION_KINDS = ['shared_account', 'vendor_managed', 'static_key'] as const
@@ -150,8 +150,12 @@ async function credentialFor(
 }
 
 async function exceptionResource(sql: Sql, id: string, credential: string): Promise<Resource> {
-  const of = (await resourcesByName(sql, [credential])).get(credential)
-  return { type: 'exception', id, environment: of?.environment, system: of?.system, kind: of?.kind }
+  const [of] = await sql.query<{ system: string; identity_id: string | null }>(
+    'select s.name as system, c.identity_id from credential c join system s on s.id = c.system_id where c.name = $1',
+    [credential],
+  )
+  const record = of?.identity_id == null ? undefined : (await recordsById(sql, [of.identity_id])).get(of.identity_id)
+  return standingResource('exception', id, of?.system ?? null, record)
 }
 
 /** Ends an exception (`exception.ended`), and the reviews that it asked for. Throws `not_found`; `wrong_state` if it has ended. */
@@ -199,6 +203,7 @@ interface Row {
   readonly kind: ExceptionKind
   readonly credential: string
   readonly system: string
+  readonly identity_id: string | null
   readonly users: readonly string[]
   readonly owner_kind: 'person' | 'team'
   readonly owner_id: string
@@ -216,8 +221,8 @@ interface Row {
 }
 
 const VIEW = `
-  select e.id, e.kind, c.name as credential, s.name as system, e.users, e.owner_kind, e.owner_id, e.owner_name, e.reason, e.waits_for,
-         e.ends_at, e.ends_at <= now() and e.closed_at is null as past, e.review_every_seconds, e.on_missed, e.created_by, e.created_at,
+  select e.id, e.kind, c.name as credential, s.name as system, c.identity_id, e.users, e.owner_kind, e.owner_id, e.owner_name,
+         e.reason, e.waits_for, e.ends_at, e.ends_at <= now() and e.closed_at is null as past, e.review_every_seconds, e.on_missed, e.created_by, e.created_at,
          e.closed_at, e.closed_reason
     from exception e join credential c on c.id = e.credential_id join system s on s.id = c.system_id`
 
@@ -254,14 +259,20 @@ async function exceptionById(sql: Sql, id: string): Promise<ExceptionView> {
   return view
 }
 
-/** Exceptions in the order of their declaration; those that have ended only with `all`. `after` is the id of the last one seen. */
+/**
+ * A page of exceptions in the order of their declaration, without what the asker may not read; those that have ended only with `all`.
+ * `after` is the id of the last one looked at, which `next` is for the page that follows: a page may be short while there is more.
+ */
 export async function listExceptions(
   sql: Sql,
+  may: Allowed<'exception:read'>,
   page: { readonly after?: string | undefined; readonly limit: number; readonly all: boolean },
-): Promise<ExceptionView[]> {
+): Promise<{ readonly items: ExceptionView[]; readonly next: string | null }> {
   const open = page.all ? '' : 'and e.closed_at is null'
-  return viewsOf(
-    sql,
-    await sql.query<Row>(`${VIEW} where ($1::uuid is null or e.id > $1) ${open} order by e.id limit $2`, [page.after ?? null, page.limit]),
-  )
+  const found = await sql.query<Row>(`${VIEW} where ($1::uuid is null or e.id > $1) ${open} order by e.id limit $2`, [
+    page.after ?? null,
+    page.limit + 1,
+  ])
+  const { rows, next } = pageOfMine(found, page.limit, await mineBy(sql, may, 'exception', found))
+  return { items: await viewsOf(sql, rows), next }
 }

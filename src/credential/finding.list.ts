@@ -1,9 +1,12 @@
 /** Findings are computed from rows at each question: nothing is kept that could grow old. Every query reads a bounded part of one index. */
-import { type Answerable, answerableFor, type IdentityRecord, openHandovers, peopleEntitled, recordsById } from '../identity/index.ts'
+import { type Answerable, answerableFor, openHandovers, recordsById, weakRules } from '../identity/index.ts'
 import { isId, RekeyError } from '../kernel/index.ts'
 import type { Allowed } from '../policy/index.ts'
 import type { Sql } from '../store/index.ts'
-import { FINDINGS, type Finding, type FindingKind, LONG_LIVED_DAYS, OVERDUE_SECONDS } from './finding.model.ts'
+import { CREDENTIALS } from './finding.credential.ts'
+import { FINDINGS, type Finding, type FindingKind } from './finding.model.ts'
+import { pageOf, type Raw, type Source, words } from './finding.source.ts'
+import { standingResource } from './resources.ts'
 
 /** Which findings; all that are given must hold. */
 export interface FindingFilter {
@@ -13,29 +16,6 @@ export interface FindingFilter {
   readonly after?: string | undefined
   readonly limit: number
 }
-
-/** A finding before its owner is known: `owner`, or else who answers for the identity. */
-interface Raw {
-  readonly kind: FindingKind
-  /** What makes it this one: an id, or ids. */
-  readonly key: string
-  readonly subject: string
-  readonly system: string | null
-  readonly identity: string | null
-  readonly owner?: Answerable
-  readonly detail: string
-  readonly since: Date
-}
-
-/** One place where findings come from; `after` is the id of the last row that was looked at. */
-interface Source {
-  readonly name: string
-  readonly kinds: readonly FindingKind[]
-  read(sql: Sql, after: string | null, limit: number): Promise<{ readonly found: readonly Raw[]; readonly last: string | null }>
-}
-
-const words = (text: string) => text.replaceAll('_', ' ')
-const pageOf = <T>(rows: readonly T[], limit: number, idOf: (row: T) => string) => (rows.length < limit ? null : idOf(rows[limit - 1] as T))
 
 const CLOSURES: Source = {
   name: 'closures',
@@ -196,102 +176,36 @@ const VERSIONS: Source = {
   },
 }
 
-interface CredentialRow {
-  readonly id: string
-  readonly name: string
-  readonly system: string
-  readonly identity_id: string | null
-  readonly accounts: readonly string[]
-  readonly current_since: Date | null
-  readonly lasting: boolean
-  readonly overdue_since: Date | null
-  readonly shared_value: readonly string[] | null
-  readonly shared_account: readonly string[] | null
-  readonly users: readonly string[] | null
-  readonly closing: boolean
-  readonly created_at: Date
-}
-
-/** Of credentials that could authenticate: everything that is to be said of one is found in one look at its row. */
-const CREDENTIALS_SQL = `
-  select c.id, c.name, s.name as system, c.identity_id, c.accounts, c.created_at, v.created_at as current_since,
-         c.every_seconds is null and v.created_at <= now() - make_interval(days => ${LONG_LIVED_DAYS}) as lasting,
-         case when c.next_rotation_at <= now() - make_interval(secs => ${OVERDUE_SECONDS}) then c.next_rotation_at end as overdue_since,
-         (select array_agg(distinct o.name order by o.name) from version w join credential o on o.id = w.credential_id
-           where w.fingerprint = v.fingerprint and w.credential_id <> c.id and w.state in ('staged', 'current', 'previous', 'irrevocable')
-             and o.identity_id is distinct from c.identity_id) as shared_value,
-         (select array_agg(distinct o.name order by o.name) from account a join credential o on o.id = a.credential_id
-            join system t on t.id = a.system_id
-           where a.name = any(c.accounts) and o.id <> c.id and o.identity_id is distinct from c.identity_id
-             and t.connector = s.connector and t.host = s.host and t.port = s.port) as shared_account,
-         (select array_agg(u.id::text) from exception e, unnest(e.users) as u(id)
-           where e.credential_id = c.id and e.closed_at is null) as users,
-         exists (select 1 from closure_item i where i.credential_id = c.id and i.ended_at is null) as closing
-    from credential c join system s on s.id = c.system_id
-    join version v on v.credential_id = c.id and v.state = 'current'
-   where not c.is_root and s.decommissioned_at is null and ($1::uuid is null or c.id > $1)
-   order by c.id limit $2`
-
-const CREDENTIALS: Source = {
-  name: 'credentials',
-  kinds: ['orphan', 'ownerless', 'reused', 'human_use', 'overdue', 'long_lived'],
+const WEAK_RULES: Source = {
+  name: 'rules',
+  kinds: ['weak_rule'],
   async read(sql, after, limit) {
-    const rows = await sql.query<CredentialRow>(CREDENTIALS_SQL, [after, limit])
-    const ids = rows.flatMap(({ identity_id, users }) => [...(identity_id === null ? [] : [identity_id]), ...(users ?? [])])
-    const records = await recordsById(sql, [...new Set(ids)])
-    const accounts = rows.flatMap(({ system, accounts }) => accounts.map((account) => ({ system, account })))
-    const people = Map.groupBy(await peopleEntitled(sql, accounts), ({ system, account }) => JSON.stringify([system, account]))
-    const found = rows.flatMap((row) => {
-      const entitled = row.accounts.flatMap((account) => people.get(JSON.stringify([row.system, account])) ?? [])
-      return ofCredential(row, records, [...new Set(entitled.map(({ name }) => name))])
+    const weak = await weakRules(sql, { after, limit })
+    const found = weak.map((it): Raw => {
+      const prefixes = Object.entries(it.prefixes).map(([claim, prefix]) => `${claim} beginning with ${JSON.stringify(prefix)}`)
+      return {
+        kind: 'weak_rule',
+        key: it.id,
+        subject: it.identity.name ?? it.issuer,
+        system: null,
+        identity: it.identity.id,
+        detail: `tokens of ${it.issuer} with ${prefixes.join(' and ')} count as it: whoever can make such a name is let in`,
+        since: it.createdAt,
+      }
     })
-    return { found, last: pageOf(rows, limit, (row) => row.id) }
+    return { found, last: pageOf(weak, limit, (it) => it.id) }
   },
 }
 
-function ofCredential(row: CredentialRow, records: ReadonlyMap<string, IdentityRecord>, entitled: readonly string[]): Raw[] {
-  const record = records.get(row.identity_id ?? '')
-  const make = (kind: FindingKind, detail: string, since: Date): Raw[] => [
-    { kind, key: row.id, subject: row.name, system: row.system, identity: row.identity_id, detail, since },
-  ]
-  const gone = record === undefined || record.status === 'offboarded'
-  const people = (row.users ?? []).flatMap((id) => (records.get(id)?.kind === 'human' ? [records.get(id)?.name ?? id] : []))
-  const humans = record !== undefined && record.kind !== 'human' ? [...new Set([...people, ...entitled])] : []
-  const shared = [...new Set([...(row.shared_value ?? []), ...(row.shared_account ?? [])])]
-  const trouble = record !== undefined && !['person', 'team'].includes(record.ownerState)
-  return [
-    ...(gone && !row.closing
-      ? make(
-          'orphan',
-          record === undefined ? 'it has no identity' : `its identity ${record.name} has left`,
-          record?.changedAt ?? row.created_at,
-        )
-      : []),
-    ...(trouble && !gone
-      ? make('ownerless', `${record.name} is owned by ${record.owner}: ${record.ownerState.replaceAll('_', ' ')}`, record.changedAt)
-      : []),
-    ...(shared.length > 0
-      ? make('reused', `${howShared(row)} is also that of ${shared.slice(0, 5).join(', ')}`, row.current_since ?? row.created_at)
-      : []),
-    ...(humans.length > 0 ? make('human_use', `owned by a ${record?.kind}, used by ${humans.slice(0, 5).join(', ')}`, row.created_at) : []),
-    ...(row.overdue_since !== null && !row.closing ? make('overdue', 'its rotation is overdue', row.overdue_since) : []),
-    ...(row.lasting
-      ? make('long_lived', `its value is older than ${LONG_LIVED_DAYS} days and has no schedule`, row.current_since ?? row.created_at)
-      : []),
-  ]
-}
-
-const howShared = (row: CredentialRow) => ((row.shared_value ?? []).length > 0 ? 'its value' : 'its account')
-
-const SOURCES: readonly Source[] = [CLOSURES, EXCEPTIONS, REVIEWS, HANDOVERS, VERSIONS, CREDENTIALS]
+const SOURCES: readonly Source[] = [CLOSURES, EXCEPTIONS, REVIEWS, HANDOVERS, WEAK_RULES, VERSIONS, CREDENTIALS]
 
 /**
- * A page of findings, and the cursor of what follows (null at the end). A page looks at a bounded number of rows, so it may be short, or
- * empty, while there is more. Throws `bad_input` for a cursor that is none.
+ * A page of findings that the asker may read, and the cursor of what follows (null at the end). A page looks at a bounded number of
+ * rows, so it may be short, or empty, while there is more. Throws `bad_input` for a cursor that is none.
  */
 export async function listFindings(
   sql: Sql,
-  _may: Allowed<'finding:read'>,
+  may: Allowed<'finding:read'>,
   filter: FindingFilter,
 ): Promise<{ readonly items: Finding[]; readonly next: string | null }> {
   const sources = SOURCES.filter(({ kinds }) => filter.kind === undefined || kinds.includes(filter.kind))
@@ -301,9 +215,9 @@ export async function listFindings(
     const { found, last } = (await sources[source]?.read(sql, after, filter.limit)) ?? { found: [], last: null }
     raw.push(...found.filter(({ kind }) => wanted(kind, filter)))
     after = null
-    if (last !== null) return { items: await withOwners(sql, raw), next: `${sources[source]?.name}:${last}` }
+    if (last !== null) return { items: await withOwners(sql, may, raw), next: `${sources[source]?.name}:${last}` }
   }
-  return { items: await withOwners(sql, raw), next: source < sources.length ? `${sources[source]?.name}:` : null }
+  return { items: await withOwners(sql, may, raw), next: source < sources.length ? `${sources[source]?.name}:` : null }
 }
 
 function wanted(kind: FindingKind, filter: FindingFilter): boolean {
@@ -319,8 +233,10 @@ function cursorOf(sources: readonly Source[], text: string | undefined): [number
   return [source, id === '' ? null : id]
 }
 
-async function withOwners(sql: Sql, raw: readonly Raw[]): Promise<Finding[]> {
-  const records = await recordsById(sql, [...new Set(raw.flatMap(({ identity }) => identity ?? []))])
+/** Those that the asker may read, each with whom to ask. */
+async function withOwners(sql: Sql, may: Allowed<'finding:read'>, raw: readonly Raw[]): Promise<Finding[]> {
+  const named = raw.flatMap(({ identity, others = [] }) => [identity ?? [], others.flatMap((other) => other.identity ?? [])].flat())
+  const records = await recordsById(sql, [...new Set(named)])
   const owners = new Map<string, Answerable>()
   const ownerOf = async (identity: string | null): Promise<Answerable> => {
     const known = owners.get(identity ?? '')
@@ -329,13 +245,26 @@ async function withOwners(sql: Sql, raw: readonly Raw[]): Promise<Finding[]> {
     owners.set(identity ?? '', owner)
     return owner
   }
+  const resource = (id: string, system: string | null, identity: string | null) =>
+    standingResource('finding', id, system, records.get(identity ?? ''))
   const findings: Finding[] = []
-  for (const { kind, key, owner, since, ...rest } of raw) {
+  for (const { kind, key, owner, since, others, ...rest } of raw) {
+    if (!may.can(resource(key, rest.system, rest.identity))) continue
     const { severity, control, action } = FINDINGS[kind]
     const identity = records.get(rest.identity ?? '')?.name ?? null
     const { id, kind: ownerKind, name } = owner ?? (await ownerOf(rest.identity))
-    const of = { ...rest, identity, owner: { kind: ownerKind, id, name }, since: since.toISOString() }
+    const mine = others?.filter((other) => may.can(resource(other.id, other.system, other.identity)))
+    const detail = `${rest.detail}${mine === undefined ? '' : ` is also that of ${namesOf(mine, others?.length ?? 0)}`}`
+    const of = { ...rest, detail, identity, owner: { kind: ownerKind, id, name }, since: since.toISOString() }
     findings.push({ finding: `${kind}:${key}`, kind, severity, control, action, ...of })
   }
   return findings
+}
+
+/** At most five by name, and how many more there are: also of those that the asker may not read. */
+function namesOf(mine: readonly { readonly name: string }[], count: number): string {
+  const names = mine.slice(0, 5).map(({ name }) => name)
+  const rest = count - names.length
+  if (rest > 0) names.push(`${rest} ${names.length > 0 ? 'more' : 'other'}`)
+  return names.join(', ')
 }

@@ -8,6 +8,11 @@ export const FINDINGS = {
   exception_past: { severity: 'high', control: 'NHI7', action: 'Finish what it waits for and end it: rekey exception close' },
   review_overdue: { severity: 'high', control: 'NHI1', action: 'Look at the credential, then: rekey review done' },
   handover: { severity: 'medium', control: 'NHI1', action: 'Confirm or change who answers for it: rekey identity move --owner' },
+  weak_rule: {
+    severity: 'medium',
+    control: 'NHI6',
+    action: 'Name the claims exactly: rekey issuer map, then rekey issuer unmap the old rule',
+  },
   orphan: { severity: 'high', control: 'NHI1', action: 'Its identity is gone: move the credential to a living one, or end it' },
   ownerless: { severity: 'medium', control: 'NHI1', action: 'Name an owner that exists: rekey identity move --owner' },
   reused: { severity: 'high', control: 'NHI9', action: 'Give each identity an account and a value of its own' },

@@ -1,5 +1,5 @@
 /** What policy gets to know of a credential. */
-import { type Identity, identitiesById } from '../identity/index.ts'
+import { type Identity, type IdentityRecord, identitiesById, recordsById } from '../identity/index.ts'
 import { RekeyError } from '../kernel/index.ts'
 import { type Allowed, isMine, type Resource } from '../policy/index.ts'
 import type { Sql } from '../store/index.ts'
@@ -33,6 +33,44 @@ export async function resourcesOf(sql: Sql, subjects: readonly Subject[]): Promi
 
 function resourceOf({ id, system }: Subject, identity: Identity | undefined): Resource {
   return { type: 'credential', id, system, environment: identity?.environment, kind: identity?.kind }
+}
+
+/**
+ * What is about a credential, or about an identity alone, as policy sees it in the lists of what stands: with the environment and kind of
+ * the identity, and with who answers for it.
+ */
+export function standingResource(
+  type: 'credential' | 'finding' | 'exception' | 'review',
+  id: string,
+  system: string | null,
+  record: IdentityRecord | undefined,
+): Resource {
+  const { environment, kind, ownerId } = record ?? {}
+  return { type, id, system: system ?? undefined, environment, kind, owner: ownerId ?? undefined }
+}
+
+/** A row of a list of what stands. */
+interface Standing {
+  readonly id: string
+  readonly system: string
+  readonly identity_id: string | null
+}
+
+/** Which of these rows the asker may read. */
+export async function mineBy(
+  sql: Sql,
+  may: Allowed,
+  type: 'exception' | 'review',
+  rows: readonly Standing[],
+): Promise<(row: Standing) => boolean> {
+  const records = await recordsById(sql, [...new Set(rows.flatMap(({ identity_id }) => identity_id ?? []))])
+  return ({ id, system, identity_id }) => may.can(standingResource(type, id, system, records.get(identity_id ?? '')))
+}
+
+/** A page out of rows that were read with one more than `limit`: `next` is that of the last one looked at, shown or not. */
+export function pageOfMine<R extends { readonly id: string }>(found: readonly R[], limit: number, isMine: (row: R) => boolean) {
+  const page = found.slice(0, limit)
+  return { rows: page.filter(isMine), next: found.length > limit ? (page.at(-1)?.id ?? null) : null }
 }
 
 /** The credentials with these names as policy sees them, by name. */

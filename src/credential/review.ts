@@ -7,7 +7,7 @@ import type { Sql, Store, Tx } from '../store/index.ts'
 import { closeCredentials } from './closure.changes.ts'
 import type { ClosingParts } from './closure.run.ts'
 import { closeException, type ExceptionKind, type OnMissed, REVIEW_EVERY_SECONDS } from './exception.ts'
-import { resourcesByName } from './resources.ts'
+import { mineBy, pageOfMine, standingResource } from './resources.ts'
 
 /** Opened or found missed in one go. */
 const AT_ONCE = 200
@@ -148,8 +148,8 @@ export async function doReview(
 ): Promise<ReviewView> {
   await parts.store.inTx(async (tx) => {
     const row = await lockReview(tx, id)
-    const of = row === null ? undefined : (await resourcesByName(tx, [row.name])).get(row.name)
-    if (row === null || !isMine(may, of && { ...of, type: 'review', id })) throw noReview(id)
+    const record = row?.identity_id == null ? undefined : (await recordsById(tx, [row.identity_id])).get(row.identity_id)
+    if (row === null || !isMine(may, standingResource('review', id, row.system, record))) throw noReview(id)
     if (row.done) throw new RekeyError('wrong_state', 'This review is done.')
     await tx.query('update review set done_at = now(), done_by = $2, outcome = $3, note = $4 where id = $1', [
       id,
@@ -159,7 +159,6 @@ export async function doReview(
     ])
     const links = { credential: row.credential_id, review: id }
     await append(tx, ctx, [{ log: 'credential', type: 'review.done', subject: row.name, links, data: { ...word } }])
-    const record = row.identity_id === null ? undefined : (await recordsById(tx, [row.identity_id])).get(row.identity_id)
     if (word.outcome === 'end' && row.exception_id !== null) {
       await closeException(tx, ctx, { id: row.exception_id, credential: row.credential_id, name: row.name, reason: word.note })
     }
@@ -167,9 +166,9 @@ export async function doReview(
     const goal = word.outcome === 'end' ? 'destroy' : 'resume'
     await closeCredentials(parts, tx, ctx, { record, goal, reason: `review: ${word.note}`, credential: row.credential_id })
   })
-  const [view] = await viewsOf(parts.store, 'r.id = $1', [id])
-  if (view === undefined) throw noReview(id)
-  return view
+  const [row] = await rowsOf(parts.store, 'r.id = $1', [id])
+  if (row === undefined) throw noReview(id)
+  return viewOf(row)
 }
 
 interface Locked {
@@ -177,14 +176,15 @@ interface Locked {
   readonly exception_id: string | null
   readonly identity_id: string | null
   readonly name: string
+  readonly system: string
   readonly done: boolean
 }
 
 async function lockReview(tx: Tx, id: string): Promise<Locked | null> {
   if (!isId(id)) return null
   const [row] = await tx.query<Locked>(
-    `select r.credential_id, r.exception_id, c.identity_id, c.name, r.done_at is not null as done
-       from review r join credential c on c.id = r.credential_id where r.id = $1 for update of r`,
+    `select r.credential_id, r.exception_id, c.identity_id, c.name, s.name as system, r.done_at is not null as done
+       from review r join credential c on c.id = r.credential_id join system s on s.id = c.system_id where r.id = $1 for update of r`,
     [id],
   )
   return row ?? null
@@ -198,6 +198,7 @@ interface Row {
   readonly id: string
   readonly credential: string
   readonly system: string
+  readonly identity_id: string | null
   readonly why: ReviewWhy
   readonly exception_id: string | null
   readonly due_at: Date
@@ -209,14 +210,17 @@ interface Row {
   readonly note: string | null
 }
 
-async function viewsOf(sql: Sql, where: string, params: readonly unknown[]): Promise<ReviewView[]> {
-  const rows = await sql.query<Row>(
-    `select r.id, c.name as credential, s.name as system, r.why, r.exception_id, r.due_at, r.on_missed, r.missed_at, r.done_at, r.done_by,
-            r.outcome, r.note
+async function rowsOf(sql: Sql, where: string, params: readonly unknown[]): Promise<Row[]> {
+  return sql.query<Row>(
+    `select r.id, c.name as credential, s.name as system, c.identity_id, r.why, r.exception_id, r.due_at, r.on_missed, r.missed_at,
+            r.done_at, r.done_by, r.outcome, r.note
        from review r join credential c on c.id = r.credential_id join system s on s.id = c.system_id where ${where}`,
     params,
   )
-  return rows.map((row) => ({
+}
+
+function viewOf(row: Row): ReviewView {
+  return {
     review: row.id,
     credential: row.credential,
     system: row.system,
@@ -229,14 +233,21 @@ async function viewsOf(sql: Sql, where: string, params: readonly unknown[]): Pro
     doneBy: row.done_by,
     outcome: row.outcome,
     note: row.note,
-  }))
+  }
 }
 
-/** Reviews in the order in which they were opened; those that are done only with `all`. `after` is the id of the last one seen. */
+/**
+ * A page of reviews in the order in which they were opened, without what the asker may not read; those that are done only with `all`.
+ * `after` is the id of the last one looked at, which `next` is for the page that follows: a page may be short while there is more.
+ */
 export async function listReviews(
   sql: Sql,
+  may: Allowed<'review:read'>,
   page: { readonly after?: string | undefined; readonly limit: number; readonly all: boolean },
-): Promise<ReviewView[]> {
+): Promise<{ readonly items: ReviewView[]; readonly next: string | null }> {
   const open = page.all ? '' : 'and r.done_at is null'
-  return viewsOf(sql, `($1::uuid is null or r.id > $1) ${open} order by r.id limit $2`, [page.after ?? null, page.limit])
+  const where = `($1::uuid is null or r.id > $1) ${open} order by r.id limit $2`
+  const found = await rowsOf(sql, where, [page.after ?? null, page.limit + 1])
+  const { rows, next } = pageOfMine(found, page.limit, await mineBy(sql, may, 'review', found))
+  return { items: rows.map(viewOf), next }
 }

@@ -36,7 +36,7 @@ async function shown(id: string): Promise<Record<number, string>> {
   const text = ({ lastProbe, unknownSince }: Pick<VersionView, 'lastProbe' | 'unknownSince'>) =>
     `${unknownSince === null ? '' : 'unknown, '}${lastProbe?.outcome ?? 'never'}`
   const versions = await listVersions(engine.db.store, id)
-  const usable = await listUsable(engine.db.store, allowed(engine.ctx, 'usable:read'), { limit: 1_000 })
+  const { items: usable } = await listUsable(engine.db.store, engine.ctx, allowed(engine.ctx, 'usable:read'), { limit: 1_000 })
   for (const version of versions) {
     const same = usable.find(({ credential: name, number }) => name === names.get(id) && number === version.number)
     if (same !== undefined) expect(text(same)).toBe(text(version))

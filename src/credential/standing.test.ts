@@ -73,8 +73,12 @@ const findings = (filter: { kind?: FindingKind; severity?: 'high' | 'medium' } =
 const found = async (kind: FindingKind, subject: string) => (await findings({ kind })).find((each) => each.subject === subject)
 
 async function usable(filter: object = {}): Promise<UsableView[]> {
-  return listUsable(engine.db.store, allowed(engine.ctx, 'usable:read'), { limit: 1000, ...filter })
+  return (await listUsable(engine.db.store, engine.ctx, allowed(engine.ctx, 'usable:read'), { limit: 1000, ...filter })).items
 }
+
+const reviews = async (all: boolean) => (await listReviews(engine.db.store, allowed(engine.ctx, 'review:read'), { limit: 500, all })).items
+const exceptions = async () =>
+  (await listExceptions(engine.db.store, allowed(engine.ctx, 'exception:read'), { limit: 500, all: false })).items
 
 async function answer(user: string, password: string): Promise<string> {
   const { default: pg } = await import('pg')
@@ -228,9 +232,7 @@ test('exceptions: with an owner, an end and what they wait for; past their date 
   const may = allowed(engine.ctx, 'exception:end')
   await endException(engine.parts, engine.ctx, may, view.exception, 'moved to OAuth')
   await expect(endException(engine.parts, engine.ctx, may, view.exception, 'again')).rejects.toMatchObject({ code: 'wrong_state' })
-  expect((await listExceptions(engine.db.store, { limit: 100, all: false })).map(({ exception }) => exception)).not.toContain(
-    view.exception,
-  )
+  expect((await exceptions()).map(({ exception }) => exception)).not.toContain(view.exception)
   expect(await found('exception_past', own.name)).toBeUndefined()
 })
 
@@ -253,7 +255,7 @@ test('a review that nobody does is missed once; the logins stop if it says so, a
   const ada = await person()
   const own = await credential(ada.id)
   await declared(own.name, ada.id, { reviewEverySeconds: 60, onMissed: 'suspend' })
-  const mine = async () => (await listReviews(engine.db.store, { limit: 500, all: true })).find(({ credential }) => credential === own.name)
+  const mine = async () => (await reviews(true)).find(({ credential }) => credential === own.name)
   expect(await mine()).toBeUndefined()
   await engine.db.store.query("update exception set created_at = now() - interval '2 minutes' where credential_id = $1", [own.id])
   await Promise.all([openReviews(engine.parts, engine.ctx), openReviews(engine.parts, engine.ctx)])
@@ -278,13 +280,13 @@ test('a review may end a credential', async () => {
   await declared(own.name, ada.id, { reviewEverySeconds: 60 })
   await engine.db.store.query("update exception set created_at = now() - interval '2 minutes' where credential_id = $1", [own.id])
   await openReviews(engine.parts, engine.ctx)
-  const review = (await listReviews(engine.db.store, { limit: 500, all: false })).find(({ credential }) => credential === own.name)
+  const review = (await reviews(false)).find(({ credential }) => credential === own.name)
   await doReview(parts(), engine.ctx, allowed(engine.ctx, 'review:decide'), review?.review ?? '', {
     outcome: 'end',
     note: 'nobody uses it',
   })
   await until(async () => (await answer(own.name, own.password)) === '28P01')
-  expect((await listExceptions(engine.db.store, { limit: 500, all: false })).map(({ credential }) => credential)).not.toContain(own.name)
+  expect((await exceptions()).map(({ credential }) => credential)).not.toContain(own.name)
 })
 
 test('a review that is done gives nothing back to whose identity is suspended', async () => {
@@ -296,7 +298,7 @@ test('a review that is done gives nothing back to whose identity is suspended', 
   await engine.db.store.query("update exception set created_at = now() - interval '2 minutes' where credential_id = $1", [own.id])
   await openReviews(engine.parts, engine.ctx)
   await missReviews(parts(), engine.ctx)
-  const review = (await listReviews(engine.db.store, { limit: 500, all: false })).find(({ credential }) => credential === own.name)
+  const review = (await reviews(false)).find(({ credential }) => credential === own.name)
   await doReview(parts(), engine.ctx, allowed(engine.ctx, 'review:decide'), review?.review ?? '', { outcome: 'keep', note: 'still needed' })
   await until(async () => {
     const rows = await engine.db.store.query('select 1 from closure where credential_id = $1 and ended_at is null', [own.id])
@@ -312,8 +314,7 @@ test('break-glass credentials are reviewed without anybody asking for it', async
   const own = await credential(glass.id)
   await engine.db.store.query("update credential set created_at = now() - interval '31 days' where id = $1", [own.id])
   await openReviews(engine.parts, engine.ctx)
-  const reviews = await listReviews(engine.db.store, { limit: 500, all: false })
-  expect(reviews.find(({ credential }) => credential === own.name)).toMatchObject({
+  expect((await reviews(false)).find(({ credential }) => credential === own.name)).toMatchObject({
     why: 'break_glass',
     onMissed: 'escalate',
     exception: null,

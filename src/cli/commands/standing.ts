@@ -27,9 +27,10 @@ export async function usable(cli: Cli, options: UsableOptions): Promise<number> 
   const query = { identity, system, state, olderThanDays: olderThan }
   const read = () => client.all<UsableView>('/v1/usable', query, limit)
   let found = await read()
-  if (options.probe === true && found.length > 0) {
-    for (let at = 0; at < found.length; at += PROBES_AT_ONCE) {
-      const versions = found.slice(at, at + PROBES_AT_ONCE).map(({ version }) => version)
+  const tried = found.filter(({ kind }) => kind === 'version')
+  if (options.probe === true && tried.length > 0) {
+    for (let at = 0; at < tried.length; at += PROBES_AT_ONCE) {
+      const versions = tried.slice(at, at + PROBES_AT_ONCE).map(({ version }) => version)
       await client.post('/v1/usable/probe', { versions }, { startsWork: true })
     }
     found = await read()
@@ -40,19 +41,20 @@ export async function usable(cli: Cli, options: UsableOptions): Promise<number> 
 
 function usableColumns(now: Date): Column<UsableView>[] {
   return [
-    { head: 'CREDENTIAL', of: (it) => `${it.credential} v${it.number}` },
+    { head: 'CREDENTIAL', of: (it) => (it.number === null ? it.credential : `${it.credential} v${it.number}`) },
     { head: 'SYSTEM', of: (it) => it.system },
     { head: 'ACCOUNT', of: (it) => it.account },
     { head: 'IDENTITY', of: (it) => (it.root ? '(root)' : it.identity) },
     { head: 'STATE', of: (it) => it.state },
     { head: 'AGE', of: (it) => age(it.since, now), right: true },
-    { head: 'LAST PROBE', of: (it) => lastSeen(it, now) },
+    { head: 'LAST SEEN', of: (it) => lastSeen(it, now) },
   ]
 }
 
-/** An answer from before a change says nothing of now. */
-function lastSeen({ lastProbe, unknownSince }: UsableView, now: Date): string | null {
-  const seen = lastProbe && `${lastProbe.outcome} ${age(lastProbe.at, now)} ago`
+/** Of a version the last time that it was tried, of a token the last time that it was shown. An answer from before a change says nothing of now. */
+function lastSeen({ lastProbe, lastUsedAt, unknownSince }: UsableView, now: Date): string | null {
+  const used = lastUsedAt && `used ${age(lastUsedAt, now)} ago`
+  const seen = lastProbe === null ? used : `${lastProbe.outcome} ${age(lastProbe.at, now)} ago`
   return unknownSince === null ? seen : `unknown for ${age(unknownSince, now)}${seen === null ? '' : ` (${seen})`}`
 }
 

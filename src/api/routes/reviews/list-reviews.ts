@@ -1,13 +1,14 @@
 import { z } from 'zod'
 import { listReviews } from '../../../credential/index.ts'
 import { route } from '../../route.ts'
-import { cut, Id, pageOf, pageQuery } from '../../views.ts'
+import { Id, pageOf, pageQuery } from '../../views.ts'
 import { Review } from './views.ts'
 
 export const listReviewsRoute = route({
   method: 'GET',
   path: '/v1/reviews',
-  summary: 'Reviews of shared, vendor, static and break-glass credentials, in the order in which they were opened.',
+  summary:
+    'Reviews of shared, vendor, static and break-glass credentials, in the order in which they were opened. A page may be short while there is more.',
   action: 'review:read',
   query: z.strictObject({
     ...pageQuery,
@@ -16,8 +17,8 @@ export const listReviewsRoute = route({
   }),
   answers: { 200: { what: 'One page', schema: pageOf(Review) } },
   problems: [],
-  handle: async ({ parts, query: { after, limit, all } }) => {
-    const found = await listReviews(parts.store, { after, limit: limit + 1, all: all === 'true' })
-    return { status: 200, body: cut(found, limit, ({ review }) => review) }
-  },
+  handle: async ({ parts, may, query: { after, limit, all } }) => ({
+    status: 200,
+    body: await listReviews(parts.store, may, { after, limit, all: all === 'true' }),
+  }),
 })

@@ -1,14 +1,15 @@
 import { z } from 'zod'
 import { listUsable } from '../../../credential/index.ts'
-import { identityNamed } from '../../../identity/index.ts'
 import { route } from '../../route.ts'
-import { cut, Id, Name, pageOf, pageQuery } from '../../views.ts'
+import { Id, Name, pageOf, pageQuery } from '../../views.ts'
 import { Usable, UsableState } from './views.ts'
 
 export const listUsableRoute = route({
   method: 'GET',
   path: '/v1/usable',
-  summary: 'Every version of every credential that could authenticate right now, root credentials too, oldest first.',
+  summary:
+    'Every version of every credential that could authenticate right now, root credentials too, and every API token of Rekey, oldest first. ' +
+    'A page may be short, or empty, while there is more.',
   action: 'usable:read',
   query: z.strictObject({
     ...pageQuery,
@@ -20,9 +21,5 @@ export const listUsableRoute = route({
   }),
   answers: { 200: { what: 'One page', schema: pageOf(Usable) } },
   problems: ['not_found'],
-  handle: async ({ parts, may, query: { identity, ...query } }) => {
-    const of = identity === undefined ? undefined : (await identityNamed(parts.store, identity)).id
-    const found = await listUsable(parts.store, may, { ...query, identity: of })
-    return { status: 200, body: cut(found, query.limit, ({ version }) => version) }
-  },
+  handle: async ({ parts, ctx, may, query }) => ({ status: 200, body: await listUsable(parts.store, ctx, may, query) }),
 })

@@ -1,0 +1,201 @@
+/** Findings that need more than rows: each comes from what was done by the front door, on a real PostgreSQL, and goes when it is mended. */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { type LabPostgres, startPostgres } from '../../test/lab/postgres.ts'
+import {
+  addIssuer,
+  joinIdentity,
+  mapIssuer,
+  moveIdentity,
+  offboardIdentity,
+  resumeIdentity,
+  suspendIdentity,
+  unmapIssuer,
+} from '../identity/index.ts'
+import { makeCtx, newId, Secret, sleep } from '../kernel/index.ts'
+import { allowed } from '../policy/testing.ts'
+import { possessionProof } from '../seal/index.ts'
+import { giveUpItem } from './closure.actions.ts'
+import { answerChallenge, makeChallenge } from './consumer.ts'
+import { declareException, endException } from './exception.ts'
+import { listFindings } from './finding.list.ts'
+import { FINDING_KINDS, type Finding, type FindingKind } from './finding.model.ts'
+import { type CredentialSpec, Engine } from './testing.ts'
+
+let target: LabPostgres
+let engine: Engine
+let system: string
+beforeAll(async () => {
+  ;[target, engine] = await Promise.all([startPostgres({ fsync: false }), Engine.start()])
+  const address = { host: target.host, port: target.port, database: 'postgres', tls: 'off' } as const
+  system = await engine.addSystem('orders-db', 'postgres', address, target.superuser)
+  await engine.addCloser()
+})
+afterAll(async () => {
+  await engine.stop()
+  await target.stop()
+})
+
+const inTx = <T>(use: Parameters<typeof engine.db.store.inTx<T>>[0]) => engine.db.store.inTx(use)
+let serial = 0
+
+async function person(): Promise<{ id: string; name: string }> {
+  const name = `person-${++serial}`
+  return { id: await inTx((tx) => joinIdentity(tx, engine.ctx, { name, kind: 'human', purpose: 'tests', source: 'api' })), name }
+}
+
+async function workload(owner: string): Promise<{ id: string; name: string }> {
+  const fields = { name: `workload-${++serial}`, kind: 'workload', purpose: 'tests', environment: 'test', source: 'api' } as const
+  const id = await inTx((tx) => joinIdentity(tx, engine.ctx, { ...fields, owner: { kind: 'person', id: owner } }))
+  return { id, name: fields.name }
+}
+
+async function credential(identity: string, more: Partial<CredentialSpec> = {}): Promise<string> {
+  const name = `acc_${++serial}`
+  const password = `pass-${newId()}`
+  await target.query(`create role ${name} login password '${password}'`)
+  const spec = { name, strategy: 'in-place', accounts: [name], current: Secret.fromText(password), identity, ...more } as const
+  await engine.addCredential(system, spec)
+  return name
+}
+
+async function found(kind: FindingKind, subject: string): Promise<Finding | undefined> {
+  const may = allowed(engine.ctx, 'finding:read')
+  const { items } = await listFindings(engine.db.store, may, { kind, limit: 500 })
+  return items.find((each) => each.subject === subject)
+}
+
+test('ownerless: an owner who does not answer is found, and it goes when there is one who does', async () => {
+  const boss = await person()
+  const held = await workload(boss.id)
+  const own = await credential(held.id)
+  expect(await found('ownerless', own)).toBeUndefined()
+  await inTx((tx) => suspendIdentity(tx, engine.ctx, boss.id, 'away'))
+  expect(await found('ownerless', own)).toMatchObject({
+    control: 'NHI1',
+    detail: `${held.name} is owned by ${boss.name}: person suspended`,
+    // Whoever was to answer cannot: the security contact is asked.
+    owner: { kind: 'team', name: 'security-contact' },
+  })
+  await inTx((tx) => resumeIdentity(tx, engine.ctx, boss.id, 'back'))
+  expect(await found('ownerless', own)).toBeUndefined()
+})
+
+test('irrevocable: what a human says that nobody can revoke stays found', async () => {
+  const leaver = await person()
+  const own = `by-hand-${++serial}`
+  // The account with which Rekey drives the system: the closure hands it to a human.
+  const { account, secret } = target.superuser
+  await engine.addCredential(system, { name: own, strategy: 'in-place', accounts: [account], current: secret, identity: leaver.id })
+  await inTx((tx) => offboardIdentity(tx, engine.ctx, leaver.id, 'left'))
+  const waits = async () => found('closure_waits', own)
+  for (const end = engine.ctx.clock.monotonicMs() + 20_000; (await waits()) === undefined; await sleep(30)) {
+    if (engine.ctx.clock.monotonicMs() > end) throw new Error('it is not handed over')
+  }
+  const [item] = await engine.db.store.query<{ closure_id: string }>(
+    'select i.closure_id from closure_item i where i.credential_name = $1',
+    [own],
+  )
+  const may = allowed(engine.ctx, 'closure:resolve')
+  await giveUpItem(engine.parts, engine.ctx, may, item?.closure_id ?? '', { credential: own, reason: 'the vendor has no way' })
+  expect(await found('irrevocable', own)).toMatchObject({ control: 'NHI1', severity: 'high', detail: 'version 1 cannot be revoked' })
+  expect(await waits()).toBeUndefined()
+})
+
+test('human use: shared by an exception, until it ends', async () => {
+  const [boss, user] = [await person(), await person()]
+  const own = await credential((await workload(boss.id)).id)
+  const endsAt = new Date(engine.ctx.clock.now().getTime() + 86_400_000)
+  const more = { reason: 'until single sign-on', waitsFor: 'OIDC', endsAt, onMissed: 'escalate' } as const
+  const input = { kind: 'shared_account', credential: own, users: [user.name], owner: boss.id, ...more } as const
+  const view = await declareException(engine.parts, engine.ctx, allowed(engine.ctx, 'exception:declare'), input)
+  expect(await found('human_use', own)).toMatchObject({ control: 'NHI10', detail: `owned by a workload, used by ${user.name}` })
+  await endException(engine.parts, engine.ctx, allowed(engine.ctx, 'exception:end'), view.exception, 'moved')
+  expect(await found('human_use', own)).toBeUndefined()
+})
+
+test('human use: a consumer that is a person on record; a program and an unknown name are none', async () => {
+  const [boss, user] = [await person(), await person()]
+  const held = await workload(boss.id)
+  const shell = await credential(held.id, { consumers: [{ name: user.name, activation: 'none' }] })
+  const plain = await credential(held.id, {
+    consumers: [
+      { name: held.name, activation: 'none' },
+      { name: 'nobody-on-record', activation: 'none' },
+    ],
+  })
+  expect(await found('human_use', shell)).toMatchObject({ detail: `owned by a workload, used by ${user.name}` })
+  expect(await found('human_use', plain)).toBeUndefined()
+  // Their own credential is theirs to use.
+  const own = await credential(user.id, { consumers: [{ name: user.name, activation: 'none' }] })
+  expect(await found('human_use', own)).toBeUndefined()
+})
+
+test('human use: a person who showed that they hold the value of a program, until the next rotation', async () => {
+  const [boss, user] = [await person(), await person()]
+  const held = await workload(boss.id)
+  const path = join(engine.folder, held.name)
+  const own = await credential(held.id, { consumers: [{ name: 'reader', path, activation: 'report' }] })
+  const rotate = async (actor: string) => {
+    const [rotation = ''] = await engine.rotate([own])
+    await engine.until(rotation, ({ state, reason }) => state === 'distributed' && reason !== null)
+    const ctx = makeCtx(actor, 'test')
+    const may = allowed(ctx, 'consumer:report')
+    const { id, nonce } = await makeChallenge(engine.parts, ctx, may, own, 'reader')
+    await answerChallenge(engine.parts, ctx, may, id, possessionProof(Secret.fromText(readFileSync(path, 'utf8').trimEnd()), nonce))
+    await engine.finished(rotation)
+  }
+  await rotate(`person:${user.id}`)
+  expect(await found('human_use', own)).toMatchObject({ control: 'NHI10', detail: `owned by a workload, used by ${user.name}` })
+  await rotate(`workload:${held.id}`)
+  expect(await found('human_use', own)).toBeUndefined()
+})
+
+test('weak rule: an issuer whose tokens count by a prefix, until the rule is taken back', async () => {
+  const boss = await person()
+  const held = await workload(boss.id)
+  const may = allowed(engine.ctx, 'issuer:configure')
+  const { store } = engine.db
+  const issuer = { name: 'ci', type: 'ci', origin: 'https://ci.example.com', audience: 'https://rekey.example' } as const
+  await addIssuer(store, engine.ctx, may, { ...issuer, keys: { from: 'discovery' } })
+  const rule = {
+    issuer: 'ci',
+    identity: held.name,
+    part: 'subject',
+    scope: null,
+    environments: null,
+    actsFor: null,
+    hardware: false,
+  } as const
+  const exact = await mapIssuer(store, engine.ctx, may, { ...rule, claims: { sub: 'repo:acme/exact' }, prefixes: {} })
+  expect(await found('weak_rule', held.name)).toBeUndefined()
+  const weak = await mapIssuer(store, engine.ctx, may, { ...rule, claims: {}, prefixes: { sub: 'repo:acme/shop:' } })
+  expect(await found('weak_rule', held.name)).toMatchObject({
+    control: 'NHI6',
+    owner: { kind: 'person', id: boss.id },
+    identity: held.name,
+    detail: expect.stringContaining('sub beginning with "repo:acme/shop:"'),
+  })
+  await unmapIssuer(store, engine.ctx, may, 'ci', weak)
+  expect(await found('weak_rule', held.name)).toBeUndefined()
+  await unmapIssuer(store, engine.ctx, may, 'ci', exact)
+})
+
+test('handover: what a leaver owned is found with its new owner, until somebody names one', async () => {
+  const [leaver, next] = [await person(), await person()]
+  const held = await workload(leaver.id)
+  await inTx((tx) => offboardIdentity(tx, engine.ctx, leaver.id, 'left'))
+  expect(await found('handover', held.name)).toMatchObject({ owner: { kind: 'team', name: 'security-contact' } })
+  await inTx((tx) => moveIdentity(tx, engine.ctx, held.id, { owner: { kind: 'person', id: next.id } }))
+  expect(await found('handover', held.name)).toBeUndefined()
+})
+
+test('every kind can be asked for alone, and a page of it holds nothing else', async () => {
+  const may = allowed(engine.ctx, 'finding:read')
+  for (const kind of FINDING_KINDS) {
+    const { items } = await listFindings(engine.db.store, may, { kind, limit: 500 })
+    expect(new Set(items.map((each) => each.kind)).size, kind).toBeLessThanOrEqual(1)
+    expect(items.every((each) => each.kind === kind)).toBe(true)
+  }
+})
