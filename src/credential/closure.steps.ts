@@ -1,19 +1,15 @@
 import type { Logins, Probe, Target } from '../connectors/contract.ts'
 import { type Json, RekeyError } from '../kernel/index.ts'
 import type { ItemState } from './closure.model.ts'
-import type { ItemResult, ItemRun, Tried } from './closure.run.ts'
-import { planRotations, startableOf } from './rotation.actions.ts'
-import { LostClaim, probeData } from './rotation.run.ts'
-
-/** How long a suspension waits for a rotation that is under way to end by itself; then access is stopped all the same. */
-const LIVE_PATIENCE_MS = 15_000
-const LOOK_AGAIN_MS = 250
+import { finish, handOver, type ItemResult, type ItemRun, type Tried } from './closure.run.ts'
+import { followRotation, LIVE_PATIENCE_MS, LOOK_AGAIN_MS, lookAgain, rotate } from './closure.wait.ts'
+import { probeData } from './rotation.run.ts'
 
 /** The steps, by the state that they leave. What is missing is left by nobody but a human, or never. */
 export const ITEM_STEPS: Readonly<Partial<Record<ItemState, (run: ItemRun) => Promise<ItemResult>>>> = {
   planned: begin,
   rotating: followRotation,
-  handed_over: followRotation,
+  handed_over: lookAgain,
   suspending: suspend,
   suspended: decide,
   resuming: resume,
@@ -47,64 +43,6 @@ async function begin(run: ItemRun): Promise<ItemResult> {
   return work.way === 'rotate' ? rotate(run) : lookFirst(run)
 }
 
-/** The rotation is planned in the transaction that says so: urgent, since whoever leaves knows the value. */
-async function rotate(run: ItemRun): Promise<ItemResult> {
-  const { work } = run
-  if (work.live?.state === 'blocked') {
-    return handOver(run, { reason: `Its rotation ${work.live.id} is blocked.`, hint: 'End that rotation, then run: rekey closure retry' })
-  }
-  if (work.live !== null) {
-    run.progress.problem = { reason: `waits for the end of rotation ${work.live.id}` }
-    return { waitMs: LOOK_AGAIN_MS }
-  }
-  if (!work.versions.some(({ state }) => state === 'current')) {
-    return handOver(run, { reason: 'No value of it is in use, so there is none to replace.' })
-  }
-  run.progress.problem = null
-  await run.trap('before_rotate')
-  run.move('rotating', { why: work.why })
-  await run.commit({ dueMs: null }, async (tx) => {
-    const started = await planRotations(tx, run.ctx, await startableOf(tx, work.credential.id), {
-      reason: `offboarding: ${work.why}`,
-      urgent: true,
-    })
-    const [rotation] = started.rotations
-    // Somebody else started one at this very moment: nothing is written, and the item waits for that one.
-    if (rotation === undefined) throw new LostClaim(work.id)
-    run.progress.rotation_id = rotation.rotation
-  })
-  return 'end'
-}
-
-async function followRotation(run: ItemRun): Promise<ItemResult> {
-  const { rotation, progress } = { rotation: run.work.rotation, progress: run.progress }
-  if (progress.state === 'handed_over' && progress.blocked_from !== 'rotating') return { waitMs: null }
-  const state = rotation?.state ?? 'undone'
-  const links: Record<string, string> = progress.rotation_id === null ? {} : { rotation: progress.rotation_id }
-  if (state === 'proven_dead') {
-    settleProblem(run)
-    run.move('rotated', { why: run.work.why }, links)
-    return finish(run)
-  }
-  // The wait for a human goes on until the human has brought the rotation to an end; then the table decides as from `rotating`.
-  if (progress.state === 'handed_over') {
-    if (state !== 'irrevocable') return { waitMs: null }
-    run.move('irrevocable', { reason: rotation?.reason ?? state }, links)
-    return finish(run)
-  }
-  if (state === 'not_provable' || state === 'irrevocable') {
-    run.move(state, { reason: rotation?.reason ?? state }, links)
-    return finish(run)
-  }
-  if (state === 'undone') {
-    await run.stop('blocked', { reason: 'Its rotation was undone: the old value is in use.', hint: 'Rotate it again: rekey closure retry' })
-    return { waitMs: null }
-  }
-  if (state !== 'blocked') return { waitMs: null }
-  const hint = rotation?.hint ?? 'Look at the rotation, then run: rekey closure retry'
-  return handOver(run, { reason: `Its rotation is blocked: ${rotation?.reason ?? 'unknown'}`, hint })
-}
-
 /** Before anything is touched: which accounts may log in, and whether the values that are held are right at all. */
 async function lookFirst(run: ItemRun): Promise<ItemResult> {
   const { work, progress } = run
@@ -120,7 +58,7 @@ async function lookFirst(run: ItemRun): Promise<ItemResult> {
     seen: Object.fromEntries(tried.map(({ version, probe }) => [version.id, probe.outcome])),
   }
   progress.problem = null
-  run.open('suspend')
+  run.attempt('suspend')
   run.shut(true)
   run.move('suspending', { accounts: [...work.credential.accounts], values: told(tried) })
   await run.commit({ goOn: true })
@@ -160,7 +98,7 @@ async function decide(run: ItemRun): Promise<ItemResult> {
       await run.stop('blocked', { reason: 'Somebody said that its value is out, so it is not given back.', hint })
       return { waitMs: null }
     }
-    run.open('resume')
+    run.attempt('resume')
     run.move('resuming')
     await run.commit({ goOn: true })
     return 'go'
@@ -172,7 +110,7 @@ async function decide(run: ItemRun): Promise<ItemResult> {
     return { waitMs: null }
   }
   progress.problem = null
-  run.open('destroy')
+  run.attempt('destroy')
   run.move('destroying')
   await run.commit({ goOn: true })
   return 'go'
@@ -183,7 +121,7 @@ async function resume(run: ItemRun): Promise<ItemResult> {
   run.checkClaim()
   const { progress, work } = run
   if (work.closure.goal !== 'resume') {
-    run.open(work.closure.goal === 'destroy' ? 'destroy' : 'suspend')
+    run.attempt(work.closure.goal === 'destroy' ? 'destroy' : 'suspend')
     run.move(work.closure.goal === 'destroy' ? 'destroying' : 'suspending')
     await run.commit({ goOn: true })
     return 'go'
@@ -262,22 +200,6 @@ async function prove(run: ItemRun): Promise<ItemResult> {
     run.move('not_provable', { ...data, reason })
   }
   return finish(run)
-}
-
-async function finish(run: ItemRun): Promise<ItemResult> {
-  await run.commit({ dueMs: null })
-  return 'end'
-}
-
-function settleProblem(run: ItemRun): void {
-  run.progress.problem = null
-  run.progress.blocked_at = null
-}
-
-/** What Rekey cannot end goes to the human who answers for it; it counts as open until that human has ended it. */
-async function handOver(run: ItemRun, problem: { readonly reason: string; readonly hint?: string }): Promise<ItemResult> {
-  await run.stop('handed_over', problem)
-  return { waitMs: null }
 }
 
 async function onAccounts(run: ItemRun, call: (ctx: ItemRun['ctx'], account: string) => Promise<void>): Promise<void> {

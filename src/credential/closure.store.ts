@@ -34,6 +34,8 @@ export interface ItemProgress {
   attempt_step: 'suspend' | 'resume' | 'destroy' | null
   attempt_opened_at: Date | null
   tries: number
+  /** How often Rekey itself has looked whether the system answers, since a human has it. */
+  looks: number
   problem: { readonly reason: string; readonly hint?: string; readonly code?: string } | null
   human_kind: 'person' | 'team' | null
   human_id: string | null
@@ -72,13 +74,18 @@ export interface ItemWork {
   /** The rotation of the credential that is under way, if any. */
   readonly live: { readonly id: string; readonly state: State } | null
   /** The rotation that the item itself started. */
-  readonly rotation: { readonly state: State; readonly reason: string | null; readonly hint: string | null } | null
+  readonly rotation: {
+    readonly state: State
+    /** Where a blocked one goes on. */
+    readonly from: State | null
+    readonly problem: { readonly reason?: string; readonly hint?: string; readonly code?: string } | null
+  } | null
   readonly progress: ItemProgress
 }
 
-const COLUMNS = `state text, blocked_from text, found jsonb, rotation_id uuid, attempt_step text, attempt_opened_at timestamptz, tries int,
-  problem jsonb, human_kind text, human_id uuid, human_name text, sessions_ended int, suspended_at timestamptz, resumed_at timestamptz,
-  destroyed_at timestamptz, proved_dead_at timestamptz, blocked_at timestamptz, ended_at timestamptz`
+const COLUMNS = `state text, blocked_from text, found jsonb, rotation_id uuid, attempt_step text, attempt_opened_at timestamptz,
+  tries int, looks int, problem jsonb, human_kind text, human_id uuid, human_name text, sessions_ended int, suspended_at timestamptz,
+  resumed_at timestamptz, destroyed_at timestamptz, proved_dead_at timestamptz, blocked_at timestamptz, ended_at timestamptz`
 const NAMES = COLUMNS.split(',').map((column) => column.trim().split(' ')[0] ?? '')
 
 /** Claims due items for this process (see `claim_closure_items` in schema/) and resolves with their ids. */
@@ -96,7 +103,8 @@ const WORK = `
          (select jsonb_agg(jsonb_build_object('id', v.id, 'number', v.number, 'account', v.account, 'state', v.state,
                                               'sealed', encode(v.sealed, 'hex'), 'leaked', v.leaked_at is not null) order by v.number)
             from version v where v.credential_id = c.id and v.state in ('current', 'staged', 'previous')) as versions,
-         l.id as live_id, l.state as live_state, r.state as rotation_state, r.problem as rotation_problem
+         l.id as live_id, l.state as live_state, r.state as rotation_state,
+         r.blocked_from as rotation_from, r.problem as rotation_problem
     from closure_item i
     join closure o on o.id = i.closure_id
     join credential c on c.id = i.credential_id
@@ -128,7 +136,8 @@ interface WorkRow extends ItemProgress, TargetRow {
   live_id: string | null
   live_state: State | null
   rotation_state: State | null
-  rotation_problem: { reason?: string; hint?: string } | null
+  rotation_from: State | null
+  rotation_problem: { reason?: string; hint?: string; code?: string } | null
 }
 
 const bytes = (hex: string) => Buffer.from(hex, 'hex')
@@ -139,7 +148,7 @@ export async function loadItems(sql: Sql, ids: readonly string[]): Promise<ItemW
 }
 
 function workOf(row: WorkRow): ItemWork {
-  const { live_id, live_state, rotation_state, rotation_problem } = row
+  const { live_id, live_state, rotation_state, rotation_from: from, rotation_problem: problem } = row
   return {
     id: row.id,
     loadedAt: row.loaded_at,
@@ -160,10 +169,7 @@ function workOf(row: WorkRow): ItemWork {
     ...targetOf(row),
     versions: (row.versions ?? []).map((version) => ({ ...version, sealed: version.sealed === null ? null : bytes(version.sealed) })),
     live: live_id === null || live_state === null ? null : { id: live_id, state: live_state },
-    rotation:
-      rotation_state === null
-        ? null
-        : { state: rotation_state, reason: rotation_problem?.reason ?? null, hint: rotation_problem?.hint ?? null },
+    rotation: rotation_state === null ? null : { state: rotation_state, from, problem },
     progress: Object.fromEntries(NAMES.map((name) => [name, row[name as keyof ItemProgress]])) as unknown as ItemProgress,
   }
 }
@@ -268,9 +274,10 @@ export async function itemHolders(sql: Sql): Promise<string[]> {
 export async function wakeRotated(sql: Sql): Promise<boolean> {
   await sql.query(
     `update closure_item i set due_at = now() from rotation r
-      where i.rotation_id = r.id and i.ended_at is null and i.due_at is null
-        and ((i.state = 'rotating' and (r.ended_at is not null or r.state = 'blocked'))
-          or (i.state = 'handed_over' and i.blocked_from = 'rotating' and r.state in ('proven_dead', 'irrevocable')))`,
+      where i.rotation_id = r.id and i.ended_at is null
+        and ((i.due_at is null and i.state = 'rotating' and (r.ended_at is not null or r.state = 'blocked'))
+          or (coalesce(i.due_at > now(), true) and i.state = 'handed_over' and i.blocked_from = 'rotating'
+              and r.state in ('proven_dead', 'irrevocable')))`,
   )
   const [row] = await sql.query<{ waits: boolean }>(
     "select exists (select 1 from closure_item where rotation_id is not null and ended_at is null and state = 'rotating') as waits",
