@@ -9,6 +9,7 @@ import { planAnew } from './closure.plan.ts'
 import * as rows from './closure.rows.ts'
 import { retryBlocked } from './closure.wait.ts'
 import type { State } from './rotation.model.ts'
+import { endTakenOver } from './rotation.takeover.ts'
 import type { Targets } from './targets.ts'
 
 interface Parts {
@@ -76,7 +77,7 @@ async function goOn(parts: Parts, tx: Tx, ctx: Ctx, view: ClosureView, item: Stu
   await append(tx, ctx, [event])
 }
 
-const isLive = (state: State | null) => state !== null && state !== 'undone'
+const isLive = (state: State | null) => state !== null && state !== 'undone' && state !== 'taken_over'
 
 /**
  * A human's word that nobody can revoke a credential that was handed over: it ends `irrevocable` and stays a finding. Throws `not_found`,
@@ -94,8 +95,13 @@ export async function giveUpItem(
     await rows.lockIdentity(tx, view.identityId)
     const [item] = await lockStuck(tx, id, word.credential)
     if (item === undefined) throw nothingWaits(view)
+    const [live] = await tx.query<{ id: string }>('select id from rotation where credential_id = $1 and ended_at is null', [
+      item.credential_id,
+    ])
+    // Nobody will end it once nothing may be rotated.
+    if (live !== undefined) await endTakenOver(tx, ctx, live.id, `closure ${id}: ${word.reason}`)
     const versions = await tx.query<{ id: string }>(
-      `update version set state = 'irrevocable' where credential_id = $1 and state in ('current', 'previous') returning id`,
+      `update version set state = 'irrevocable' where credential_id = $1 and state in ('staged', 'current', 'previous') returning id`,
       [item.credential_id],
     )
     await tx.query(

@@ -6,6 +6,7 @@ import {
   CLOSURE_ENDS,
   CLOSURE_STATES,
   closureStateOf,
+  endOfVersion,
   GOALS,
   type Goal,
   goalAfter,
@@ -157,6 +158,22 @@ test('an outage among other faults never makes a human wait for what only he can
   for (const end of ITEM_ENDS) {
     expect(afterFault({ state: end, tries: 0, looks: 0, cause: 'target_unreachable' }, 'target_unreachable', 0).pauseMs).toBeNull()
   }
+})
+
+test('a version is dead only if it worked, and void only if it was staged and never installed', () => {
+  const facts = fc.record({
+    state: fc.constantFrom('staged', 'current', 'previous'),
+    seen: fc.option(fc.constantFrom('accepted', 'refused', 'unreachable', 'inconclusive'), { nil: undefined }),
+    workedBefore: fc.boolean(),
+  })
+  fc.assert(
+    fc.property(facts, (some) => {
+      const end = endOfVersion(some)
+      expect(end === 'dead').toBe(some.seen === 'accepted' || some.workedBefore)
+      if (end === 'void') expect(some).toEqual({ state: 'staged', seen: 'refused', workedBefore: false })
+      if (some.state !== 'staged') expect(end).not.toBe('void')
+    }),
+  )
 })
 
 test('nothing comes back from destruction', () => {

@@ -1,3 +1,5 @@
+import type { ProbeOutcome } from '../connectors/contract.ts'
+import type { VersionState } from './model.ts'
 import { backoffMs, MAX_TRIES } from './rotation.model.ts'
 
 /** What a closure is to come to. */
@@ -89,6 +91,9 @@ export function goalAfter(now: Goal, wanted: Goal): Goal {
   return now === 'destroy' ? 'destroy' : wanted
 }
 
+/** Code of what is with a human because a rotation that Rekey did not start for it is blocked: it goes on when that has ended. */
+export const ROTATION_BLOCKED = 'rotation_blocked'
+
 const FIRST_LOOK_MS = 60_000
 const LONGEST_LOOK_MS = 15 * 60_000
 
@@ -139,6 +144,24 @@ export function afterFault(
   const most = HOPELESS.includes(code) ? TRIES_IF_HOPELESS : MAX_TRIES
   if (tries + 1 < most) return { to: null, tries: tries + 1, looks, pauseMs: backoffMs(tries + 1, jitter) }
   return { to: 'handed_over', tries: tries + 1, looks, pauseMs: isOutage(code) ? lookPauseMs(looks, jitter) : null }
+}
+
+/** What was known of a version before its account was touched. */
+export interface VersionFacts {
+  readonly state: VersionState
+  /** How a login with it was answered then; missing: it was not tried. */
+  readonly seen: ProbeOutcome | undefined
+  /** It was not accepted then, and had been before at this address: a rotation took it away. */
+  readonly workedBefore: boolean
+}
+
+/**
+ * What a version is once its account is ended and a login with it refused. `dead`: it worked, and does not now. `void`: it was staged and
+ * the system did not know it, while no rotation could install it any more. `unprovable`: all else; its refusal shows nothing.
+ */
+export function endOfVersion({ state, seen, workedBefore }: VersionFacts): 'dead' | 'void' | 'unprovable' {
+  if (seen === 'accepted' || workedBefore) return 'dead'
+  return state === 'staged' && seen === 'refused' ? 'void' : 'unprovable'
 }
 
 /** How many items are in each state. */

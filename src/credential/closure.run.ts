@@ -23,7 +23,8 @@ export type StopProofs = (
 ) => Promise<Readonly<Record<string, number>>>
 
 /** What closures need; made once per process. */
-export interface ClosureParts extends Pick<RotationParts, 'store' | 'keyring' | 'targets' | 'shredAfterSeconds' | 'jitter' | 'trap'> {
+export interface ClosureParts
+  extends Pick<RotationParts, 'store' | 'keyring' | 'targets' | 'shredAfterSeconds' | 'keepOut' | 'jitter' | 'trap'> {
   /** From an offboarding to the destruction of what can still be given back. */
   readonly destroyAfterSeconds: number
   /** Of other areas, in the order in which they are asked. */
@@ -251,9 +252,9 @@ export class ItemRun {
   }
 }
 
-/** Writes an end. */
-export async function finish(run: ItemRun): Promise<ItemResult> {
-  await run.commit({ dueMs: null })
+/** Writes an end, with what `also` does. */
+export async function finish(run: ItemRun, also: ((tx: Tx) => Promise<void>) | null = null): Promise<ItemResult> {
+  await run.commit({ dueMs: null }, also)
   return 'end'
 }
 

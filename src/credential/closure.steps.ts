@@ -1,9 +1,11 @@
 import type { Logins, Probe, Target } from '../connectors/contract.ts'
 import { type Json, RekeyError } from '../kernel/index.ts'
-import type { ItemState } from './closure.model.ts'
+import { endOfVersion, type ItemState } from './closure.model.ts'
 import { finish, handOver, type ItemResult, type ItemRun, type Tried } from './closure.run.ts'
-import { followRotation, LIVE_PATIENCE_MS, LOOK_AGAIN_MS, lookAgain, rotate } from './closure.wait.ts'
+import { followRotation, holdRotation, LIVE_PATIENCE_MS, lookAgain, rotate, unparkLive } from './closure.wait.ts'
 import { probeData } from './rotation.run.ts'
+import { whereOf } from './rotation.store.ts'
+import { endTakenOver } from './rotation.takeover.ts'
 
 /** The steps, by the state that they leave. What is missing is left by nobody but a human, or never. */
 export const ITEM_STEPS: Readonly<Partial<Record<ItemState, (run: ItemRun) => Promise<ItemResult>>>> = {
@@ -33,7 +35,8 @@ async function begin(run: ItemRun): Promise<ItemResult> {
   const { work } = run
   if (work.closure.goal === 'resume') {
     run.move('resumed', { untouched: true })
-    return finish(run)
+    run.shut(false)
+    return finish(run, unparkLive(run))
   }
   if (work.way === 'hand_over') {
     const hint =
@@ -46,16 +49,17 @@ async function begin(run: ItemRun): Promise<ItemResult> {
 /** Before anything is touched: which accounts may log in, and whether the values that are held are right at all. */
 async function lookFirst(run: ItemRun): Promise<ItemResult> {
   const { work, progress } = run
-  if (work.live !== null && run.now().getTime() - work.createdAt.getTime() < LIVE_PATIENCE_MS) {
-    progress.problem = { reason: `waits for the end of rotation ${work.live.id}` }
-    return { waitMs: LOOK_AGAIN_MS }
-  }
   run.suspension()
+  const held = await holdRotation(run, LIVE_PATIENCE_MS)
+  if (held !== null) return held
   const [tried, logins] = await Promise.all([run.tryValues(), loginsOf(run)])
   refuseUnreached(tried)
   progress.found = {
     open: Object.fromEntries(logins.map(({ account, logins: { exists, open } }) => [account, exists ? open : false])),
     seen: Object.fromEntries(tried.map(({ version, probe }) => [version.id, probe.outcome])),
+    before: tried
+      .filter(({ version, probe }) => version.seen === 'accepted' && probe.outcome !== 'accepted')
+      .map(({ version }) => version.id),
   }
   progress.problem = null
   run.attempt('suspend')
@@ -104,15 +108,19 @@ async function decide(run: ItemRun): Promise<ItemResult> {
     return 'go'
   }
   if (!isDue(run)) return { waitMs: destroyAt === null ? null : destroyAt.getTime() - run.now().getTime() }
-  if (work.live !== null) {
-    const hint = `End that rotation (rekey rotation show ${work.live.id}), then run: rekey closure retry`
-    await run.stop('blocked', { reason: `Rotation ${work.live.id} is under way, so what it staged cannot be destroyed.`, hint })
-    return { waitMs: null }
-  }
   progress.problem = null
+  return startDestroying(run)
+}
+
+/** A rotation that still has the account ends with the move: from here on the closure alone answers for every value it has made. */
+async function startDestroying(run: ItemRun): Promise<ItemResult> {
+  const held = await holdRotation(run, 0)
+  if (held !== null) return held
+  const { live, closure } = run.work
   run.attempt('destroy')
-  run.move('destroying')
-  await run.commit({ goOn: true })
+  run.move('destroying', live === null ? {} : { takenOver: live.id })
+  const why = `closure ${closure.id} ends its account`
+  await run.commit({ goOn: true }, live === null ? null : (tx) => endTakenOver(tx, run.ctx, live.id, why))
   return 'go'
 }
 
@@ -120,9 +128,10 @@ async function decide(run: ItemRun): Promise<ItemResult> {
 async function resume(run: ItemRun): Promise<ItemResult> {
   run.checkClaim()
   const { progress, work } = run
-  if (work.closure.goal !== 'resume') {
-    run.attempt(work.closure.goal === 'destroy' ? 'destroy' : 'suspend')
-    run.move(work.closure.goal === 'destroy' ? 'destroying' : 'suspending')
+  if (work.closure.goal === 'destroy') return startDestroying(run)
+  if (work.closure.goal === 'suspend') {
+    run.attempt('suspend')
+    run.move('suspending')
     await run.commit({ goOn: true })
     return 'go'
   }
@@ -132,7 +141,7 @@ async function resume(run: ItemRun): Promise<ItemResult> {
     if (was[account] !== false) await calls(run).resume(ctx, account)
   })
   await run.trap('after_resume')
-  const tried = await run.tryValues(work.versions.filter(({ state }) => state === 'current'))
+  const tried = await run.tryValues()
   refuseUnreached(tried)
   const seen = progress.found?.seen ?? {}
   const lost = tried.find(({ version, probe }) => seen[version.id] === 'accepted' && probe.outcome !== 'accepted')
@@ -144,9 +153,12 @@ async function resume(run: ItemRun): Promise<ItemResult> {
   run.close()
   progress.resumed_at = run.now()
   run.shut(false)
-  for (const { version, probe } of tried) run.change({ id: version.id, state: version.state, last_probe: lastProbe(run, probe) })
+  const before = progress.found?.before ?? []
+  for (const { version, probe } of tried)
+    if (probe.outcome === 'accepted' || (version.state === 'current' && !before.includes(version.id)))
+      run.change({ id: version.id, state: version.state, last_probe: lastProbe(run, probe) })
   run.move('resumed', { values: told(tried) })
-  return finish(run)
+  return finish(run, unparkLive(run))
 }
 
 /** Takes every value from the accounts. What they own and were granted stays. */
@@ -171,17 +183,16 @@ async function prove(run: ItemRun): Promise<ItemResult> {
   const at = run.now()
   const seen = await witness(run)
   await run.trap('before_proof')
-  const known = progress.found?.seen ?? {}
-  const dead = work.versions.filter(({ id }) => known[id] === 'accepted')
-  const doubtful = work.versions.filter(({ id, state }) => known[id] !== 'accepted' && state !== 'staged')
+  const { seen: known = {}, before = [] } = progress.found ?? {}
+  const ends = Map.groupBy(work.versions, ({ id, state }) => endOfVersion({ state, seen: known[id], workedBefore: before.includes(id) }))
+  const { dead = [], unprovable: doubtful = [], void: unused = [] } = Object.fromEntries(ends)
   const provedAt = run.now()
   const shredAfter = new Date(provedAt.getTime() + run.parts.shredAfterSeconds * 1000)
   for (const { id } of dead) {
     run.change({ id, state: 'dead', effective_dead_at: at, proved_dead_at: provedAt, shred_after: shredAfter })
   }
   for (const { id } of doubtful) run.change({ id, state: 'unprovable', shred_after: shredAfter })
-  for (const { id, state } of work.versions)
-    if (state === 'staged' && known[id] !== 'accepted') run.change({ id, state: 'void', shred_after: provedAt })
+  for (const { id } of unused) run.change({ id, state: 'void', shred_after: shredAfter })
   const data = {
     ...seen,
     versions: dead.map(({ id }) => id),
@@ -251,13 +262,16 @@ async function witness(run: ItemRun): Promise<{ readonly [key: string]: Json }> 
     await endSessions(run)
     throw new RekeyError('target_conflict', `${sessionsLeft} sessions are still open.`)
   }
-  for (const { version, probe } of known) run.change({ id: version.id, state: version.state, last_probe: lastProbe(run, probe) })
+  // Of a value that a rotation took away, its refusal now says nothing new, and that it once worked must stay on record: it may go on.
+  const kept = run.state === 'destroyed' ? [] : (run.progress.found?.before ?? [])
+  for (const { version, probe } of known.filter(({ version }) => !kept.includes(version.id)))
+    run.change({ id: version.id, state: version.state, last_probe: lastProbe(run, probe) })
   const accounts = Object.fromEntries(logins.map(({ account, logins: { exists, open } }) => [account, exists ? open : 'gone']))
   return { values: told(tried), control: probeData(control), mayLogIn: accounts, sessionsLeft }
 }
 
-function lastProbe(run: ItemRun, probe: Probe): { outcome: string; code: string; at: string } {
-  return { outcome: probe.outcome, code: probe.code, at: run.now().toISOString() }
+function lastProbe(run: ItemRun, { outcome, code }: Probe): { outcome: string; code: string; at: string; where: string } {
+  return { outcome, code, at: run.now().toISOString(), where: whereOf(run.work.system.address) }
 }
 
 function told(tried: readonly Tried[]): Json {

@@ -1,14 +1,16 @@
-/** What an item waits for: a rotation of its credential, and a system that was away. */
+/** What an item waits for: a rotation of its credential, which it may take over, and a system that was away. */
 import type { Target } from '../connectors/contract.ts'
 import { append } from '../evidence/index.ts'
 import type { Ctx } from '../kernel/index.ts'
 import type { Tx } from '../store/index.ts'
-import { isOutage, lookPauseMs, NEXT_ITEM } from './closure.model.ts'
+import { isOutage, lookPauseMs, NEXT_ITEM, ROTATION_BLOCKED } from './closure.model.ts'
 import { planAnew } from './closure.plan.ts'
 import { finish, handOver, type ItemResult, type ItemRun } from './closure.run.ts'
 import { planRotations, startableOf } from './rotation.actions.ts'
+import { dropFilesOf } from './rotation.distribute.ts'
 import { lockRotation, setState } from './rotation.list.ts'
 import { LostClaim } from './rotation.run.ts'
+import { parkRotation, unparkRotation } from './rotation.takeover.ts'
 import { NUDGE } from './worker.channel.ts'
 
 /** How long a suspension waits for a rotation that is under way to end by itself. */
@@ -22,8 +24,14 @@ const SAME_LOOK_MS = 1_000
 export async function rotate(run: ItemRun): Promise<ItemResult> {
   const { work } = run
   if (work.live?.state === 'blocked') {
-    return handOver(run, { reason: `Its rotation ${work.live.id} is blocked.`, hint: 'End that rotation, then run: rekey closure retry' })
+    const hint = `End that rotation (rekey rotation show ${work.live.id}); then it goes on by itself.`
+    return handOver(run, {
+      reason: `Its rotation ${work.live.id} is blocked, and others use the credential.`,
+      hint,
+      code: ROTATION_BLOCKED,
+    })
   }
+  if (work.credential.closed) return reopen(run)
   if (work.live !== null) {
     run.progress.problem = { reason: `waits for the end of rotation ${work.live.id}` }
     return { waitMs: LOOK_AGAIN_MS }
@@ -65,7 +73,7 @@ export async function followRotation(run: ItemRun): Promise<ItemResult> {
   }
   // The wait for a human goes on until the human has brought the rotation to an end.
   if (progress.state === 'handed_over') return { waitMs: null }
-  if (state === 'undone') {
+  if (state === 'undone' || state === 'taken_over') {
     await run.stop('blocked', { reason: 'Its rotation was undone: the old value is in use.', hint: 'Rotate it again: rekey closure retry' })
     return { waitMs: null }
   }
@@ -84,7 +92,9 @@ export async function lookAgain(run: ItemRun): Promise<ItemResult> {
     const followed = await followRotation(run)
     if (followed === 'end') return followed
   }
-  if (!isOutage(progress.problem?.code)) return { waitMs: null }
+  const { code } = progress.problem ?? {}
+  if (!isOutage(code) && code !== ROTATION_BLOCKED) return { waitMs: null }
+  if (code === ROTATION_BLOCKED && work.live?.state === 'blocked') return { waitMs: null }
   await run.trap('before_look')
   const answered = await isBack(run)
   progress.looks++
@@ -102,6 +112,41 @@ export async function lookAgain(run: ItemRun): Promise<ItemResult> {
 function settleProblem(run: ItemRun): void {
   run.progress.problem = null
   run.progress.blocked_at = null
+}
+
+/** Somebody else uses it since it was stopped: what it was stopped for goes on. */
+async function reopen(run: ItemRun): Promise<ItemResult> {
+  run.shut(false)
+  await run.commit({ dueMs: 0 }, unparkLive(run))
+  return 'end'
+}
+
+/** Lets a rotation that was parked for this item go on, in the commit that gives the logins back. */
+export function unparkLive({ work: { live }, ctx }: ItemRun): ((tx: Tx) => Promise<void>) | null {
+  return live === null ? null : (tx) => unparkRotation(tx, ctx, live.id)
+}
+
+/**
+ * Before an account is touched no rotation may go on with it: its next step could install a value after the look that says which are
+ * accepted. One that works gets some time to end by itself. Null: none is in the way.
+ */
+export async function holdRotation(run: ItemRun, patienceMs: number): Promise<ItemResult | null> {
+  const { work, progress, parts, ctx } = run
+  const { live } = work
+  if (live === null) return null
+  if (live.parked) {
+    // What lay ready beside a consumer's file holds a value in the clear.
+    await dropFilesOf(parts, work.consumers).catch(() => undefined)
+    return null
+  }
+  progress.problem = { reason: `waits for the end of rotation ${live.id}` }
+  if (live.state !== 'blocked' && run.now().getTime() - work.createdAt.getTime() < patienceMs) return { waitMs: LOOK_AGAIN_MS }
+  await run.trap('before_park')
+  if (!(await parts.store.inTx((tx) => parkRotation(tx, ctx, live.id)))) return { waitMs: LOOK_AGAIN_MS }
+  await run.trap('after_park')
+  // What it staged since this was loaded must be seen.
+  await run.commit({ dueMs: 0 })
+  return 'end'
 }
 
 /** By system: the look that is under way, or the last one. */

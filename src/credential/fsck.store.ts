@@ -168,7 +168,7 @@ export async function strayClosed(sql: Sql): Promise<{ name: string }[]> {
     `select c.name from credential c
       where c.closed_at is not null
         and coalesce((select i.state from closure_item i where i.credential_id = c.id order by i.id desc limit 1), 'none')
-            in ('none', 'planned', 'rotating', 'rotated', 'resumed')
+            in ('none', 'rotating', 'rotated', 'resumed')
       order by c.name`,
   )
 }

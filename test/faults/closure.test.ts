@@ -366,6 +366,46 @@ describe('killed while looking whether a system is back', () => {
   })
 })
 
+describe('killed while taking an account over from a stuck rotation', () => {
+  /** The rotation was killed after its install, with the answer never written down, and is not tried again for an hour. */
+  async function stuck() {
+    const identity = await leaver()
+    const cases = await Promise.all(yards.map((yard) => makeCase(identity, yard, false)))
+    const rotations = await engine.rotate(cases.map(({ account }) => account))
+    const first = await Child.start(engine, { where: 'after_install', rotations })
+    await first.sprung()
+    await engine.db.store.query(
+      `update rotation set due_at = now() + interval '1 hour', lease_until = null, lease_epoch = lease_epoch + 1
+        where id = any($1::uuid[])`,
+      [rotations],
+    )
+    const items = await begin(offboardIdentity, identity, cases)
+    await engine.db.store.query("update closure_item set created_at = created_at - interval '1 minute' where id = any($1::uuid[])", [items])
+    return { cases, items, rotations }
+  }
+
+  test.each(['before_park', 'after_park', 'before_commit:destroying', 'after_commit:destroying', 'after_destroy', 'before_proof'])(
+    'at %s',
+    async (where) => {
+      const { cases, items, rotations } = await stuck()
+      expect(await killedAt(where, cases, items, 'proven_dead')).toEqual([])
+      const ends = await engine.db.store.query('select distinct state from rotation where id = any($1::uuid[])', [rotations])
+      // One of three may have ended by itself: the first process died when the first of them reached its trap.
+      expect(ends).toContainEqual({ state: 'taken_over' })
+      for (const one of cases) {
+        const versions = await engine.db.store.query<{ state: string; sealed: boolean }>(
+          'select state, sealed is not null as sealed from version where credential_id = $1 order by number',
+          [one.credential],
+        )
+        expect(
+          versions.every(({ state, sealed }) => sealed && ['dead', 'void'].includes(state)),
+          JSON.stringify(versions),
+        ).toBe(true)
+      }
+    },
+  )
+})
+
 test('where root is not let in, it goes to a named human, and on from there when that is mended', async () => {
   const identity = await leaver()
   const [yard] = yards
