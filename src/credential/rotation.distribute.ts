@@ -87,7 +87,7 @@ export async function placeEarly(run: Run, over: () => void): Promise<void> {
 
 /** Removes prepared files of a rotation that is undone. */
 export async function dropFiles(run: Run): Promise<void> {
-  await dropFilesOf(run.parts, run.work.consumers)
+  await dropFilesOf(run.parts, [...run.work.consumers, ...run.work.leftOut])
 }
 
 /** Removes what a rotation has prepared beside the files of these consumers. */
@@ -110,7 +110,8 @@ export async function distribute(run: Run): Promise<StepResult> {
   run.progress.problem = null
   // Without a file there is nobody who held only a dead value that Rekey knows of.
   if (run.progress.gap_ms === null && consumers.length > 0) run.progress.gap_ms = gapMs(run)
-  run.move('distributed', { consumers, gapMs: run.progress.gap_ms })
+  const leftOut = run.work.leftOut.map(({ name }) => name)
+  run.move('distributed', { consumers, gapMs: run.progress.gap_ms, ...(leftOut.length === 0 ? {} : { leftOut }) })
   return 'go'
 }
 

@@ -65,12 +65,23 @@ export interface Work {
   readonly override: { readonly by: string; readonly reason: string } | null
   /** Consumers that reported possession of the new value. */
   readonly reported: readonly string[]
-  readonly credential: { id: string; name: string; isRoot: boolean; strategy: Strategy; kekId: string; wrappedKey: Uint8Array }
+  readonly credential: {
+    id: string
+    name: string
+    /** Null for a root credential. */
+    identity: string | null
+    isRoot: boolean
+    strategy: Strategy
+    kekId: string
+    wrappedKey: Uint8Array
+  }
   readonly system: { id: string; name: string; connector: string; address: Address; rootAccount: string; concurrent: number }
   readonly root: { credentialId: string; kekId: string; wrappedKey: Uint8Array; versions: { id: string; sealed: Uint8Array }[] }
   old: WorkVersion
   fresh: WorkVersion | null
   readonly consumers: readonly WorkConsumer[]
+  /** Consumers that get no new value, because whose they are is suspended or gone (`withoutLeavers`). */
+  readonly leftOut: readonly WorkConsumer[]
   readonly progress: Progress
 }
 
@@ -129,7 +140,7 @@ const WORK = `
   select r.id, statement_timestamp() as loaded_at, r.lease_epoch as epoch, r.batch_id as batch,
          r.reason, r.old_account, r.new_account, r.grace_seconds, r.activation_override,
          ${PROGRESS_NAMES.map((name) => `r.${name}`).join(', ')},
-         c.id as credential_id, c.name as credential_name, c.is_root, c.strategy, c.kek_id, c.wrapped_key,
+         c.id as credential_id, c.name as credential_name, c.identity_id, c.is_root, c.strategy, c.kek_id, c.wrapped_key,
          ${TARGET_COLUMNS},
          ov.id as old_id, ov.number as old_number, ov.account as old_account_name, ov.sealed as old_sealed,
          case when ov.last_probe ->> 'where' = s.host || ':' || s.port and ov.last_probe ->> 'code' is distinct from '${ACCOUNT_ABSENT}'
@@ -166,6 +177,7 @@ interface WorkRow extends Progress, TargetRow {
   activation_override: Work['override']
   credential_id: string
   credential_name: string
+  identity_id: string | null
   is_root: boolean
   strategy: Strategy
   kek_id: string
@@ -200,6 +212,7 @@ function workOf(row: WorkRow): Work {
     credential: {
       id: row.credential_id,
       name: row.credential_name,
+      identity: row.identity_id,
       isRoot: row.is_root,
       strategy: row.strategy,
       kekId: row.kek_id,
@@ -212,6 +225,7 @@ function workOf(row: WorkRow): Work {
         ? null
         : { id: row.new_id, number: row.new_number, account: row.new_account_name, sealed: row.new_sealed, seen: null },
     consumers: row.consumers ?? [],
+    leftOut: [],
     progress,
   }
 }
