@@ -134,3 +134,40 @@ test('sessions, tokens, workloads and agents of who is suspended are nobody from
   for (const name of ['ada', 'shop']) await act(name, 'offboard')
   expect(await standing(proofs)).toEqual(all(401, ...hers, ...shops))
 })
+
+test('a stream that was open is told nothing more', async () => {
+  await join('bob', 'human')
+  await order('/v1/role-bindings', { role: 'operator', kind: 'identity', subject: 'bob', reason: 'tests' })
+  const headers = await token('of-bob', 'bob')
+  // A system that never answers: its rotations stay under way for long.
+  for (const name of ['root.secret', 'a.secret']) site.write(name, `${newId()}\n`)
+  const credentials = ['one', 'two'].map(
+    (name) => `  - { name: ${name}, identity: app, system: away, account: ${name}, strategy: in-place, current: { file: ./a.secret } }`,
+  )
+  site.write(
+    'fleet.yaml',
+    `version: 1
+systems:
+  - { name: away, connector: postgres, address: { host: 127.0.0.1, port: 1, tls: off }, root: { account: r, secret: { file: ./root.secret } } }
+identities:
+  - { name: app, kind: workload, owner: team-app, purpose: tests, environment: test }
+credentials:
+${credentials.join('\n')}
+`,
+  )
+  expect((await site.rekey(urls[0] ?? '', 'apply', '-f', 'fleet.yaml', '--yes')).stderr).not.toMatch(/hint:/)
+  const { batch, rotations } = await order('/v1/rotations', { names: ['one', 'two'] })
+  const stream = await fetch(`${urls[1]}/v1/batches/${batch}/events`, { headers })
+  const reader = stream.body?.getReader()
+  const read = async () => Buffer.from((await reader?.read())?.value ?? []).toString()
+  let told = ''
+  while (!told.includes('event: progress')) told += await read()
+  await act('bob', 'suspend')
+  // Something to tell: both end at the first server.
+  for (const { rotation } of rotations) {
+    await order(`/v1/rotations/${rotation}/undo`, { reason: 'tests' })
+  }
+  let after = ''
+  for (let text = await read(); text !== ''; text = await read()) after += text
+  expect(after).not.toMatch(/"undone"|"undoing"|event: done/)
+}, 60_000)
