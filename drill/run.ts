@@ -24,7 +24,7 @@ const CONNECT_MS = 20_000
 /** Rekey itself gives up on a rotation after some four minutes. */
 const ROTATE_MS = 300_000
 const PROGRAMS: Readonly<Record<SystemName, string>> = { 'orders-db': 'PostgreSQL', 'catalog-db': 'MariaDB', cache: 'Redis' }
-const ENDED: readonly RotationView['state'][] = ['proven_dead', 'not_provable', 'irrevocable', 'undone', 'blocked']
+const ENDED: readonly RotationView['state'][] = ['proven_dead', 'not_provable', 'irrevocable', 'undone', 'taken_over', 'blocked']
 
 /** Everything that the phases need. */
 export interface Drill {

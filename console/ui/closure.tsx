@@ -78,7 +78,7 @@ const COLUMNS = [
   { name: 'State', show: ({ state }: Item) => <Badge state={state} /> },
   {
     name: 'What it waits for',
-    show: ({ human, reason, hint }: Item) =>
+    show: ({ human, reason, hint, nextTryAt }: Item) =>
       human === null && reason === null ? (
         <None>nothing</None>
       ) : (
@@ -89,6 +89,12 @@ const COLUMNS = [
             </>
           )}
           {reason === null ? null : <Name>{`${reason} ${hint ?? ''}`.trim()}</Name>}
+          {nextTryAt === null ? null : (
+            <>
+              {' '}
+              Tried again <Age at={nextTryAt} />.
+            </>
+          )}
         </>
       ),
   },

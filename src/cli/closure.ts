@@ -57,6 +57,7 @@ export const ITEMS: Column<ClosureItemView>[] = [
   { head: 'STATE', of: (it) => words(it.state) },
   { head: 'WHO HAS IT', of: (it) => it.human && `${it.human.name} since ${shortTime(it.human.since)}` },
   { head: 'BECAUSE', of: (it) => it.reason ?? it.why },
+  { head: 'TRIED AGAIN', of: (it) => it.nextTryAt && shortTime(it.nextTryAt) },
 ]
 
 /** One finished credential in a line, with what to do if a human is wanted. */

@@ -59,6 +59,7 @@ test.each<[RotationView['state'][], number]>([
   [['proven_dead', 'undone'], EXIT.undone],
   [['undone', 'irrevocable'], EXIT.notProven],
   [['not_provable', 'proven_dead'], EXIT.notProven],
+  [['taken_over', 'undone'], EXIT.notProven],
   [['irrevocable', 'blocked', 'undone'], EXIT.blocked],
 ])('%j ends with %i', (states, status) => expect(exitOfStates(states)).toBe(status))
 

@@ -29,7 +29,8 @@ const ORDER: Readonly<Record<State, number>> = {
   undone: 10,
   not_provable: 11,
   irrevocable: 12,
-  blocked: 13,
+  taken_over: 13,
+  blocked: 14,
 }
 const FIRST_FINISHED = ORDER.proven_dead
 const REDRAW_MS = 1000

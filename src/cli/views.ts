@@ -31,7 +31,14 @@ export function finishedObject(view: RotationView): object {
   return Object.fromEntries(FINISHED_KEYS.map((key) => [key, view[key]]))
 }
 
-const COLORS: Partial<Record<State, number>> = { proven_dead: 32, blocked: 31, irrevocable: 35, not_provable: 33, undone: 33 }
+const COLORS: Partial<Record<State, number>> = {
+  proven_dead: 32,
+  blocked: 31,
+  irrevocable: 35,
+  not_provable: 33,
+  undone: 33,
+  taken_over: 33,
+}
 
 /** A rotation in one line, and its reason and what to do in further ones if a human is wanted. */
 export function rotationLines(view: RotationView, color: boolean): string[] {
@@ -114,10 +121,10 @@ export function rotationColumns(now: Date): Column<RotationView>[] {
   ]
 }
 
-/** The exit status that says how rotations ended. Blocked wins over irrevocable and not provable, those over undone. */
+/** The exit status that says how rotations ended. Blocked wins over irrevocable, not provable and taken over, those over undone. */
 export function exitOfStates(states: Iterable<State>): number {
   const all = new Set(states)
   if (all.has('blocked')) return EXIT.blocked
-  if (all.has('irrevocable') || all.has('not_provable')) return EXIT.notProven
+  if (all.has('irrevocable') || all.has('not_provable') || all.has('taken_over')) return EXIT.notProven
   return all.has('undone') ? EXIT.undone : EXIT.ok
 }

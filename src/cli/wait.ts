@@ -19,6 +19,7 @@ const FINISHED: ReadonlySet<string> = new Set([
   'not_provable',
   'irrevocable',
   'undone',
+  'taken_over',
   'blocked',
 ] satisfies RotationView['state'][])
 

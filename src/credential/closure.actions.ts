@@ -1,17 +1,16 @@
 import { append, type EvidenceEvent } from '../evidence/index.ts'
-import { recordsById } from '../identity/index.ts'
 import { type Ctx, RekeyError } from '../kernel/index.ts'
 import type { Allowed } from '../policy/index.ts'
 import type { Store, Tx } from '../store/index.ts'
 import { retriedEvent } from './closure.changes.ts'
 import { type ClosureView, closureById } from './closure.list.ts'
 import type { ItemState } from './closure.model.ts'
-import { planFor } from './closure.plan.ts'
+import { planAnew } from './closure.plan.ts'
 import * as rows from './closure.rows.ts'
-import { setState } from './rotation.list.ts'
+import { retryBlocked } from './closure.wait.ts'
 import type { State } from './rotation.model.ts'
+import { endTakenOver } from './rotation.takeover.ts'
 import type { Targets } from './targets.ts'
-import { NUDGE } from './worker.channel.ts'
 
 interface Parts {
   readonly store: Store
@@ -35,7 +34,7 @@ export async function retryClosure(
     const stuck = await lockStuck(tx, id, credential)
     if (stuck.length === 0) throw nothingWaits(view)
     for (const item of stuck) await goOn(parts, tx, ctx, view, item)
-    for (const channel of [NUDGE, rows.CLOSURE_NUDGE]) await tx.query('select pg_notify($1, $2)', [channel, ''])
+    await tx.query('select pg_notify($1, $2)', [rows.CLOSURE_NUDGE, ''])
   })
 }
 
@@ -53,13 +52,11 @@ interface Stuck {
   readonly blocked_from: ItemState
   readonly rotation_id: string | null
   readonly rotation_state: State | null
-  readonly rotation_from: State | null
 }
 
 async function lockStuck(tx: Tx, closure: string, credential: string | null): Promise<Stuck[]> {
   return tx.query(
-    `select i.id, i.credential_id, i.credential_name, i.system_id, i.blocked_from, i.rotation_id, r.state as rotation_state,
-            r.blocked_from as rotation_from
+    `select i.id, i.credential_id, i.credential_name, i.system_id, i.blocked_from, i.rotation_id, r.state as rotation_state
        from closure_item i left join rotation r on r.id = i.rotation_id
       where i.closure_id = $1 and i.state in ('blocked', 'handed_over') and ($2::text is null or i.credential_name = $2)
       order by i.id for update of i`,
@@ -69,35 +66,18 @@ async function lockStuck(tx: Tx, closure: string, credential: string | null): Pr
 
 async function goOn(parts: Parts, tx: Tx, ctx: Ctx, view: ClosureView, item: Stuck): Promise<void> {
   const state: ItemState = item.blocked_from === 'rotating' && !isLive(item.rotation_state) ? 'planned' : item.blocked_from
-  const events: EvidenceEvent[] = [retriedEvent(view.closure, view.identityId, { ...item, state })]
-  if (state === 'planned') await planAnew(parts, tx, view, item)
-  if (state === 'rotating' && item.rotation_state === 'blocked' && item.rotation_id !== null && item.rotation_from !== null) {
-    await setState(tx, item.rotation_id, item.rotation_from, { dueNow: true })
-    const links = { credential: item.credential_id, rotation: item.rotation_id, system: item.system_id }
-    events.push({ log: 'credential', type: 'rotation.retried', subject: item.credential_name, links, data: { from: item.rotation_from } })
-  }
+  const event = retriedEvent(view.closure, view.identityId, { ...item, state })
+  if (state === 'planned') await planAnew(parts.targets, tx, { ...item, identity: view.identityId })
+  if (state === 'rotating' && item.rotation_id !== null) await retryBlocked(tx, ctx, item.rotation_id)
   await tx.query(
-    `update closure_item set state = $2, blocked_from = null, blocked_at = null, problem = null, tries = 0, nudge = nudge + 1,
-            due_at = now(), created_at = case when $2 = 'planned' then now() else created_at end where id = $1`,
+    `update closure_item set state = $2, blocked_from = null, blocked_at = null, problem = null, tries = 0, looks = 0,
+            nudge = nudge + 1, due_at = now(), created_at = case when $2 = 'planned' then now() else created_at end where id = $1`,
     [item.id, state],
   )
-  await append(tx, ctx, events)
+  await append(tx, ctx, [event])
 }
 
-const isLive = (state: State | null) => state !== null && state !== 'undone'
-
-/** The way is chosen by what is so now: who shared the account may have gone. */
-async function planAnew({ targets }: Parts, tx: Tx, view: ClosureView, item: Stuck): Promise<void> {
-  const record = (await recordsById(tx, [view.identityId])).get(view.identityId)
-  const [planned] = record === undefined ? [] : await planFor(tx, targets, record, item.credential_id)
-  if (planned === undefined) return
-  await tx.query('update closure_item set way = $2, why = $3, consumers = $4 where id = $1', [
-    item.id,
-    planned.way,
-    planned.why,
-    planned.consumers,
-  ])
-}
+const isLive = (state: State | null) => state !== null && state !== 'undone' && state !== 'taken_over'
 
 /**
  * A human's word that nobody can revoke a credential that was handed over: it ends `irrevocable` and stays a finding. Throws `not_found`,
@@ -115,8 +95,13 @@ export async function giveUpItem(
     await rows.lockIdentity(tx, view.identityId)
     const [item] = await lockStuck(tx, id, word.credential)
     if (item === undefined) throw nothingWaits(view)
+    const [live] = await tx.query<{ id: string }>('select id from rotation where credential_id = $1 and ended_at is null', [
+      item.credential_id,
+    ])
+    // Nobody will end it once nothing may be rotated.
+    if (live !== undefined) await endTakenOver(tx, ctx, live.id, `closure ${id}: ${word.reason}`)
     const versions = await tx.query<{ id: string }>(
-      `update version set state = 'irrevocable' where credential_id = $1 and state in ('current', 'previous') returning id`,
+      `update version set state = 'irrevocable' where credential_id = $1 and state in ('staged', 'current', 'previous') returning id`,
       [item.credential_id],
     )
     await tx.query(

@@ -1,36 +1,31 @@
-import { type Ctx, isCode, messageOf, RekeyError, sleep } from '../kernel/index.ts'
+import { isCode, messageOf, RekeyError, sleep } from '../kernel/index.ts'
 import { isDatabaseLost } from '../store/index.ts'
-import { ITEM_ENDS, STUCK } from './closure.model.ts'
-import type { ClosureParts, ItemRun } from './closure.run.ts'
-import type { ItemWork } from './closure.store.ts'
-import { backoffMs, MAX_TRIES } from './rotation.model.ts'
+import { afterFault, ITEM_ENDS, isOutage, STUCK } from './closure.model.ts'
+import type { ItemRun } from './closure.run.ts'
+import { backoffMs } from './rotation.model.ts'
 import { LostClaim } from './rotation.run.ts'
 
-/** Faults that another try cannot mend are tried a few times all the same: a root credential may be rotated at this moment. */
-const TRIES_IF_HOPELESS = 3
-const HOPELESS = ['target_not_authorised', 'target_conflict', 'target_unsupported', 'conflict', 'internal'] as const
 const HINT = 'Mend the cause and run: rekey closure retry. If it cannot be revoked at all: rekey closure resolve --irrevocable'
+const OUTAGE_HINT =
+  'Rekey looks by itself whether the system answers again, and goes on. Sooner: rekey closure retry. ' +
+  'If it is gone for good: rekey closure resolve --irrevocable'
+/** Pause before it is tried again with a key-encryption key that was not to be had: another process may have it. */
+const KEY_PAUSE_MS = 5_000
 /** How long the record of a fault waits for Rekey's own database, before the claim is left to end by itself. */
 const LONGEST_PAUSE_MS = 10_000
 
 /** Writes down that a step failed: another try after a pause, or handed to a named human. Keeps what was observed. Never rejects. */
-export async function recordItemFault(
-  parts: ClosureParts,
-  ctx: Ctx,
-  run: ItemRun | undefined,
-  work: ItemWork,
-  error: unknown,
-): Promise<void> {
+export async function recordItemFault(run: ItemRun, error: unknown): Promise<void> {
+  const { ctx, work } = run
   if (error instanceof LostClaim) return
   const fault = asOurs(error)
   const { code, message, detail } = fault
   ctx.log.warn({ closure: work.closure.id, credential: work.credential.name, code, error: message, detail }, 'a step of a closure failed')
-  if (run === undefined) return
   let decided = false
   let dueMs: number | null = null
   for (let pauseMs = 250; ; pauseMs *= 2) {
     try {
-      if (!decided) dueMs = await decide(parts, run, fault)
+      if (!decided) dueMs = await decide(run, fault)
       decided = true
       return await run.commit({ dueMs })
     } catch (again) {
@@ -44,21 +39,24 @@ export async function recordItemFault(
 }
 
 /** When it is due again; null: not by itself. */
-async function decide(parts: ClosureParts, run: ItemRun, fault: RekeyError): Promise<number | null> {
-  const { progress } = run
-  if (STUCK.includes(run.state) || ITEM_ENDS.includes(run.state)) return null
-  const problem = { reason: fault.message, code: fault.code, hint: fault.hint ?? HINT }
-  progress.problem = problem
-  // An outage of our own database says nothing about the target: it uses up no try.
-  if (isDatabaseLost(fault)) return backoffMs(1, parts.jitter())
-  const most = HOPELESS.some((code) => isCode(fault, code)) ? TRIES_IF_HOPELESS : MAX_TRIES
-  if (progress.tries + 1 >= most) {
-    await run.stop('handed_over', problem)
-    progress.tries++
-    return null
+async function decide(run: ItemRun, fault: RekeyError): Promise<number | null> {
+  const { progress, parts, state } = run
+  const held = STUCK.includes(state) || ITEM_ENDS.includes(state)
+  const problem = { reason: fault.message, code: fault.code, hint: fault.hint ?? (isOutage(fault.code) ? OUTAGE_HINT : HINT) }
+  const { to, tries, looks, pauseMs } = afterFault(
+    { state, tries: progress.tries, looks: progress.looks, cause: progress.problem?.code },
+    fault.code,
+    parts.jitter(),
+  )
+  if (!held) progress.problem = problem
+  // An outage of our own database says nothing about the target, nor does a key that only this process may be without: no try is used up.
+  if (pauseMs !== null || to !== null) {
+    if (isDatabaseLost(fault)) return backoffMs(1, parts.jitter())
+    if (fault.code === 'kek_unavailable') return KEY_PAUSE_MS
   }
-  progress.tries++
-  return backoffMs(progress.tries, parts.jitter())
+  if (to !== null) await run.stop(to, problem)
+  Object.assign(progress, { tries, looks })
+  return pauseMs
 }
 
 function asOurs(error: unknown): RekeyError {

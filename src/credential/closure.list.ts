@@ -37,6 +37,10 @@ export interface ClosureItemView {
   readonly hint: string | null
   /** Who has it now, if it waits for a human, and since when. */
   readonly human: { readonly kind: 'person' | 'team'; readonly id: string; readonly name: string; readonly since: string } | null
+  /** When Rekey itself tries it again, or looks whether the system answers; null: not by itself. */
+  readonly nextTryAt: string | null
+  /** How often it has looked so since the human has it. */
+  readonly looks: number
   readonly rotation: string | null
   readonly sessionsEnded: number
   readonly suspendedAt: string | null
@@ -148,7 +152,8 @@ export async function closureById(
 export async function closureItems(sql: Sql, id: string, after: string | null, limit: number): Promise<ClosureItemView[]> {
   const rows = await sql.query<ItemRow>(
     `select i.credential_name, s.name as system, i.way, i.why, i.consumers, i.state, i.blocked_from, i.problem, i.human_kind, i.human_id,
-            i.human_name, i.blocked_at, i.rotation_id, i.sessions_ended, i.suspended_at, i.resumed_at, i.destroyed_at, i.proved_dead_at,
+            i.human_name, i.blocked_at, i.due_at, i.looks, i.rotation_id, i.sessions_ended,
+            i.suspended_at, i.resumed_at, i.destroyed_at, i.proved_dead_at,
             i.ended_at
        from closure_item i join system s on s.id = i.system_id
       where i.closure_id = $1 and ($2::text is null or i.credential_name > $2) order by i.credential_name limit $3`,
@@ -170,6 +175,8 @@ interface ItemRow {
   readonly human_id: string | null
   readonly human_name: string | null
   readonly blocked_at: Date | null
+  readonly due_at: Date | null
+  readonly looks: number
   readonly rotation_id: string | null
   readonly sessions_ended: number
   readonly suspended_at: Date | null
@@ -194,6 +201,8 @@ function itemOf(row: ItemRow): ClosureItemView {
     reason: row.problem?.reason ?? null,
     hint: row.problem?.hint ?? null,
     human: waits && kind !== null && id !== null && name !== null ? { kind, id, name, since: at(row.blocked_at) ?? '' } : null,
+    nextTryAt: row.problem === null || row.ended_at !== null ? null : at(row.due_at),
+    looks: row.looks,
     rotation: row.rotation_id,
     sessionsEnded: row.sessions_ended,
     suspendedAt: at(row.suspended_at),

@@ -1,16 +1,21 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import {
+  type AfterFault,
+  afterFault,
   CLOSURE_ENDS,
   CLOSURE_STATES,
   closureStateOf,
+  endOfVersion,
   GOALS,
   type Goal,
   goalAfter,
   ITEM_ENDS,
   ITEM_STATES,
   type ItemState,
+  isOutage,
   isOwnConsumer,
+  lookPauseMs,
   NEXT_CLOSURE,
   NEXT_ITEM,
   STUCK,
@@ -96,6 +101,77 @@ test('a closure goes only where its table allows, whatever becomes of its items 
         if (next !== state) expect(NEXT_CLOSURE[state], `${state} to ${next}`).toContain(next)
         state = next
       }
+    }),
+  )
+})
+
+const CODES = ['target_unreachable', 'unavailable', 'target_not_authorised', 'target_conflict', 'internal', 'bad_input'] as const
+const openStates = fc.constantFrom(...ITEM_STATES.filter((state) => !ITEM_ENDS.includes(state) && !STUCK.includes(state)))
+
+/** An item through a row of faults, each of its step or, once a human has it, of a look. */
+function through(state: ItemState, codes: readonly string[], jitter: number): (AfterFault & { readonly cause: string })[] {
+  let at = { state, tries: 0, looks: 0, cause: undefined as string | undefined }
+  return codes.map((code) => {
+    const after = afterFault(at, code, jitter)
+    at = { state: after.to ?? at.state, tries: after.tries, looks: after.looks, cause: after.to === null ? at.cause : code }
+    return { ...after, cause: at.cause ?? code }
+  })
+}
+
+const jitter = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true })
+
+test('whatever goes wrong and how often: it is tried again by itself, but where only a human can mend the cause', () => {
+  fc.assert(
+    fc.property(openStates, fc.array(fc.constantFrom(...CODES), { minLength: 1, maxLength: 60 }), jitter, (state, codes, spread) => {
+      let given = false
+      for (const { to, pauseMs, cause } of through(state, codes, spread)) {
+        given ||= to === 'handed_over'
+        if (pauseMs === null) expect(given && !isOutage(cause), `${cause} after ${codes}`).toBe(true)
+        else expect(pauseMs).toBeGreaterThan(0)
+      }
+    }),
+  )
+})
+
+test('an outage goes to a human after twelve tries, and is looked at ever after, at most a quarter of an hour apart', () => {
+  fc.assert(
+    fc.property(openStates, jitter, (state, spread) => {
+      const passed = through(
+        state,
+        Array.from({ length: 40 }, () => 'target_unreachable'),
+        spread,
+      )
+      expect(passed.findIndex(({ to }) => to === 'handed_over')).toBe(11)
+      const pauses = passed.slice(11).map(({ pauseMs }) => pauseMs ?? 0)
+      expect(pauses).toEqual(pauses.toSorted((a, b) => a - b))
+      expect(pauses[0]).toBe(lookPauseMs(0, spread))
+      expect(pauses.every((pause) => pause >= 30_000 && pause <= 15 * 60_000)).toBe(true)
+    }),
+  )
+})
+
+test('an outage among other faults never makes a human wait for what only he can mend', () => {
+  expect(through('suspending', ['target_conflict', 'target_conflict', 'target_conflict'], 0).at(-1)).toMatchObject({
+    to: 'handed_over',
+    pauseMs: null,
+  })
+  for (const end of ITEM_ENDS) {
+    expect(afterFault({ state: end, tries: 0, looks: 0, cause: 'target_unreachable' }, 'target_unreachable', 0).pauseMs).toBeNull()
+  }
+})
+
+test('a version is dead only if it worked, and void only if it was staged and never installed', () => {
+  const facts = fc.record({
+    state: fc.constantFrom('staged', 'current', 'previous'),
+    seen: fc.option(fc.constantFrom('accepted', 'refused', 'unreachable', 'inconclusive'), { nil: undefined }),
+    workedBefore: fc.boolean(),
+  })
+  fc.assert(
+    fc.property(facts, (some) => {
+      const end = endOfVersion(some)
+      expect(end === 'dead').toBe(some.seen === 'accepted' || some.workedBefore)
+      if (end === 'void') expect(some).toEqual({ state: 'staged', seen: 'refused', workedBefore: false })
+      if (some.state !== 'staged') expect(end).not.toBe('void')
     }),
   )
 })

@@ -1,3 +1,7 @@
+import type { ProbeOutcome } from '../connectors/contract.ts'
+import type { VersionState } from './model.ts'
+import { backoffMs, MAX_TRIES } from './rotation.model.ts'
+
 /** What a closure is to come to. */
 export const GOALS = ['suspend', 'resume', 'destroy'] as const
 /** One of the goals. */
@@ -43,7 +47,8 @@ const GOES_ON = ['planned', 'rotating', 'suspending', 'suspended', 'resuming', '
 /**
  * What may follow what. Server, worker, command line and docs read this table; there is no other. Nothing reaches `proven_dead` but
  * through a suspension and a destruction, a destroyed one is never given back, and nothing leaves an end.
- * `handed_over` is no end: it waits for a named human (`retry`, or `irrevocable` by the human's word).
+ * `handed_over` is no end: it waits for a named human (`retry`, or `irrevocable` by the human's word), or, where the system was away, for
+ * the system to answer again (`lookPauseMs`).
  */
 export const NEXT_ITEM: Readonly<Record<ItemState, readonly ItemState[]>> = {
   planned: ['suspending', 'rotating', 'resumed', 'blocked', 'handed_over'],
@@ -84,6 +89,79 @@ export const NEXT_CLOSURE: Readonly<Record<ClosureState, readonly ClosureState[]
 /** Which goal may replace which: nothing comes back from destruction. */
 export function goalAfter(now: Goal, wanted: Goal): Goal {
   return now === 'destroy' ? 'destroy' : wanted
+}
+
+/** Code of what is with a human because a rotation that Rekey did not start for it is blocked: it goes on when that has ended. */
+export const ROTATION_BLOCKED = 'rotation_blocked'
+
+const FIRST_LOOK_MS = 60_000
+const LONGEST_LOOK_MS = 15 * 60_000
+
+/** Whether a fault says nothing but that the system was away. What it was said of is tried again by itself, in a human's hands too. */
+export function isOutage(code: string | undefined): boolean {
+  return code === 'target_unreachable' || code === 'unavailable'
+}
+
+/**
+ * How long until Rekey itself looks whether the system answers again, after an outage made it give an item to a human: a minute, doubled
+ * with each look since, at most 15 minutes; `jitter` in [0, 1) takes up to half away. It counts on over a system that comes and goes.
+ */
+export function lookPauseMs(looks: number, jitter: number): number {
+  const full = Math.min(LONGEST_LOOK_MS, FIRST_LOOK_MS * 2 ** Math.min(10, Math.max(0, looks)))
+  return Math.round(full * (1 - jitter / 2))
+}
+
+/** Faults that another try cannot mend are tried a few times all the same: a root credential may be rotated at this moment. */
+const TRIES_IF_HOPELESS = 3
+const HOPELESS: readonly string[] = ['target_not_authorised', 'target_conflict', 'target_unsupported', 'conflict', 'internal']
+
+/** What a fault of a step makes of an item. */
+export interface AfterFault {
+  /** Null: it stays where it is. */
+  readonly to: 'handed_over' | null
+  readonly tries: number
+  readonly looks: number
+  /** Until it is tried again, or the system is looked at; null: not by itself. */
+  readonly pauseMs: number | null
+}
+
+/**
+ * What comes after a step has failed with `code`: another try after a pause, and after the last one a human, who has it until the cause is
+ * gone. `cause` is what a human was told, if one has it.
+ */
+export function afterFault(
+  at: { readonly state: ItemState; readonly tries: number; readonly looks: number; readonly cause: string | undefined },
+  code: string,
+  jitter: number,
+): AfterFault {
+  const { state, tries, looks } = at
+  if (ITEM_ENDS.includes(state)) return { to: null, tries, looks, pauseMs: null }
+  if (STUCK.includes(state)) {
+    // A look that could not even be made is a look.
+    if (state === 'handed_over' && isOutage(at.cause)) return { to: null, tries, looks: looks + 1, pauseMs: lookPauseMs(looks + 1, jitter) }
+    return { to: null, tries, looks, pauseMs: null }
+  }
+  const most = HOPELESS.includes(code) ? TRIES_IF_HOPELESS : MAX_TRIES
+  if (tries + 1 < most) return { to: null, tries: tries + 1, looks, pauseMs: backoffMs(tries + 1, jitter) }
+  return { to: 'handed_over', tries: tries + 1, looks, pauseMs: isOutage(code) ? lookPauseMs(looks, jitter) : null }
+}
+
+/** What was known of a version before its account was touched. */
+export interface VersionFacts {
+  readonly state: VersionState
+  /** How a login with it was answered then; missing: it was not tried. */
+  readonly seen: ProbeOutcome | undefined
+  /** It was not accepted then, and had been before at this address: a rotation took it away. */
+  readonly workedBefore: boolean
+}
+
+/**
+ * What a version is once its account is ended and a login with it refused. `dead`: it worked, and does not now. `void`: it was staged and
+ * the system did not know it, while no rotation could install it any more. `unprovable`: all else; its refusal shows nothing.
+ */
+export function endOfVersion({ state, seen, workedBefore }: VersionFacts): 'dead' | 'void' | 'unprovable' {
+  if (seen === 'accepted' || workedBefore) return 'dead'
+  return state === 'staged' && seen === 'refused' ? 'void' : 'unprovable'
 }
 
 /** How many items are in each state. */

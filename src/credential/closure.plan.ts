@@ -1,5 +1,5 @@
 import { type IdentityRecord, idsByName, recordsById } from '../identity/index.ts'
-import type { Sql } from '../store/index.ts'
+import type { Sql, Tx } from '../store/index.ts'
 import { type Way, type WayChosen, wayFor } from './closure.model.ts'
 import type { Targets } from './targets.ts'
 
@@ -87,4 +87,21 @@ export async function planFor(
       destroys: does ? (suspension?.destroys ?? null) : null,
     }
   })
+}
+
+/** The way of an item that was not touched yet is chosen by what is so now: who shared the account may have gone, or come. */
+export async function planAnew(
+  targets: Pick<Targets, 'connectorFor'>,
+  tx: Tx,
+  item: { readonly id: string; readonly identity: string; readonly credential_id: string },
+): Promise<void> {
+  const record = (await recordsById(tx, [item.identity])).get(item.identity)
+  const [planned] = record === undefined ? [] : await planFor(tx, targets, record, item.credential_id)
+  if (planned === undefined) return
+  await tx.query('update closure_item set way = $2, why = $3, consumers = $4 where id = $1', [
+    item.id,
+    planned.way,
+    planned.why,
+    planned.consumers,
+  ])
 }

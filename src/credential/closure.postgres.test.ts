@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -133,6 +133,42 @@ test('offboarding: suspended, destroyed and proven dead, with its sessions; what
       target.superuser.secret.revealText((text) => text),
     ),
   ).toBe('accepted')
+})
+
+test("the leaver's own consumers get no new value, nor do those of others who are gone; everybody else does", async () => {
+  const leaver = await person()
+  const gone = await person()
+  const colleague = await person()
+  await inTx((tx) => suspendIdentity(tx, engine.ctx, gone.id, 'away'))
+  const names = [leaver.name, `${leaver.name}-laptop`, gone.name, colleague.name, 'nightly-report']
+  const path = (name: string) => join(engine.folder, `${name}.of-shared.env`)
+  const consumers = names.map((name) => ({ name, path: path(name), key: 'PASSWORD', activation: 'none' as const }))
+  const shared = await credential(leaver.id, { consumers })
+  for (const name of names) writeFileSync(path(name), `PASSWORD=${shared.password}\nOTHER=1\n`)
+  await inTx((tx) => offboardIdentity(tx, engine.ctx, leaver.id, 'left'))
+  await settled(leaver.id, ['closed'])
+  const held = () => names.map((name) => /^PASSWORD=(.*)$/m.exec(readFileSync(path(name), 'utf8'))?.[1] ?? '')
+  const [own, laptop, ofGone, ofColleague, report] = held()
+  expect([own, laptop, ofGone]).toEqual([shared.password, shared.password, shared.password])
+  expect(ofColleague).toBe(report)
+  expect([await answer(shared.name, shared.password), await answer(shared.name, report ?? '')]).toEqual(['28P01', 'accepted'])
+  // Nothing lies ready beside them either, and evidence names who was left out.
+  expect(readdirSync(engine.folder).filter((name) => name.endsWith('.rekey-new'))).toEqual([])
+  const [event] = await engine.db.store.query<{ body: string }>(
+    `select body from evidence_event where body like '%"type":"rotation.distributed"%' and body like $1`,
+    [`%"credential":"${shared.id}"%`],
+  )
+  expect(JSON.parse(event?.body ?? '{}').data).toMatchObject({
+    consumers: [colleague.name, 'nightly-report'],
+    leftOut: [leaver.name, `${leaver.name}-laptop`, gone.name],
+  })
+  // Nor by any rotation that comes later, while who was only away has it again.
+  await inTx((tx) => resumeIdentity(tx, engine.ctx, gone.id, 'back'))
+  await engine.finishedBatch(await engine.rotate([shared.name]))
+  const later = held()
+  expect(later.slice(0, 2)).toEqual([shared.password, shared.password])
+  expect(new Set(later.slice(2)).size).toBe(1)
+  expect(await answer(shared.name, later[2] ?? '')).toBe('accepted')
 })
 
 test('suspended and resumed: the same value works again, and the schedule waits meanwhile', async () => {

@@ -89,7 +89,7 @@ export async function turnClosure(
   )
   return tx.query<WentOn>(
     `update closure_item set nudge = nudge + 1, due_at = now(), state = blocked_from, blocked_from = null, blocked_at = null,
-            problem = null, tries = 0
+            problem = null, tries = 0, looks = 0
       where closure_id = $1 and state in ('blocked', 'handed_over') and blocked_from <> 'rotating'
         and ($2 = 'resume' or ($2 = 'destroy' and blocked_from = 'suspended'))
      returning credential_id, credential_name, system_id, state`,

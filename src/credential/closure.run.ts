@@ -4,7 +4,7 @@ import { answerableFor, recordsById } from '../identity/index.ts'
 import { type Ctx, type Json, LIMITS, RekeyError, type Secret } from '../kernel/index.ts'
 import { open } from '../seal/index.ts'
 import type { Tx } from '../store/index.ts'
-import { ITEM_ENDS, type ItemState, NEXT_ITEM, STUCK } from './closure.model.ts'
+import { ITEM_ENDS, type ItemState, isOutage, lookPauseMs, NEXT_ITEM, STUCK } from './closure.model.ts'
 import { type AliveVersion, commitItem, type ItemProgress, type ItemWork } from './closure.store.ts'
 import { storedVersions } from './record.ts'
 import { LostClaim, type RotationParts } from './rotation.run.ts'
@@ -24,7 +24,8 @@ export type StopProofs = (
 ) => Promise<Readonly<Record<string, number>>>
 
 /** What closures need; made once per process. */
-export interface ClosureParts extends Pick<RotationParts, 'store' | 'keyring' | 'targets' | 'shredAfterSeconds' | 'jitter' | 'trap'> {
+export interface ClosureParts
+  extends Pick<RotationParts, 'store' | 'keyring' | 'targets' | 'shredAfterSeconds' | 'keepOut' | 'jitter' | 'trap'> {
   /** From an offboarding to the destruction of what can still be given back. */
   readonly destroyAfterSeconds: number
   /** Of other areas, in the order in which they are asked. */
@@ -47,14 +48,18 @@ function refuseAllButTarget(error: unknown): void {
   if (!(error instanceof RekeyError) || !error.code.startsWith('target_')) throw error
 }
 
+/** The way to the system, and the keys of the credential and of root. */
+interface Opened {
+  readonly target: Target
+  readonly dataKey: Secret
+  readonly rootKey: Secret
+}
+
 /** One claimed item on its way. Moves collect until something must be durable, and are then one transaction with their evidence. */
 export class ItemRun {
   readonly parts: ClosureParts
   readonly ctx: Ctx
   readonly work: ItemWork
-  readonly target: Target
-  readonly #dataKey: Secret
-  readonly #rootKey: Secret
   readonly #startedMs: number
   /** True while the claim found an open attempt: the last process died, or its call was never answered. */
   readonly resumed: boolean
@@ -62,29 +67,37 @@ export class ItemRun {
   #events: EvidenceEvent[] = []
   readonly #versions = new Map<string, VersionChange>()
   #closed: boolean | null = null
+  #opened: Opened | null = null
 
-  private constructor(parts: ClosureParts, ctx: Ctx, work: ItemWork, target: Target, keys: readonly [Secret, Secret], startedMs: number) {
+  constructor(parts: ClosureParts, ctx: Ctx, work: ItemWork) {
     this.parts = parts
     this.ctx = ctx
     this.work = work
-    this.target = target
-    ;[this.#dataKey, this.#rootKey] = keys
-    this.#startedMs = startedMs
+    this.#startedMs = ctx.clock.monotonicMs()
     this.#from = work.progress.state
     this.resumed = work.progress.attempt_step !== null
   }
 
-  static async begin(parts: ClosureParts, ctx: Ctx, work: ItemWork): Promise<ItemRun> {
-    const startedMs = ctx.clock.monotonicMs()
-    const { store, keyring } = parts
-    const { credential, root } = work
-    const keys = await Promise.all([
+  /** Opens the keys and the way to the system, before the first step. What it throws can be recorded like a fault of a step. */
+  async open(): Promise<void> {
+    const { store, keyring, targets } = this.parts
+    const { credential, root, system } = this.work
+    const [dataKey, rootKey] = await Promise.all([
       keyring.unwrap(store, credential.kekId, credential.wrappedKey, dataKeyBound(credential.id)),
       keyring.unwrap(store, root.kekId, root.wrappedKey, dataKeyBound(root.credentialId)),
     ])
     // What needs no system, such as to hand an item to a human, must not wait for one.
-    if (work.system.server === null) await meet(parts, ctx, work).catch(refuseAllButTarget)
-    return new ItemRun(parts, ctx, work, await parts.targets.of(store, work.system, root), keys, startedMs)
+    if (system.server === null) await meet(this.parts, this.ctx, this.work).catch(refuseAllButTarget)
+    this.#opened = { dataKey, rootKey, target: await targets.of(store, system, root) }
+  }
+
+  get target(): Target {
+    return this.#way().target
+  }
+
+  #way(): Opened {
+    if (this.#opened === null) throw new RekeyError('internal', `Item ${this.work.id} was not opened.`)
+    return this.#opened
   }
 
   get progress(): ItemProgress {
@@ -130,27 +143,32 @@ export class ItemRun {
   async tryControl(): Promise<Probe> {
     const [current] = this.work.root.versions
     if (current === undefined) return { outcome: 'inconclusive', code: 'value_unknown' }
-    const value = open(this.#rootKey, current.sealed, versionBound(this.work.root.credentialId, current.id))
+    const value = open(this.#way().rootKey, current.sealed, versionBound(this.work.root.credentialId, current.id))
     return this.target.probe(this.ctx, this.work.system.rootAccount, value)
   }
 
   #valueOf({ id, sealed }: AliveVersion): Secret | null {
-    return sealed === null ? null : open(this.#dataKey, sealed, versionBound(this.work.credential.id, id))
+    return sealed === null ? null : open(this.#way().dataKey, sealed, versionBound(this.work.credential.id, id))
   }
 
   /** Records a move with its evidence; nothing is written before `commit`. */
   move(to: ItemState, data: { readonly [key: string]: Json } = {}, more: Readonly<Record<string, string>> = {}): void {
     if (!NEXT_ITEM[this.state].includes(to)) throw new RekeyError('internal', `No item goes from ${this.state} to ${to}.`)
-    const { work, progress } = this
+    const { progress } = this
     progress.state = to
     if (ITEM_ENDS.includes(to)) progress.ended_at = this.now()
-    const { closure, credential, system } = work
+    const type = `logins.${to}`
+    this.#tell(type, data, more)
+  }
+
+  #tell(type: string, data: { readonly [key: string]: Json }, more: Readonly<Record<string, string>>): void {
+    const { closure, credential, system } = this.work
     const links = { closure: closure.id, credential: credential.id, system: system.id, identity: closure.identity, ...more }
-    this.#events.push({ log: 'credential', type: `logins.${to}`, at: this.now(), subject: credential.name, links, data })
+    this.#events.push({ log: 'credential', type, at: this.now(), subject: credential.name, links, data })
   }
 
   /** Opens the attempt of a call; committed before the call is made. */
-  open(step: NonNullable<ItemProgress['attempt_step']>): void {
+  attempt(step: NonNullable<ItemProgress['attempt_step']>): void {
     this.progress.attempt_step = step
     this.progress.attempt_opened_at = this.now()
   }
@@ -160,6 +178,7 @@ export class ItemRun {
     this.progress.attempt_step = null
     this.progress.attempt_opened_at = null
     this.progress.tries = 0
+    this.progress.looks = 0
     this.progress.problem = null
   }
 
@@ -175,6 +194,15 @@ export class ItemRun {
     const hint: Record<string, Json> = problem.hint === undefined ? {} : { hint: problem.hint }
     this.move(to, { from, reason: problem.reason, human: human.name, humanKind: human.kind, ...hint }, { human: human.id })
     progress.blocked_from = from
+  }
+
+  /** Takes it back from the human, since the cause is gone, to where it stopped; told as a human's retry is. */
+  goOn(): void {
+    const { progress } = this
+    const to = progress.blocked_from ?? 'planned'
+    if (!NEXT_ITEM[this.state].includes(to)) throw new RekeyError('internal', `No item goes from ${this.state} to ${to}.`)
+    this.#tell('logins.retried', { from: to, byItself: true, looks: progress.looks }, {})
+    Object.assign(progress, { state: to, blocked_from: null, blocked_at: null, problem: null, tries: 0 } satisfies Partial<ItemProgress>)
   }
 
   change(change: VersionChange): void {
@@ -229,4 +257,19 @@ export class ItemRun {
   async trap(where: string): Promise<void> {
     await this.parts.trap?.(where, this.work.id)
   }
+}
+
+/** Writes an end, with what `also` does. */
+export async function finish(run: ItemRun, also: ((tx: Tx) => Promise<void>) | null = null): Promise<ItemResult> {
+  await run.commit({ dueMs: null }, also)
+  return 'end'
+}
+
+/**
+ * What Rekey cannot end goes to the human who answers for it, and counts as open until that human has ended it. Where the system was
+ * away, Rekey looks again by itself.
+ */
+export async function handOver(run: ItemRun, problem: NonNullable<ItemProgress['problem']>): Promise<ItemResult> {
+  await run.stop('handed_over', problem)
+  return { waitMs: isOutage(problem.code) ? lookPauseMs(run.progress.looks, run.parts.jitter()) : null }
 }

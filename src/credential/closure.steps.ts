@@ -1,20 +1,17 @@
 import type { Logins, Probe, Target } from '../connectors/contract.ts'
 import { type Json, RekeyError } from '../kernel/index.ts'
-import type { ItemState } from './closure.model.ts'
-import type { ItemResult, ItemRun, Tried } from './closure.run.ts'
-import { planRotations, startableOf } from './rotation.actions.ts'
-import { LostClaim, probeData } from './rotation.run.ts'
+import { endOfVersion, type ItemState } from './closure.model.ts'
+import { finish, handOver, type ItemResult, type ItemRun, type Tried } from './closure.run.ts'
+import { followRotation, holdRotation, LIVE_PATIENCE_MS, lookAgain, rotate, unparkLive } from './closure.wait.ts'
+import { probeData } from './rotation.run.ts'
 import type { KeptProbe } from './rotation.store.ts'
-
-/** How long a suspension waits for a rotation that is under way to end by itself; then access is stopped all the same. */
-const LIVE_PATIENCE_MS = 15_000
-const LOOK_AGAIN_MS = 250
+import { endTakenOver } from './rotation.takeover.ts'
 
 /** The steps, by the state that they leave. What is missing is left by nobody but a human, or never. */
 export const ITEM_STEPS: Readonly<Partial<Record<ItemState, (run: ItemRun) => Promise<ItemResult>>>> = {
   planned: begin,
   rotating: followRotation,
-  handed_over: followRotation,
+  handed_over: lookAgain,
   suspending: suspend,
   suspended: decide,
   resuming: resume,
@@ -38,7 +35,8 @@ async function begin(run: ItemRun): Promise<ItemResult> {
   const { work } = run
   if (work.closure.goal === 'resume') {
     run.move('resumed', { untouched: true })
-    return finish(run)
+    run.shut(false)
+    return finish(run, unparkLive(run))
   }
   if (work.way === 'hand_over') {
     const hint =
@@ -48,81 +46,24 @@ async function begin(run: ItemRun): Promise<ItemResult> {
   return work.way === 'rotate' ? rotate(run) : lookFirst(run)
 }
 
-/** The rotation is planned in the transaction that says so: urgent, since whoever leaves knows the value. */
-async function rotate(run: ItemRun): Promise<ItemResult> {
-  const { work } = run
-  if (work.live?.state === 'blocked') {
-    return handOver(run, { reason: `Its rotation ${work.live.id} is blocked.`, hint: 'End that rotation, then run: rekey closure retry' })
-  }
-  if (work.live !== null) {
-    run.progress.problem = { reason: `waits for the end of rotation ${work.live.id}` }
-    return { waitMs: LOOK_AGAIN_MS }
-  }
-  if (!work.versions.some(({ state }) => state === 'current')) {
-    return handOver(run, { reason: 'No value of it is in use, so there is none to replace.' })
-  }
-  run.progress.problem = null
-  await run.trap('before_rotate')
-  run.move('rotating', { why: work.why })
-  await run.commit({ dueMs: null }, async (tx) => {
-    const started = await planRotations(tx, run.ctx, await startableOf(tx, work.credential.id), {
-      reason: `offboarding: ${work.why}`,
-      urgent: true,
-    })
-    const [rotation] = started.rotations
-    // Somebody else started one at this very moment: nothing is written, and the item waits for that one.
-    if (rotation === undefined) throw new LostClaim(work.id)
-    run.progress.rotation_id = rotation.rotation
-  })
-  return 'end'
-}
-
-async function followRotation(run: ItemRun): Promise<ItemResult> {
-  const { rotation, progress } = { rotation: run.work.rotation, progress: run.progress }
-  if (progress.state === 'handed_over' && progress.blocked_from !== 'rotating') return { waitMs: null }
-  const state = rotation?.state ?? 'undone'
-  const links: Record<string, string> = progress.rotation_id === null ? {} : { rotation: progress.rotation_id }
-  if (state === 'proven_dead') {
-    settleProblem(run)
-    run.move('rotated', { why: run.work.why }, links)
-    return finish(run)
-  }
-  // The wait for a human goes on until the human has brought the rotation to an end; then the table decides as from `rotating`.
-  if (progress.state === 'handed_over') {
-    if (state !== 'irrevocable') return { waitMs: null }
-    run.move('irrevocable', { reason: rotation?.reason ?? state }, links)
-    return finish(run)
-  }
-  if (state === 'not_provable' || state === 'irrevocable') {
-    run.move(state, { reason: rotation?.reason ?? state }, links)
-    return finish(run)
-  }
-  if (state === 'undone') {
-    await run.stop('blocked', { reason: 'Its rotation was undone: the old value is in use.', hint: 'Rotate it again: rekey closure retry' })
-    return { waitMs: null }
-  }
-  if (state !== 'blocked') return { waitMs: null }
-  const hint = rotation?.hint ?? 'Look at the rotation, then run: rekey closure retry'
-  return handOver(run, { reason: `Its rotation is blocked: ${rotation?.reason ?? 'unknown'}`, hint })
-}
-
 /** Before anything is touched: which accounts may log in, and whether the values that are held are right at all. */
 async function lookFirst(run: ItemRun): Promise<ItemResult> {
   const { work, progress } = run
-  if (work.live !== null && run.now().getTime() - work.createdAt.getTime() < LIVE_PATIENCE_MS) {
-    progress.problem = { reason: `waits for the end of rotation ${work.live.id}` }
-    return { waitMs: LOOK_AGAIN_MS }
-  }
   run.suspension()
+  const held = await holdRotation(run, LIVE_PATIENCE_MS)
+  if (held !== null) return held
   const [tried, logins] = await Promise.all([run.tryValues(), loginsOf(run)])
   refuseUnreached(tried)
   progress.found = {
     open: Object.fromEntries(logins.map(({ account, logins: { exists, open } }) => [account, exists ? open : false])),
     seen: Object.fromEntries(tried.map(({ version, probe }) => [version.id, probe.outcome])),
     place: work.system.place,
+    before: tried
+      .filter(({ version, probe }) => version.seen === 'accepted' && probe.outcome !== 'accepted')
+      .map(({ version }) => version.id),
   }
   progress.problem = null
-  run.open('suspend')
+  run.attempt('suspend')
   run.shut(true)
   run.move('suspending', { accounts: [...work.credential.accounts], values: told(tried) })
   await run.commit({ goOn: true })
@@ -162,21 +103,25 @@ async function decide(run: ItemRun): Promise<ItemResult> {
       await run.stop('blocked', { reason: 'Somebody said that its value is out, so it is not given back.', hint })
       return { waitMs: null }
     }
-    run.open('resume')
+    run.attempt('resume')
     run.move('resuming')
     await run.commit({ goOn: true })
     return 'go'
   }
   if (!isDue(run)) return { waitMs: destroyAt === null ? null : destroyAt.getTime() - run.now().getTime() }
-  if (work.live !== null) {
-    const hint = `End that rotation (rekey rotation show ${work.live.id}), then run: rekey closure retry`
-    await run.stop('blocked', { reason: `Rotation ${work.live.id} is under way, so what it staged cannot be destroyed.`, hint })
-    return { waitMs: null }
-  }
   progress.problem = null
-  run.open('destroy')
-  run.move('destroying')
-  await run.commit({ goOn: true })
+  return startDestroying(run)
+}
+
+/** A rotation that still has the account ends with the move: from here on the closure alone answers for every value it has made. */
+async function startDestroying(run: ItemRun): Promise<ItemResult> {
+  const held = await holdRotation(run, 0)
+  if (held !== null) return held
+  const { live, closure } = run.work
+  run.attempt('destroy')
+  run.move('destroying', live === null ? {} : { takenOver: live.id })
+  const why = `closure ${closure.id} ends its account`
+  await run.commit({ goOn: true }, live === null ? null : (tx) => endTakenOver(tx, run.ctx, live.id, why))
   return 'go'
 }
 
@@ -184,9 +129,10 @@ async function decide(run: ItemRun): Promise<ItemResult> {
 async function resume(run: ItemRun): Promise<ItemResult> {
   run.checkClaim()
   const { progress, work } = run
-  if (work.closure.goal !== 'resume') {
-    run.open(work.closure.goal === 'destroy' ? 'destroy' : 'suspend')
-    run.move(work.closure.goal === 'destroy' ? 'destroying' : 'suspending')
+  if (work.closure.goal === 'destroy') return startDestroying(run)
+  if (work.closure.goal === 'suspend') {
+    run.attempt('suspend')
+    run.move('suspending')
     await run.commit({ goOn: true })
     return 'go'
   }
@@ -196,7 +142,7 @@ async function resume(run: ItemRun): Promise<ItemResult> {
     if (was[account] !== false) await calls(run).resume(ctx, account)
   })
   await run.trap('after_resume')
-  const tried = await run.tryValues(work.versions.filter(({ state }) => state === 'current'))
+  const tried = await run.tryValues()
   refuseUnreached(tried)
   const seen = progress.found?.seen ?? {}
   const lost = tried.find(({ version, probe }) => seen[version.id] === 'accepted' && probe.outcome !== 'accepted')
@@ -208,9 +154,12 @@ async function resume(run: ItemRun): Promise<ItemResult> {
   run.close()
   progress.resumed_at = run.now()
   run.shut(false)
-  for (const { version, probe } of tried) run.change({ id: version.id, state: version.state, last_probe: lastProbe(run, probe) })
+  const before = progress.found?.before ?? []
+  for (const { version, probe } of tried)
+    if (probe.outcome === 'accepted' || (version.state === 'current' && !before.includes(version.id)))
+      run.change({ id: version.id, state: version.state, last_probe: lastProbe(run, probe) })
   run.move('resumed', { values: told(tried) })
-  return finish(run)
+  return finish(run, unparkLive(run))
 }
 
 /** Takes every value from the accounts. What they own and were granted stays. */
@@ -237,17 +186,16 @@ async function prove(run: ItemRun): Promise<ItemResult> {
   await run.trap('before_proof')
   // What was accepted at another place says nothing of a refusal here.
   const here = (progress.found?.place ?? work.system.place) === work.system.place
-  const known = here ? (progress.found?.seen ?? {}) : {}
-  const dead = work.versions.filter(({ id }) => known[id] === 'accepted')
-  const doubtful = work.versions.filter(({ id, state }) => known[id] !== 'accepted' && state !== 'staged')
+  const { seen: known = {}, before = [] } = (here ? progress.found : null) ?? {}
+  const ends = Map.groupBy(work.versions, ({ id, state }) => endOfVersion({ state, seen: known[id], workedBefore: before.includes(id) }))
+  const { dead = [], unprovable: doubtful = [], void: unused = [] } = Object.fromEntries(ends)
   const provedAt = run.now()
   const shredAfter = new Date(provedAt.getTime() + run.parts.shredAfterSeconds * 1000)
   for (const { id } of dead) {
     run.change({ id, state: 'dead', effective_dead_at: at, proved_dead_at: provedAt, shred_after: shredAfter })
   }
   for (const { id } of doubtful) run.change({ id, state: 'unprovable', shred_after: shredAfter })
-  for (const { id, state } of work.versions)
-    if (state === 'staged' && known[id] !== 'accepted') run.change({ id, state: 'void', shred_after: provedAt })
+  for (const { id } of unused) run.change({ id, state: 'void', shred_after: shredAfter })
   const data = {
     ...seen,
     versions: dead.map(({ id }) => id),
@@ -266,22 +214,6 @@ async function prove(run: ItemRun): Promise<ItemResult> {
     run.move('not_provable', { ...data, reason })
   }
   return finish(run)
-}
-
-async function finish(run: ItemRun): Promise<ItemResult> {
-  await run.commit({ dueMs: null })
-  return 'end'
-}
-
-function settleProblem(run: ItemRun): void {
-  run.progress.problem = null
-  run.progress.blocked_at = null
-}
-
-/** What Rekey cannot end goes to the human who answers for it; it counts as open until that human has ended it. */
-async function handOver(run: ItemRun, problem: { readonly reason: string; readonly hint?: string }): Promise<ItemResult> {
-  await run.stop('handed_over', problem)
-  return { waitMs: null }
 }
 
 async function onAccounts(run: ItemRun, call: (ctx: ItemRun['ctx'], account: string) => Promise<void>): Promise<void> {
@@ -333,13 +265,16 @@ async function witness(run: ItemRun): Promise<{ readonly [key: string]: Json }> 
     await endSessions(run)
     throw new RekeyError('target_conflict', `${sessionsLeft} sessions are still open.`)
   }
-  for (const { version, probe } of known) run.change({ id: version.id, state: version.state, last_probe: lastProbe(run, probe) })
+  // Of a value that a rotation took away, its refusal now says nothing new, and that it once worked must stay on record: it may go on.
+  const kept = run.state === 'destroyed' ? [] : (run.progress.found?.before ?? [])
+  for (const { version, probe } of known.filter(({ version }) => !kept.includes(version.id)))
+    run.change({ id: version.id, state: version.state, last_probe: lastProbe(run, probe) })
   const accounts = Object.fromEntries(logins.map(({ account, logins: { exists, open } }) => [account, exists ? open : 'gone']))
   return { values: told(tried), control: probeData(control), mayLogIn: accounts, sessionsLeft }
 }
 
-function lastProbe(run: ItemRun, probe: Probe): KeptProbe {
-  return { outcome: probe.outcome, code: probe.code, at: run.now().toISOString() }
+function lastProbe(run: ItemRun, { outcome, code }: Probe): KeptProbe {
+  return { outcome, code, at: run.now().toISOString(), where: run.work.system.place }
 }
 
 function told(tried: readonly Tried[]): Json {

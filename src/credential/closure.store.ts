@@ -2,10 +2,10 @@ import type { ProbeOutcome, Strategy } from '../connectors/contract.ts'
 import { append, type EvidenceEvent } from '../evidence/index.ts'
 import type { Ctx } from '../kernel/index.ts'
 import type { Sql, Store, Tx } from '../store/index.ts'
-import type { Goal, ItemState, Way } from './closure.model.ts'
+import { type Goal, type ItemState, ROTATION_BLOCKED, type Way } from './closure.model.ts'
 import type { VersionState } from './model.ts'
-import type { State } from './rotation.model.ts'
-import { TARGET_COLUMNS, type TargetRow, targetOf, type VersionChange, type Work } from './rotation.store.ts'
+import { ACCOUNT_ABSENT, type State } from './rotation.model.ts'
+import { TARGET_COLUMNS, type TargetRow, targetOf, type VersionChange, type Work, type WorkConsumer } from './rotation.store.ts'
 
 /** A version that could still authenticate. */
 export interface AliveVersion {
@@ -15,6 +15,8 @@ export interface AliveVersion {
   readonly state: VersionState
   readonly sealed: Uint8Array | null
   readonly leaked: boolean
+  /** What the last probe of it at the system's present address said, as `WorkVersion.seen`. */
+  readonly seen: ProbeOutcome | null
 }
 
 /** What was found before anything was touched. */
@@ -25,6 +27,8 @@ export interface Found {
   readonly seen: Readonly<Record<string, ProbeOutcome>>
   /** The system's place at that time. */
   readonly place?: string
+  /** Versions that were not accepted then, and had been at this address before: a rotation took them away. */
+  readonly before?: readonly string[]
 }
 
 /** What the engine changes in an item. Held in memory during a claim and written whole at each commit; the epoch guards it. */
@@ -36,6 +40,8 @@ export interface ItemProgress {
   attempt_step: 'suspend' | 'resume' | 'destroy' | null
   attempt_opened_at: Date | null
   tries: number
+  /** How often Rekey itself has looked whether the system answers, since a human has it. */
+  looks: number
   problem: { readonly reason: string; readonly hint?: string; readonly code?: string } | null
   human_kind: 'person' | 'team' | null
   human_id: string | null
@@ -67,20 +73,28 @@ export interface ItemWork {
     readonly strategy: Strategy
     readonly kekId: string
     readonly wrappedKey: Uint8Array
+    /** Nothing of it is rotated or started until it is given back. */
+    readonly closed: boolean
   }
   readonly system: Work['system']
   readonly root: Work['root']
   readonly versions: readonly AliveVersion[]
   /** The rotation of the credential that is under way, if any. */
-  readonly live: { readonly id: string; readonly state: State } | null
+  readonly live: { readonly id: string; readonly state: State; readonly parked: boolean } | null
+  readonly consumers: readonly WorkConsumer[]
   /** The rotation that the item itself started. */
-  readonly rotation: { readonly state: State; readonly reason: string | null; readonly hint: string | null } | null
+  readonly rotation: {
+    readonly state: State
+    /** Where a blocked one goes on. */
+    readonly from: State | null
+    readonly problem: { readonly reason?: string; readonly hint?: string; readonly code?: string } | null
+  } | null
   readonly progress: ItemProgress
 }
 
-const COLUMNS = `state text, blocked_from text, found jsonb, rotation_id uuid, attempt_step text, attempt_opened_at timestamptz, tries int,
-  problem jsonb, human_kind text, human_id uuid, human_name text, sessions_ended int, suspended_at timestamptz, resumed_at timestamptz,
-  destroyed_at timestamptz, proved_dead_at timestamptz, blocked_at timestamptz, ended_at timestamptz`
+const COLUMNS = `state text, blocked_from text, found jsonb, rotation_id uuid, attempt_step text, attempt_opened_at timestamptz,
+  tries int, looks int, problem jsonb, human_kind text, human_id uuid, human_name text, sessions_ended int, suspended_at timestamptz,
+  resumed_at timestamptz, destroyed_at timestamptz, proved_dead_at timestamptz, blocked_at timestamptz, ended_at timestamptz`
 const NAMES = COLUMNS.split(',').map((column) => column.trim().split(' ')[0] ?? '')
 
 /** Claims due items for this process (see `claim_closure_items` in schema/) and resolves with their ids. */
@@ -96,9 +110,16 @@ const WORK = `
          c.id as credential_id, c.name as credential_name, c.accounts, c.strategy, c.kek_id, c.wrapped_key,
          ${TARGET_COLUMNS},
          (select jsonb_agg(jsonb_build_object('id', v.id, 'number', v.number, 'account', v.account, 'state', v.state,
-                                              'sealed', encode(v.sealed, 'hex'), 'leaked', v.leaked_at is not null) order by v.number)
+                                              'sealed', encode(v.sealed, 'hex'), 'leaked', v.leaked_at is not null,
+                                              'seen', case when v.last_probe ->> 'where' = s.place
+                                                            and v.last_probe ->> 'code' is distinct from '${ACCOUNT_ABSENT}'
+                                                           then v.last_probe ->> 'outcome' end) order by v.number)
             from version v where v.credential_id = c.id and v.state in ('current', 'staged', 'previous')) as versions,
-         l.id as live_id, l.state as live_state, r.state as rotation_state, r.problem as rotation_problem
+         (select jsonb_agg(jsonb_build_object('name', k.name, 'path', k.file_path, 'key', k.file_key, 'activation', k.activation))
+            from consumer k where k.credential_id = c.id) as consumers,
+         l.id as live_id, l.state as live_state, c.closed_at is not null as closed,
+         l.due_at is null and coalesce(l.lease_until <= now(), true) and c.closed_at is not null as live_parked, r.state as rotation_state,
+         r.blocked_from as rotation_from, r.problem as rotation_problem
     from closure_item i
     join closure o on o.id = i.closure_id
     join credential c on c.id = i.credential_id
@@ -129,8 +150,12 @@ interface WorkRow extends ItemProgress, TargetRow {
   versions: (Omit<AliveVersion, 'sealed'> & { sealed: string | null })[] | null
   live_id: string | null
   live_state: State | null
+  live_parked: boolean | null
+  closed: boolean
+  consumers: WorkConsumer[] | null
   rotation_state: State | null
-  rotation_problem: { reason?: string; hint?: string } | null
+  rotation_from: State | null
+  rotation_problem: { reason?: string; hint?: string; code?: string } | null
 }
 
 const bytes = (hex: string) => Buffer.from(hex, 'hex')
@@ -141,7 +166,7 @@ export async function loadItems(sql: Sql, ids: readonly string[]): Promise<ItemW
 }
 
 function workOf(row: WorkRow): ItemWork {
-  const { live_id, live_state, rotation_state, rotation_problem } = row
+  const { live_id, live_state, live_parked, rotation_state, rotation_from: from, rotation_problem: problem } = row
   return {
     id: row.id,
     loadedAt: row.loaded_at,
@@ -158,14 +183,13 @@ function workOf(row: WorkRow): ItemWork {
       strategy: row.strategy,
       kekId: row.kek_id,
       wrappedKey: row.wrapped_key,
+      closed: row.closed,
     },
     ...targetOf(row),
     versions: (row.versions ?? []).map((version) => ({ ...version, sealed: version.sealed === null ? null : bytes(version.sealed) })),
-    live: live_id === null || live_state === null ? null : { id: live_id, state: live_state },
-    rotation:
-      rotation_state === null
-        ? null
-        : { state: rotation_state, reason: rotation_problem?.reason ?? null, hint: rotation_problem?.hint ?? null },
+    live: live_id === null || live_state === null ? null : { id: live_id, state: live_state, parked: live_parked === true },
+    consumers: row.consumers ?? [],
+    rotation: rotation_state === null ? null : { state: rotation_state, from, problem },
     progress: Object.fromEntries(NAMES.map((name) => [name, row[name as keyof ItemProgress]])) as unknown as ItemProgress,
   }
 }
@@ -266,13 +290,19 @@ export async function itemHolders(sql: Sql): Promise<string[]> {
   return rows.map((row) => row.lease_by)
 }
 
-/** Makes items due whose rotation has ended or is blocked. Resolves with whether some still wait for theirs. */
+/** Makes items due whose rotation has ended or is blocked, or is blocked no more. Resolves with whether some still wait for theirs. */
 export async function wakeRotated(sql: Sql): Promise<boolean> {
   await sql.query(
     `update closure_item i set due_at = now() from rotation r
-      where i.rotation_id = r.id and i.ended_at is null and i.due_at is null
-        and ((i.state = 'rotating' and (r.ended_at is not null or r.state = 'blocked'))
-          or (i.state = 'handed_over' and i.blocked_from = 'rotating' and r.state in ('proven_dead', 'irrevocable')))`,
+      where i.rotation_id = r.id and i.ended_at is null
+        and ((i.due_at is null and i.state = 'rotating' and (r.ended_at is not null or r.state = 'blocked'))
+          or (coalesce(i.due_at > now(), true) and i.state = 'handed_over' and i.blocked_from = 'rotating'
+              and r.state in ('proven_dead', 'irrevocable')))`,
+  )
+  await sql.query(
+    `update closure_item i set due_at = now()
+      where i.state = 'handed_over' and i.due_at is null and i.problem ->> 'code' = '${ROTATION_BLOCKED}' and not exists (
+        select 1 from rotation r where r.credential_id = i.credential_id and r.ended_at is null and r.state = 'blocked')`,
   )
   const [row] = await sql.query<{ waits: boolean }>(
     "select exists (select 1 from closure_item where rotation_id is not null and ended_at is null and state = 'rotating') as waits",

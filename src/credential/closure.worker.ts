@@ -16,9 +16,9 @@ const AT_ONCE = 16
 
 /** Runs one claimed item until it ends or has to wait. Never rejects. */
 async function runItem(parts: ClosureParts, ctx: Ctx, work: ItemWork): Promise<void> {
-  let run: ItemRun | undefined
+  const run = new ItemRun(parts, ctx, work)
   try {
-    run = await ItemRun.begin(parts, ctx, work)
+    await run.open()
     for (;;) {
       const step = ITEM_STEPS[run.state]
       if (step === undefined) return await run.commit({ dueMs: null })
@@ -27,7 +27,7 @@ async function runItem(parts: ClosureParts, ctx: Ctx, work: ItemWork): Promise<v
       if (result !== 'go') return await run.commit({ dueMs: result.waitMs })
     }
   } catch (error) {
-    await recordItemFault(parts, ctx, run, work, error)
+    await recordItemFault(run, error)
   }
 }
 

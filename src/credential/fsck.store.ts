@@ -135,7 +135,8 @@ export interface FsckItem {
 export async function itemRows(sql: Sql): Promise<FsckItem[]> {
   return sql.query(
     `select distinct on (i.credential_id) i.closure_id, i.credential_id, i.credential_name, i.state, i.ended_at is not null as ended,
-            c.closed_at is not null as shut, i.due_at is not null or coalesce(i.lease_until > now(), false) as moving
+            c.closed_at is not null as shut, coalesce(i.due_at <= now(), false) or coalesce(i.lease_until > now(), false)
+              or (i.due_at is not null and i.state <> 'handed_over') as moving
        from closure_item i join credential c on c.id = i.credential_id order by i.credential_id, i.id desc`,
   )
 }
@@ -167,7 +168,7 @@ export async function strayClosed(sql: Sql): Promise<{ name: string }[]> {
     `select c.name from credential c
       where c.closed_at is not null
         and coalesce((select i.state from closure_item i where i.credential_id = c.id order by i.id desc limit 1), 'none')
-            in ('none', 'planned', 'rotating', 'rotated', 'resumed')
+            in ('none', 'rotating', 'rotated', 'resumed')
       order by c.name`,
   )
 }

@@ -95,7 +95,7 @@ async function touchable(
 }
 
 /** A suspended credential would come back to life by a new value. Of a system or of all, those are passed over. */
-function refuseClosed(found: readonly rows.Startable[]): void {
+function refuseClosed(found: readonly Pick<rows.Startable, 'name' | 'closed'>[]): void {
   const shut = found.find(({ closed }) => closed)
   if (shut === undefined) return
   throw new RekeyError('conflict', `The logins of ${shut.name} are stopped, because its identity is suspended or left.`, {
@@ -291,6 +291,7 @@ async function change(
       const row = await rows.lockRotation(tx, id)
       if (row === null || !(await isTouchable(tx, may, row))) throw new RekeyError('not_found', `No such rotation: ${id}`)
       if (row.held) return false
+      if (await rows.isClosed(tx, row.credential_id)) refuseClosed([{ name: row.credential_name, closed: true }])
       const event = await act(tx, row)
       const links = { credential: row.credential_id, rotation: id, system: row.system_id }
       await append(tx, ctx, [{ log: 'credential', subject: row.credential_name, links, ...event }])

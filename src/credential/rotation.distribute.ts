@@ -1,16 +1,20 @@
 import { RekeyError } from '../kernel/index.ts'
 import { placeId } from './files.guard.ts'
 import { dropPrepared, type Place, placeFile, prepareFile } from './files.ts'
-import type { Run, StepResult } from './rotation.run.ts'
-import type { WorkVersion } from './rotation.store.ts'
+import type { RotationParts, Run, StepResult } from './rotation.run.ts'
+import type { WorkConsumer, WorkVersion } from './rotation.store.ts'
 
 const FILE_LOCK = 7_395
 const REAL_FILE_LOCK = 7_396
 
 function placesOf(run: Run, version: WorkVersion | null): { readonly name: string; readonly place: Place }[] {
-  const account = run.plan.otherAccount && version !== null ? version.account : null
-  const { keepOut = [] } = run.parts
-  return run.work.consumers.flatMap(({ name, path, key }) => (path === null ? [] : [{ name, place: { path, key, account, keepOut } }]))
+  return placesIn(run.parts, run.work.consumers, run.plan.otherAccount && version !== null ? version.account : null)
+}
+
+type FileParts = Pick<RotationParts, 'store' | 'keepOut'>
+
+function placesIn({ keepOut = [] }: FileParts, consumers: readonly WorkConsumer[], account: string | null) {
+  return consumers.flatMap(({ name, path, key }) => (path === null ? [] : [{ name, place: { path, key, account, keepOut } }]))
 }
 
 /** File errors become ours: the path is told, the content never. */
@@ -32,7 +36,7 @@ export async function prepare(run: Run, version: WorkVersion): Promise<void> {
   const secret = run.valueOf(version)
   if (secret === null) return
   for (const { name, place } of placesOf(run, version)) {
-    await locked(run, place, () => onFile(name, place, () => prepareFile(place, secret)))
+    await locked(run.parts, place, () => onFile(name, place, () => prepareFile(place, secret)))
   }
 }
 
@@ -40,8 +44,8 @@ export async function prepare(run: Run, version: WorkVersion): Promise<void> {
  * Two rotations may write different keys of one file, in different processes, and reach it by different paths: the lock is the
  * database's, and on the path (processes on several machines) and then on the file that it leads to (links, folders mounted twice).
  */
-async function locked(run: Run, place: Place, use: () => Promise<void>): Promise<void> {
-  await run.parts.store.inTx(async (tx) => {
+async function locked({ store }: FileParts, place: Place, use: () => Promise<void>): Promise<void> {
+  await store.inTx(async (tx) => {
     await tx.query('select pg_advisory_xact_lock($1, hashtext($2)), pg_advisory_xact_lock($3, hashtext($4))', [
       FILE_LOCK,
       place.path,
@@ -59,7 +63,7 @@ export async function writeFiles(run: Run, version: WorkVersion, visible: () => 
   const places = placesOf(run, version)
   for (const [at, { name, place }] of places.entries()) {
     const told = at === places.length - 1 ? visible : undefined
-    await locked(run, place, () => onFile(name, place, () => placeFile(place, secret, told)))
+    await locked(run.parts, place, () => onFile(name, place, () => placeFile(place, secret, told)))
   }
   return places.map(({ name }) => name)
 }
@@ -83,8 +87,14 @@ export async function placeEarly(run: Run, over: () => void): Promise<void> {
 
 /** Removes prepared files of a rotation that is undone. */
 export async function dropFiles(run: Run): Promise<void> {
+  await dropFilesOf(run.parts, [...run.work.consumers, ...run.work.leftOut])
+}
+
+/** Removes what a rotation has prepared beside the files of these consumers. */
+export async function dropFilesOf(parts: FileParts, consumers: readonly WorkConsumer[]): Promise<void> {
   // Another rotation may be placing another key of the same file.
-  for (const { name, place } of placesOf(run, null)) await locked(run, place, () => onFile(name, place, () => dropPrepared(place)))
+  for (const { name, place } of placesIn(parts, consumers, null))
+    await locked(parts, place, () => onFile(name, place, () => dropPrepared(place)))
 }
 
 /** Hands the new value to the consumers' files and, in-place, measures how long they held only a dead one. */
@@ -100,7 +110,8 @@ export async function distribute(run: Run): Promise<StepResult> {
   run.progress.problem = null
   // Without a file there is nobody who held only a dead value that Rekey knows of.
   if (run.progress.gap_ms === null && consumers.length > 0) run.progress.gap_ms = gapMs(run)
-  run.move('distributed', { consumers, gapMs: run.progress.gap_ms })
+  const leftOut = run.work.leftOut.map(({ name }) => name)
+  run.move('distributed', { consumers, gapMs: run.progress.gap_ms, ...(leftOut.length === 0 ? {} : { leftOut }) })
   return 'go'
 }
 

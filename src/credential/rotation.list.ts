@@ -120,6 +120,12 @@ export async function lockRotation(tx: Tx, id: string): Promise<Held | null> {
   return row ?? null
 }
 
+/** Whether a closure has stopped the credential. Asked anew under a lock of its rotation: to park one stops its credential too. */
+export async function isClosed(tx: Tx, credentialId: string): Promise<boolean> {
+  const [row] = await tx.query<{ closed: boolean }>('select closed_at is not null as closed from credential where id = $1', [credentialId])
+  return row?.closed === true
+}
+
 export async function setState(
   tx: Tx,
   id: string,

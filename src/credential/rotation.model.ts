@@ -1,6 +1,6 @@
 import type { Strategy } from '../connectors/contract.ts'
 
-/** Every state of a rotation. The last four are ends. */
+/** Every state of a rotation. The last five are ends. */
 export const STATES = [
   'planned',
   'staged',
@@ -16,6 +16,7 @@ export const STATES = [
   'not_provable',
   'irrevocable',
   'undone',
+  'taken_over',
 ] as const
 /** Where a rotation stands. */
 export type State = (typeof STATES)[number]
@@ -24,18 +25,18 @@ export type State = (typeof STATES)[number]
  * What may follow what. Server, worker, command line and docs read this table; there is no other.
  * Nothing reaches `proven_dead` but through every step before it, and nothing leaves an end.
  * `blocked` goes back to where it came from (`retry`), to `undoing` (`undone` at once, where nothing was made), or to a named end by a
- * human's word (`resolve`).
+ * human's word (`resolve`). `taken_over` ends it wherever it is: the closure of its identity destroys whatever the account has.
  */
 export const NEXT: Readonly<Record<State, readonly State[]>> = {
-  planned: ['staged', 'undone', 'blocked'],
-  staged: ['installed', 'undoing', 'blocked'],
-  installed: ['verified', 'undoing', 'blocked'],
-  verified: ['distributed', 'undoing', 'blocked'],
-  distributed: ['activated', 'undoing', 'blocked'],
-  activated: ['retiring', 'undoing', 'blocked'],
-  retiring: ['retired', 'irrevocable', 'blocked'],
-  retired: ['proven_dead', 'not_provable', 'irrevocable', 'blocked'],
-  undoing: ['undone', 'blocked'],
+  planned: ['staged', 'undone', 'blocked', 'taken_over'],
+  staged: ['installed', 'undoing', 'blocked', 'taken_over'],
+  installed: ['verified', 'undoing', 'blocked', 'taken_over'],
+  verified: ['distributed', 'undoing', 'blocked', 'taken_over'],
+  distributed: ['activated', 'undoing', 'blocked', 'taken_over'],
+  activated: ['retiring', 'undoing', 'blocked', 'taken_over'],
+  retiring: ['retired', 'irrevocable', 'blocked', 'taken_over'],
+  retired: ['proven_dead', 'not_provable', 'irrevocable', 'blocked', 'taken_over'],
+  undoing: ['undone', 'blocked', 'taken_over'],
   blocked: [
     'planned',
     'staged',
@@ -49,11 +50,13 @@ export const NEXT: Readonly<Record<State, readonly State[]>> = {
     'undone',
     'not_provable',
     'irrevocable',
+    'taken_over',
   ],
   proven_dead: [],
   not_provable: [],
   irrevocable: [],
   undone: [],
+  taken_over: [],
 }
 
 /** States that nothing leaves. */

@@ -111,7 +111,16 @@ export interface Work {
   readonly override: { readonly by: string; readonly reason: string } | null
   /** Consumers that reported possession of the new value. */
   readonly reported: readonly string[]
-  readonly credential: { id: string; name: string; isRoot: boolean; strategy: Strategy; kekId: string; wrappedKey: Uint8Array }
+  readonly credential: {
+    id: string
+    name: string
+    /** Null for a root credential. */
+    identity: string | null
+    isRoot: boolean
+    strategy: Strategy
+    kekId: string
+    wrappedKey: Uint8Array
+  }
   readonly system: WorkSystem
   /** Systems that hold an account of this rotation, or may, and could be the same server; told only before the install. */
   readonly rivals: readonly Rival[]
@@ -119,6 +128,8 @@ export interface Work {
   old: WorkVersion
   fresh: WorkVersion | null
   readonly consumers: readonly WorkConsumer[]
+  /** Consumers that get no new value, because whose they are is suspended or gone (`withoutLeavers`). */
+  readonly leftOut: readonly WorkConsumer[]
   readonly progress: Progress
 }
 
@@ -195,7 +206,7 @@ const WORK = `
   select r.id, statement_timestamp() as loaded_at, r.lease_epoch as epoch, r.batch_id as batch,
          r.reason, r.old_account, r.new_account, r.grace_seconds, r.activation_override,
          ${PROGRESS_NAMES.map((name) => `r.${name}`).join(', ')},
-         c.id as credential_id, c.name as credential_name, c.is_root, c.strategy, c.kek_id, c.wrapped_key,
+         c.id as credential_id, c.name as credential_name, c.identity_id, c.is_root, c.strategy, c.kek_id, c.wrapped_key,
          ${TARGET_COLUMNS},
          ov.id as old_id, ov.number as old_number, ov.account as old_account_name, ov.sealed as old_sealed,
          ${OLD_PROBE} as old_before,
@@ -232,6 +243,7 @@ interface WorkRow extends Progress, TargetRow {
   activation_override: Work['override']
   credential_id: string
   credential_name: string
+  identity_id: string | null
   is_root: boolean
   strategy: Strategy
   kek_id: string
@@ -267,6 +279,7 @@ function workOf(row: WorkRow): Work {
     credential: {
       id: row.credential_id,
       name: row.credential_name,
+      identity: row.identity_id,
       isRoot: row.is_root,
       strategy: row.strategy,
       kekId: row.kek_id,
@@ -280,6 +293,7 @@ function workOf(row: WorkRow): Work {
         : { id: row.new_id, number: row.new_number, account: row.new_account_name, sealed: row.new_sealed, ...seenBefore(null) },
     rivals: row.rivals ?? [],
     consumers: row.consumers ?? [],
+    leftOut: [],
     progress,
   }
 }

@@ -6,6 +6,7 @@ import { freshDatabase, type TestDatabase } from '../../test/lab/database.ts'
 import type { Address, Connector, Strategy } from '../connectors/contract.ts'
 import { connectorFor } from '../connectors/registry.ts'
 import { append, type LogName } from '../evidence/index.ts'
+import { recordsById } from '../identity/index.ts'
 import { type Clock, type Ctx, type Json, type Log, makeCtx, newId, type Secret, silentLog, sleep } from '../kernel/index.ts'
 import { fileKeks, fingerprintKey, installationSecret, Keyring } from '../keys/index.ts'
 import { allowed } from '../policy/testing.ts'
@@ -205,7 +206,9 @@ export class Engine {
     const consumers = (spec.consumers ?? []).map(({ name, path, key, activation }) => {
       return { name, 'file.path': path ?? null, 'file.key': key ?? null, activation }
     })
-    await this.#tell('credential.added', spec.name, { ...common, ...schedule, identity: `id-${id}`, system: system?.name ?? '', consumers })
+    const known = spec.identity === undefined ? undefined : (await recordsById(this.db.store, [spec.identity])).get(spec.identity)
+    const identity = known?.name ?? `id-${id}`
+    await this.#tell('credential.added', spec.name, { ...common, ...schedule, identity, system: system?.name ?? '', consumers })
   }
 
   /** The evidence that an apply would have written. */

@@ -5,6 +5,7 @@ import { freeDead } from './leases.ts'
 import { Reconciler } from './reconciler.ts'
 import { startDue } from './rotation.actions.ts'
 import { recordFault } from './rotation.faults.ts'
+import { withoutLeavers } from './rotation.leavers.ts'
 import { recheckDue } from './rotation.recheck.ts'
 import { type Move, type RotationParts, Run } from './rotation.run.ts'
 import { STEPS } from './rotation.steps.ts'
@@ -76,7 +77,7 @@ export class Worker extends Reconciler<Work> {
   protected async claim(room: number): Promise<readonly Work[]> {
     const { store } = this.#parts
     const ids = await claim(store, room, LIMITS.leaseMs, this.self)
-    return ids.length === 0 ? [] : loadWork(store, ids)
+    return ids.length === 0 ? [] : withoutLeavers(store, await loadWork(store, ids))
   }
 
   protected run(work: Work): Promise<void> {

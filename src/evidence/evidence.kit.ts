@@ -90,6 +90,52 @@ export function fleetEvents(): EvidenceEvent[] {
   ]
 }
 
+/** Somebody who is suspended and leaves: one credential ended, one rotated for others (rotation 0), one with a human. */
+export function closureEvents(): EvidenceEvent[] {
+  const all = { closure: 'k-1', identity: 'i-ada' }
+  const of = (type: string, subject: string, credential: string, data: { [key: string]: Json }, more = {}): EvidenceEvent => {
+    return { log: 'credential', type, subject, links: { ...all, credential, system: 's-1', ...more }, data }
+  }
+  const whole = (type: string, data: { [key: string]: Json }): EvidenceEvent => ({
+    log: 'credential',
+    type,
+    subject: 'ada',
+    links: all,
+    data,
+  })
+  const order = (type: string, reason: string): EvidenceEvent => {
+    return { log: 'identity', type, subject: 'ada', actor: 'admin:ops', links: { identity: 'i-ada' }, data: { from: 'active', reason } }
+  }
+  const proof = {
+    values: [{ version: 1, outcome: 'refused', code: '28P01' }],
+    control: { outcome: 'accepted', code: '00000' },
+    mayLogIn: { ada_own: false },
+    sessionsEnded: 2,
+    sessionsLeft: 0,
+    provedDeadAt: new Date(START_MS + 877).toISOString(),
+  }
+  const human = { human: 'grace', humanKind: 'person', reason: 'The account is also that of billing.', hint: 'End it by hand.' }
+  return [
+    order('identity.suspended', 'notice given'),
+    whole('closure.opened', { goal: 'suspend', reason: 'notice given', stopped: { sessions: 2, apiTokens: 1 } }),
+    of('logins.planned', 'ada-own', 'c-own', { way: 'suspend', why: 'used by nobody else', consumers: [] }),
+    of('logins.planned', 'orders-api-0@orders-db', 'c-0', {
+      way: 'rotate',
+      why: 'also used by nightly-report',
+      consumers: ['nightly-report'],
+    }),
+    of('logins.planned', 'vendor-key', 'c-vendor', { way: 'hand_over', why: 'its account is also that of billing', consumers: [] }),
+    of('logins.handed_over', 'vendor-key', 'c-vendor', { from: 'planned', ...human }),
+    of('logins.rotated', 'orders-api-0@orders-db', 'c-0', {}, { rotation: '0199f3a2-0000-7000-8000-000000000000' }),
+    of('logins.suspended', 'ada-own', 'c-own', { sessionsEnded: 2 }),
+    order('identity.offboarded', 'last day'),
+    whole('closure.turned', { goal: 'destroy', reason: 'last day' }),
+    of('logins.destroyed', 'ada-own', 'c-own', { accounts: ['ada_own'] }),
+    of('logins.proven_dead', 'ada-own', 'c-own', proof),
+    whole('closure.settled', { from: 'destroying', to: 'waiting' }),
+  ]
+}
+
 /** An event that tells nothing but its number. */
 export function numbered(n: number): EvidenceEvent {
   return { log: 'credential', type: 'test.happened', subject: `s${n}`, data: { n } }

@@ -1,15 +1,8 @@
-import type { Json } from '../kernel/index.ts'
 import type { BundleContent, BundleEvent } from './bundle.model.ts'
-import { canonicalJson } from './canonical.ts'
-import { type EventBody, isObject, LOGS, type LogName } from './event.ts'
+import { type EventBody, LOGS } from './event.ts'
+import { type ClosureStory, tellClosures } from './report.closure.story.ts'
+import { dataText, grouped, link, type Step } from './report.step.ts'
 import { type Ending, endingAfter } from './report.words.ts'
-
-/** An event with its place in its log. */
-export interface Step {
-  readonly log: LogName
-  readonly index: number
-  readonly event: EventBody
-}
 
 /** One rotation, as its events tell it. Texts are empty where no event says anything. */
 export interface RotationStory {
@@ -43,6 +36,8 @@ export interface CredentialStory {
 /** The bundle's events, put in order for people. Every event stands in exactly one place. */
 export interface Story {
   readonly credentials: readonly CredentialStory[]
+  /** Identities that were suspended or left, in the order in which it began. */
+  readonly closures: readonly ClosureStory[]
   readonly others: readonly Step[]
 }
 
@@ -55,21 +50,15 @@ export function tellStory({ logs }: BundleContent): Story {
     steps.filter(({ event }) => event.type.startsWith('system.')).map(({ event }) => [link(event, 'system'), event.subject]),
   )
   const credentials = new Map<string, Step[]>()
+  const { closures, rest } = tellClosures(steps, systems)
   const others: Step[] = []
-  for (const step of steps) {
+  for (const step of rest) {
     const key = step.log === 'credential' && OF_CREDENTIAL.test(step.event.type) ? link(step.event, 'credential') || step.event.subject : ''
     if (key === '') others.push(step)
     else grouped(credentials, key).push(step)
   }
   const told = [...credentials.values()].map((own) => tellCredential(own, systems))
-  return { credentials: told.sort((a, b) => (a.name < b.name ? -1 : 1)), others }
-}
-
-/** A value inside an event's data by its path, as text; empty if it is not there. */
-export function dataText(event: EventBody | undefined, ...path: readonly string[]): string {
-  let value: Json | undefined = event?.data
-  for (const key of path) value = value !== undefined && isObject(value) && Object.hasOwn(value, key) ? value[key] : undefined
-  return value === undefined || value === null ? '' : typeof value === 'object' ? canonicalJson(value) : String(value)
+  return { credentials: told.sort((a, b) => (a.name < b.name ? -1 : 1)), closures, others }
 }
 
 /** The last step of a rotation with this type. */
@@ -152,14 +141,4 @@ function numbersOf(steps: readonly Step[]): Map<string, string> {
     }
   }
   return numbers
-}
-
-function link(event: EventBody, what: string): string {
-  return Object.hasOwn(event.links, what) ? (event.links[what] ?? '') : ''
-}
-
-function grouped(groups: Map<string, Step[]>, key: string): Step[] {
-  const group = groups.get(key) ?? []
-  groups.set(key, group)
-  return group
 }

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Json } from '../kernel/index.ts'
 import type { EvidenceEvent } from './event.ts'
-import { fleetEvents, rotationEvents, sampleContent } from './evidence.kit.ts'
+import { closureEvents, fleetEvents, rotationEvents, sampleContent } from './evidence.kit.ts'
 import { escapeHtml } from './report.html.ts'
 import { tellStory } from './report.story.ts'
 import { renderReport } from './report.ts'
@@ -130,10 +130,50 @@ describe('the report', () => {
     expect(rotation?.ending).toBe('proven dead')
   })
 
+  test('says of who left: by whom, why, when, and of each credential how its death was proven or who has it', () => {
+    const page = render([...fleetEvents(), ...rotationEvents(0), ...closureEvents()])
+    const text = textOf(page)
+    for (const part of [
+      'identities suspended or left 1',
+      'ada waiting',
+      'Suspended by admin:ops, 2026-11-21 09:20:32.234 UTC: notice given',
+      'Offboarded by admin:ops, 2026-11-21 09:20:32.271 UTC: last day',
+      'Goal destroy: last day',
+      'Stopped at once 1 api tokens, 2 sessions',
+      'ada-own proven dead orders-db v1 refused (28P01); root accepted (00000) at the same moment; by the system ada_own: shut; ' +
+        '2 sessions ended, 0 left 2026-11-21 09:20:33.000 ',
+      'orders-api-0@orders-db rotated orders-db Used by nightly-report too. See its rotation .',
+      'vendor-key handed over orders-db grace (person) has it. The account is also that of billing. End it by hand.',
+      '1 old value proven dead; 2 credentials of leavers ended with a proof',
+    ])
+      expect(text).toContain(part)
+    expect(page).toContain('<a href="#r-0199f3a2-0000-7000-8000-000000000000">its rotation</a>')
+    expect(textOf(render(rotationEvents(0)))).not.toContain('suspended')
+  })
+
+  test('draws closures whatever their events hold, and never calls proven what no event proves', () => {
+    const types = closureEvents().map(({ type }) => type)
+    fc.assert(
+      fc.property(fc.constantFrom(...types), fc.dictionary(fc.string(), fc.jsonValue({ maxDepth: 3 })), (type, data) => {
+        const events = closureEvents().map((event) => (event.type === type ? { ...event, data: data as { [key: string]: Json } } : event))
+        expect(render(events)).toMatch(/<\/html>\n$/)
+      }),
+    )
+    const unproven = closureEvents().filter(({ type }) => type !== 'logins.proven_dead')
+    const own = tellStory(sampleContent(unproven)).closures[0]?.credentials.find(({ name }) => name === 'ada-own')
+    expect(own?.state).toBe('destroyed')
+    expect(textOf(render(unproven)).replace(/proven dead The value.*no session was left\./, '')).not.toContain('ada-own proven dead')
+  })
+
   test('tells every event in exactly one place', () => {
-    const content = sampleContent([...fleetEvents(), ...rotationEvents(0), ...rotationEvents(1)])
-    const { credentials, others } = tellStory(content)
-    const told = [...credentials.flatMap((one) => [...one.rotations.flatMap(({ steps }) => steps), ...one.others]), ...others]
+    const content = sampleContent([...fleetEvents(), ...rotationEvents(0), ...rotationEvents(1), ...closureEvents()])
+    const { credentials, closures, others } = tellStory(content)
+    expect(closures).toHaveLength(1)
+    const told = [
+      ...closures.flatMap(({ steps }) => steps),
+      ...credentials.flatMap((one) => [...one.rotations.flatMap(({ steps }) => steps), ...one.others]),
+      ...others,
+    ]
     const names = told.map(({ log, index }) => `${log} ${index}`).sort()
     const all = (['credential', 'identity'] as const).flatMap((log) => content.logs[log].events.map(({ index }) => `${log} ${index}`))
     expect(names).toEqual(all.sort())

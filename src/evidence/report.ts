@@ -1,8 +1,10 @@
 import { counted } from '../kernel/index.ts'
 import type { BundleCheckpoint, BundleContent } from './bundle.model.ts'
 import { type EventBody, LOGS, type LogName } from './event.ts'
+import { closuresPart } from './report.closure.ts'
 import { type Html, html, raw } from './report.html.ts'
-import { type CredentialStory, dataText, type RotationStory, type Step, type Story, stepOf, tellStory } from './report.story.ts'
+import { dataText, type Step } from './report.step.ts'
+import { type CredentialStory, type RotationStory, type Story, stepOf, tellStory } from './report.story.ts'
 import { REPORT_STYLE } from './report.style.ts'
 import { clockText, detailsText, probeText, spanText, timeText } from './report.text.ts'
 import { ENDINGS, type Ending, wordsOf } from './report.words.ts'
@@ -20,11 +22,15 @@ export function renderReport(content: BundleContent): string {
 <main>
 ${opening(content, rotations, story)}
 ${summary(rotations)}
-<section>
+${closuresPart(
+  story.closures,
+  (id) => linkTo(rotations, id),
+  ({ steps }) => timeline(steps, true),
+)}<section>
 <h2>Credentials</h2>
 ${story.credentials.length === 0 ? NO_CREDENTIAL : story.credentials.map(credentialPart)}</section>
 ${othersPart(story.others)}${checkpointPart(content)}
-${controls(rotations)}
+${controls(rotations, story)}
 <footer>
 <p>This page is drawn from the records at the head of this file, and only from them. Check records and page, offline, with
 <code>rekey evidence verify</code> and the public key, obtained by another way than this file. The signing key named here, the choice of
@@ -35,6 +41,11 @@ events and the number of events not yet in the tree are the exporter’s word; a
 </html>
 `
   return page.html
+}
+
+function linkTo(rotations: readonly RotationStory[], id: string): Html | null {
+  const rotation = rotations.find((one) => one.id === id)
+  return rotation === undefined ? null : html`<a href="#${anchor(rotation)}">its rotation</a>`
 }
 
 const GAP_MEANING =
@@ -67,8 +78,9 @@ function figures(rotations: readonly RotationStory[], story: Story): Html {
   const gaps = rotations.flatMap(({ gapMs }) => gapMs ?? [])
   const figure = (name: string, value: string | number): Html => html`<div><span>${name}</span><b>${value}</b></div>\n`
   const counts = endingsOf(rotations, ['proven dead']).map(({ ending, count }) => figure(ENDINGS[ending].figure, count))
+  const closed = story.closures.length === 0 ? [] : [figure('identities suspended or left', story.closures.length)]
   return html`<div class="figures">
-${figure('credentials', story.credentials.length)}${figure('rotations', rotations.length)}${counts}${figure(
+${closed}${figure('credentials', story.credentials.length)}${figure('rotations', rotations.length)}${counts}${figure(
   'longest gap',
   gaps.length === 0 ? '–' : gapText(gaps.reduce((a, b) => Math.max(a, b))),
 )}</div>
@@ -204,7 +216,11 @@ ${LOGS.flatMap((log) => logs[log].checkpoints.map((checkpoint) => row(log, check
 </section>`
 }
 
-function controls(rotations: readonly RotationStory[]): Html {
+function controls(rotations: readonly RotationStory[], { closures }: Story): Html {
+  const ended = closures
+    .flatMap(({ credentials }) => credentials)
+    .filter(({ state }) => state === 'proven_dead' || state === 'rotated').length
+  const ofLeavers = closures.length === 0 ? '' : `; ${counted(ended, 'credential')} of leavers ended with a proof`
   const has = (type: string) => rotations.filter((rotation) => stepOf(rotation, type) !== undefined).length
   const row = (control: string, meaning: string, shown: string): Html =>
     html`<tr><td class="w">${control}</td><td>${meaning}</td><td>${shown}</td></tr>\n`
@@ -222,7 +238,7 @@ ${[
   row(
     'OWASP NHI1:2025 Improper Offboarding',
     'what is no longer needed stops working',
-    `${counted(has('rotation.proven_dead'), 'old value')} proven dead`,
+    `${counted(has('rotation.proven_dead'), 'old value')} proven dead${ofLeavers}`,
   ),
   row(
     'NIST CSF 2.0 PR.AA-01 (1.1: PR.AC-1)',

@@ -1,7 +1,7 @@
 import type { EventBody } from './event.ts'
 
 /** How a rotation stood at its last event. */
-export type Ending = 'proven dead' | 'not provable' | 'undone' | 'blocked' | 'irrevocable' | 'under way'
+export type Ending = 'proven dead' | 'not provable' | 'undone' | 'taken over' | 'blocked' | 'irrevocable' | 'under way'
 
 /** What the report says of an ending. */
 interface EndingWords {
@@ -34,6 +34,11 @@ export const ENDINGS: { readonly [ending in Ending]: EndingWords } = {
     tone: 'wait',
     figure: 'undone, old value in use',
     meaning: 'It was taken back: the old value is the one in use, or the account was left as it was. The new one is not in use.',
+  },
+  'taken over': {
+    tone: 'wait',
+    figure: 'taken over by a closure',
+    meaning: 'Its account was ended as a whole, since its identity left: what became of its values is told there.',
   },
   'under way': {
     tone: 'wait',
@@ -137,6 +142,9 @@ const WORDS = new Map([
   ['rotation.distributed', 'New value handed to its consumers'],
   ['rotation.installed', 'New value installed on the system'],
   ['rotation.irrevocable', 'Old value cannot be revoked'],
+  ['rotation.parked', 'Held where it stands: its logins are being stopped'],
+  ['rotation.taken_over', 'Ended, since a closure ends the whole account'],
+  ['rotation.unparked', 'Goes on: its logins were given back'],
   ['rotation.not_provable', 'Ended: death of the old value not provable'],
   ['rotation.planned', 'Rotation ordered'],
   ['rotation.proven_dead', 'Old value proven dead'],
@@ -193,9 +201,10 @@ const ENDED = new Map<string, Ending>([
   ['rotation.blocked', 'blocked'],
   ['rotation.undone', 'undone'],
   ['rotation.irrevocable', 'irrevocable'],
+  ['rotation.taken_over', 'taken over'],
 ])
 /** What is told of a rotation and does not move it; it may come after its end. */
-const BESIDE: readonly string[] = ['rotation.rechecked', 'rotation.regenerated']
+const BESIDE: readonly string[] = ['rotation.rechecked', 'rotation.regenerated', 'rotation.parked', 'rotation.unparked']
 
 /** How a rotation stands after an event; `null` if the event does not move it. */
 export function endingAfter({ type, data }: EventBody): Ending | null {

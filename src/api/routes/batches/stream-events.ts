@@ -1,8 +1,10 @@
 import { Readable } from 'node:stream'
 import { z } from 'zod'
 import { resourcesOfBatch } from '../../../credential/index.ts'
+import { recordsById } from '../../../identity/index.ts'
 import { RekeyError } from '../../../kernel/index.ts'
-import { isMine } from '../../../policy/index.ts'
+import { isMine, type Principal } from '../../../policy/index.ts'
+import type { Store } from '../../../store/index.ts'
 import { route } from '../../route.ts'
 import { Id } from '../../views.ts'
 
@@ -20,8 +22,20 @@ export const streamEvents = route({
     if (touched.length === 0 || !touched.every((resource) => isMine(may, resource)))
       throw new RekeyError('not_found', `No such batch: ${params.id}`)
     const events = batches.follow(ctx, principal.id, params.id, () => text.destroy())
-    const text = Readable.from(events, { objectMode: false, highWaterMark: 64 * 1024 })
+    const text = Readable.from(whileActive(parts.store, principal, events), { objectMode: false, highWaterMark: 64 * 1024 })
     // A proxy that buffers would hold events back until there are many.
     return { status: 200, text, headers: { 'x-accel-buffering': 'no' } }
   },
 })
+
+/** A stream outlives the request that opened it: nothing more is told once whoever asked, or for whom an agent asked, is suspended. */
+async function* whileActive(store: Store, { identity, actsFor }: Principal, events: AsyncIterable<string>): AsyncGenerator<string> {
+  const ids = [...new Set([identity, actsFor?.identity ?? null].flatMap((id) => id ?? []))]
+  for await (const text of events) {
+    if (ids.length > 0) {
+      const records = await recordsById(store, ids)
+      if (!ids.every((id) => records.get(id)?.status === 'active')) return
+    }
+    yield text
+  }
+}

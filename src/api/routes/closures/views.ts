@@ -40,6 +40,8 @@ export const ClosureItem = z
     reason: z.string().nullable(),
     hint: z.string().nullable(),
     human: Human.extend({ since: Time }).nullable(),
+    nextTryAt: Time.nullable().describe('When it is tried again by itself; null: not by itself.'),
+    looks: z.int().describe('How often Rekey has looked whether the system answers, since a human has it.'),
     rotation: z.string().nullable(),
     sessionsEnded: z.int(),
     suspendedAt: Time.nullable(),
