@@ -189,9 +189,11 @@ test('policies come into force by the rule, and never by who proposed them', asy
       warrant: { may: may(by, 'policy:approve'), gate: approvalGate },
     })
   const id = await waits(activate())
-  await expect(approve(proposer, id), 'who proposed it was not asked').rejects.toSatisfy(code('not_found'))
+  expect(id, 'they were asked when it was proposed').toBe(proposed.approval)
+  await expect(approve(proposer, id), 'who proposed it does not decide').rejects.toSatisfy(code('forbidden'))
+  await expect(approve(by, id), 'who may approve policies is still not asked').rejects.toSatisfy(code('not_found'))
   const { words, what } = await show(person(bob), id)
-  expect(words).toContain('night.cedar: added')
+  expect(words).toContain(`- night.cedar: added\n    +${files[0]?.text.trim()}`)
   expect(what).toMatchObject({
     set: proposed.id,
     digest: proposed.digest,

@@ -143,7 +143,7 @@ export { type Explained, explainPolicies } from './role.explain.ts'
 export { listBindings, type RoleHolder, type RoleView, rolesIn, rolesOf } from './role.list.ts'
 export type { Binding, SubjectKind } from './role.model.ts'
 export { type NewSession, SESSION_LIMITS, type SessionHolder, type SessionView } from './session.model.ts'
-export { authenticateSession, endSession, endSessionsOf, readSessions, readToken } from './session.ts'
+export { authenticateSession, beginHandSession, endSession, endSessionsOf, readHandToken, readSessions, readToken } from './session.ts'
 export {
   addTeamMembers,
   membersOf,

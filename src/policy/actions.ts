@@ -93,6 +93,7 @@ const TABLE = {
   // Whose decision counts is the request's own matter: it belongs to everybody who was asked.
   'approval:decide': change('own', 'approval'),
   'session:read': read('own', 'session'),
+  'session:begin': change('own', 'session'),
   'session:end': change('own', 'session'),
   'passkey:read': read('own', 'passkey'),
   'passkey:enrol': change('own', 'passkey'),

@@ -94,6 +94,7 @@ import { retryRotationRoute } from './rotations/retry-rotation.ts'
 import { showRotation } from './rotations/show-rotation.ts'
 import { startRotationsRoute } from './rotations/start-rotations.ts'
 import { undoRotationRoute } from './rotations/undo-rotation.ts'
+import { beginSessionRoute } from './sessions/begin-session.ts'
 import { endSessionRoute } from './sessions/end-session.ts'
 import { listSessionsRoute } from './sessions/list-sessions.ts'
 import { logOutRoute } from './sessions/log-out.ts'
@@ -213,6 +214,7 @@ export const ROUTES: readonly Route[] = [
   showWaysRoute,
   endSessionRoute,
   listSessionsRoute,
+  beginSessionRoute,
   logOutRoute,
   showSessionRoute,
   beginCodeRoute,
