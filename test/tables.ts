@@ -16,6 +16,7 @@ export const TABLE_OWNERS: Record<string, string> = {
   identity: 'identity',
   team: 'identity',
   identity_label: 'identity',
+  identity_pair: 'identity',
   identity_external: 'identity',
   entitlement: 'identity',
   team_member: 'identity',

@@ -18,6 +18,7 @@ const KINDS = [
   'exception_past',
   'review_overdue',
   'handover',
+  'likely_double',
   'orphan',
   'ownerless',
   'reused',

@@ -1,5 +1,13 @@
 /** Findings are computed from rows at each question: nothing is kept that could grow old. Every query reads a bounded part of one index. */
-import { type Answerable, answerableFor, type IdentityRecord, openHandovers, peopleEntitled, recordsById } from '../identity/index.ts'
+import {
+  type Answerable,
+  answerableFor,
+  type IdentityRecord,
+  likelyDoubles,
+  openHandovers,
+  peopleEntitled,
+  recordsById,
+} from '../identity/index.ts'
 import { isId, RekeyError } from '../kernel/index.ts'
 import type { Allowed } from '../policy/index.ts'
 import type { Sql } from '../store/index.ts'
@@ -162,6 +170,19 @@ const HANDOVERS: Source = {
   },
 }
 
+const DOUBLES: Source = {
+  name: 'doubles',
+  kinds: ['likely_double'],
+  async read(sql, after, limit) {
+    const { found, last } = await likelyDoubles(sql, { after, limit })
+    const raw = found.map(({ id, name, others, since }): Raw => {
+      const detail = `it shares an address with ${others.slice(0, 5).join(', ')}; they count as one person`
+      return { kind: 'likely_double', key: id, subject: name, system: null, identity: id, detail, since }
+    })
+    return { found: raw, last }
+  },
+}
+
 const VERSIONS: Source = {
   name: 'versions',
   kinds: ['irrevocable', 'unprovable'],
@@ -283,7 +304,7 @@ function ofCredential(row: CredentialRow, records: ReadonlyMap<string, IdentityR
 
 const howShared = (row: CredentialRow) => ((row.shared_value ?? []).length > 0 ? 'its value' : 'its account')
 
-const SOURCES: readonly Source[] = [CLOSURES, EXCEPTIONS, REVIEWS, HANDOVERS, VERSIONS, CREDENTIALS]
+const SOURCES: readonly Source[] = [CLOSURES, EXCEPTIONS, REVIEWS, HANDOVERS, DOUBLES, VERSIONS, CREDENTIALS]
 
 /**
  * A page of findings, and the cursor of what follows (null at the end). A page looks at a bounded number of rows, so it may be short, or

@@ -10,6 +10,11 @@ export const FINDINGS = {
   handover: { severity: 'medium', control: 'NHI1', action: 'Confirm or change who answers for it: rekey identity move --owner' },
   orphan: { severity: 'high', control: 'NHI1', action: 'Its identity is gone: move the credential to a living one, or end it' },
   ownerless: { severity: 'medium', control: 'NHI1', action: 'Name an owner that exists: rekey identity move --owner' },
+  likely_double: {
+    severity: 'medium',
+    control: 'NHI1',
+    action: 'Say whether they are one person: rekey person same, or rekey person other',
+  },
   reused: { severity: 'high', control: 'NHI9', action: 'Give each identity an account and a value of its own' },
   human_use: { severity: 'high', control: 'NHI10', action: 'Take the person off the account, or give them one of their own' },
   irrevocable: { severity: 'high', control: 'NHI1', action: 'Ask the other side to end it; nobody can revoke it from here' },

@@ -78,6 +78,8 @@ export { CHANNEL_KINDS, type ChannelFields, type ChannelKind, type SmtpSettings,
 export type { Guard } from './notify.send.ts'
 export { type Delivery, listDeliveries } from './notify.store.ts'
 export { type NotifyParts, runNotifier, sendDue, testChannel } from './notify.worker.ts'
+export { readSamePerson, type SamePerson, sayPerson } from './person.actions.ts'
+export { likelyDoubles } from './person.ts'
 export { activatePolicies, diffPolicies, ensurePolicySet, type Proposed, proposePolicies } from './policyset.actions.ts'
 export { findPolicySet, listPolicySets, type WholePolicySet } from './policyset.list.ts'
 export {

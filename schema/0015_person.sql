@@ -1,0 +1,16 @@
+-- What somebody has said of two identities: that they are of one human, or that they are not although they share an address.
+-- Without a row, two people whose directories or labels give one address count as one.
+create table identity_pair (
+  low_id uuid not null references identity on delete cascade,
+  high_id uuid not null references identity on delete cascade,
+  same boolean not null,
+  said_at timestamptz not null,
+  said_by text not null,
+  reason text not null,
+  primary key (low_id, high_id),
+  check (low_id < high_id)
+);
+create index identity_pair_high on identity_pair (high_id);
+
+-- By which the people of one address are found.
+create index identity_label_email on identity_label (lower(value)) where key = 'email';
