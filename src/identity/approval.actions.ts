@@ -233,7 +233,10 @@ export async function takeBack(tx: Tx, ctx: Ctx, by: Principal, id: string, reas
   return recount(tx, ctx, id)
 }
 
-/** Takes the request back (`approval.withdrawn`). Only for who asked; for everybody else it is `not_found`. */
+/**
+ * Takes the request back (`approval.withdrawn`). Only for who asked, person or program, and for them always: no policy has to let them.
+ * For everybody else it is `not_found`.
+ */
 export async function withdrawApproval(tx: Tx, ctx: Ctx, by: Principal, id: string, reason: string): Promise<Standing> {
   checkWords('reason', reason)
   const standing = await lockStanding(tx, ctx, id)

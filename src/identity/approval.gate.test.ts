@@ -321,3 +321,20 @@ test('a use case that fails after its approval has not used it up', async () => 
   expect((await show(person(ada), again)).state).toBe('approved')
   expect((await openRequests()).length).toBe(before)
 })
+
+test('a program takes back what it asked for, without any role for it, and nothing that others asked for', async () => {
+  await rule('identity:offboard')
+  const withdraw = (by: Principal, id: string) => withdrawByHand(parts(), ctx, may(by, 'approval:withdraw'), by, id, 'not needed any more')
+  const bot = await join()
+  for (const kind of ['token', 'workload', 'agent'] as const) {
+    const own = kind === 'token' ? { id: newId(), identity: null } : { id: bot, identity: bot }
+    // As its token is: good for one action, and in one environment.
+    const program = principal({ ...own, kind, roles: ['directory-admin'], scope: ['identity:offboard'] })
+    const id = await waits(offboard(await join(), 'contract ended', program))
+    const bare = { ...program, roles: [], environments: ['test'] }
+    const other = { ...bare, id: newId(), identity: newId() }
+    await expect(withdraw(other, id), kind).rejects.toSatisfy(code('not_found'))
+    expect((await withdraw(bare, id)).state, kind).toBe('withdrawn')
+    await expect(withdraw(bare, id), 'it is at its end').rejects.toSatisfy(code('wrong_state'))
+  }
+})
