@@ -32,6 +32,7 @@ export const TABLE_OWNERS: Record<string, string> = {
   scim_provider: 'identity',
   scim_token: 'identity',
   scim_user: 'identity',
+  scim_wait: 'identity',
   scim_email: 'identity',
   scim_group: 'identity',
   scim_member: 'identity',

@@ -18,6 +18,7 @@ const KINDS = [
   'exception_past',
   'review_overdue',
   'handover',
+  'offboarding_waits',
   'likely_double',
   'orphan',
   'ownerless',

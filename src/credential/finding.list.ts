@@ -7,6 +7,7 @@ import {
   openHandovers,
   peopleEntitled,
   recordsById,
+  waitingOffboardings,
 } from '../identity/index.ts'
 import { isId, RekeyError } from '../kernel/index.ts'
 import type { Allowed } from '../policy/index.ts'
@@ -183,6 +184,19 @@ const DOUBLES: Source = {
   },
 }
 
+const OFFBOARDINGS: Source = {
+  name: 'offboardings',
+  kinds: ['offboarding_waits'],
+  async read(sql, after, limit) {
+    const { found, last } = await waitingOffboardings(sql, { after, limit })
+    const raw = found.map(({ id, identity, name, provider, why, since }): Raw => {
+      const detail = `${provider} ordered its offboarding, which waits: ${why}`
+      return { kind: 'offboarding_waits', key: id, subject: name, system: null, identity, detail, since }
+    })
+    return { found: raw, last }
+  },
+}
+
 const VERSIONS: Source = {
   name: 'versions',
   kinds: ['irrevocable', 'unprovable'],
@@ -304,7 +318,7 @@ function ofCredential(row: CredentialRow, records: ReadonlyMap<string, IdentityR
 
 const howShared = (row: CredentialRow) => ((row.shared_value ?? []).length > 0 ? 'its value' : 'its account')
 
-const SOURCES: readonly Source[] = [CLOSURES, EXCEPTIONS, REVIEWS, HANDOVERS, DOUBLES, VERSIONS, CREDENTIALS]
+const SOURCES: readonly Source[] = [CLOSURES, EXCEPTIONS, REVIEWS, HANDOVERS, OFFBOARDINGS, DOUBLES, VERSIONS, CREDENTIALS]
 
 /**
  * A page of findings, and the cursor of what follows (null at the end). A page looks at a bounded number of rows, so it may be short, or

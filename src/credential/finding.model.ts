@@ -10,6 +10,7 @@ export const FINDINGS = {
   handover: { severity: 'medium', control: 'NHI1', action: 'Confirm or change who answers for it: rekey identity move --owner' },
   orphan: { severity: 'high', control: 'NHI1', action: 'Its identity is gone: move the credential to a living one, or end it' },
   ownerless: { severity: 'medium', control: 'NHI1', action: 'Name an owner that exists: rekey identity move --owner' },
+  offboarding_waits: { severity: 'high', control: 'NHI1', action: 'Approve or reject it: rekey approval list' },
   likely_double: {
     severity: 'medium',
     control: 'NHI1',

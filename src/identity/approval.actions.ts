@@ -9,6 +9,7 @@ import {
   checkApprovable,
   couldApprove,
   type Factor,
+  NEXT_APPROVAL,
   parseFactors,
 } from './approval.model.ts'
 import {
@@ -245,6 +246,14 @@ export async function withdrawApproval(tx: Tx, ctx: Ctx, by: Principal, id: stri
   const { row } = await settle(tx, ctx, standing)
   await move(tx, ctx, row, [row.state, 'withdrawn'], { reason })
   return recount(tx, ctx, id)
+}
+
+/** Withdraws a request that asks for nothing any more, if it is still open, for who made it by itself. */
+export async function withdrawForGood(tx: Tx, ctx: Ctx, id: string, reason: string): Promise<void> {
+  const standing = await lockStanding(tx, ctx, id)
+  if (NEXT_APPROVAL[standing.state].length === 0) return
+  const { row } = await settle(tx, ctx, standing)
+  await move(tx, ctx, row, [row.state, 'withdrawn'], { reason })
 }
 
 /**

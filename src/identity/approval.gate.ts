@@ -59,6 +59,20 @@ export async function withApproval<T>(store: Store, ctx: Ctx, by: Principal, use
   }
 }
 
+/**
+ * As `requireApproval`, for what acts by itself and cannot be told to come back: resolves with null if it may go on now, else with the
+ * request that waits, made in this transaction. Throws `bad_input` where too few people could approve, before anything is written.
+ */
+export async function approvalOrAsk(tx: Tx, ctx: Ctx, by: Principal, asked: Approvable): Promise<string | null> {
+  try {
+    await requireApproval(tx, ctx, asked)
+    return null
+  } catch (error) {
+    if (!(error instanceof ApprovalMissing)) throw error
+    return askOnce(tx, ctx, by, error)
+  }
+}
+
 async function askOnce(tx: Tx, ctx: Ctx, by: Principal, { asked, alsoBehind }: ApprovalMissing): Promise<string> {
   const rule = await ruleOf(tx, ctx, asked.action)
   if (rule === null) throw new RekeyError('conflict', 'The rule was taken away at this moment.', { hint: 'Try again.' })

@@ -62,6 +62,12 @@ export async function lockStanding(tx: Tx, ctx: Ctx, id: string): Promise<Standi
   return standingOf(tx, ctx, row ?? noApproval())
 }
 
+/** How a request stands now; null if there is none. */
+export async function approvalState(sql: Sql, ctx: Ctx, id: string): Promise<ApprovalState | null> {
+  const row = await rows.findApproval(sql, id)
+  return row === null ? null : (await standingOf(sql, ctx, row)).state
+}
+
 export function noApproval(): never {
   throw new RekeyError('not_found', 'There is no such request for approval.')
 }
