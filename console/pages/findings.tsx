@@ -18,6 +18,8 @@ const KINDS = [
   'exception_past',
   'review_overdue',
   'handover',
+  'offboarding_waits',
+  'likely_double',
   'orphan',
   'ownerless',
   'reused',

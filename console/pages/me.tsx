@@ -3,6 +3,7 @@ import { useRouteContext } from '@tanstack/react-router'
 import { type Answer, call } from '../api/client.ts'
 import { listOf } from '../api/lists.ts'
 import { sessionQuery } from '../api/session.ts'
+import { CommandLineForm } from '../forms/command-line.tsx'
 import { PasskeyForm } from '../forms/passkey.tsx'
 import { List } from '../ui/list.tsx'
 import { Facts, Page, Section } from '../ui/page.tsx'
@@ -32,6 +33,7 @@ export function MePage() {
       </Section>
       <Section title="Sessions" id="sessions">
         <Sessions identity={me.id} />
+        <CommandLineForm />
       </Section>
     </Page>
   )

@@ -19,11 +19,16 @@ export function tokenOf(request: FastifyRequest): Secret | null {
   return token === undefined ? null : Secret.fromText(token)
 }
 
+/** How it was sent. */
+export function schemeOf({ headers: { authorization = '' } }: FastifyRequest): 'dpop' | 'bearer' {
+  return /^dpop /i.test(authorization) ? 'dpop' : 'bearer'
+}
+
 /** The token with how it was sent. `origins`: under which this request can have come. */
 export function presentedOf(request: FastifyRequest, token: Secret, origins: (request: FastifyRequest) => readonly string[]): Presented {
-  const { dpop, authorization = '' } = request.headers
+  const { dpop } = request.headers
   const proof = typeof dpop === 'string' && dpop.length <= PROOF_CHARS ? dpop : null
-  const scheme = /^dpop /i.test(authorization) ? 'dpop' : 'bearer'
+  const scheme = schemeOf(request)
   const path = request.url.split('?', 1)[0] ?? ''
   return { token, scheme, proof, method: request.method, path, origins: origins(request) }
 }

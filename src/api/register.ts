@@ -1,14 +1,21 @@
 /** Turns declared routes into fastify's: authentication before the body is read, then permission, idempotency, work, answer. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
-import { authenticateBearer, authenticateSession, type BearerParts, type KnownTokens, type SessionHolder } from '../identity/index.ts'
+import {
+  authenticateBearer,
+  authenticateSession,
+  type BearerParts,
+  type KnownTokens,
+  readHandToken,
+  type SessionHolder,
+} from '../identity/index.ts'
 import { type Clock, type Ctx, ERRORS, type ErrorCode, type Log, makeCtx, RekeyError } from '../kernel/index.ts'
 import type { Principal } from '../policy/index.ts'
 import { browserOf, pagesOf, requireOwnPage, type Sites, sessionTokenOf } from './browser.ts'
 import { Problem } from './errors.ts'
 import type { BatchWatch } from './events.ts'
 import { once } from './idempotency.ts'
-import { presentedOf, tokenOf } from './limit.ts'
+import { presentedOf, schemeOf, tokenOf } from './limit.ts'
 import type { ApiParts } from './parts.ts'
 import { type Answer, BODY_BYTES, type Caller, type Route } from './route.ts'
 
@@ -117,8 +124,8 @@ function actorOf({ kind, id, actsFor }: Principal): string {
 async function admit(server: ServerParts, route: Route, request: FastifyRequest): Promise<undefined> {
   // A token that is sent counts alone: what a browser adds by itself never helps it.
   const bearer = request.headers.authorization !== undefined
-  const session = bearer ? null : await sessionOf(server, request)
-  if (session !== null && route.method !== 'GET') requireOwnPage(request, server.sites(request))
+  const session = await (bearer ? handSessionOf(server, request) : sessionOf(server, request))
+  if (!bearer && session !== null && route.method !== 'GET') requireOwnPage(request, server.sites(request))
   const principal = session?.principal ?? (await bearerOf(server, request))
   if (principal === null || route.action === null) {
     throw new RekeyError('unauthenticated', 'No valid token was presented.', {
@@ -130,10 +137,20 @@ async function admit(server: ServerParts, route: Route, request: FastifyRequest)
 
 async function bearerOf(server: ServerParts, request: FastifyRequest): Promise<Principal | null> {
   const token = tokenOf(request)
-  if (token === null) return null
+  if (token === null || readHandToken(token) !== null) return null
   const principal = await authenticateBearer(server.bearers, ctxOf(server, request), presentedOf(request, token, server.origins))
   server.known.note(token, principal !== null)
   return principal
+}
+
+/** The session of a person on the command line, who sends it as a token. */
+async function handSessionOf({ parts, known }: ServerParts, request: FastifyRequest): Promise<SessionHolder | null> {
+  const token = tokenOf(request)
+  const text = token === null || schemeOf(request) !== 'bearer' ? null : readHandToken(token)
+  if (text === null) return null
+  const session = await authenticateSession(parts.store, text)
+  known.note(text, session !== null)
+  return session
 }
 
 async function sessionOf({ parts, known, sites }: ServerParts, request: FastifyRequest): Promise<SessionHolder | null> {

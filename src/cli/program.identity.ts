@@ -9,6 +9,7 @@ const CLASSES = ['human', 'workload', 'machine_to_machine', 'emergency']
 export function addRecord(program: Command, add: Add, group: Group): void {
   addIdentities(group(program, 'identity', 'who or what uses credentials'), add)
   addTeams(group(program, 'team', 'teams and groups: who answers for what'), add)
+  addPersons(group(program, 'person', 'which identities are of one person'), add)
   addMovers(group(program, 'mover', 'what movers leave behind'), add)
 }
 
@@ -104,5 +105,26 @@ function addMovers(mover: Command, add: Add): void {
   add(mover, 'settle <id>', settle, async () => (await import('./commands/mover.ts')).moverSettle).requiredOption(
     '--reason <text>',
     'what was done, for the evidence',
+  )
+}
+
+function addPersons(person: Command, add: Add): void {
+  const list = { does: 'list the other identities of a person', example: 'rekey person list ada' }
+  add(person, 'list <identity>', list, async () => (await import('./commands/person.ts')).personList)
+  const same = {
+    does: 'say that two identities are of one person, who then counts once in approvals',
+    example: 'rekey person same ada ada-admin --reason "her second account"',
+  }
+  add(person, 'same <identity> <other>', same, async () => (await import('./commands/person.ts')).personSay(true)).requiredOption(
+    '--reason <text>',
+    'why, for the evidence',
+  )
+  const other = {
+    does: 'say that two identities are of different people, although they share an address',
+    example: 'rekey person other ada bob --reason "a mailbox of the team"',
+  }
+  add(person, 'other <identity> <other>', other, async () => (await import('./commands/person.ts')).personSay(false)).requiredOption(
+    '--reason <text>',
+    'why, for the evidence',
   )
 }

@@ -1,5 +1,13 @@
 /** Findings are computed from rows at each question: nothing is kept that could grow old. Every query reads a bounded part of one index. */
-import { type Answerable, answerableFor, openHandovers, recordsById, weakRules } from '../identity/index.ts'
+import {
+  type Answerable,
+  answerableFor,
+  likelyDoubles,
+  openHandovers,
+  recordsById,
+  waitingOffboardings,
+  weakRules,
+} from '../identity/index.ts'
 import { isId, RekeyError } from '../kernel/index.ts'
 import type { Allowed } from '../policy/index.ts'
 import type { Sql } from '../store/index.ts'
@@ -142,6 +150,32 @@ const HANDOVERS: Source = {
   },
 }
 
+const DOUBLES: Source = {
+  name: 'doubles',
+  kinds: ['likely_double'],
+  async read(sql, after, limit) {
+    const { found, last } = await likelyDoubles(sql, { after, limit })
+    const raw = found.map(({ id, name, others, since }): Raw => {
+      const detail = `it shares an address with ${others.slice(0, 5).join(', ')}; they count as one person`
+      return { kind: 'likely_double', key: id, subject: name, system: null, identity: id, detail, since }
+    })
+    return { found: raw, last }
+  },
+}
+
+const OFFBOARDINGS: Source = {
+  name: 'offboardings',
+  kinds: ['offboarding_waits'],
+  async read(sql, after, limit) {
+    const { found, last } = await waitingOffboardings(sql, { after, limit })
+    const raw = found.map(({ id, identity, name, provider, why, since }): Raw => {
+      const detail = `${provider} ordered its offboarding, which waits: ${why}`
+      return { kind: 'offboarding_waits', key: id, subject: name, system: null, identity, detail, since }
+    })
+    return { found: raw, last }
+  },
+}
+
 const VERSIONS: Source = {
   name: 'versions',
   kinds: ['irrevocable', 'unprovable'],
@@ -197,7 +231,7 @@ const WEAK_RULES: Source = {
   },
 }
 
-const SOURCES: readonly Source[] = [CLOSURES, EXCEPTIONS, REVIEWS, HANDOVERS, WEAK_RULES, VERSIONS, CREDENTIALS]
+const SOURCES: readonly Source[] = [CLOSURES, EXCEPTIONS, REVIEWS, HANDOVERS, OFFBOARDINGS, DOUBLES, WEAK_RULES, VERSIONS, CREDENTIALS]
 
 /**
  * A page of findings that the asker may read, and the cursor of what follows (null at the end). A page looks at a bounded number of

@@ -15,6 +15,12 @@ export const FINDINGS = {
   },
   orphan: { severity: 'high', control: 'NHI1', action: 'Its identity is gone: move the credential to a living one, or end it' },
   ownerless: { severity: 'medium', control: 'NHI1', action: 'Name an owner that exists: rekey identity move --owner' },
+  offboarding_waits: { severity: 'high', control: 'NHI1', action: 'Approve or reject it: rekey approval list' },
+  likely_double: {
+    severity: 'medium',
+    control: 'NHI1',
+    action: 'Say whether they are one person: rekey person same, or rekey person other',
+  },
   reused: { severity: 'high', control: 'NHI9', action: 'Give each identity an account and a value of its own' },
   human_use: { severity: 'high', control: 'NHI10', action: 'Take the person off the account, or give them one of their own' },
   irrevocable: { severity: 'high', control: 'NHI1', action: 'Ask the other side to end it; nobody can revoke it from here' },

@@ -83,6 +83,8 @@ const WORDS = new Map([
   ['identity.joined', 'Identity joined'],
   ['identity.labels_changed', 'Labels of an identity changed'],
   ['identity.left', 'Identity left'],
+  ['identity.other_person', 'Two identities said to be of different people'],
+  ['identity.same_person', 'Two identities said to be of one person'],
   ['identity.moved', 'Identity moved: what the record says of it changed'],
   ['identity.offboarded', 'Identity offboarded'],
   ['identity.offboarding_cancelled', 'Due offboarding cancelled'],

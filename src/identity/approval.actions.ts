@@ -1,7 +1,7 @@
 import { append } from '../evidence/index.ts'
 import { type Ctx, type Json, newId, RekeyError } from '../kernel/index.ts'
 import { type Principal, StepUpRequired } from '../policy/index.ts'
-import type { Tx } from '../store/index.ts'
+import type { Sql, Tx } from '../store/index.ts'
 import {
   APPROVAL_LIMITS,
   type Approvable,
@@ -9,6 +9,7 @@ import {
   checkApprovable,
   couldApprove,
   type Factor,
+  NEXT_APPROVAL,
   parseFactors,
 } from './approval.model.ts'
 import {
@@ -22,9 +23,11 @@ import {
   type Standing,
   settle,
   standingOf,
+  withoutHumans,
 } from './approval.standing.ts'
 import * as rows from './approval.store.ts'
 import { queueNotices } from './notify.queue.ts'
+import { humansAmong } from './person.ts'
 import { standsBehind } from './policyset.model.ts'
 import { refuse } from './record.model.ts'
 import { lockRecord } from './record.store.ts'
@@ -53,8 +56,8 @@ export async function requestApproval(tx: Tx, ctx: Ctx, asked: NewApproval): Pro
   const behind = [...new Set([...standsBehind(by), ...(asked.alsoBehind ?? [])])]
   const excluded = [...new Set([...behind, ...(await rows.ownersOf(tx, behind))])]
   const teams = factors.map(({ team }) => team)
-  const approvers = await rows.candidates(tx, teams, excluded)
-  checkApprovers(factors, approvers)
+  const approvers = await withoutHumans(tx, await rows.candidates(tx, teams, excluded), excluded)
+  await checkApprovers(tx, factors, approvers)
   const id = newId(now.getTime())
   await rows.insertApproval(tx, {
     ...parts,
@@ -112,12 +115,16 @@ export async function namedFactors(tx: Tx, factors: readonly Factor[]): Promise<
 }
 
 /** Throws `bad_input` where nobody, too few or too many could approve. */
-export function checkApprovers(factors: readonly rows.FactorRow[], approvers: readonly rows.ApproverRow[]): void {
+export async function checkApprovers(sql: Sql, factors: readonly rows.FactorRow[], approvers: readonly rows.ApproverRow[]): Promise<void> {
   for (const { position, teamName, count } of factors) {
     const found = approvers.filter((one) => one.position === position).length
     if (found < count) refuse(`The team ${teamName} has ${found} people who may approve this; ${count} must.`)
   }
-  if (!couldApprove(factors, approvers)) refuse('The teams share people: there are fewer distinct ones than must approve.')
+  const humanOf = await humansAmong(
+    sql,
+    approvers.map(({ identity }) => identity),
+  )
+  if (!couldApprove(factors, approvers, humanOf)) refuse('There are fewer distinct people in the teams than must approve.')
   if (approvers.length > APPROVAL_LIMITS.approvers)
     refuse(`More than ${APPROVAL_LIMITS.approvers} people would be asked: name a smaller team.`)
 }
@@ -135,7 +142,8 @@ export interface DecisionInput {
 /**
  * Approves or rejects (`approval.decided`); enough approvals make it `approval.approved`, one rejection ends it. Resolves with how it
  * stands then. Throws `not_found` for whoever was not asked; `forbidden` for the requester, for programs and agents, and for whoever is
- * eligible no more; `step_up_required` where no factor takes so weak a login; `conflict` for another digest or a second approval;
+ * eligible no more; `step_up_required` where no factor takes so weak a login; `conflict` for another digest or a second approval, also
+ * through another identity of the same person;
  * `wrong_state` once it ended.
  */
 export async function decideApproval(tx: Tx, ctx: Ctx, by: Principal, id: string, input: DecisionInput): Promise<Standing> {
@@ -146,11 +154,15 @@ export async function decideApproval(tx: Tx, ctx: Ctx, by: Principal, id: string
   requireState(before, 'requested', 'approved')
   if (input.digest !== row.digest) throw new RekeyError('conflict', 'This is not the digest of what is to be approved.')
   if (!before.eligible.some((one) => one.identity === identity)) {
-    throw new RekeyError('forbidden', 'You are not among those who may decide this any more.')
+    throw new RekeyError('forbidden', 'You are not among those who may decide this any more.', {
+      hint: 'Left the team, or on record as the same person as somebody who stands behind it: rekey person list.',
+    })
   }
   const standing = await settle(tx, ctx, before)
   const own = standing.decisions.find((one) => one.identity_id === identity && one.taken_back_at === null)
   if (input.decision === 'approve' && own !== undefined) throw new RekeyError('conflict', 'You have approved it already.')
+  const twin = input.decision === 'approve' ? sameHuman(standing, identity) : undefined
+  if (twin !== undefined) throw new RekeyError('conflict', `You have approved it already, as ${twin.name}: one person counts once.`)
   if (input.decision === 'approve') requireAssurance(ctx, by, identity, standing, input.assertion)
   const now = ctx.clock.now()
   if (own !== undefined) await rows.takeBackDecision(tx, id, identity, now)
@@ -169,6 +181,13 @@ export async function decideApproval(tx: Tx, ctx: Ctx, by: Principal, id: string
   await append(tx, ctx, [approvalEvent('approval.decided', row, decisionFacts(by, identity, input))])
   if (input.decision === 'reject') await move(tx, ctx, row, [standing.row.state, 'rejected'], { by: identity })
   return recount(tx, ctx, id)
+}
+
+/** An approval that counts now, given through another identity of the same human. */
+function sameHuman({ decisions, approvedBy, humanOf }: Standing, identity: string): rows.DecisionRow | undefined {
+  return decisions.find(
+    (one) => one.taken_back_at === null && approvedBy.includes(one.identity_id) && humanOf(one.identity_id) === humanOf(identity),
+  )
 }
 
 function decisionFacts(by: Principal, identity: string, { decision, reason, assertion }: DecisionInput): Record<string, Json> {
@@ -215,7 +234,10 @@ export async function takeBack(tx: Tx, ctx: Ctx, by: Principal, id: string, reas
   return recount(tx, ctx, id)
 }
 
-/** Takes the request back (`approval.withdrawn`). Only for who asked; for everybody else it is `not_found`. */
+/**
+ * Takes the request back (`approval.withdrawn`). Only for who asked, person or program, and for them always: no policy has to let them.
+ * For everybody else it is `not_found`.
+ */
 export async function withdrawApproval(tx: Tx, ctx: Ctx, by: Principal, id: string, reason: string): Promise<Standing> {
   checkWords('reason', reason)
   const standing = await lockStanding(tx, ctx, id)
@@ -224,6 +246,14 @@ export async function withdrawApproval(tx: Tx, ctx: Ctx, by: Principal, id: stri
   const { row } = await settle(tx, ctx, standing)
   await move(tx, ctx, row, [row.state, 'withdrawn'], { reason })
   return recount(tx, ctx, id)
+}
+
+/** Withdraws a request that asks for nothing any more, if it is still open, for who made it by itself. */
+export async function withdrawForGood(tx: Tx, ctx: Ctx, id: string, reason: string): Promise<void> {
+  const standing = await lockStanding(tx, ctx, id)
+  if (NEXT_APPROVAL[standing.state].length === 0) return
+  const { row } = await settle(tx, ctx, standing)
+  await move(tx, ctx, row, [row.state, 'withdrawn'], { reason })
 }
 
 /**

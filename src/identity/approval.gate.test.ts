@@ -189,9 +189,11 @@ test('policies come into force by the rule, and never by who proposed them', asy
       warrant: { may: may(by, 'policy:approve'), gate: approvalGate },
     })
   const id = await waits(activate())
-  await expect(approve(proposer, id), 'who proposed it was not asked').rejects.toSatisfy(code('not_found'))
+  expect(id, 'they were asked when it was proposed').toBe(proposed.approval)
+  await expect(approve(proposer, id), 'who proposed it does not decide').rejects.toSatisfy(code('forbidden'))
+  await expect(approve(by, id), 'who may approve policies is still not asked').rejects.toSatisfy(code('not_found'))
   const { words, what } = await show(person(bob), id)
-  expect(words).toContain('night.cedar: added')
+  expect(words).toContain(`- night.cedar: added\n    +${files[0]?.text.trim()}`)
   expect(what).toMatchObject({
     set: proposed.id,
     digest: proposed.digest,
@@ -318,4 +320,21 @@ test('a use case that fails after its approval has not used it up', async () => 
   await expect(bind(), 'it has the role already').rejects.toSatisfy(code('conflict'))
   expect((await show(person(ada), again)).state).toBe('approved')
   expect((await openRequests()).length).toBe(before)
+})
+
+test('a program takes back what it asked for, without any role for it, and nothing that others asked for', async () => {
+  await rule('identity:offboard')
+  const withdraw = (by: Principal, id: string) => withdrawByHand(parts(), ctx, may(by, 'approval:withdraw'), by, id, 'not needed any more')
+  const bot = await join()
+  for (const kind of ['token', 'workload', 'agent'] as const) {
+    const own = kind === 'token' ? { id: newId(), identity: null } : { id: bot, identity: bot }
+    // As its token is: good for one action, and in one environment.
+    const program = principal({ ...own, kind, roles: ['directory-admin'], scope: ['identity:offboard'] })
+    const id = await waits(offboard(await join(), 'contract ended', program))
+    const bare = { ...program, roles: [], environments: ['test'] }
+    const other = { ...bare, id: newId(), identity: newId() }
+    await expect(withdraw(other, id), kind).rejects.toSatisfy(code('not_found'))
+    expect((await withdraw(bare, id)).state, kind).toBe('withdrawn')
+    await expect(withdraw(bare, id), 'it is at its end').rejects.toSatisfy(code('wrong_state'))
+  }
 })

@@ -59,6 +59,20 @@ export async function withApproval<T>(store: Store, ctx: Ctx, by: Principal, use
   }
 }
 
+/**
+ * As `requireApproval`, for what acts by itself and cannot be told to come back: resolves with null if it may go on now, else with the
+ * request that waits, made in this transaction. Throws `bad_input` where too few people could approve, before anything is written.
+ */
+export async function approvalOrAsk(tx: Tx, ctx: Ctx, by: Principal, asked: Approvable): Promise<string | null> {
+  try {
+    await requireApproval(tx, ctx, asked)
+    return null
+  } catch (error) {
+    if (!(error instanceof ApprovalMissing)) throw error
+    return askOnce(tx, ctx, by, error)
+  }
+}
+
 async function askOnce(tx: Tx, ctx: Ctx, by: Principal, { asked, alsoBehind }: ApprovalMissing): Promise<string> {
   const rule = await ruleOf(tx, ctx, asked.action)
   if (rule === null) throw new RekeyError('conflict', 'The rule was taken away at this moment.', { hint: 'Try again.' })
@@ -81,9 +95,20 @@ function textOf(factors: readonly Factor[]): string {
   return canonicalJson(factors.map(({ team, count, aal, passkey }) => ({ team, count, aal, passkey })))
 }
 
+/**
+ * Asks for the approval of a set that was just proposed, so that approvers hear of it without anybody's doing more. Resolves with the
+ * request; null where no rule asks for one. Throws `bad_input` where too few people could approve.
+ */
+export async function askForPolicies(tx: Tx, ctx: Ctx, ask: Ask): Promise<string | null> {
+  if ((await ruleOf(tx, ctx, ask.action)) === null) return null
+  return askOnce(tx, ctx, ask.by, new ApprovalMissing(await policiesAsked(tx, ask), ask.proposers))
+}
+
 /** Files of changed policies that the words name, and bytes of changed lines that are shown as data; the digest stands for all. */
 const FILES_NAMED = 30
 const LINES_BYTES = 24 * 1024
+/** Characters of changed lines that stand in the words; more are counted there. */
+const WORDS_CHARS = 2_000
 
 /** Policies: by the rule for `policy:approve`; without one, `secondPerson`. */
 export const approvalGate: ApprovalGate = {
@@ -102,15 +127,17 @@ async function policiesAsked(tx: Tx, { subject, digest, words }: Ask): Promise<A
   const short = changes.map(({ file, change, lines }) => ({ file, change, lines: lines.length }))
   const shown = Buffer.byteLength(JSON.stringify(whole)) <= LINES_BYTES ? whole : short.slice(0, FILES_NAMED)
   const rest = changes.length - FILES_NAMED
+  const lines = changes.flatMap((it) => [`- ${it.file}: ${it.change}`, ...it.lines.map((line) => `    ${line}`)])
+  const inWords = changes.length <= FILES_NAMED && lines.join('\n').length <= WORDS_CHARS
   return {
     action: 'policy:approve',
     subject,
     what: { set: subject, digest, base: active?.digest ?? null, changes: shown },
     words: [
       `Bring the policies ${subject} into force (digest ${digest}).`,
-      ...short.slice(0, FILES_NAMED).map(({ file, change, lines }) => `- ${file}: ${change}, ${lines} lines`),
+      ...(inWords ? lines : short.slice(0, FILES_NAMED).map((it) => `- ${it.file}: ${it.change}, ${it.lines} lines`)),
       ...(rest > 0 ? [`- and ${rest} more files`] : []),
-      `Every line: rekey policy show ${subject}`,
+      `The whole set: rekey policy show ${subject}`,
       `Whoever proposed them says: ${JSON.stringify(words)}`,
     ].join('\n'),
   }

@@ -139,16 +139,22 @@ export type Eligible = readonly { readonly position: number; readonly identity: 
 
 /**
  * Whom the factors still lack: by factor, how many places no distinct person fills. Each person fills one place at most, and people are
- * placed so that as many places as possible are filled (a maximum matching, by augmenting paths). All zeros: approved.
+ * placed so that as many places as possible are filled (a maximum matching, by augmenting paths). All zeros: approved. `humanOf` names
+ * the person of an identity: several identities of one are one person here, who may fill a place by any of them.
  */
-export function missing(factors: readonly Factor[], eligible: Eligible, decisions: readonly CountedDecision[]): number[] {
-  const byPerson = new Map(decisions.map((decision) => [decision.identity, decision]))
+export function missing(
+  factors: readonly Factor[],
+  eligible: Eligible,
+  decisions: readonly CountedDecision[],
+  humanOf: (identity: string) => string = (identity) => identity,
+): number[] {
+  const byIdentity = new Map(decisions.map((decision) => [decision.identity, decision]))
   const may = factors.map(({ aal, passkey }, position) =>
     eligible
       .filter((one) => one.position === position)
-      .flatMap(({ identity }) => byPerson.get(identity) ?? [])
+      .flatMap(({ identity }) => byIdentity.get(identity) ?? [])
       .filter((decision) => decision.aal >= aal && (decision.passkey || !passkey))
-      .map(({ identity }) => identity),
+      .map(({ identity }) => humanOf(identity)),
   )
   const places = factors.flatMap(({ count }, position) => Array.from({ length: count }, () => position))
   const placeOf = new Map<string, number>()
@@ -168,8 +174,8 @@ export function missing(factors: readonly Factor[], eligible: Eligible, decision
   return lacking
 }
 
-/** Whether enough distinct people are there at all, whatever their logins. */
-export function couldApprove(factors: readonly Factor[], eligible: Eligible): boolean {
+/** Whether enough distinct people are there at all, whatever their logins. `humanOf` as in `missing`. */
+export function couldApprove(factors: readonly Factor[], eligible: Eligible, humanOf?: (identity: string) => string): boolean {
   const best = [...new Set(eligible.map(({ identity }) => identity))].map((identity) => ({ identity, aal: 3, passkey: true }))
-  return factors.length > 0 && missing(factors, eligible, best).every((count) => count === 0)
+  return factors.length > 0 && missing(factors, eligible, best, humanOf).every((count) => count === 0)
 }

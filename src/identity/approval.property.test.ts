@@ -13,6 +13,7 @@ import {
   addTeamMembers,
   joinIdentity,
   leaveIdentity,
+  moveIdentity,
   offboardIdentity,
   putTeam,
   removeTeamMembers,
@@ -20,6 +21,7 @@ import {
   setTeamMembers,
   suspendIdentity,
 } from './index.ts'
+import { putPair } from './person.store.ts'
 
 let db: TestDatabase
 let nowMs = Date.UTC(2026, 0, 1)
@@ -45,6 +47,7 @@ const Step = fc.oneof(
   { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('suspend' as const, 'resume' as const, 'takeBack' as const), who }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('reject' as const, 'offboard' as const, 'leaver' as const), who }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('nest' as const), team, into: team }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('same' as const, 'other' as const, 'address' as const), who, and: who }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('withdraw' as const, 'sweep' as const, 'bypassByProgram' as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('wait' as const), hours: fc.constantFrom(1, 10, 30) }) },
 )
@@ -62,6 +65,9 @@ interface Truth {
   members: Set<number>[]
   nested: Set<number>[]
   status: ('active' | 'suspended' | 'offboarded')[]
+  /** Whom is said, or seems, to be whom: `1 2` for two identities of one human, or of two. */
+  said: Map<string, boolean>
+  shared: Set<string>
   frozen: Set<number>[]
   approvals: Map<number, { aal: Aal; passkey: boolean }>
   expiresMs: number
@@ -77,6 +83,23 @@ const below = (truth: Truth, at: number, seen = new Set<number>()): Set<number> 
 }
 const isIn = (truth: Truth, person: number, at: number) => [...below(truth, at)].some((one) => truth.members[one]?.has(person))
 
+const pairOf = (a: number, b: number) => `${Math.min(a, b)} ${Math.max(a, b)}`
+
+/** All identities of the human of one. */
+function human(truth: Truth, one: number): Set<number> {
+  const found = new Set([one])
+  for (let before = 0; before < found.size; ) {
+    before = found.size
+    for (const each of [...found]) {
+      for (let n = 0; n < PEOPLE; n++) {
+        const pair = pairOf(each, n)
+        if (truth.said.get(pair) ?? truth.shared.has(pair)) found.add(n)
+      }
+    }
+  }
+  return found
+}
+
 /** Tries every way of giving places to people: slow and plain, where the code is neither. */
 function enough(truth: Truth, factors: readonly { team: number; count: number; aal: number; passkey: boolean }[]): boolean {
   const places = factors.flatMap((factor, at) => Array.from({ length: factor.count }, () => ({ ...factor, at })))
@@ -85,7 +108,8 @@ function enough(truth: Truth, factors: readonly { team: number; count: number; a
     if (wanted === undefined) return true
     return [...truth.approvals].some(([person, proof]) => {
       const fits =
-        !used.has(person) &&
+        !human(truth, person).has(0) &&
+        [...human(truth, person)].every((one) => !used.has(one)) &&
         truth.status[person] === 'active' &&
         truth.frozen[wanted.at]?.has(person) &&
         isIn(truth, person, wanted.team) &&
@@ -118,11 +142,14 @@ class World {
     members: Array.from({ length: TEAMS }, () => new Set<number>()),
     nested: Array.from({ length: TEAMS }, () => new Set<number>()),
     status: Array.from({ length: PEOPLE }, () => 'active' as const),
+    said: new Map(),
+    shared: new Set(),
     frozen: [],
     approvals: new Map(),
     expiresMs: 0,
     ended: false,
   }
+  readonly addresses: (string | undefined)[] = []
   consumed = 0
 
   static async make(members: readonly (readonly number[])[]): Promise<World> {
@@ -160,11 +187,14 @@ test('nothing that happens lets it through with fewer distinct eligible people t
       fc.array(fc.uniqueArray(who, { minLength: 2 }), { minLength: TEAMS, maxLength: TEAMS }),
       fc.array(FactorOf, { minLength: 1, maxLength: 2 }),
       fc.array(Step, { minLength: 5, maxLength: 30 }),
-      async (members, wanted, steps) => {
+      fc.array(fc.tuple(who, who), { maxLength: 2 }),
+      async (members, wanted, steps, twins) => {
         const world = await World.make(members)
         const { truth } = world
-        // Person 0 asks and so is never counted, whatever team it is in.
-        truth.frozen = wanted.map(({ team }) => new Set([...Array(PEOPLE).keys()].filter((n) => n !== 0 && isIn(truth, n, team))))
+        for (const [one, other] of twins) await happen(world, { do: 'same', who: one, and: other })
+        // Person 0 asks and so is never counted, whatever team it is in; nor is whoever is known then to be the same human.
+        const asks = human(truth, 0)
+        truth.frozen = wanted.map(({ team }) => new Set([...Array(PEOPLE).keys()].filter((n) => !asks.has(n) && isIn(truth, n, team))))
         truth.expiresMs = nowMs + 24 * HOUR_MS
         const factors: Factor[] = wanted.map((factor) => ({ ...factor, team: world.team(factor.team) }))
         let id = ''
@@ -202,7 +232,7 @@ async function run(
       const input = { decision: 'approve', reason: 'fine', digest, assertion } as const
       const done = await attempt(() => tx((tx) => decideApproval(tx, ctx, world.by(step.who, step.aal), id, input)))
       if (done) {
-        expect(open() && step.who !== 0 && !truth.approvals.has(step.who)).toBe(true)
+        expect(open() && !human(truth, step.who).has(0) && !truth.approvals.has(step.who)).toBe(true)
         truth.approvals.set(step.who, { aal: step.aal, passkey: step.passkey })
       }
       return
@@ -249,7 +279,8 @@ async function run(
 }
 
 /** What happens in the record meanwhile. */
-async function happen({ truth, person, team }: World, step: Step): Promise<void> {
+async function happen(world: World, step: Step): Promise<void> {
+  const { truth, person, team } = world
   if (step.do === 'join' || step.do === 'leave') {
     const change = step.do === 'join' ? addTeamMembers : removeTeamMembers
     await tx((tx) => change(tx, ctx, team(step.team), { identities: [person(step.who)] }))
@@ -259,6 +290,25 @@ async function happen({ truth, person, team }: World, step: Step): Promise<void>
   if (step.do === 'nest') {
     if (await attempt(() => tx((tx) => addTeamMembers(tx, ctx, team(step.into), { teams: [team(step.team)] })))) {
       truth.nested[step.into]?.add(step.team)
+    }
+  }
+  if (step.do === 'same' || step.do === 'other') {
+    if (step.who === step.and) return
+    const pair = { one: person(step.who), other: person(step.and), same: step.do === 'same', at: ctx.clock.now(), by: 'test', reason: 'x' }
+    await tx((tx) => putPair(tx, pair))
+    truth.said.set(pairOf(step.who, step.and), pair.same)
+  }
+  if (step.do === 'address') {
+    // Told apart by case alone, which addresses are not.
+    const [mine, theirs] = [`P${step.who} ${person(0)}`, `p${step.who} ${person(0)}`]
+    for (const [at, email] of [[step.who, mine] as const, [step.and, theirs] as const]) {
+      await tx((tx) => moveIdentity(tx, ctx, person(at), { labels: { email } }))
+    }
+    world.addresses[step.who] = mine.toLowerCase()
+    world.addresses[step.and] = mine.toLowerCase()
+    truth.shared.clear()
+    for (let a = 0; a < PEOPLE; a++) {
+      for (let b = 0; b < a; b++) if (world.addresses[a] && world.addresses[a] === world.addresses[b]) truth.shared.add(pairOf(a, b))
     }
   }
   if (step.do === 'suspend' || step.do === 'resume' || step.do === 'offboard' || step.do === 'leaver') {

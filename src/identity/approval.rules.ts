@@ -40,7 +40,8 @@ export async function putRule(
   const action = approvable(input.action)
   return withApproval(store, ctx, by, async (tx) => {
     const named = await namedFactors(tx, factors)
-    checkApprovers(
+    await checkApprovers(
+      tx,
       named,
       await rows.candidates(
         tx,

@@ -5,6 +5,7 @@ import type { Principal } from '../policy/index.ts'
 import type { Sql, Tx } from '../store/index.ts'
 import { type ApprovalState, type Eligible, missing, NEXT_APPROVAL } from './approval.model.ts'
 import * as rows from './approval.store.ts'
+import { type HumanOf, humansAmong } from './person.ts'
 
 /** A request with everything that decides whether it is approved now. */
 export interface Standing {
@@ -16,22 +17,36 @@ export interface Standing {
   readonly lacking: readonly number[]
   /** As it is now, which the row may not say yet: past its time, or short of somebody who is eligible no more. */
   readonly state: ApprovalState
+  readonly humanOf: HumanOf
   /** Identities whose approvals count. */
   readonly approvedBy: readonly string[]
 }
 
 export async function standingOf(sql: Sql, ctx: Ctx, row: rows.ApprovalRow): Promise<Standing> {
   const factors = await rows.factorsOfApproval(sql, row.id)
-  const eligible = await rows.eligibleNow(sql, row.id, row.excluded)
   const decisions = await rows.decisionsOf(sql, row.id)
+  const eligible = await withoutHumans(sql, await rows.eligibleNow(sql, row.id, row.excluded), row.excluded)
+  const humanOf = await humansAmong(sql, [...decisions.map((one) => one.identity_id), ...eligible.map(({ identity }) => identity)])
   const among = new Set(eligible.map(({ identity }) => identity))
   const live = decisions.filter((one) => one.taken_back_at === null && one.decision === 'approve' && among.has(one.identity_id))
   const counted = live.map(({ identity_id, aal, passkey }) => ({ identity: identity_id, aal, passkey: passkey !== null }))
-  const lacking = missing(factors, eligible, counted)
+  const lacking = missing(factors, eligible, counted, humanOf)
   // A request whose factors are gone is never approved: empty does not mean all.
   const enough = factors.length > 0 && lacking.every((count) => count === 0)
   const state = stateNow(row, ctx.clock.now(), enough)
-  return { row, factors, eligible, decisions, lacking, state, approvedBy: live.map(({ identity_id }) => identity_id) }
+  return { row, factors, eligible, decisions, lacking, state, humanOf, approvedBy: live.map(({ identity_id }) => identity_id) }
+}
+
+/** Without whoever is the same human as somebody who stands behind the request, or owns a program that does. */
+export async function withoutHumans<T extends { readonly identity: string }>(
+  sql: Sql,
+  asked: readonly T[],
+  excluded: readonly string[],
+): Promise<T[]> {
+  const behind = [...excluded, ...(await rows.ownersOf(sql, excluded))]
+  const humanOf = await humansAmong(sql, [...behind, ...asked.map(({ identity }) => identity)])
+  const humans = new Set(behind.map(humanOf))
+  return asked.filter(({ identity }) => !humans.has(humanOf(identity)))
 }
 
 function stateNow({ state, expires_at }: rows.ApprovalRow, now: Date, enough: boolean): ApprovalState {
@@ -45,6 +60,12 @@ function stateNow({ state, expires_at }: rows.ApprovalRow, now: Date, enough: bo
 export async function lockStanding(tx: Tx, ctx: Ctx, id: string): Promise<Standing> {
   const row = isId(id) ? await rows.lockApproval(tx, id) : null
   return standingOf(tx, ctx, row ?? noApproval())
+}
+
+/** How a request stands now; null if there is none. */
+export async function approvalState(sql: Sql, ctx: Ctx, id: string): Promise<ApprovalState | null> {
+  const row = await rows.findApproval(sql, id)
+  return row === null ? null : (await standingOf(sql, ctx, row)).state
 }
 
 export function noApproval(): never {

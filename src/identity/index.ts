@@ -78,6 +78,8 @@ export { CHANNEL_KINDS, type ChannelFields, type ChannelKind, type SmtpSettings,
 export type { Guard } from './notify.send.ts'
 export { type Delivery, listDeliveries } from './notify.store.ts'
 export { type NotifyParts, runNotifier, sendDue, testChannel } from './notify.worker.ts'
+export { readSamePerson, type SamePerson, sayPerson } from './person.actions.ts'
+export { likelyDoubles } from './person.ts'
 export { activatePolicies, diffPolicies, ensurePolicySet, type Proposed, proposePolicies } from './policyset.actions.ts'
 export { findPolicySet, listPolicySets, type WholePolicySet } from './policyset.list.ts'
 export {
@@ -143,8 +145,9 @@ export { type BindInput, bindRole, unbindRole } from './role.actions.ts'
 export { type Explained, explainPolicies } from './role.explain.ts'
 export { listBindings, type RoleHolder, type RoleView, rolesIn, rolesOf } from './role.list.ts'
 export type { Binding, SubjectKind } from './role.model.ts'
+export { waitingOffboardings } from './scim/wait.ts'
 export { type NewSession, SESSION_LIMITS, type SessionHolder, type SessionView } from './session.model.ts'
-export { authenticateSession, endSession, endSessionsOf, readSessions, readToken } from './session.ts'
+export { authenticateSession, beginHandSession, endSession, endSessionsOf, readHandToken, readSessions, readToken } from './session.ts'
 export {
   addTeamMembers,
   membersOf,

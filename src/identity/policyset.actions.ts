@@ -14,10 +14,11 @@ import {
   readPolicies,
 } from '../policy/index.ts'
 import type { Store, Tx } from '../store/index.ts'
-import { withApproval } from './approval.gate.ts'
+import { askForPolicies, withApproval } from './approval.gate.ts'
+import { ruleOf } from './approval.rule.store.ts'
 import { changesBetween, digestOf, type FileChange, type PolicySetView, standsBehind, type Warrant } from './policyset.model.ts'
 import * as rows from './policyset.store.ts'
-import { requireChangeable } from './role.changeable.ts'
+import { requireChangeable, somebodyApproves } from './role.changeable.ts'
 
 /** What proposing a set came to. */
 export interface Proposed {
@@ -25,6 +26,8 @@ export interface Proposed {
   readonly digest: string
   readonly baseDigest: string
   readonly changes: readonly FileChange[]
+  /** The request that was made for it; null where no rule asks for approval by more than one person. */
+  readonly approval: string | null
 }
 
 /**
@@ -73,7 +76,10 @@ export async function diffPolicies(store: Store, ctx: Ctx, _may: Allowed<'policy
   return store.inTx((tx) => compare(tx, ctx, own))
 }
 
-/** As `diffPolicies`, and stores the set as proposed (event `policy.proposed`). It changes no decision yet. */
+/**
+ * As `diffPolicies`, and stores the set as proposed (event `policy.proposed`). It changes no decision yet. Where a rule says who approves
+ * policies, they are asked in the same transaction; `bad_input` then where too few of them could approve.
+ */
 export async function proposePolicies(
   store: Store,
   ctx: Ctx,
@@ -90,15 +96,17 @@ export async function proposePolicies(
     await rows.insertSet(tx, { id, origin: 'own', files: set.files, digest, baseDigest, words, by: ctx.actor, proposers })
     const files = changes.map(({ file, change }) => ({ file, change }))
     await append(tx, ctx, [event('policy.proposed', id, words, { digest, base: baseDigest, files })])
-    return { id, digest, baseDigest, changes }
+    const approval = await askForPolicies(tx, ctx, { action: 'policy:approve', subject: id, digest, words, proposers, by })
+    return { id, digest, baseDigest, changes, approval }
   })
 }
 
 /**
  * Brings a proposed set into force: approved (`policy.approved`), or without approval where policy lets somebody (`policy.bypassed`). In
  * one transaction with `policy.activated`, and `role.forced` for each role that now holds both hands. `digest` is what whoever says
- * yes has seen. Throws `not_found`, `wrong_state` if it is not proposed any more, `conflict` if the digest is another one or if another
- * set came into force since it was proposed, `forbidden` if it is not approved; `approval_required` where a rule asks for more people.
+ * yes has seen. Throws `not_found`; `wrong_state` if it is not proposed any more, or if a rule names approvers whom this would bypass
+ * untold; `conflict` if the digest is another one or if another set came into force since it was proposed; `forbidden` if it is not
+ * approved; `approval_required` where a rule asks for more people.
  */
 export async function activatePolicies(
   store: Store,
@@ -133,9 +141,30 @@ export async function activatePolicies(
 
 async function grant(tx: Tx, ctx: Ctx, by: Principal, proposal: rows.SetRowWithFiles, warrant: Warrant): Promise<EvidenceEvent> {
   const { id, digest, words, proposers, proposed_by } = proposal
+  if ('reason' in warrant) await requireAlone(tx, ctx, by)
   if ('reason' in warrant) return event('policy.bypassed', id, words, { digest, reason: warrant.reason, proposedBy: proposed_by })
   const { approvedBy } = await warrant.gate.require(tx, ctx, { action: 'policy:approve', subject: id, digest, words, proposers, by })
   return event('policy.approved', id, words, { digest, approvedBy: [...approvedBy], proposedBy: proposed_by })
+}
+
+/**
+ * Where a rule names approvers, the request is what is bypassed: it tells each of them. A program bypasses only as long as there is
+ * nobody whom it could ask: the first token of a new installation.
+ */
+async function requireAlone(tx: Tx, ctx: Ctx, by: Principal): Promise<void> {
+  if ((await ruleOf(tx, ctx, 'policy:approve')) !== null) {
+    throw new RekeyError('wrong_state', 'A rule says who approves policies: bypass the request for approval instead.', {
+      hint: 'See rekey approval list, and rekey approval bypass --help.',
+    })
+  }
+  if (by.kind === 'person' && by.actsFor === null) return
+  const active = await rows.activeSet(tx)
+  const set = active === null ? null : readOrNone(active.files)
+  if (set !== null && (await somebodyApproves(tx, ctx, set))) {
+    throw new RekeyError('forbidden', 'Somebody is there who may approve policies: a token bypasses nobody.', {
+      hint: 'Ask them: rekey policy approve. rekey role bindings shows who it is.',
+    })
+  }
 }
 
 /** What `own` over the default set would change. */

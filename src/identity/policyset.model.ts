@@ -2,6 +2,7 @@ import { type Ctx, RekeyError } from '../kernel/index.ts'
 import type { Allowed, PolicyFile, Principal } from '../policy/index.ts'
 import { digestHex } from '../seal/index.ts'
 import type { Tx } from '../store/index.ts'
+import { shareHuman } from './person.ts'
 
 /** One set of policies on record. */
 export interface PolicySetView {
@@ -58,11 +59,11 @@ export function standsBehind({ id, identity, actsFor }: Principal): string[] {
  * That the person may approve at all, `Allowed<'policy:approve'>` has shown.
  */
 export const secondPerson: ApprovalGate = {
-  async require(_tx, _ctx, { by, proposers }) {
+  async require(tx, _ctx, { by, proposers }) {
     if (by.kind !== 'person' || by.identity === null || by.actsFor !== null) {
       throw new RekeyError('forbidden', 'A change of policy is approved by a person.')
     }
-    if (standsBehind(by).some((id) => proposers.includes(id))) {
+    if (await shareHuman(tx, standsBehind(by), proposers)) {
       throw new RekeyError('forbidden', 'Who proposed it does not approve it.', { hint: 'Ask somebody else who may do policy:approve.' })
     }
     return { approvedBy: [by.identity] }

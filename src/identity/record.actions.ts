@@ -126,8 +126,8 @@ export async function moveStatusByHand(
   return identityNamed(parts.store, before.id)
 }
 
-/** Without its status: to suspend somebody first must not void the approval to end them. */
-function offboardAsked({ id, name, kind }: IdentityRecord, reason: string): Approvable {
+/** Ending this identity, in words and as data. Without its status: to suspend somebody first must not void the approval to end them. */
+export function offboardAsked({ id, name, kind }: IdentityRecord, reason: string): Approvable {
   return {
     action: 'identity:offboard',
     subject: name,

@@ -4,6 +4,7 @@ import { type Allowed, type Family, FORCED_REASON_CHARS, holdersOf, holdsBoth, t
 import type { Store, Tx } from '../store/index.ts'
 import { requireApproval, withApproval } from './approval.gate.ts'
 import type { Approvable } from './approval.model.ts'
+import { shareHuman } from './person.ts'
 import { standsBehind } from './policyset.model.ts'
 import { lockPolicies } from './policyset.store.ts'
 import { requireChangeable } from './role.changeable.ts'
@@ -40,7 +41,7 @@ export async function bindRole(
   return withApproval(store, ctx, by, async (tx) => {
     await lockPolicies(tx)
     const subject = await subjectOf(tx, kind, input.subject)
-    if (standsBehind(by).includes(subject) || (kind === 'team' && by.teams.includes(subject))) {
+    if ((await shareHuman(tx, standsBehind(by), [subject])) || (kind === 'team' && by.teams.includes(subject))) {
       throw new RekeyError('forbidden', 'Nobody binds a role to themselves.', { hint: 'Ask somebody else who may do role:bind.' })
     }
     const held = await rows.rolesBoundTo(tx, kind, subject)

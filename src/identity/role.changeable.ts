@@ -2,6 +2,7 @@ import { type Ctx, RekeyError } from '../kernel/index.ts'
 import { onTrial, type PolicySet, type Principal, type PrincipalKind } from '../policy/index.ts'
 import type { Sql } from '../store/index.ts'
 import { type BoundSubject, boundSubjects } from './role.store.ts'
+import { peopleOf } from './team.actions.ts'
 
 const KINDS = { human: 'person', workload: 'workload', machine: 'machine', agent: 'agent' } as const
 
@@ -47,4 +48,15 @@ export async function requireChangeable(sql: Sql, ctx: Ctx, set: PolicySet): Pro
       hint: 'Bind security-admin to two people first: rekey role bind --help',
     },
   )
+}
+
+/**
+ * Whether an active person could approve policies under this set, as the roles are bound: who is alone may bypass with a token, and nobody
+ * else. A team counts if people are in it.
+ */
+export async function somebodyApproves(sql: Sql, ctx: Ctx, set: PolicySet): Promise<boolean> {
+  const subjects = (await boundSubjects(sql)).filter(({ kind, what, active }) => kind === 'team' || (what === 'human' && active))
+  const may = onTrial(set, (policies) => subjects.filter((one) => policies.explain(ctx, atBest(ctx, one), 'policy:approve').allowed))
+  for (const { kind, id } of may) if (kind === 'identity' || (await peopleOf(sql, id)).length > 0) return true
+  return false
 }

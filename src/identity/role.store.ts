@@ -77,17 +77,20 @@ export interface BoundSubject {
   /** Of an identity: what it is. */
   readonly what: 'human' | 'workload' | 'machine' | 'agent' | null
   readonly roles: readonly string[]
+  /** Of an identity: whether it is active; true of everything else. */
+  readonly active: boolean
 }
 
 /** Everything that holds a role and can still prove itself. */
 export async function boundSubjects(sql: Sql): Promise<BoundSubject[]> {
   return sql.query(
-    `select b.subject_kind as kind, b.subject_id as id, i.kind as what, array_agg(b.role order by b.role) as roles
+    `select b.subject_kind as kind, b.subject_id as id, i.kind as what, array_agg(b.role order by b.role) as roles,
+            coalesce(i.status = 'active', true) as active
        from role_binding b
        left join identity i on b.subject_kind = 'identity' and i.id = b.subject_id
        left join api_token t on b.subject_kind = 'token' and t.id = b.subject_id
       where b.subject_kind = 'team' or i.id is not null
          or (t.id is not null and t.revoked_at is null and (t.expires_at is null or t.expires_at > now()))
-      group by b.subject_kind, b.subject_id, i.kind`,
+      group by b.subject_kind, b.subject_id, i.kind, i.status`,
   )
 }

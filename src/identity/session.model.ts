@@ -37,6 +37,8 @@ export interface Login {
   readonly browser: string
   /** The session that this one takes the place of. */
   readonly replaces: string | null
+  /** True: a person keeps its text for the command line; else a browser keeps it in a cookie. */
+  readonly byHand?: boolean
 }
 
 /** A session that has just begun: the only copy of what its browser keeps. */

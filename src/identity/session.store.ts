@@ -72,6 +72,19 @@ export async function addSession(tx: Tx, id: string, hashHex: string, login: Log
   return row ?? null
 }
 
+/** The login by which a live session began, locked against its end; null if it is live no more. */
+export async function loginOf(tx: Tx, id: string): Promise<Pick<Login, Inherited> | null> {
+  const [row] = await tx.query<Pick<Login, Inherited>>(
+    `select s.identity_id as identity, i.name, s.aal, s.authenticated_at as "authenticatedAt", s.method, s.provider_id as provider,
+            s.passkey_id as passkey
+       from session s join identity i on i.id = s.identity_id where s.id = $1 and ${LIVE} for share of s`,
+    [id],
+  )
+  return row ?? null
+}
+
+type Inherited = 'identity' | 'name' | 'aal' | 'authenticatedAt' | 'method' | 'provider' | 'passkey'
+
 /** What was on its way under the old one still gets its answer. */
 export async function replaceSession(tx: Tx, id: string): Promise<void> {
   await tx.query('update session set ends_at = least(ends_at, now() + make_interval(secs => $2)) where id = $1', [id, REPLACED_SECONDS])

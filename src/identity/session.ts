@@ -1,6 +1,6 @@
 import { append, type EvidenceEvent } from '../evidence/index.ts'
 import { type Ctx, isId, newId, RekeyError, Secret } from '../kernel/index.ts'
-import type { Allowed, Principal, Resource } from '../policy/index.ts'
+import { type Allowed, type Principal, type Resource, StepUpRequired } from '../policy/index.ts'
 import { randomSecret, sha256Hex } from '../seal/index.ts'
 import type { Sql, Store, Tx } from '../store/index.ts'
 import { rolesHeld } from './role.store.ts'
@@ -14,6 +14,14 @@ const BROWSER_CHARS = 200
 /** What such a text looks like: anything else is not looked up. */
 const TOKEN = /^[A-Za-z0-9_-]{43}$/
 
+/**
+ * What a person keeps for the command line begins so, and is hashed with it: what a browser keeps is never good there, nor the other way
+ * round. A program sends it by itself with nothing, so no page of anybody can make use of it.
+ */
+const HAND = 'rekey-session_'
+/** How fresh the login must be that such a session is made by, seconds: a cookie that was stolen makes none an hour later. */
+const FRESH_SECONDS = 900
+
 /** Unpredictable text of 256 bits, base64url: for what a browser keeps. */
 export function newToken(): Secret {
   return randomSecret(TOKEN_BYTES).reveal((bytes) => Secret.fromText(Buffer.from(bytes).toString('base64url')))
@@ -22,6 +30,11 @@ export function newToken(): Secret {
 /** A text of the form that `newToken` makes; null for any other. */
 export function readToken(text: string | undefined): Secret | null {
   return text !== undefined && TOKEN.test(text) ? Secret.fromText(text) : null
+}
+
+/** The session that a bearer token stands for; null for any other token. */
+export function readHandToken(token: Secret): Secret | null {
+  return token.revealText((text) => text.startsWith(HAND) && TOKEN.test(text.slice(HAND.length))) ? token : null
 }
 
 /**
@@ -59,7 +72,7 @@ export async function startSession(tx: Tx, ctx: Ctx, login: Login): Promise<NewS
   if (person === null) return null
   await rows.dropOldSessions(tx)
   const id = newId(ctx.clock.now().getTime())
-  const token = newToken()
+  const token = login.byHand === true ? newToken().revealText((text) => Secret.fromText(HAND + text)) : newToken()
   const browser = login.browser.replace(/[^\x20-\x7e]/g, '').slice(0, BROWSER_CHARS)
   const row = await rows.addSession(tx, id, sha256Hex(token), { ...login, browser })
   if (row === null) return null
@@ -72,9 +85,34 @@ export async function startSession(tx: Tx, ctx: Ctx, login: Login): Promise<NewS
     ...(passkey === null ? {} : { passkey }),
     ...(replaces === null ? {} : { replaced_session: replaces }),
   }
-  const data = { aal, method, authenticatedAt: row.authenticated_at.toISOString() }
+  const data = { aal, method, authenticatedAt: row.authenticated_at.toISOString(), ...(login.byHand === true && { commandLine: true }) }
   await append(tx, ctx, [{ log: 'identity', type: 'session.started', actor: `person:${identity}`, subject: person.name, links, data }])
   return { id, token, identity, name: person.name, aal, authenticatedAt: row.authenticated_at, endsAt: row.ends_at }
+}
+
+/**
+ * Begins another session of who is logged in, for the command line: as good and as old as the one that asks, and ended with the provider
+ * or the passkey of that one. Throws `wrong_state` for a token, which has no session; `step_up_required` unless the login is fresh;
+ * `unauthenticated` if that session ended meanwhile.
+ */
+export async function beginHandSession(
+  store: Store,
+  ctx: Ctx,
+  may: Allowed<'session:begin'>,
+  holder: SessionHolder | null,
+): Promise<NewSession> {
+  if (holder === null) throw new RekeyError('wrong_state', 'A token has no session.', { hint: 'Log in with a browser first.' })
+  const { principal, session } = holder
+  may.check(resourceOf('new', principal.id))
+  const ageMs = ctx.clock.now().getTime() - (principal.authenticatedAt?.getTime() ?? 0)
+  const aal = principal.aal === 0 ? 1 : principal.aal
+  if (ageMs > FRESH_SECONDS * 1000) throw new StepUpRequired({ aal, maxAgeSeconds: FRESH_SECONDS })
+  return store.inTx(async (tx) => {
+    const from = await rows.loginOf(tx, session)
+    const begun = from === null ? null : await startSession(tx, ctx, { ...from, browser: 'command line', replaces: null, byHand: true })
+    if (begun === null) throw new RekeyError('unauthenticated', 'Your session has ended.', { hint: 'Log in again.' })
+    return begun
+  })
 }
 
 /** Ends every session of an identity (`session.ended`) in the caller's transaction; resolves with how many. */

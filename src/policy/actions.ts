@@ -94,6 +94,7 @@ const TABLE = {
   // Whose decision counts is the request's own matter: it belongs to everybody who was asked.
   'approval:decide': change('own', 'approval'),
   'session:read': read('own', 'session'),
+  'session:begin': change('own', 'session'),
   'session:end': change('own', 'session'),
   'passkey:read': read('own', 'passkey'),
   'passkey:enrol': change('own', 'passkey'),
@@ -105,6 +106,12 @@ export type Action = keyof typeof TABLE
 
 /** Everything that can be asked for. An action is never taken off the list: stored policies name it. */
 export const ACTIONS = Object.keys(TABLE) as readonly Action[]
+
+/**
+ * What everybody who proves who they are may, whatever policies and the limits of the proof say: its use case lets through nothing but
+ * the asker's own, and it gives nobody anything. A program that asked for approval must be able to stop asking.
+ */
+export const ALWAYS: readonly Action[] = ['approval:withdraw']
 
 /** Whether a text names an action of the closed list. */
 export function isAction(text: string): text is Action {

@@ -1,5 +1,5 @@
 import { type Ctx, isCode, RekeyError } from '../kernel/index.ts'
-import { type Action, factsOf, isAction } from './actions.ts'
+import { type Action, ALWAYS, factsOf, isAction } from './actions.ts'
 import { PRINCIPAL_TYPE, Prepared, type Question, RESOURCE_TYPE, type Uid, type Verdict } from './cedar.ts'
 import type { Aal, Principal, Resource } from './model.ts'
 import { type PolicySet, textsOf } from './set.ts'
@@ -121,6 +121,7 @@ export class Policies {
 
   #explain(ctx: Ctx, principal: Principal, action: Action, resource: Resource | null): Decision {
     if (!isAction(action)) return { ...DENIED, reason: 'unpermitted' }
+    if (ALWAYS.includes(action)) return { allowed: true, reason: 'permitted', policies: [], stepUp: null }
     const limit = limitOf(principal, action, resource)
     if (limit !== null) return { ...DENIED, reason: limit }
     const minutes = minutesSince(ctx, principal.authenticatedAt)

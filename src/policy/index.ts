@@ -1,4 +1,4 @@
-export { ACTIONS, type Action, type ActionFacts, FAMILIES, type Family, factsOf, isAction } from './actions.ts'
+export { ACTIONS, type Action, type ActionFacts, ALWAYS, FAMILIES, type Family, factsOf, isAction } from './actions.ts'
 export {
   ActionName,
   asPrincipal,

@@ -42,6 +42,21 @@ test('a one-time code enrols a passkey; with the passkey one logs out and in aga
   await passkeys.getByRole('row', { name: 'key AAL3' }).waitFor()
 })
 
+test('a person takes a session to the command line: it is shown once, and is theirs', async () => {
+  const person = await lab.person('of-the-command-line', 'auditor')
+  const page = await lab.page(person)
+  await page.goto('/me')
+  await page.getByRole('button', { name: 'Begin a session for the command line' }).click()
+  await page.getByText('This is shown once').waitFor()
+  const token = (await page.locator('code', { hasText: 'rekey-session_' }).textContent()) ?? ''
+  const me = await lab.server.send('GET', '/v1/session', { token })
+  expect(me.body).toMatchObject({ kind: 'person', id: person.id, aal: 2 })
+  expect(await lowContrast(page)).toEqual([])
+  await page.reload()
+  await page.getByRole('button', { name: 'Begin a session for the command line' }).waitFor()
+  expect(await page.content()).not.toContain(token)
+})
+
 test('the code in the fragment of an address is taken out of it before anything else sees it', async () => {
   const page = await (await lab.context()).newPage()
   await authenticator(page, { synced: true })

@@ -36,9 +36,11 @@ import { diffFleetRoute } from './fleet/diff-fleet.ts'
 import { joinIdentityRoute } from './identities/join-identity.ts'
 import { listIdentityEvents } from './identities/list-events.ts'
 import { listIdentitiesRoute } from './identities/list-identities.ts'
+import { listSamePersonRoute } from './identities/list-same-person.ts'
 import { moveIdentityRoute } from './identities/move-identity.ts'
 import { offboardIdentityRoute } from './identities/offboard-identity.ts'
 import { resumeIdentityRoute } from './identities/resume-identity.ts'
+import { saySamePersonRoute } from './identities/say-same-person.ts'
 import { showIdentity } from './identities/show-identity.ts'
 import { suspendIdentityRoute } from './identities/suspend-identity.ts'
 import { addIssuerRoute } from './issuers/add-issuer.ts'
@@ -94,6 +96,7 @@ import { retryRotationRoute } from './rotations/retry-rotation.ts'
 import { showRotation } from './rotations/show-rotation.ts'
 import { startRotationsRoute } from './rotations/start-rotations.ts'
 import { undoRotationRoute } from './rotations/undo-rotation.ts'
+import { beginSessionRoute } from './sessions/begin-session.ts'
 import { endSessionRoute } from './sessions/end-session.ts'
 import { listSessionsRoute } from './sessions/list-sessions.ts'
 import { logOutRoute } from './sessions/log-out.ts'
@@ -148,6 +151,8 @@ export const ROUTES: readonly Route[] = [
   joinIdentityRoute,
   listIdentitiesRoute,
   moveIdentityRoute,
+  listSamePersonRoute,
+  saySamePersonRoute,
   offboardIdentityRoute,
   resumeIdentityRoute,
   showIdentity,
@@ -215,6 +220,7 @@ export const ROUTES: readonly Route[] = [
   showWaysRoute,
   endSessionRoute,
   listSessionsRoute,
+  beginSessionRoute,
   logOutRoute,
   showSessionRoute,
   beginCodeRoute,

@@ -66,18 +66,57 @@ export async function policyDiff(cli: Cli, folder: string): Promise<number> {
   return EXIT.ok
 }
 
+interface Proposed {
+  readonly id: string
+  readonly digest: string
+  readonly changes: readonly FileChange[]
+  readonly approval: string | null
+}
+
 /** Proposes a folder of policies, laid over the default ones. They decide nothing until they are approved. */
 export async function policyPropose(cli: Cli, folder: string, { reason }: { readonly reason: string }): Promise<number> {
   const body = { files: await readPolicyFolder(folder), reason }
-  const made = await (await cli.client()).post<{ id: string; digest: string; changes: readonly FileChange[] }>('/v1/policies', body, {
+  const made = await (await cli.client()).post<Proposed>('/v1/policies', body, {
     startsWork: true,
   })
   if (!cli.out.json) showChanges(cli, made.changes)
   cli.out.fields(made, [
     ['proposed', made.id],
     ['digest', made.digest],
+    ['others were asked', made.approval],
   ])
   return EXIT.ok
+}
+
+interface ApproveOptions extends CommonOptions {
+  readonly digest?: string
+}
+
+/**
+ * Approves a proposed set and brings it into force; where a rule asks for more people, once those have approved. What is sent is the digest
+ * of what was shown; who gives one with --digest has read it elsewhere.
+ */
+export async function policyApprove(cli: Cli, id: string, { digest }: ApproveOptions): Promise<number> {
+  const client = await cli.client()
+  const seen = digest ?? (await read(cli, id))
+  if (seen === null) return EXIT.failed
+  showSet(cli, await client.post<PolicySet>(`${pathOf(id)}/approve`, { digest: seen }, { startsWork: false }))
+  return EXIT.ok
+}
+
+async function read(cli: Cli, id: string): Promise<string | null> {
+  if (!canAsk()) {
+    throw new RekeyError('bad_input', 'Nobody can be asked here.', {
+      hint: 'Read it with rekey policy show ID --json, and add its --digest.',
+    })
+  }
+  const { digest, changes, words, proposedBy } = await (await cli.client()).get<WholeSet>(pathOf(id))
+  showChanges(cli, changes)
+  cli.out.note(`${printable(proposedBy)} says: ${printable(words)}`)
+  cli.out.note(`digest ${digest}`)
+  if (await askYesNo('Do you approve exactly these policies?')) return digest
+  cli.out.note('Nothing was changed.')
+  return null
 }
 
 /** Brings a proposed set into force without approval. Shows it and asks, since the digest that is sent is of what was shown. */
@@ -95,13 +134,17 @@ export async function policyBypass(
     return EXIT.failed
   }
   const set = await client.post<PolicySet>(`${pathOf(id)}/bypass`, { digest, reason }, { startsWork: false })
-  cli.out.fields(set, [
+  showSet(cli, set)
+  return EXIT.ok
+}
+
+function showSet({ out }: Cli, set: PolicySet): void {
+  out.fields(set, [
     ['policies', set.id],
     ['state', set.state],
     ['in force since', shortTime(set.activatedAt)],
     ['without approval', set.bypassReason],
   ])
-  return EXIT.ok
 }
 
 function showChanges({ out }: Cli, changes: readonly FileChange[]): void {

@@ -1,9 +1,10 @@
 import { append } from '../../evidence/index.ts'
 import type { Ctx } from '../../kernel/index.ts'
-import type { Store } from '../../store/index.ts'
+import type { Store, Tx } from '../../store/index.ts'
 import { offboardIdentity } from '../lifecycle.status.ts'
 import * as rows from './user.store.ts'
 import { textOf } from './view.ts'
+import { endWait, mayOffboard } from './wait.ts'
 
 /** Most in one look: the next one follows at once while there are more. */
 const AT_ONCE = 100
@@ -11,8 +12,9 @@ const AT_ONCE = 100
 /**
  * Offboards the identities whose provider said false, or deleted the user, longer ago than its delay. Takes no input: the rows say what
  * is due, one transaction each, so that a process that dies leaves the rest for the next one, and two share the work. Whoever was
- * resumed by hand meanwhile is let go (`identity.offboarding_cancelled`): nothing is destroyed that is in use. Resolves with how many
- * rows it settled.
+ * resumed by hand meanwhile is let go (`identity.offboarding_cancelled`): nothing is destroyed that is in use. Where a rule asks for
+ * approval of `identity:offboard` it is asked for, and waited for; if it is rejected, the identity stays suspended for somebody to
+ * decide about. Resolves with how many rows it settled or asked for.
  */
 export async function offboardDue(store: Store, ctx: Ctx): Promise<number> {
   let settled = 0
@@ -25,21 +27,30 @@ async function offboardOne(store: Store, ctx: Ctx): Promise<boolean> {
     const user = await rows.takeDue(tx, ctx.clock.now())
     if (user === null) return false
     const status = await rows.statusOf(tx, user.identity_id)
-    if (status === 'suspended') {
-      await offboardIdentity(tx, ctx, user.identity_id, `The delay of ${user.provider} is over.`)
-    } else if (status === 'active') {
-      await append(tx, ctx, [
-        {
-          log: 'identity',
-          type: 'identity.offboarding_cancelled',
-          subject: textOf(user.resource, 'userName') ?? user.id,
-          links: { identity: user.identity_id, scim_user: user.id },
-          data: { reason: 'The identity was resumed by hand.' },
-        },
-      ])
-    }
+    if (status === 'suspended') return offboard(tx, ctx, user)
+    await endWait(tx, ctx, user.id, `The identity is ${status}.`)
+    if (status === 'active') await cancelled(tx, ctx, user, 'The identity was resumed by hand.')
     if (user.deleted_at === null) await rows.clearOffboarding(tx, user.id)
     else await rows.dropUser(tx, user.id)
     return true
   })
+}
+
+async function offboard(tx: Tx, ctx: Ctx, user: rows.DueRow): Promise<true> {
+  const reason = `The delay of ${user.provider} is over.`
+  const may = await mayOffboard(tx, ctx, user, reason)
+  if (may === 'waits') return true
+  if (may === 'go') await offboardIdentity(tx, ctx, user.identity_id, reason)
+  else await cancelled(tx, ctx, user, 'Who had to approve it did not: it stays suspended.')
+  await endWait(tx, ctx, user.id, 'It is done.')
+  if (user.deleted_at !== null) await rows.dropUser(tx, user.id)
+  else if (may === 'go') await rows.clearOffboarding(tx, user.id)
+  else await rows.clearDate(tx, user.id)
+  return true
+}
+
+async function cancelled(tx: Tx, ctx: Ctx, user: rows.DueRow, reason: string): Promise<void> {
+  const links = { identity: user.identity_id, scim_user: user.id }
+  const subject = textOf(user.resource, 'userName') ?? user.id
+  await append(tx, ctx, [{ log: 'identity', type: 'identity.offboarding_cancelled', subject, links, data: { reason } }])
 }

@@ -13,6 +13,7 @@ import { ENTERPRISE_URN } from './types.ts'
 import type { UserRow } from './user.store.ts'
 import * as rows from './user.store.ts'
 import { managerOf, textOf } from './view.ts'
+import { endWait } from './wait.ts'
 
 /** What the record has as the source of everything that a provider pushes. */
 export function sourceOf({ provider }: Pick<ScimClient, 'provider'>): string {
@@ -135,6 +136,7 @@ export async function settle(tx: Tx, ctx: Ctx, client: ScimClient, user: UserRow
     return { identity_id, active, ...stopped }
   }
   if (offboard_at !== null) {
+    await endWait(tx, ctx, user.id, `${client.provider} says active again.`)
     await append(tx, ctx, [eventOf('identity.offboarding_cancelled', client, user, { reason: 'The provider says active again.' })])
   }
   const status = await rows.statusOf(tx, identity_id)

@@ -111,13 +111,22 @@ export async function dropUser(tx: Tx, id: string): Promise<void> {
   await tx.query('delete from scim_user where id = $1', [id])
 }
 
-/** A user whose offboarding is due, locked, of those that no other process holds. */
-export async function takeDue(tx: Tx, at: Date): Promise<(UserRow & { readonly provider: string }) | null> {
-  const [row] = await tx.query<UserRow & { provider: string }>(
+export type DueRow = UserRow & { readonly provider: string; readonly provider_id: string }
+
+/**
+ * A user whose offboarding is due, locked, of those that no other process holds. One that waits for approval is looked at once a minute,
+ * or two seconds after its request has got another state.
+ */
+export async function takeDue(tx: Tx, at: Date): Promise<DueRow | null> {
+  const [row] = await tx.query<DueRow>(
     `select u.id, u.identity_id, u.active, u.suspended, u.resource, u.version, u.created_at, u.changed_at, u.offboard_at, u.deleted_at,
-            p.name as provider
+            p.name as provider, p.id as provider_id
        from scim_user u join scim_provider p on p.id = u.provider_id
-      where u.offboard_at <= $1 order by u.offboard_at limit 1 for no key update of u skip locked`,
+      where u.offboard_at <= $1
+        and not exists (select from scim_wait w left join approval a on a.id = w.approval_id
+                         where w.user_id = u.id and w.looked_at > $1::timestamptz - interval '1 minute'
+                           and (coalesce(a.state, 'requested') = 'requested' or w.looked_at > $1::timestamptz - interval '2 seconds'))
+      order by u.offboard_at limit 1 for no key update of u skip locked`,
     [at],
   )
   return row ?? null
@@ -125,6 +134,11 @@ export async function takeDue(tx: Tx, at: Date): Promise<(UserRow & { readonly p
 
 export async function clearOffboarding(tx: Tx, id: string): Promise<void> {
   await tx.query('update scim_user set offboard_at = null, suspended = false where id = $1', [id])
+}
+
+/** The date alone: that the provider suspended it stays on record, so that its word can resume it. */
+export async function clearDate(tx: Tx, id: string): Promise<void> {
+  await tx.query('update scim_user set offboard_at = null where id = $1', [id])
 }
 
 /** Identity by user id, of this provider's users that are there. */

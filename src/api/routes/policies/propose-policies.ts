@@ -14,10 +14,16 @@ export const proposePoliciesRoute = route({
   answers: {
     201: {
       what: 'They are stored as proposed',
-      schema: z.object({ id: z.string(), digest: z.string(), baseDigest: z.string(), changes: z.array(FileChange) }),
+      schema: z.object({
+        id: z.string(),
+        digest: z.string(),
+        baseDigest: z.string(),
+        changes: z.array(FileChange),
+        approval: z.string().nullable().describe('The request for approval that was made; null where no rule asks for one.'),
+      }),
     },
   },
-  problems: ['policy_invalid', 'wrong_state'],
+  problems: ['policy_invalid', 'wrong_state', 'unavailable'],
   startsWork: true,
   handle: async ({ parts, ctx, may, principal, body }) => ({
     status: 201,

@@ -17,7 +17,7 @@ export const Started = z
   })
   .meta({ id: 'StartedSession' })
 
-export function startedView({ session }: LoggedIn): z.output<typeof Started> {
+export function startedView({ session }: Pick<LoggedIn, 'session'>): z.output<typeof Started> {
   const { id, identity, name, aal, authenticatedAt, endsAt } = session
   return { session: id, identity, name, aal, authenticatedAt: authenticatedAt.toISOString(), endsAt: endsAt.toISOString() }
 }

@@ -1,0 +1,68 @@
+import { append } from '../evidence/index.ts'
+import { type Ctx, RekeyError } from '../kernel/index.ts'
+import { type Allowed, isMine, type Principal } from '../policy/index.ts'
+import type { Store } from '../store/index.ts'
+import * as rows from './person.store.ts'
+import { shareHuman } from './person.ts'
+import { standsBehind } from './policyset.model.ts'
+import { identityNamed } from './record.list.ts'
+import { checkReason, type IdentityRecord } from './record.model.ts'
+import { lockRecord } from './record.store.ts'
+
+/** What is said, or seems, of another identity. */
+export interface SamePerson {
+  readonly id: string
+  readonly name: string
+  readonly status: string
+  /** Whether it counts as the same human. */
+  readonly same: boolean
+  /** `said`: by somebody. `address`: both have it. */
+  readonly because: 'said' | 'address'
+}
+
+/** Other identities that count as the same human as this one, and those of which somebody said that they do not. Throws `not_found`. */
+export async function readSamePerson(store: Store, may: Allowed<'identity:read'>, idOrName: string): Promise<SamePerson[]> {
+  const of = await visible(store, may, idOrName)
+  return (await rows.othersOf(store, of.id)).map(({ same, address: _address, ...rest }) => ({
+    ...rest,
+    same: same ?? true,
+    because: same === null ? 'address' : 'said',
+  }))
+}
+
+/**
+ * Says that two identities are of one human (`identity.same_person`), or that they are not although they share an address
+ * (`identity.other_person`). The last word counts, from the next count of an approval on. Resolves with whether anything changed. Throws
+ * `not_found`; `bad_input` for one identity twice and for what is no person; `forbidden` for whoever speaks of themselves.
+ */
+export async function sayPerson(
+  store: Store,
+  ctx: Ctx,
+  may: Allowed<'identity:move'>,
+  by: Principal,
+  input: { readonly one: string; readonly other: string; readonly same: boolean; readonly reason: string },
+): Promise<boolean> {
+  const { same, reason } = input
+  checkReason(reason)
+  const [one, other] = [await visible(store, may, input.one), await visible(store, may, input.other)]
+  if (one.id === other.id) throw new RekeyError('bad_input', 'These are one identity.')
+  if (one.kind !== 'human' || other.kind !== 'human') throw new RekeyError('bad_input', 'Only identities of people are of a person.')
+  return store.inTx(async (tx) => {
+    await lockRecord(tx, 'alone')
+    if (await shareHuman(tx, standsBehind(by), [one.id, other.id])) {
+      throw new RekeyError('forbidden', 'Nobody says this of themselves.', { hint: 'Ask somebody else who may do identity:move.' })
+    }
+    if (!(await rows.putPair(tx, { one: one.id, other: other.id, same, at: ctx.clock.now(), by: ctx.actor, reason }))) return false
+    const type = same ? 'identity.same_person' : 'identity.other_person'
+    const links = { identity: one.id, other: other.id }
+    await append(tx, ctx, [{ log: 'identity', type, subject: one.name, links, data: { other: other.name, reason } }])
+    return true
+  })
+}
+
+async function visible(store: Store, may: Allowed<'identity:read' | 'identity:move'>, idOrName: string): Promise<IdentityRecord> {
+  const found = await identityNamed(store, idOrName)
+  const { id, kind, environment, ownerId } = found
+  if (isMine(may, { type: 'identity', id, kind, environment, owner: ownerId ?? undefined })) return found
+  throw new RekeyError('not_found', `No such identity: ${idOrName}`, { hint: 'See rekey identity list.' })
+}

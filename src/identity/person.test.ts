@@ -1,0 +1,172 @@
+/** One human with several identities: counted once, and nobody's second pair of eyes is their own. */
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { freshDatabase, type TestDatabase } from '../../test/lab/database.ts'
+import { type Ctx, type ErrorCode, isCode, makeCtx, newId } from '../kernel/index.ts'
+import { type Action, type Allowed, Policies, type Principal } from '../policy/index.ts'
+import { principal } from '../policy/testing.ts'
+import type { Tx } from '../store/index.ts'
+import { consumeApproval, decideApproval, requestApproval } from './approval.actions.ts'
+import { approvalDigest } from './approval.model.ts'
+import {
+  activatePolicies,
+  addTeamMembers,
+  approvalGate,
+  bindRole,
+  ensureAdminToken,
+  ensurePolicySet,
+  fsckIdentities,
+  joinIdentity,
+  likelyDoubles,
+  moveIdentity,
+  offboardIdentity,
+  proposePolicies,
+  putTeam,
+  readSamePerson,
+  sayPerson,
+} from './index.ts'
+
+const ctx: Ctx = makeCtx('test', 'test')
+let db: TestDatabase
+let policies: Policies
+let team = ''
+let ada = ''
+let ada2 = ''
+let bob = ''
+beforeAll(async () => {
+  db = await freshDatabase()
+  policies = new Policies(await ensurePolicySet(db.store, ctx))
+  await ensureAdminToken(db.store, ctx, async () => undefined)
+})
+afterAll(() => db.drop())
+beforeEach(async () => {
+  ada = await join()
+  ada2 = await join()
+  bob = await join()
+  team = await tx((tx) => putTeam(tx, ctx, { name: `t ${newId()}` }))
+  await tx((tx) => addTeamMembers(tx, ctx, team, { identities: [ada, ada2, bob] }))
+})
+
+const tx = <T>(use: (tx: Tx) => Promise<T>): Promise<T> => db.store.inTx(use)
+const code = (wanted: ErrorCode) => (error: unknown) => isCode(error, wanted)
+const join = () => tx((tx) => joinIdentity(tx, ctx, { name: `x ${newId()}`, kind: 'human', source: 'api' }))
+const person = (id: string, changes: Partial<Principal> = {}) =>
+  principal({ id, identity: id, kind: 'person', name: 'somebody', aal: 2, authenticatedAt: new Date(), ...changes })
+const may = <A extends Action>(by: Principal, action: A): Allowed<A> => policies.allow(ctx, by, action)
+const admin = principal({ id: newId(), roles: ['bootstrap-admin'] })
+const email = (id: string, value: string) => tx((tx) => moveIdentity(tx, ctx, id, { labels: { email: value } }))
+const say = (one: string, other: string, same: boolean, by = admin) =>
+  sayPerson(db.store, ctx, may(by, 'identity:move'), by, { one, other, same, reason: 'asked her manager' })
+const others = async (id: string) => (await readSamePerson(db.store, may(admin, 'identity:read'), id)).map((it) => [it.id, it.same])
+const asked = { action: 'identity:offboard', subject: 'joan', what: { identity: 'joan' }, words: 'End joan.' } as const
+const digest = approvalDigest(asked)
+const ask = (by: Principal, count: number) => {
+  const expiresAt = new Date(ctx.clock.now().getTime() + 3_600_000)
+  const factors = [{ team, count, aal: 2, passkey: false }] as const
+  return tx((tx) => requestApproval(tx, ctx, { ...asked, factors, expiresAt, requestedBy: by }))
+}
+const approve = (id: string, by: string) =>
+  tx((tx) => decideApproval(tx, ctx, person(by), id, { decision: 'approve', reason: 'read it', digest, assertion: null }))
+const consume = (id: string) => tx((tx) => consumeApproval(tx, ctx, id, digest))
+
+test('two identities of one address are one person, whatever its case, until somebody says that they are not', async () => {
+  await email(ada, `Ada-${ada}@Example.org`)
+  await email(ada2, `ada-${ada}@example.ORG`)
+  expect(await others(ada)).toEqual([[ada2, true]])
+  await expect(ask(admin, 3), 'two people cannot be three').rejects.toSatisfy(code('bad_input'))
+  const id = await ask(admin, 2)
+  await approve(id, ada)
+  await expect(approve(id, ada2)).rejects.toThrow(/You have approved it already, as/)
+  await expect(consume(id)).rejects.toSatisfy(code('approval_required'))
+  expect(await say(ada, ada2, false)).toBe(true)
+  expect(await say(ada2, ada, false), 'the same again, from the other side').toBe(false)
+  await approve(id, ada2)
+  expect((await consume(id)).approvedBy).toHaveLength(2)
+  expect(await others(ada2)).toEqual([[ada, false]])
+})
+
+test('what is found out after both approved bites before it is used', async () => {
+  const id = await ask(admin, 2)
+  await approve(id, ada)
+  expect((await approve(id, ada2)).state).toBe('approved')
+  await say(ada, ada2, true)
+  await expect(consume(id)).rejects.toSatisfy(code('approval_required'))
+  await approve(id, bob)
+  expect((await consume(id)).approvedBy).toContain(bob)
+})
+
+test('nobody approves through a second identity what they asked for: not asked if it is known, not counted once it is learnt', async () => {
+  await say(ada, ada2, true)
+  const known = await ask(person(ada), 1)
+  await expect(approve(known, ada2)).rejects.toSatisfy(code('not_found'))
+  await say(ada, ada2, false)
+  const learnt = await ask(person(ada), 1)
+  expect((await approve(learnt, ada2)).state).toBe('approved')
+  await say(ada, ada2, true)
+  await expect(consume(learnt)).rejects.toSatisfy(code('approval_required'))
+  await expect(approve(learnt, ada2)).rejects.toSatisfy(code('forbidden'))
+})
+
+test('the chain counts: one whom both are is one, also beyond the team and over an identity that has left', async () => {
+  const bridge = await join()
+  await say(ada, bridge, true)
+  await email(bridge, `bridge-${bridge}@example.org`)
+  await email(ada2, `bridge-${bridge}@example.org`)
+  await tx((tx) => offboardIdentity(tx, ctx, bridge, 'gone'))
+  const id = await ask(admin, 2)
+  await approve(id, ada)
+  await expect(approve(id, ada2)).rejects.toSatisfy(code('conflict'))
+})
+
+test('no second pair of eyes for policies, and no role for oneself, through a second identity', async () => {
+  await say(ada, ada2, true)
+  const [one, two] = [person(ada, { roles: ['security-admin'] }), person(ada2, { roles: ['security-admin'] })]
+  const files = [{ name: 'night.cedar', text: 'permit (principal in Role::"night", action == Action::"rotation:start", resource);\n' }]
+  const proposed = await proposePolicies(db.store, ctx, may(one, 'policy:propose'), one, { files, words: 'nights' })
+  const activate = (by: Principal) => {
+    const warrant = { may: may(by, 'policy:approve'), gate: approvalGate }
+    return activatePolicies(db.store, ctx, by, { id: proposed.id, digest: proposed.digest, warrant })
+  }
+  await expect(activate(two)).rejects.toSatisfy(code('forbidden'))
+  const bind = (subject: string) =>
+    bindRole(db.store, ctx, may(one, 'role:bind'), one, policies.set, {
+      role: 'operator',
+      kind: 'identity',
+      subject,
+      reason: 'nights',
+      force: false,
+    })
+  await expect(bind(ada2)).rejects.toThrow('Nobody binds a role to themselves')
+  expect((await bind(bob)).role).toBe('operator')
+  expect((await activate(person(bob, { roles: ['security-admin'] }))).state).toBe('active')
+})
+
+test('likely doubles are found until somebody has said what they are; who left is none', async () => {
+  const found = async () => {
+    const names: string[] = []
+    for (let after: string | null = null; ; ) {
+      const page: Awaited<ReturnType<typeof likelyDoubles>> = await likelyDoubles(db.store, { after, limit: 2 })
+      names.push(...page.found.map(({ id }) => id))
+      if (page.last === null) return names.filter((id) => [ada, ada2, bob].includes(id))
+      after = page.last
+    }
+  }
+  await email(ada, `one-${ada}@example.org`)
+  await email(ada2, `one-${ada}@example.org`)
+  expect(await found()).toEqual([ada])
+  await say(ada, ada2, true)
+  expect(await found()).toEqual([])
+  await email(bob, `one-${ada}@example.org`)
+  expect(await found()).toEqual([ada, ada2])
+  await tx((tx) => offboardIdentity(tx, ctx, bob, 'gone'))
+  expect(await found()).toEqual([])
+})
+
+test('it is said of people, by others, of two', async () => {
+  await expect(say(ada, ada, true)).rejects.toSatisfy(code('bad_input'))
+  await expect(say(ada, newId(), true)).rejects.toSatisfy(code('not_found'))
+  const self = person(ada, { roles: ['directory-admin'] })
+  await expect(say(ada, bob, false, self)).rejects.toSatisfy(code('forbidden'))
+  await say(ada, ada2, true)
+  await expect(say(ada2, bob, false, self), 'nor through the other one').rejects.toSatisfy(code('forbidden'))
+  expect(await fsckIdentities(db.store)).toEqual([])
+})
