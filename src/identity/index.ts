@@ -170,7 +170,7 @@ export {
   type TokenParts,
 } from './token.actions.ts'
 export { proveDeadTokens, revokeOrphanTokens, runTokenEnds } from './token.death.ts'
-export { readTokens, type TokenQuery, tokensOnRecord } from './token.list.ts'
+export { readTokens, type TokenMatter, type TokenQuery, tokenMatters, tokensOnRecord } from './token.list.ts'
 export { standBehindTokens, standsBehindToken } from './token.makers.ts'
 export {
   TOKEN_MAX_SECONDS,

@@ -297,7 +297,7 @@ function missing(): never {
 }
 
 /**
- * Revokes every token of an identity, and every one that acts for it, in the caller's transaction (`token.revoked`); resolves with their
+ * Revokes every token of an identity, every one that acts for it and every one that it made, in the caller's transaction (`token.revoked`); resolves with their
  * ids. For the cascade: it does not ask whether a way in is left, since a token of somebody who has gone is none.
  */
 export async function revokeTokensOf(tx: Tx, ctx: Ctx, identityId: string, reason: string): Promise<string[]> {
