@@ -129,3 +129,27 @@ test('a token that nobody stands behind is a finding until somebody takes it', a
   done(await people.server.post('/v1/tokens/lost/revoke', { reason: 'tests' }))
   expect(await about()).toEqual([])
 })
+
+test('an Idempotency-Key of an agent is another one for each whom it acts for, and for each bound', async () => {
+  const [ann, ben] = [await people.person('ann', 'operator'), await people.person('ben', 'operator')]
+  const fields = { kind: 'agent', owner: `person:${bob.id}`, purpose: 'tests', environment: 'test' }
+  const { id } = await people.made('/v1/identities', { name: 'agent', ...fields })
+  await people.server.declare(1)
+  const make = (name: string, actsFor: string, environment: string) =>
+    people.token(people.server, name, ['operator'], {
+      identity: id,
+      actsFor,
+      scope: ['rotation:start', 'rotation:read'],
+      environments: [environment],
+    })
+  const [first, again] = [await make('for ann', ann.id, 'test'), await make('for ann too', ann.id, 'test')]
+  const [other, elsewhere] = [await make('for ben', ben.id, 'test'), await make('for ann in prod', ann.id, 'prod')]
+  const headers = { 'idempotency-key': newId() }
+  const start = (by: Asker) => by.post('/v1/rotations', { names: ['app-0'], reason: 'tests' }, headers)
+  const started = await start(first)
+  expect(started.status).toBe(202)
+  expect((await start(again)).text).toBe(started.text)
+  const refused = [await start(other), await start(elsewhere)]
+  for (const answer of refused) expect(answer.text).not.toContain(started.body.batch)
+  expect(refused.map(({ status }) => status)).toEqual([409, 404])
+})

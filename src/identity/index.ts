@@ -1,5 +1,5 @@
 export { putIdentities, removeIdentities } from './actions.ts'
-export { beginAnswer, finishAnswer, releaseAnswer } from './answers.ts'
+export { beginAnswer, finishAnswer, keyOwner, releaseAnswer } from './answers.ts'
 export {
   bypassApproval,
   type Consumed,
