@@ -6,6 +6,7 @@ import {
   authenticateSession,
   type BearerParts,
   type KnownTokens,
+  keyOwner,
   readHandToken,
   type SessionHolder,
 } from '../identity/index.ts'
@@ -104,7 +105,9 @@ export function register(app: FastifyInstance, route: Route, server: ServerParts
       const key = request.headers['idempotency-key']
       if (!route.startsWork || key === undefined || caller === null) return send(reply, route, await route.handle(call))
       const fingerprint = fingerprintOf(route, request)
-      const answer = await once(parts.store, ctx, { tokenId: caller.principal.id, key: String(key), fingerprint }, () => route.handle(call))
+      const answer = await once(parts.store, ctx, { owner: keyOwner(caller.principal), key: String(key), fingerprint }, () =>
+        route.handle(call),
+      )
       return send(reply, route, answer)
     },
   })

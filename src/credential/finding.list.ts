@@ -5,6 +5,7 @@ import {
   likelyDoubles,
   openHandovers,
   recordsById,
+  tokenMatters,
   waitingOffboardings,
   weakRules,
 } from '../identity/index.ts'
@@ -231,7 +232,33 @@ const WEAK_RULES: Source = {
   },
 }
 
-const SOURCES: readonly Source[] = [CLOSURES, EXCEPTIONS, REVIEWS, HANDOVERS, OFFBOARDINGS, DOUBLES, WEAK_RULES, VERSIONS, CREDENTIALS]
+const TOKENS: Source = {
+  name: 'tokens',
+  kinds: ['token_of_nobody', 'token_stopped'],
+  async read(sql, after, limit) {
+    const matters = await tokenMatters(sql, after, limit)
+    const found = matters.map(({ id, name, identity, stoppedFor, since }): Raw => {
+      const about = { key: id, subject: name, system: null, identity, since }
+      if (stoppedFor === null)
+        return { ...about, kind: 'token_of_nobody', detail: 'nobody on record made this API token, and it has no identity' }
+      return { ...about, kind: 'token_stopped', detail: `this API token is refused: ${stoppedFor.join(', ')} made it, and is not active` }
+    })
+    return { found, last: pageOf(matters, limit, (it) => it.id) }
+  },
+}
+
+const SOURCES: readonly Source[] = [
+  CLOSURES,
+  EXCEPTIONS,
+  REVIEWS,
+  HANDOVERS,
+  OFFBOARDINGS,
+  DOUBLES,
+  WEAK_RULES,
+  VERSIONS,
+  CREDENTIALS,
+  TOKENS,
+]
 
 /**
  * A page of findings that the asker may read, and the cursor of what follows (null at the end). A page looks at a bounded number of

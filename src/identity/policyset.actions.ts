@@ -16,7 +16,15 @@ import {
 import type { Store, Tx } from '../store/index.ts'
 import { askForPolicies, withApproval } from './approval.gate.ts'
 import { ruleOf } from './approval.rule.store.ts'
-import { changesBetween, digestOf, type FileChange, type PolicySetView, standsBehind, type Warrant } from './policyset.model.ts'
+import {
+  changesBetween,
+  digestOf,
+  type FileChange,
+  type PolicySetView,
+  requireSomebody,
+  standsBehind,
+  type Warrant,
+} from './policyset.model.ts'
 import * as rows from './policyset.store.ts'
 import { requireChangeable, somebodyApproves } from './role.changeable.ts'
 
@@ -78,7 +86,8 @@ export async function diffPolicies(store: Store, ctx: Ctx, _may: Allowed<'policy
 
 /**
  * As `diffPolicies`, and stores the set as proposed (event `policy.proposed`). It changes no decision yet. Where a rule says who approves
- * policies, they are asked in the same transaction; `bad_input` then where too few of them could approve.
+ * policies, they are asked in the same transaction; `bad_input` then where too few of them could approve. Throws `forbidden` for a token
+ * that nobody on record stands behind.
  */
 export async function proposePolicies(
   store: Store,
@@ -87,6 +96,7 @@ export async function proposePolicies(
   by: Principal,
   input: { readonly files: readonly PolicyFile[]; readonly words: string },
 ): Promise<Proposed> {
+  requireSomebody(by)
   return store.inTx(async (tx) => {
     await rows.lockPolicies(tx)
     const { set, digest, baseDigest, changes } = await compare(tx, ctx, input.files)

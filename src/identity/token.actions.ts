@@ -1,6 +1,6 @@
 import { append, type EvidenceEvent } from '../evidence/index.ts'
 import { type Ctx, isId, type Json, newId, RekeyError, type Secret } from '../kernel/index.ts'
-import { type Allowed, FORCED_REASON_CHARS, holdsBoth, type Policies, type Principal } from '../policy/index.ts'
+import { type Allowed, FORCED_REASON_CHARS, holdsBoth, isMine, type Policies, type Principal, type Resource } from '../policy/index.ts'
 import { sha256Hex } from '../seal/index.ts'
 import type { Sql, Store, Tx } from '../store/index.ts'
 import { activeIdentity } from './delegate.ts'
@@ -11,6 +11,7 @@ import { familiesOf, requireRole } from './role.actions.ts'
 import { requireChangeable } from './role.changeable.ts'
 import { addBinding } from './role.store.ts'
 import { requireCover } from './token.cover.ts'
+import { makersBy } from './token.makers.ts'
 import {
   checkEnvironments,
   checkScope,
@@ -70,13 +71,15 @@ export async function createToken(
     await rows.lockTokens(tx)
     const checked = await check(tx, input)
     const id = newId(ctx.clock.now().getTime())
-    checkEach(may, id, checked)
+    for (const resource of resourcesOf(id, checked)) may.check(resource)
     if (checked.follows) requireSelf(by, checked)
     else requireCover(ctx, parts.policies, by, onPaper(id, name, input.roles, checked))
     if ((await rows.lockGood(tx, name)).length > 0) throw new RekeyError('conflict', `There is a token called ${name} already.`)
     const expiresAt = await endOf(tx, ctx, parts, by.kind === 'token' ? by.id : null, input.expiresSeconds)
-    const token = await insert(tx, ctx, { id, name, ...checked, expiresAt }, input.roles, input.reason)
-    const data = { roles: [...input.roles], ...limitsData(checked, expiresAt), reason: input.reason, digest: digestOf(token) }
+    const makers = makersBy(by)
+    const token = await insert(tx, ctx, { id, name, ...checked, expiresAt, makers }, input.roles, input.reason)
+    const facts = { reason: input.reason, makers, digest: digestOf(token) }
+    const data = { roles: [...input.roles], ...limitsData(checked, expiresAt), ...facts }
     await append(tx, ctx, [tokenEvent('token.created', { id, name, identity: checked.identity }, data)])
     return { id, name, token, expiresAt, oldEndsAt: null }
   })
@@ -106,13 +109,14 @@ async function active(tx: Tx, key: string) {
 }
 
 /** For each environment by itself: who may make tokens in one only must not make one for two. */
-function checkEach(
-  may: Allowed<'token:create'> | Allowed<'token:rotate'>,
-  id: string,
-  { identity, environments }: Omit<Checked, 'follows'>,
-): void {
-  const owner = identity ?? undefined
-  for (const environment of environments ?? [undefined]) may.check({ type: 'token', id, owner, environment })
+function resourcesOf(id: string, { identity, environments }: Pick<Checked, 'identity' | 'environments'>): Resource[] {
+  return (environments ?? [undefined]).map((environment) => ({ type: 'token', id, owner: identity ?? undefined, environment }))
+}
+
+/** Throws `not_found`, in the same words for tokens that the asker may not touch as for none at all. */
+function requireMine(may: Allowed<'token:rotate' | 'token:revoke'>, found: readonly rows.Whole[]): void {
+  const mine = found.every((one) => resourcesOf(one.id, one).every((resource) => isMine(may, resource)))
+  if (found.length === 0 || !mine) missing()
 }
 
 /**
@@ -204,7 +208,8 @@ export interface RotateInput {
 
 /**
  * Makes a new text for a token, with the same roles and limits; the old one stays good for the overlap (`token.rotated`). Who rotates
- * gets a text, so it must be that token itself, or have at least its rights. Throws `not_found`, `forbidden`; `conflict` if several
+ * gets a text, so it must be that token itself, or have at least its rights; the new token is theirs then (`makers`). Throws
+ * `not_found`, `forbidden`; `conflict` if several
  * tokens have the name.
  */
 export async function rotateToken(
@@ -216,12 +221,13 @@ export async function rotateToken(
 ): Promise<MadeToken> {
   return parts.store.inTx(async (tx) => {
     await rows.lockTokens(tx)
-    const [old, ...others] = (await rows.lockGood(tx, key)).filter(({ replaced_by }) => replaced_by === null)
+    const found = (await rows.lockGood(tx, key)).filter(({ replaced_by }) => replaced_by === null)
+    requireMine(may, found)
+    const [old, ...others] = found
     if (old === undefined) missing()
     if (others.length > 0) throw new RekeyError('conflict', 'Several tokens have this name.', { hint: 'Name it by its id.' })
     const { name, identity, scope, environments, acts_for: actsFor, follows, roles } = old
     const checked = { identity, actsFor, follows, scope, environments }
-    checkEach(may, old.id, checked)
     if (by.id !== old.id) {
       if (follows) requireSelf(by, checked)
       requireCover(ctx, parts.policies, by, onPaper(old.id, name, roles, checked))
@@ -229,10 +235,12 @@ export async function rotateToken(
     const expiresAt =
       old.expires_at === null ? null : await endOf(tx, ctx, parts, by.kind === 'token' && by.id !== old.id ? by.id : null, expiresSeconds)
     const id = newId(ctx.clock.now().getTime())
-    const token = await insert(tx, ctx, { id, name, ...checked, expiresAt }, roles, `in place of token ${old.id}`)
+    // A new text is known to who gets it, and to nobody before: it is theirs from now on.
+    const makers = by.id === old.id ? old.makers : makersBy(by)
+    const token = await insert(tx, ctx, { id, name, ...checked, expiresAt, makers }, roles, `in place of token ${old.id}`)
     const oldEndsAt = await rows.replaceToken(tx, old.id, id, overlapSeconds ?? TOKEN_OVERLAP_SECONDS)
     const ends = { oldEndsAt: oldEndsAt.toISOString(), expiresAt: expiresAt?.toISOString() ?? null }
-    const data = { replaces: old.id, ...ends, digest: digestOf(token) }
+    const data = { replaces: old.id, ...ends, makers: makers === null ? null : [...makers], digest: digestOf(token) }
     await append(tx, ctx, [tokenEvent('token.rotated', { id, name, identity }, data)])
     return { id, name, token, expiresAt, oldEndsAt }
   })
@@ -248,7 +256,8 @@ export interface RevokeInput {
 }
 
 /**
- * Revokes tokens (`token.revoked`), from the next request on at every server; resolves with their ids. Throws `not_found`; `wrong_state`
+ * Revokes tokens (`token.revoked`), from the next request on at every server; resolves with their ids. Throws `not_found`, in the same words
+ * for one that the asker may not revoke; `wrong_state`
  * if no good token would be left, or nobody could change policy any more, and it is not forced (the reason then has at least 10
  * characters).
  */
@@ -262,10 +271,7 @@ export async function revokeToken(
   return parts.store.inTx(async (tx) => {
     await rows.lockTokens(tx)
     const found = await rows.lockGood(tx, key)
-    if (found.length === 0) missing()
-    for (const { id, identity, environments } of found) {
-      for (const environment of environments ?? [undefined]) may.check({ type: 'token', id, owner: identity ?? undefined, environment })
-    }
+    requireMine(may, found)
     const ids = found.map(({ id }) => id)
     await rows.revokeTokens(tx, ids, ctx.actor, reason)
     if (!force) await requireWayIn(tx, ctx, parts)
@@ -291,7 +297,7 @@ function missing(): never {
 }
 
 /**
- * Revokes every token of an identity, and every one that acts for it, in the caller's transaction (`token.revoked`); resolves with their
+ * Revokes every token of an identity, every one that acts for it and every one that it made, in the caller's transaction (`token.revoked`); resolves with their
  * ids. For the cascade: it does not ask whether a way in is left, since a token of somebody who has gone is none.
  */
 export async function revokeTokensOf(tx: Tx, ctx: Ctx, identityId: string, reason: string): Promise<string[]> {
