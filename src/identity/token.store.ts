@@ -64,8 +64,8 @@ export interface TokenRow {
 }
 
 /**
- * A token that is good at this moment, and so is everybody who stands behind it. Found through the unique index on the hash: what is compared in time that
- * may depend on content is a hash, never the token.
+ * A token that is good at this moment, and so is everybody who stands behind it. Found through the unique index on the hash: what is
+ * compared in time that may depend on content is a hash, never the token.
  */
 export async function tokenByHash(sql: Sql, hashHex: string): Promise<TokenRow | null> {
   const [row] = await sql.query<TokenRow>(

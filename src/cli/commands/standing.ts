@@ -51,7 +51,10 @@ function usableColumns(now: Date): Column<UsableView>[] {
   ]
 }
 
-/** Of a version the last time that it was tried, of a token the last time that it was shown. An answer from before a change says nothing of now. */
+/**
+ * Of a version the last time that it was tried, of a token the last time that it was shown. An answer from before a change says nothing of
+ * now.
+ */
 function lastSeen({ lastProbe, lastUsedAt, unknownSince }: UsableView, now: Date): string | null {
   const used = lastUsedAt && `used ${age(lastUsedAt, now)} ago`
   const seen = lastProbe === null ? used : `${lastProbe.outcome} ${age(lastProbe.at, now)} ago`
