@@ -214,7 +214,7 @@ test('without a rule, policies still need a second person', async () => {
 test('a role is bound by the rule', async () => {
   await rule('role:bind')
   const input = { role: 'operator', kind: 'identity', subject: bob, reason: 'runs the nights', force: false } as const
-  const bind = () => bindRole(db.store, ctx, may(admin, 'role:bind'), admin, policies.set, input)
+  const bind = () => bindRole(db.store, ctx, may(admin, 'role:bind'), admin, policies, input)
   const id = await waits(bind())
   await approve(person(ada), id)
   const bound = await bind()
@@ -308,7 +308,7 @@ test('a passkey’s assertion is fetched for the one who decides, over the diges
 test('a use case that fails after its approval has not used it up', async () => {
   await rule('role:bind')
   const input = { role: 'operator', kind: 'identity', subject: bob, reason: 'runs the nights', force: false } as const
-  const bind = () => bindRole(db.store, ctx, may(admin, 'role:bind'), admin, policies.set, input)
+  const bind = () => bindRole(db.store, ctx, may(admin, 'role:bind'), admin, policies, input)
   const id = await waits(bind())
   await approve(person(ada), id)
   await bind()

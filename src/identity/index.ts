@@ -157,7 +157,8 @@ export {
   teamById,
   teamsOf,
 } from './team.actions.ts'
-export { changeTeam, createTeam, readTeam, readTeams, type TeamDetail, type TeamPage, teamNamed } from './team.list.ts'
+export { changeTeam, type TeamChange } from './team.change.ts'
+export { createTeam, readTeam, readTeams, type TeamDetail, type TeamPage, teamNamed } from './team.list.ts'
 export type { Members, Team, TeamFields } from './team.model.ts'
 export {
   createToken,

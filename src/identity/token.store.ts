@@ -9,7 +9,8 @@ export async function lockTokens(tx: Tx): Promise<void> {
   await tx.query('select pg_advisory_xact_lock($1)', [TOKEN_LOCK])
 }
 
-const GOOD = 't.revoked_at is null and (t.expires_at is null or t.expires_at > now())'
+/** SQL that is true of a token `t` that is good. */
+export const GOOD = 't.revoked_at is null and (t.expires_at is null or t.expires_at > now())'
 
 export async function hasGoodToken(sql: Sql): Promise<boolean> {
   return (await sql.query(`select t.id from api_token t where ${GOOD} limit 1`)).length > 0
@@ -69,6 +70,16 @@ export async function tokenByHash(sql: Sql, hashHex: string): Promise<TokenRow |
     [hashHex],
   )
   return row ?? null
+}
+
+/** Whose a token is and what its proof is limited to. Throws where it is gone: look it up before. */
+export async function tokenLimits(sql: Sql, id: string): Promise<Pick<TokenRow, 'identity' | 'scope' | 'environments'>> {
+  const [row] = await sql.query<Pick<TokenRow, 'identity' | 'scope' | 'environments'>>(
+    'select identity_id as identity, scope, environments from api_token where id = $1',
+    [id],
+  )
+  if (row === undefined) throw new Error('a token that was found is gone')
+  return row
 }
 
 /** Hashes of tokens that are good, the newest first. */

@@ -269,7 +269,7 @@ test('a token without roles does what its maker may at the moment, within its sc
   const made = await make({ roles: [], scope: ['rotation:start', 'status:read'], identity: 'ada' }, by)
   expect(await who(made.token)).toMatchObject({ roles: [], identity: ada, scope: ['rotation:start', 'status:read'] })
   const bind = { role: 'operator', kind: 'identity', subject: ada, reason: 'tests', force: false } as const
-  await bindRole(db.store, ctx, allowed(ctx, 'role:bind'), admin, policies.set, bind)
+  await bindRole(db.store, ctx, allowed(ctx, 'role:bind'), admin, policies, bind)
   expect(await who(made.token)).toMatchObject({ roles: ['operator'], kind: 'token' })
   await expect(rotate('deploy')).rejects.toSatisfy(code('forbidden'))
   // Another token of hers may hold less than she does: it gets neither this text nor one like it.
@@ -290,7 +290,7 @@ test('a token of an agent is that agent, bounded by whom it acts for', async () 
   const on = { type: 'credential', id: 'c', environment: 'test' } as const
   expect(asked && policies.explain(ctx, asked, 'rotation:start', on).allowed).toBe(false)
   const bind = { role: 'operator', kind: 'identity', subject: ada, reason: 'tests', force: false } as const
-  await bindRole(db.store, ctx, allowed(ctx, 'role:bind'), admin, policies.set, bind)
+  await bindRole(db.store, ctx, allowed(ctx, 'role:bind'), admin, policies, bind)
   const again = await who(made.token)
   expect(again && policies.explain(ctx, again, 'rotation:start', on).allowed).toBe(true)
   await db.store.inTx((tx) => suspendIdentity(tx, ctx, ada, 'tests'))
