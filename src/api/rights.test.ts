@@ -220,3 +220,60 @@ test('by hand first, by a directory then: the directory adds no second hand', as
   expect((await explained(name, 'identity:join')).allowed).toBe(true)
   expect(await explained(name, 'rotation:start')).toMatchObject({ allowed: false, withheld: ['operator'] })
 })
+
+const apply = async (by: Asker | TestServer, identities: string, more: object = {}) => {
+  const input = { text: fleet(identities), folder: '/tmp' }
+  const { digest } = ok(await by.post('/v1/fleet/diff', input))
+  return by.post('/v1/fleet/apply', { ...input, digest, prune: false, secrets: {}, authorities: {}, ...more })
+}
+const one = (name: string, more = '') => `{ name: ${name}, kind: workload, owner: boss-${x}, purpose: p, environment: test ${more} }`
+
+test('credential rights make, change and remove no identity by a fleet file, and refer to those that are there', async () => {
+  const boss = await person(`boss-${x}`)
+  const cred = await person(`cred-${x}`, 'credential-admin')
+  const made = { name: `made-${x}`, kind: 'workload', owner: boss.name, purpose: 'p', environment: 'test' }
+  const { id } = ok(await server.post('/v1/identities', made))
+  const before = ok(await server.get(`/v1/identities/${id}`))
+  const refuse = (answer: Answered, name: string, right: string) => {
+    expect([answer.status, answer.body.code], answer.text).toEqual([403, 'forbidden'])
+    expect(answer.body.detail).toContain(`${name}, and you may not do ${right}.`)
+    expect(answer.body.hint).toMatch(/somebody who may/)
+  }
+  refuse(await apply(cred, one(`new-${x}`)), `the identity new-${x}`, 'identity:join')
+  refuse(await apply(cred, `{ name: man-${x}, kind: human, owner: boss-${x}, purpose: p, environment: test }`), `man-${x}`, 'identity:join')
+  for (const change of ['environment: prod', 'purpose: other', 'owner: nobody-at-all']) {
+    const fields = one(made.name).replace(new RegExp(`${change.split(':')[0]}: [^,}]+`), change)
+    refuse(await apply(cred, fields), made.name, 'identity:move')
+  }
+  // As it is on record, it may be named.
+  ok(await apply(cred, one(made.name)))
+  expect(ok(await server.get(`/v1/identities/${id}`))).toEqual(before)
+  // Whoever holds both hands by force declares them as before; and takes them away.
+  ok(await apply(server, `${one(made.name)}, ${one(`new-${x}`)}`))
+  expect((await apply(cred, one(made.name), { prune: true })).body).toMatchObject({
+    code: 'forbidden',
+    detail: expect.stringContaining('identity:offboard'),
+  })
+  ok(await apply(server, one(made.name), { prune: true }))
+  expect((await server.get(`/v1/identities/new-${x}`)).status).toBe(404)
+})
+
+test('a fleet file leaves nobody without the owner that they have, and does not get round an approval', async () => {
+  const boss = await person(`boss-${x}`)
+  ok(await apply(server, one(`kept-${x}`)))
+  const shown = async () => ok(await server.get(`/v1/identities/kept-${x}`))
+  expect((await shown()).ownerId).toBe(boss.id)
+  const refused = await apply(server, one(`kept-${x}`).replace(/owner: [^,]+/, 'owner: nobody-at-all'))
+  expect([refused.status, refused.body.code]).toEqual([409, 'conflict'])
+  expect((await shown()).ownerId).toBe(boss.id)
+  const crew = await teamOf(`appr-${x}`)
+  ok(await members(crew, { add: { identities: [boss.id] } }))
+  ok(await server.post('/v1/approval-rules', { action: 'identity:offboard', factors: [{ team: crew, count: 1 }], reason: 'two of us' }))
+  try {
+    const pruned = await apply(server, '', { prune: true })
+    expect([pruned.status, pruned.body.code]).toEqual([409, 'conflict'])
+    expect((await shown()).status).toBe('active')
+  } finally {
+    expect((await server.post('/v1/approval-rules/identity:offboard/remove', { reason: 'end of test' })).status).toBe(204)
+  }
+})

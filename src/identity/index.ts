@@ -1,4 +1,4 @@
-export { putIdentities, removeIdentities } from './actions.ts'
+export { type Permit, putIdentities, removeIdentities } from './actions.ts'
 export { beginAnswer, finishAnswer, releaseAnswer } from './answers.ts'
 export {
   bypassApproval,

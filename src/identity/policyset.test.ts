@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { freshDatabase, type TestDatabase } from '../../test/lab/database.ts'
 import { isCode, makeCtx, newId } from '../kernel/index.ts'
 import { defaultFiles, Policies, type PolicyFile, type Principal, readPolicies } from '../policy/index.ts'
-import { principal } from '../policy/testing.ts'
+import { permitted, principal } from '../policy/testing.ts'
 import {
   activatePolicies,
   bindRole,
@@ -156,7 +156,7 @@ const enrolled = (id: string) =>
 
 test('two people who may propose and approve are enough to let the first token go, and one is not', async () => {
   const ids = await db.store.inTx((tx) =>
-    putIdentities(tx, ctx, [
+    putIdentities(tx, ctx, permitted(ctx), [
       { name: 'ada', kind: 'human', owner: 'ada', purpose: 'works here', environment: 'prod' },
       { name: 'bob', kind: 'human', owner: 'bob', purpose: 'works here', environment: 'prod' },
     ]),
@@ -187,7 +187,7 @@ test('two people who may propose and approve are enough to let the first token g
 
 test('roles are bound to others, once, and never both hands to one without a reason', async () => {
   await db.store.inTx((tx) =>
-    putIdentities(tx, ctx, [{ name: 'ada', kind: 'human', owner: 'ada', purpose: 'works here', environment: 'prod' }]),
+    putIdentities(tx, ctx, permitted(ctx), [{ name: 'ada', kind: 'human', owner: 'ada', purpose: 'works here', environment: 'prod' }]),
   )
   const may = policies.allow(ctx, admin, 'role:bind')
   const bind = (changes: Partial<Parameters<typeof bindRole>[5]>) =>
