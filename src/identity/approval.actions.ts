@@ -25,10 +25,11 @@ import {
 } from './approval.standing.ts'
 import * as rows from './approval.store.ts'
 import { queueNotices } from './notify.queue.ts'
-import { standsBehind } from './policyset.model.ts'
+import { requireSomebody, standsBehind } from './policyset.model.ts'
 import { refuse } from './record.model.ts'
 import { lockRecord } from './record.store.ts'
 import { teamsByIds } from './team.store.ts'
+import { standBehindTokens } from './token.makers.ts'
 
 /** What is asked, of whom, until when. */
 export interface NewApproval extends Approvable {
@@ -41,17 +42,19 @@ export interface NewApproval extends Approvable {
 
 /**
  * Asks for approval (`approval.requested`), freezes who may give it, and tells them. Resolves with the id of the request. Whoever stands
- * behind it is not asked: the requester, whom an agent acts for, and who owns the requesting program. Throws `bad_input` for factors that
- * ask for nobody or for nothing, a team that is not there, and where fewer people are eligible than are needed.
+ * behind it is not asked: the requester, whom an agent acts for, who made the requesting token, and who owns the requesting program.
+ * Throws `forbidden` for a token that nobody on record stands behind; `bad_input` for factors that ask for nobody or for nothing, a team
+ * that is not there, and where fewer people are eligible than are needed.
  */
 export async function requestApproval(tx: Tx, ctx: Ctx, asked: NewApproval): Promise<string> {
   const parts = checkApprovable(asked)
   const { requestedBy: by } = asked
+  requireSomebody(by)
   const now = ctx.clock.now()
   checkExpiry(now, asked.expiresAt)
   const factors = await namedFactors(tx, parseFactors(asked.factors))
   const behind = [...new Set([...standsBehind(by), ...(asked.alsoBehind ?? [])])]
-  const excluded = [...new Set([...behind, ...(await rows.ownersOf(tx, behind))])]
+  const excluded = [...new Set([...behind, ...(await rows.ownersOf(tx, behind)), ...(await standBehindTokens(tx, behind))])]
   const teams = factors.map(({ team }) => team)
   const approvers = await rows.candidates(tx, teams, excluded)
   checkApprovers(factors, approvers)

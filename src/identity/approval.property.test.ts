@@ -146,6 +146,16 @@ class World {
     return principal({ id, identity: id, kind: 'person', name: `p${person}`, aal, authenticatedAt: ctx.clock.now() })
   }
 
+  /** Person 0, through what stands on record as made by them. */
+  async asker(tx: Tx, through: string): Promise<Principal> {
+    if (through === 'herself') return this.by(0)
+    if (through === 'token') return principal({ id: newId(), makers: [this.person(0)] })
+    const owned = { kind: 'workload', owner: { kind: 'person', id: this.person(0) }, purpose: 'tests', environment: 'test' } as const
+    const program = await joinIdentity(tx, ctx, { name: `w ${newId()}`, source: 'api', ...owned })
+    if (through === 'token of a program') return principal({ id: newId(), identity: program, makers: null })
+    return principal({ id: newId(), makers: [program] })
+  }
+
   person = (n: number) => this.people[n] ?? ''
   team = (n: number) => this.teams[n] ?? ''
 }
@@ -160,18 +170,18 @@ test('nothing that happens lets it through with fewer distinct eligible people t
       fc.array(fc.uniqueArray(who, { minLength: 2 }), { minLength: TEAMS, maxLength: TEAMS }),
       fc.array(FactorOf, { minLength: 1, maxLength: 2 }),
       fc.array(Step, { minLength: 5, maxLength: 30 }),
-      async (members, wanted, steps) => {
+      fc.constantFrom('herself', 'token', 'token of a token', 'token of a program'),
+      async (members, wanted, steps, through) => {
         const world = await World.make(members)
         const { truth } = world
-        // Person 0 asks and so is never counted, whatever team it is in.
+        // Person 0 asks, logged in or through a token, and so is never counted, whatever team it is in.
         truth.frozen = wanted.map(({ team }) => new Set([...Array(PEOPLE).keys()].filter((n) => n !== 0 && isIn(truth, n, team))))
         truth.expiresMs = nowMs + 24 * HOUR_MS
         const factors: Factor[] = wanted.map((factor) => ({ ...factor, team: world.team(factor.team) }))
         let id = ''
         const made = await attempt(async () => {
-          id = await tx((tx) =>
-            requestApproval(tx, ctx, { ...asked, factors, expiresAt: new Date(truth.expiresMs), requestedBy: world.by(0) }),
-          )
+          const requestedBy = await tx((tx) => world.asker(tx, through))
+          id = await tx((tx) => requestApproval(tx, ctx, { ...asked, factors, expiresAt: new Date(truth.expiresMs), requestedBy }))
         })
         const everybody = { ...truth, approvals: new Map([...Array(PEOPLE).keys()].map((n) => [n, { aal: 3 as Aal, passkey: true }])) }
         expect(made).toBe(enough(everybody, wanted))

@@ -143,7 +143,10 @@ export async function factorsOfApproval(sql: Sql, id: string): Promise<FactorRow
   )
 }
 
-/** Active people of the factors' teams, nested ones included, by factor; without those whom `excluded` names or is owned by. */
+/**
+ * Active people of the factors' teams, nested ones included, by factor; without those whom `excluded` names, is owned by, or, where it
+ * names a token, was made by: a request from before makers were kept names only the token.
+ */
 function people(factors: string, excluded: string): string {
   return `with recursive below(position, id) as (
       ${factors}
@@ -152,7 +155,8 @@ function people(factors: string, excluded: string): string {
     select distinct b.position, p.id as identity, p.name
       from below b join team_member m on m.team_id = b.id join identity p on p.id = m.identity_id
      where p.kind = 'human' and p.status = 'active' and p.id::text <> all(${excluded})
-       and not exists (select from identity w where w.id::text = any(${excluded}) and w.kind <> 'human' and w.owner_identity_id = p.id)`
+       and not exists (select from identity w where w.id::text = any(${excluded}) and w.kind <> 'human' and w.owner_identity_id = p.id)
+       and not exists (select from api_token t where t.id::text = any(${excluded}) and p.id = any(t.makers))`
 }
 
 export interface ApproverRow {

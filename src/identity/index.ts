@@ -172,6 +172,7 @@ export {
 } from './token.actions.ts'
 export { proveDeadTokens, revokeOrphanTokens, runTokenEnds } from './token.death.ts'
 export { readTokens, type TokenQuery, tokensOnRecord } from './token.list.ts'
+export { standBehindTokens, standsBehindToken } from './token.makers.ts'
 export {
   TOKEN_MAX_SECONDS,
   TOKEN_NAME_CHARS,

@@ -15,7 +15,15 @@ import {
 } from '../policy/index.ts'
 import type { Store, Tx } from '../store/index.ts'
 import { withApproval } from './approval.gate.ts'
-import { changesBetween, digestOf, type FileChange, type PolicySetView, standsBehind, type Warrant } from './policyset.model.ts'
+import {
+  changesBetween,
+  digestOf,
+  type FileChange,
+  type PolicySetView,
+  requireSomebody,
+  standsBehind,
+  type Warrant,
+} from './policyset.model.ts'
 import * as rows from './policyset.store.ts'
 import { requireChangeable } from './role.changeable.ts'
 
@@ -73,7 +81,10 @@ export async function diffPolicies(store: Store, ctx: Ctx, _may: Allowed<'policy
   return store.inTx((tx) => compare(tx, ctx, own))
 }
 
-/** As `diffPolicies`, and stores the set as proposed (event `policy.proposed`). It changes no decision yet. */
+/**
+ * As `diffPolicies`, and stores the set as proposed (event `policy.proposed`). It changes no decision yet. Throws `forbidden` for a token
+ * that nobody on record stands behind.
+ */
 export async function proposePolicies(
   store: Store,
   ctx: Ctx,
@@ -81,6 +92,7 @@ export async function proposePolicies(
   by: Principal,
   input: { readonly files: readonly PolicyFile[]; readonly words: string },
 ): Promise<Proposed> {
+  requireSomebody(by)
   return store.inTx(async (tx) => {
     await rows.lockPolicies(tx)
     const { set, digest, baseDigest, changes } = await compare(tx, ctx, input.files)

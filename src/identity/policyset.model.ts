@@ -2,6 +2,8 @@ import { type Ctx, RekeyError } from '../kernel/index.ts'
 import type { Allowed, PolicyFile, Principal } from '../policy/index.ts'
 import { digestHex } from '../seal/index.ts'
 import type { Tx } from '../store/index.ts'
+import { ownersOf } from './approval.store.ts'
+import { makersBy, standBehindTokens } from './token.makers.ts'
 
 /** One set of policies on record. */
 export interface PolicySetView {
@@ -48,21 +50,35 @@ export interface ApprovalGate {
   require(tx: Tx, ctx: Ctx, ask: Ask): Promise<{ readonly approvedBy: readonly string[] }>
 }
 
-/** Every id that stands behind what a principal does: its own, its identity's, and that of whom it acts for. */
-export function standsBehind({ id, identity, actsFor }: Principal): string[] {
-  return [...new Set([id, ...(identity === null ? [] : [identity]), ...(actsFor === null ? [] : [actsFor.identity])])]
+/** Every id that stands behind what a principal does: its own, its identity's, that of whom it acts for, and who made its token. */
+export function standsBehind(by: Principal): string[] {
+  return [...new Set([by.id, ...(makersBy(by) ?? [])])]
 }
 
 /**
- * One person who does not stand behind the proposal. A program does not count, whoever made it: its maker could have made it for this.
+ * Throws `forbidden` for a token without an identity that nobody on record has made: nobody could be kept from approving what they asked
+ * for through it. The first token may ask: SECURITY.md says what that means.
+ */
+export function requireSomebody({ identity, makers }: Principal): void {
+  if (makers !== null || identity !== null) return
+  throw new RekeyError('forbidden', 'Nobody is on record who stands behind this token, so nobody could be kept from approving it.', {
+    hint: 'Ask logged in, or rotate the token logged in: it is yours then.',
+  })
+}
+
+/**
+ * One person who does not stand behind the proposal, nor owns a program that does. A program does not count, whoever made it: its maker
+ * could have made it for this.
  * That the person may approve at all, `Allowed<'policy:approve'>` has shown.
  */
 export const secondPerson: ApprovalGate = {
-  async require(_tx, _ctx, { by, proposers }) {
+  async require(tx, _ctx, { by, proposers }) {
     if (by.kind !== 'person' || by.identity === null || by.actsFor !== null) {
       throw new RekeyError('forbidden', 'A change of policy is approved by a person.')
     }
-    if (standsBehind(by).some((id) => proposers.includes(id))) {
+    const owners = await ownersOf(tx, proposers)
+    const behind = new Set([...proposers, ...owners, ...(await standBehindTokens(tx, proposers))])
+    if (standsBehind(by).some((id) => behind.has(id))) {
       throw new RekeyError('forbidden', 'Who proposed it does not approve it.', { hint: 'Ask somebody else who may do policy:approve.' })
     }
     return { approvedBy: [by.identity] }

@@ -2,7 +2,7 @@ import type { Sql } from '../store/index.ts'
 
 /**
  * Ids of identities that stand behind any of these: the identities themselves, everybody in the teams through any nesting, whose the
- * tokens are and whom they act for; and of the programs among them the person who answers for it, or the people of the team that does.
+ * tokens are, whom they act for and who made them; and of the programs among them the person who answers for it, or the people of the team that does.
  */
 export async function behindAll(
   sql: Sql,
@@ -19,7 +19,8 @@ export async function behindAll(
      meant(id) as (
        select unnest($1::uuid[])
        union select m.identity_id from below b join team_member m on m.team_id = b.id
-       union select x.id from api_token t cross join lateral (values (t.identity_id), (t.acts_for_id)) x(id)
+       union select x.id from api_token t
+              cross join lateral (select unnest(t.makers) union select t.identity_id union select t.acts_for_id) x(id)
               where t.id = any($3::uuid[]) and x.id is not null),
      program as (select i.* from meant m join identity i on i.id = m.id and i.kind <> 'human'),
      crew(id) as (

@@ -7,7 +7,7 @@ import * as rows from './role.behind.store.ts'
 
 /**
  * Throws `forbidden` if the asker stands behind one of these: it is the asker, the asker's identity or whom the asker acts for; a token
- * that one of them has or that acts for one of them; or a program that one of them answers for, alone or with a team.
+ * that one of them has or made, or that acts for one of them; or a program that one of them answers for, alone or with a team.
  */
 export async function requireOthers(
   tx: Tx,

@@ -5,7 +5,7 @@ import { GOOD } from './token.store.ts'
 
 /**
  * Identities that are not gone and hold both hands: by what is bound to them, to their teams through any depth of nesting, or to a good
- * token of theirs, and by policies that name them or their teams.
+ * token that is theirs or that they made, and by policies that name them or their teams.
  */
 export async function bothHanded(sql: Sql, policies: PolicySet['policies']): Promise<{ id: string; name: string }[]> {
   return sql.query(
@@ -20,8 +20,8 @@ export async function bothHanded(sql: Sql, policies: PolicySet['policies']): Pro
        held(id, hand) as (
          select id, hand from given where kind = 'identity'
          union select m.identity_id, r.hand from reach r join team_member m on m.team_id = r.team
-         union select t.identity_id, g.hand from given g join api_token t on g.kind = 'token' and t.id = g.id
-          where ${GOOD} and t.identity_id is not null)
+         union select x.id, g.hand from given g join api_token t on g.kind = 'token' and t.id = g.id
+            cross join lateral (select t.identity_id union select unnest(t.makers)) x(id) where ${GOOD} and x.id is not null)
      select i.id, i.name from held h join identity i on i.id = h.id and i.status <> 'offboarded'
       group by i.id, i.name having count(distinct h.hand) = 2 order by i.name`,
     [JSON.stringify(gripsOf(policies))],

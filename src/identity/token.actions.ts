@@ -11,6 +11,7 @@ import { familiesOf, requireRole } from './role.actions.ts'
 import { requireChangeable } from './role.changeable.ts'
 import { addBinding } from './role.store.ts'
 import { requireCover } from './token.cover.ts'
+import { makersBy } from './token.makers.ts'
 import {
   checkEnvironments,
   checkScope,
@@ -75,8 +76,10 @@ export async function createToken(
     else requireCover(ctx, parts.policies, by, onPaper(id, name, input.roles, checked))
     if ((await rows.lockGood(tx, name)).length > 0) throw new RekeyError('conflict', `There is a token called ${name} already.`)
     const expiresAt = await endOf(tx, ctx, parts, by.kind === 'token' ? by.id : null, input.expiresSeconds)
-    const token = await insert(tx, ctx, { id, name, ...checked, expiresAt }, input.roles, input.reason)
-    const data = { roles: [...input.roles], ...limitsData(checked, expiresAt), reason: input.reason, digest: digestOf(token) }
+    const makers = makersBy(by)
+    const token = await insert(tx, ctx, { id, name, ...checked, expiresAt, makers }, input.roles, input.reason)
+    const facts = { reason: input.reason, makers, digest: digestOf(token) }
+    const data = { roles: [...input.roles], ...limitsData(checked, expiresAt), ...facts }
     await append(tx, ctx, [tokenEvent('token.created', { id, name, identity: checked.identity }, data)])
     return { id, name, token, expiresAt, oldEndsAt: null }
   })
@@ -204,7 +207,8 @@ export interface RotateInput {
 
 /**
  * Makes a new text for a token, with the same roles and limits; the old one stays good for the overlap (`token.rotated`). Who rotates
- * gets a text, so it must be that token itself, or have at least its rights. Throws `not_found`, `forbidden`; `conflict` if several
+ * gets a text, so it must be that token itself, or have at least its rights; the new token is theirs then (`makers`). Throws
+ * `not_found`, `forbidden`; `conflict` if several
  * tokens have the name.
  */
 export async function rotateToken(
@@ -229,10 +233,12 @@ export async function rotateToken(
     const expiresAt =
       old.expires_at === null ? null : await endOf(tx, ctx, parts, by.kind === 'token' && by.id !== old.id ? by.id : null, expiresSeconds)
     const id = newId(ctx.clock.now().getTime())
-    const token = await insert(tx, ctx, { id, name, ...checked, expiresAt }, roles, `in place of token ${old.id}`)
+    // A new text is known to who gets it, and to nobody before: it is theirs from now on.
+    const makers = by.id === old.id ? old.makers : makersBy(by)
+    const token = await insert(tx, ctx, { id, name, ...checked, expiresAt, makers }, roles, `in place of token ${old.id}`)
     const oldEndsAt = await rows.replaceToken(tx, old.id, id, overlapSeconds ?? TOKEN_OVERLAP_SECONDS)
     const ends = { oldEndsAt: oldEndsAt.toISOString(), expiresAt: expiresAt?.toISOString() ?? null }
-    const data = { replaces: old.id, ...ends, digest: digestOf(token) }
+    const data = { replaces: old.id, ...ends, makers: makers === null ? null : [...makers], digest: digestOf(token) }
     await append(tx, ctx, [tokenEvent('token.rotated', { id, name, identity }, data)])
     return { id, name, token, expiresAt, oldEndsAt }
   })

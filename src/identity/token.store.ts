@@ -32,14 +32,16 @@ export interface NewToken {
   readonly environments: readonly string[] | null
   readonly expiresAt: Date | null
   readonly createdBy: string
+  /** Identities that stand behind it; empty: the first token; null: nobody is on record. */
+  readonly makers: readonly string[] | null
 }
 
 export async function insertToken(tx: Tx, token: NewToken): Promise<void> {
-  const { id, name, hashHex, identity, follows, actsFor, scope, environments, expiresAt, createdBy } = token
+  const { id, name, hashHex, identity, follows, actsFor, scope, environments, expiresAt, createdBy, makers } = token
   await tx.query(
-    `insert into api_token (id, name, hash, identity_id, follows_identity, acts_for_id, scope, environments, expires_at, created_by)
-     values ($1, $2, decode($3, 'hex'), $4, $5, $6, $7, $8, $9, $10)`,
-    [id, name, hashHex, identity, follows, actsFor, scope, environments, expiresAt, createdBy],
+    `insert into api_token (id, name, hash, identity_id, follows_identity, acts_for_id, scope, environments, expires_at, created_by, makers)
+     values ($1, $2, decode($3, 'hex'), $4, $5, $6, $7, $8, $9, $10, $11)`,
+    [id, name, hashHex, identity, follows, actsFor, scope, environments, expiresAt, createdBy, makers],
   )
 }
 
@@ -51,6 +53,7 @@ export interface TokenRow {
   readonly kind: IdentityKind | null
   readonly follows: boolean
   readonly acts_for: string | null
+  readonly makers: readonly string[] | null
   readonly scope: readonly string[] | null
   readonly environments: readonly string[] | null
 }
@@ -62,7 +65,7 @@ export interface TokenRow {
 export async function tokenByHash(sql: Sql, hashHex: string): Promise<TokenRow | null> {
   const [row] = await sql.query<TokenRow>(
     `select t.id, t.name, t.identity_id as identity, i.kind, t.follows_identity as follows, t.acts_for_id as acts_for,
-            t.scope, t.environments,
+            t.makers, t.scope, t.environments,
             array(select b.role from role_binding b where b.subject_kind = 'token' and b.subject_id = t.id order by b.role) as roles
        from api_token t left join identity i on i.id = t.identity_id left join identity a on a.id = t.acts_for_id
       where t.hash = decode($1, 'hex') and ${GOOD}
@@ -103,6 +106,7 @@ export interface Whole {
   readonly follows: boolean
   readonly scope: readonly string[] | null
   readonly environments: readonly string[] | null
+  readonly makers: readonly string[] | null
   readonly created_at: Date
   readonly created_by: string
   readonly expires_at: Date | null
@@ -115,7 +119,8 @@ export interface Whole {
 
 const WHOLE = `
   select t.id, t.name, t.identity_id as identity, i.name as identity_name, t.acts_for_id as acts_for, a.name as acts_for_name,
-         t.follows_identity as follows, t.scope, t.environments, t.created_at, t.created_by, t.expires_at, t.last_used_at, t.revoked_at,
+         t.follows_identity as follows, t.scope, t.environments, t.makers,
+         t.created_at, t.created_by, t.expires_at, t.last_used_at, t.revoked_at,
          t.revoke_reason, t.replaced_by, t.proven_dead_at,
          array(select b.role from role_binding b where b.subject_kind = 'token' and b.subject_id = t.id order by b.role) as roles,
          case when t.revoked_at is not null then 'revoked' when t.expires_at <= now() then 'expired'
@@ -239,6 +244,6 @@ export async function expiryOf(sql: Sql, id: string): Promise<Date | null> {
 }
 
 /** Every token; `hash` in hex. */
-export async function allTokens(sql: Sql): Promise<{ id: string; name: string; hash: string }[]> {
-  return sql.query("select id, name, encode(hash, 'hex') as hash from api_token order by id")
+export async function allTokens(sql: Sql): Promise<{ id: string; name: string; hash: string; makers: string[] | null }[]> {
+  return sql.query("select id, name, encode(hash, 'hex') as hash, makers from api_token order by id")
 }

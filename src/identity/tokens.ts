@@ -44,10 +44,10 @@ export async function proofByHash(sql: Sql, ctx: Ctx, hashHex: string): Promise<
 
 /** A token that belongs to no identity is limited by its roles alone; one of an agent is that agent, bounded by whom it acts for. */
 async function principalOf(sql: Sql, ctx: Ctx, row: rows.TokenRow): Promise<Principal | null> {
-  const { id, name, identity, scope, environments } = row
+  const { id, name, identity, scope, environments, makers } = row
   const teams = row.follows && identity !== null ? await teamsOf(sql, identity) : []
   const held = row.follows ? await rolesOf(sql, { identity, teams, token: id }) : { roles: row.roles }
-  const plain = { name, identity, ...held, teams, aal: 0, authenticatedAt: null, attestation: 'token', scope, environments } as const
+  const plain = { name, identity, ...held, teams, aal: 0, authenticatedAt: null, attestation: 'token', scope, environments, makers } as const
   if (row.kind !== 'agent' || identity === null) return { ...plain, id, kind: 'token', actsFor: null }
   const within = row.acts_for === null ? null : await boundFor(sql, row.acts_for, ctx.clock.now(), { scope, environments })
   if (within === null || within.identity === null) return null
@@ -72,7 +72,7 @@ export async function ensureAdminToken(store: Store, ctx: Ctx, write: (token: st
     const id = newId(ctx.clock.now().getTime())
     const limits = { identity: null, follows: false, actsFor: null, scope: null, environments: null, expiresAt: null }
     const hashHex = sha256Hex(text)
-    await rows.insertToken(tx, { id, name: 'admin', hashHex, ...limits, createdBy: 'setup' })
+    await rows.insertToken(tx, { id, name: 'admin', hashHex, ...limits, createdBy: 'setup', makers: [] })
     await addBinding(tx, ctx, { role: BOOTSTRAP_ROLE, kind: 'token', id, reason: 'the first token of this installation' })
     await append(tx, ctx, [
       {
@@ -80,7 +80,7 @@ export async function ensureAdminToken(store: Store, ctx: Ctx, write: (token: st
         type: 'token.created',
         subject: 'admin',
         links: { token: id },
-        data: { role: BOOTSTRAP_ROLE, digest: tokenDigest(hashHex) },
+        data: { role: BOOTSTRAP_ROLE, makers: [], digest: tokenDigest(hashHex) },
       },
       { log: 'identity', type: 'role.bound', subject: BOOTSTRAP_ROLE, links: { token: id }, data: { to: 'token', name: 'admin' } },
     ])

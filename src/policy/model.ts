@@ -35,6 +35,11 @@ export interface Principal {
   readonly scope: readonly string[] | null
   /** The environments that this proof is limited to; null: not limited. An empty list is no environment at all. */
   readonly environments: readonly string[] | null
+  /**
+   * Of an API token: the identities that made it, beside the one that it has; through tokens made by tokens and across rotations. Empty:
+   * the first token of the installation. Null: nobody is on record. Left out for every other proof.
+   */
+  readonly makers?: readonly string[] | null
   /** Whom it may never have more than: what is decided for it is decided for this one too. Of an agent: for whom it acts, at their best. */
   readonly within?: Principal
 }
