@@ -85,7 +85,7 @@ const approve = async (by: Principal, id: string) => {
   return decideByHand(parts(), ctx, may(by, 'approval:decide'), by, id, { decision: 'approve', reason: 'read it', digest, proof: null })
 }
 const offboard = (id: string, reason = 'contract ended', by = admin) =>
-  moveStatusByHand(parts(), ctx, may(by, 'identity:offboard'), by, id, reason)
+  moveStatusByHand({ ...parts(), policies }, ctx, may(by, 'identity:offboard'), by, id, { reason, force: false })
 const openRequests = () => db.store.query<{ id: string }>("select id from approval where state = 'requested'")
 
 test('without a rule nothing waits; with one, offboarding waits for exactly this, and then happens once', async () => {

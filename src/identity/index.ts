@@ -99,6 +99,7 @@ export {
   type RecordParts,
   readIdentities,
   readIdentity,
+  type StatusInput,
 } from './record.actions.ts'
 export { fsckIdentities } from './record.fsck.ts'
 export { findIdentity, type IdentityFilter, identityByExternalId, identityNamed, listIdentities, type NamePage } from './record.list.ts'

@@ -102,6 +102,20 @@ export async function rolesAround(sql: Sql, team: string): Promise<{ readonly ro
   return { roles: [...new Set(rows.flatMap(({ roles }) => roles))].sort(), teams: rows.map(({ id }) => id) }
 }
 
+/** Whether something is bound to this identity, to a team that it is in, or to a token that is its own or acts for it. */
+export async function holdsRoles(sql: Sql, identity: string): Promise<boolean> {
+  const rows = await sql.query(
+    `with recursive above(id) as (
+       select team_id from team_member where identity_id = $1::uuid
+       union
+       select n.parent_id from team_nesting n join above a on n.child_id = a.id)
+     select 1 from role_binding where subject_id = $1::uuid or subject_id in (select id from above)
+        or subject_id in (select id from api_token where identity_id = $1::uuid or acts_for_id = $1::uuid or $1::uuid = any(makers)) limit 1`,
+    [identity],
+  )
+  return rows.length > 0
+}
+
 export interface BoundSubject {
   readonly kind: SubjectKind
   readonly id: string
@@ -130,6 +144,7 @@ export async function boundSubjects(sql: Sql): Promise<BoundSubject[]> {
        left join identity o on o.id = t.identity_id left join identity a on a.id = t.acts_for_id
       where b.kind = 'team' or (i.kind <> 'human' and i.status = 'active') or (i.id is not null and ${canLogIn('i', 'null')})
          or (t.id is not null and ${GOOD}
-             and (t.identity_id is null or o.status = 'active') and (t.acts_for_id is null or a.status = 'active'))`,
+             and (t.identity_id is null or o.status = 'active') and (t.acts_for_id is null or a.status = 'active')
+             and not exists (select 1 from unnest(t.makers) m(id) left join identity w on w.id = m.id where w.status is distinct from 'active'))`,
   )
 }
