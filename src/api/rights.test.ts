@@ -277,3 +277,59 @@ test('a fleet file leaves nobody without the owner that they have, and does not 
     expect((await server.post('/v1/approval-rules/identity:offboard/remove', { reason: 'end of test' })).status).toBe(204)
   }
 })
+
+const tokenOf = async (by: { post: Asker['post'] }, fields: object): Promise<Asker> => {
+  const name = `t-${newId()}`
+  const { id, token } = ok(await by.post('/v1/tokens', { name, reason: 'tests of mine', ...fields }))
+  return { id, name, post: (path, body = {}) => server.send('POST', path, { token, body }) }
+}
+
+test('nobody binds a role to their own token, agent or workload, nor to one that they made', async () => {
+  const eve = await person(`eve-${x}`, 'security-admin')
+  const nobodys = await tokenOf(eve, { roles: ['security-admin'] })
+  const hers = await tokenOf(eve, { roles: ['security-admin'], identity: eve.name })
+  const made = await tokenOf(nobodys, { roles: ['security-admin'] })
+  const owned = { owner: `person:${eve.name}`, purpose: 'p', environment: 'test' }
+  const [bot, agent] = await Promise.all(
+    ['workload', 'agent'].map(async (kind) => ok(await server.post('/v1/identities', { name: `${kind}-${x}`, kind, ...owned }))),
+  )
+  const crew = await teamOf(`evil-${x}`)
+  ok(await members(crew, { add: { identities: [eve.id] } }))
+  const crews = ok(await server.post('/v1/identities', { ...owned, name: `crews-${x}`, kind: 'workload', owner: `team:${crew}` }))
+  const nested = await teamOf(`nest-${x}`)
+  ok(await members(nested, { add: { teams: [crew] } }))
+  const subjects = [
+    ...[nobodys, hers, made].map(({ id }) => ['token', id] as const),
+    ...[eve.id, bot.id, agent.id, crews.id].map((id) => ['identity', id] as const),
+    ...[crew, nested].map((id) => ['team', id] as const),
+  ]
+  for (const by of [eve, nobodys, hers, made]) {
+    for (const [kind, subject] of subjects) {
+      for (const more of [{}, { force: true }]) {
+        const refused = await bind('credential-admin', kind, subject, more, by)
+        expect([refused.status, refused.body.code], `${by.name} ${kind}`).toEqual([403, 'forbidden'])
+      }
+    }
+  }
+  for (const one of [eve, nobodys, hers, made]) expect(await mayDiff(one)).toBe(false)
+})
+
+test('a role bound to a token gives it no more than who binds it may do', async () => {
+  const sec = await person(`sec-${x}`, 'security-admin')
+  const other = await tokenOf(server, { roles: ['auditor'] })
+  const refused = await bind('credential-admin', 'token', other.id, {}, sec)
+  expect([refused.status, refused.body.detail]).toEqual([403, expect.stringMatching(/could do more than you/)])
+  ok(await bind('security-admin', 'token', other.id, {}, sec))
+  ok(await bind('operator', 'token', other.id))
+})
+
+test('a token gives whoever it is of no second hand without a forced reason', async () => {
+  const dora = await person(`dora-${x}`, 'directory-admin')
+  const fields = { name: `dora-cred-${x}`, roles: ['credential-admin'], identity: dora.name, reason: 'because she needs it' }
+  const made = await server.post('/v1/tokens', fields)
+  expect([made.status, made.body.code], made.text).toEqual([409, 'wrong_state'])
+  const hers = await tokenOf(server, { roles: ['auditor'], identity: dora.name })
+  expect((await bind('credential-admin', 'token', hers.id)).status).toBe(409)
+  ok(await bind('credential-admin', 'token', hers.id, { force: true }))
+  expect((await events('role.forced')).map(({ data }) => data)).toContainEqual(expect.objectContaining({ identities: [dora.id] }))
+})

@@ -47,7 +47,18 @@ async function principalOf(sql: Sql, ctx: Ctx, row: rows.TokenRow): Promise<Prin
   const { id, name, identity, scope, environments, makers } = row
   const teams = row.follows && identity !== null ? await teamsOf(sql, identity) : []
   const held = row.follows ? await rolesOf(sql, { identity, teams, token: id }) : { roles: row.roles }
-  const plain = { name, identity, ...held, teams, aal: 0, authenticatedAt: null, attestation: 'token', scope, environments, makers } as const
+  const plain = {
+    name,
+    identity,
+    ...held,
+    teams,
+    aal: 0,
+    authenticatedAt: null,
+    attestation: 'token',
+    scope,
+    environments,
+    makers,
+  } as const
   if (row.kind !== 'agent' || identity === null) return { ...plain, id, kind: 'token', actsFor: null }
   const within = row.acts_for === null ? null : await boundFor(sql, row.acts_for, ctx.clock.now(), { scope, environments })
   if (within === null || within.identity === null) return null
