@@ -333,3 +333,42 @@ test('a token gives whoever it is of no second hand without a forced reason', as
   ok(await bind('credential-admin', 'token', hers.id, { force: true }))
   expect((await events('role.forced')).map(({ data }) => data)).toContainEqual(expect.objectContaining({ identities: [dora.id] }))
 })
+
+test('where a rule asks for approval of policies, no program bypasses it, and a person who does tells every approver', async () => {
+  const approver = await person(`pol-${x}`)
+  const crew = await teamOf(`pol-crew-${x}`)
+  ok(await members(crew, { add: { identities: [approver.id] } }))
+  const boss = await person(`chief-${x}`)
+  ok(await bind('bootstrap-admin', 'identity', boss.id, { force: true, reason: 'runs all of it here' }))
+  ok(await server.post('/v1/approval-rules', { action: 'policy:approve', factors: [{ team: crew, count: 1 }], reason: 'two of us' }))
+  try {
+    const text = `permit (principal in Role::"r-${x}", action == Action::"status:read", resource);`
+    const set = ok(await server.post('/v1/policies', { files: [{ name: `r-${x}.cedar`, text }], reason: 'tests' }))
+    const past = { digest: set.digest, reason: 'in a hurry today' }
+    const bot = ok(
+      await server.post('/v1/identities', {
+        name: `pb-${x}`,
+        kind: 'workload',
+        owner: `person:${boss.name}`,
+        purpose: 'p',
+        environment: 'e',
+      }),
+    )
+    const hers = await tokenOf(server, { roles: ['bootstrap-admin'], identity: boss.name, force: true })
+    const bots = await tokenOf(server, { roles: ['bootstrap-admin'], identity: bot.name, force: true })
+    for (const by of [server, hers, bots]) {
+      const refused = await by.post(`/v1/policies/${set.id}/bypass`, past)
+      expect([refused.status, refused.body.detail]).toEqual([403, expect.stringMatching(/only people bypass it/)])
+    }
+    ok(await boss.post(`/v1/policies/${set.id}/bypass`, past))
+    expect(ok(await server.get('/v1/policies/active')).id).toBe(set.id)
+    expect((await events('approval.bypassed')).at(-1)?.data).toMatchObject({ by: boss.id, reason: past.reason, skipped: [approver.id] })
+    const told = await server.db.store.query(
+      `select a.state, d.identity_id from approval a join approval_approver d on d.approval_id = a.id where a.subject = $1`,
+      [set.id],
+    )
+    expect(told).toEqual([{ state: 'consumed', identity_id: approver.id }])
+  } finally {
+    expect((await server.post('/v1/approval-rules/policy:approve/remove', { reason: 'end of test' })).status).toBe(204)
+  }
+})

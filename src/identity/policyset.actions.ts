@@ -14,7 +14,7 @@ import {
   readPolicies,
 } from '../policy/index.ts'
 import type { Store, Tx } from '../store/index.ts'
-import { withApproval } from './approval.gate.ts'
+import { bypassPolicyRule, withApproval } from './approval.gate.ts'
 import {
   changesBetween,
   digestOf,
@@ -110,7 +110,8 @@ export async function proposePolicies(
  * Brings a proposed set into force: approved (`policy.approved`), or without approval where policy lets somebody (`policy.bypassed`). In
  * one transaction with `policy.activated`, and `role.forced` for each role that now holds both hands. `digest` is what whoever says
  * yes has seen. Throws `not_found`, `wrong_state` if it is not proposed any more, `conflict` if the digest is another one or if another
- * set came into force since it was proposed, `forbidden` if it is not approved; `approval_required` where a rule asks for more people.
+ * set came into force since it was proposed, `forbidden` if it is not approved; `approval_required` where a rule asks for more people. Where a rule
+ * asks for approval, only people bypass it, and its approvers are told.
  */
 export async function activatePolicies(
   store: Store,
@@ -145,8 +146,12 @@ export async function activatePolicies(
 
 async function grant(tx: Tx, ctx: Ctx, by: Principal, proposal: rows.SetRowWithFiles, warrant: Warrant): Promise<EvidenceEvent> {
   const { id, digest, words, proposers, proposed_by } = proposal
-  if ('reason' in warrant) return event('policy.bypassed', id, words, { digest, reason: warrant.reason, proposedBy: proposed_by })
-  const { approvedBy } = await warrant.gate.require(tx, ctx, { action: 'policy:approve', subject: id, digest, words, proposers, by })
+  const ask = { action: 'policy:approve', subject: id, digest, words, proposers, by } as const
+  if ('reason' in warrant) {
+    await bypassPolicyRule(tx, ctx, ask, warrant.reason)
+    return event('policy.bypassed', id, words, { digest, reason: warrant.reason, proposedBy: proposed_by })
+  }
+  const { approvedBy } = await warrant.gate.require(tx, ctx, ask)
   return event('policy.approved', id, words, { digest, approvedBy: [...approvedBy], proposedBy: proposed_by })
 }
 

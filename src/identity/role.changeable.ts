@@ -29,7 +29,7 @@ function atBest(ctx: Ctx, { kind, id, what, roles }: BoundSubject): Principal {
 /**
  * Throws `wrong_state` if, under this set and with the roles as they are bound, nobody could change policy any more: somebody who may
  * propose, and somebody else who may approve, or who may bypass. Who counts is active and can log in; of a team, people in it who are.
- * Where a rule asks for approval of policies, no program bypasses it, and none is counted.
+ * Where a rule asks for approval of policies no program bypasses it; it counts only while it could take the rule away.
  */
 export async function requireChangeable(sql: Sql, ctx: Ctx, set: PolicySet): Promise<void> {
   if (await isChangeable(sql, ctx, set)) return
@@ -52,7 +52,7 @@ export async function stayChangeable<T>(sql: Sql, ctx: Ctx, set: PolicySet, chan
 
 async function isChangeable(sql: Sql, ctx: Ctx, set: PolicySet): Promise<boolean> {
   const subjects = (await boundSubjects(sql)).filter(({ actors }) => actors.length > 0)
-  const ruled = await hasRule(sql, 'policy:approve')
+  const ruled = (await hasRule(sql, 'policy:approve')) && (await hasRule(sql, 'approval:configure'))
   return onTrial(set, (policies) => {
     const who = (action: 'policy:propose' | 'policy:approve' | 'policy:bypass') =>
       subjects.filter((subject) => policies.explain(ctx, atBest(ctx, subject), action).allowed)
