@@ -26,6 +26,8 @@ const KINDS = [
   'unprovable',
   'overdue',
   'long_lived',
+  'token_of_nobody',
+  'token_stopped',
 ] as const satisfies readonly Finding['kind'][]
 const FIELDS = { severity: SEVERITIES, kind: KINDS } as const
 

@@ -8,7 +8,8 @@ const PATIENCE_MS = 20_000
 const LOOK_AGAIN_MS = 50
 
 interface Request {
-  readonly tokenId: string
+  /** As `keyOwner` names it. */
+  readonly owner: string
   readonly key: string
   /** Stands for the whole request; it is stored, so no secret is in it. */
   readonly fingerprint: string
@@ -19,18 +20,18 @@ interface Request {
  * `idempotency_reused` if the key came with another request, `conflict` if the first one does not end.
  */
 export async function once(store: Store, ctx: Ctx, request: Request, work: () => Promise<Answer>): Promise<Answer> {
-  const { tokenId, key, fingerprint } = request
+  const { owner, key, fingerprint } = request
   const begun = await begin(store, ctx, request)
   if (begun.kind === 'answered') return { status: begun.status, body: begun.answer }
   let answer: Answer
   try {
     answer = await work()
   } catch (error) {
-    if (changedNothing(error)) await releaseAnswer(store, tokenId, key)
+    if (changedNothing(error)) await releaseAnswer(store, owner, key)
     throw error
   }
   // The work is done and recorded. If only this fails, a repeat is told that the first was cut off; it never starts twice.
-  await finishAnswer(store, tokenId, key, answer.status, (answer.body ?? null) as Json).catch((error: unknown) =>
+  await finishAnswer(store, owner, key, answer.status, (answer.body ?? null) as Json).catch((error: unknown) =>
     ctx.log.warn(
       { requestId: ctx.requestId, request: fingerprint.slice(0, 100), lost: error instanceof RekeyError },
       'an answer could not be kept',
@@ -39,11 +40,11 @@ export async function once(store: Store, ctx: Ctx, request: Request, work: () =>
   return answer
 }
 
-async function begin(store: Store, ctx: Ctx, { tokenId, key, fingerprint }: Request) {
+async function begin(store: Store, ctx: Ctx, { owner, key, fingerprint }: Request) {
   const until = ctx.clock.monotonicMs() + PATIENCE_MS
   for (;;) {
     try {
-      return await beginAnswer(store, tokenId, key, fingerprint)
+      return await beginAnswer(store, owner, key, fingerprint)
     } catch (error) {
       if (!isCode(error, 'conflict') || ctx.signal.aborted || ctx.clock.monotonicMs() > until) throw error
     }

@@ -1,6 +1,7 @@
 /** Whoever made a token stands behind it: over HTTP, as people who log in and tokens that they make. */
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
-import { newId } from '../kernel/index.ts'
+import { proveDeadTokens, revokeOrphanTokens } from '../identity/index.ts'
+import { makeCtx, newId } from '../kernel/index.ts'
 import { type Asker, done, People } from './routes/tokens/testing.ts'
 
 let people: People
@@ -70,4 +71,85 @@ test('a token that nobody on record stands behind asks for nothing, until somebo
   const proposed = done(await propose(hers))
   expect((await approve(eve, proposed)).status).toBe(403)
   expect((await propose(people.server)).status).toBe(201)
+})
+
+const ownersToken = async (name: string) => {
+  const fields = { kind: 'workload', owner: `person:${bob.id}`, purpose: 'tests', environment: 'test' }
+  return (await people.made('/v1/identities', { name, ...fields })).id
+}
+const listed = async (key: string) => done(await people.server.get(`/v1/tokens?identity=${key}&ended=true`)).items
+const matters = async () => done(await people.server.get('/v1/findings?limit=500')).items
+
+test('what a leaver has made is planned, suspended and ended with them; a token takes no new text past its maker', async () => {
+  const mal = await people.person('mal', 'security-admin')
+  const shop = await ownersToken('shop')
+  const door = await people.token(mal, 'door', ['security-admin'], { expiresSeconds: 90 * 86_400 })
+  const inner = await people.token(door, 'inner', ['security-admin'])
+  const shops = await people.token(mal, 'shops', ['security-admin'], { identity: shop })
+  const kept = await people.token(mal, 'kept', ['security-admin'], { identity: shop })
+  const all = [door, inner, shops, kept]
+  const plan = done(await people.server.get(`/v1/identities/${mal.id}/closure-plan`)).items
+  expect(plan.map((it: { credential: string }) => it.credential)).toEqual(all.map(({ id, name }) => `token ${name} ${id}`))
+  expect(plan[2]).toMatchObject({
+    way: 'suspend',
+    consumers: ['shop'],
+    why: expect.stringContaining('who rotates it before keeps it for shop'),
+  })
+  const taken = people.asker(done(await bob.post('/v1/tokens/kept/rotate', {})))
+  done(await people.server.post(`/v1/identities/${mal.id}/suspend`, { reason: 'away' }))
+  for (const token of all) {
+    expect((await token.get('/v1/tokens')).status).toBe(401)
+    expect((await token.post(`/v1/tokens/${token.name}/rotate`, { overlapSeconds: 0 })).status).toBe(401)
+  }
+  expect((await taken.get('/v1/tokens')).status).toBe(200)
+  expect((await listed(mal.id)).map((it: { state: string }) => it.state)).toEqual(Array(4).fill('suspended'))
+  const found = (await matters()).filter((it: { kind: string }) => it.kind === 'token_stopped')
+  expect(found.map((it: { subject: string; owner: { name: string } }) => [it.subject, it.owner.name])).toEqual([
+    ['shops', 'bob'],
+    ['kept', 'bob'],
+  ])
+  done(await people.server.post(`/v1/identities/${mal.id}/resume`, { reason: 'back' }))
+  expect((await door.get('/v1/tokens')).status).toBe(200)
+  done(await people.server.post(`/v1/identities/${mal.id}/offboard`, { reason: 'dismissed' }))
+  for (const token of all) expect((await token.get('/v1/tokens')).status).toBe(401)
+  // As the server's own loop does; any number of processes may at once.
+  const ctx = makeCtx('test', 'test')
+  const { store } = people.server.db
+  await Promise.all([revokeOrphanTokens(store, ctx), revokeOrphanTokens(store, ctx)])
+  await proveDeadTokens(store, ctx)
+  for (const it of await listed(mal.id))
+    expect(it).toMatchObject({ state: 'revoked', makers: [{ name: 'mal' }], provenDeadAt: expect.any(String) })
+  expect((await taken.get('/v1/tokens')).status).toBe(200)
+})
+
+test('a token that nobody stands behind is a finding until somebody takes it', async () => {
+  const bare = await people.token(people.server, 'lost', ['auditor'])
+  const about = async () => (await matters()).filter((it: { subject: string }) => it.subject === bare.name)
+  expect(await about()).toMatchObject([{ kind: 'token_of_nobody', severity: 'medium', owner: { name: 'security-contact' } }])
+  done(await people.server.post('/v1/tokens/lost/revoke', { reason: 'tests' }))
+  expect(await about()).toEqual([])
+})
+
+test('an Idempotency-Key of an agent is another one for each whom it acts for, and for each bound', async () => {
+  const [ann, ben] = [await people.person('ann', 'operator'), await people.person('ben', 'operator')]
+  const fields = { kind: 'agent', owner: `person:${bob.id}`, purpose: 'tests', environment: 'test' }
+  const { id } = await people.made('/v1/identities', { name: 'agent', ...fields })
+  await people.server.declare(1)
+  const make = (name: string, actsFor: string, environment: string) =>
+    people.token(people.server, name, ['operator'], {
+      identity: id,
+      actsFor,
+      scope: ['rotation:start', 'rotation:read'],
+      environments: [environment],
+    })
+  const [first, again] = [await make('for ann', ann.id, 'test'), await make('for ann too', ann.id, 'test')]
+  const [other, elsewhere] = [await make('for ben', ben.id, 'test'), await make('for ann in prod', ann.id, 'prod')]
+  const headers = { 'idempotency-key': newId() }
+  const start = (by: Asker) => by.post('/v1/rotations', { names: ['app-0'], reason: 'tests' }, headers)
+  const started = await start(first)
+  expect(started.status).toBe(202)
+  expect((await start(again)).text).toBe(started.text)
+  const refused = [await start(other), await start(elsewhere)]
+  for (const answer of refused) expect(answer.text).not.toContain(started.body.batch)
+  expect(refused.map(({ status }) => status)).toEqual([409, 404])
 })

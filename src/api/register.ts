@@ -1,7 +1,14 @@
 /** Turns declared routes into fastify's: authentication before the body is read, then permission, idempotency, work, answer. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
-import { authenticateBearer, authenticateSession, type BearerParts, type KnownTokens, type SessionHolder } from '../identity/index.ts'
+import {
+  authenticateBearer,
+  authenticateSession,
+  type BearerParts,
+  type KnownTokens,
+  keyOwner,
+  type SessionHolder,
+} from '../identity/index.ts'
 import { type Clock, type Ctx, ERRORS, type ErrorCode, type Log, makeCtx, RekeyError } from '../kernel/index.ts'
 import type { Principal } from '../policy/index.ts'
 import { browserOf, pagesOf, requireOwnPage, type Sites, sessionTokenOf } from './browser.ts'
@@ -97,7 +104,9 @@ export function register(app: FastifyInstance, route: Route, server: ServerParts
       const key = request.headers['idempotency-key']
       if (!route.startsWork || key === undefined || caller === null) return send(reply, route, await route.handle(call))
       const fingerprint = fingerprintOf(route, request)
-      const answer = await once(parts.store, ctx, { tokenId: caller.principal.id, key: String(key), fingerprint }, () => route.handle(call))
+      const answer = await once(parts.store, ctx, { owner: keyOwner(caller.principal), key: String(key), fingerprint }, () =>
+        route.handle(call),
+      )
       return send(reply, route, answer)
     },
   })

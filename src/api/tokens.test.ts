@@ -63,6 +63,31 @@ test('an operator makes no token at all, and a token that may makes none that is
   expect((await server.send('POST', '/v1/tokens', { token: security, body: { ...body, roles: ['security-admin'] } })).status).toBe(201)
 })
 
+test('a token that is not yours is told apart from none by nothing', async () => {
+  const text = `@forced("a test of not yours and not there")
+permit (principal in Role::"narrow", action, resource)
+when { resource is Installation || (resource has environment && resource.environment == "test") };`
+  const { id, digest } = (await server.post('/v1/policies', { files: [{ name: 'narrow.cedar', text }], reason: 'tests' })).body
+  expect((await server.post(`/v1/policies/${id}/bypass`, { digest, reason: 'nobody else is here' })).status).toBe(200)
+  const forced = { roles: ['narrow'], reason: 'tests of narrow rights', force: true }
+  const narrow = (await make({ name: 'narrow', ...forced })).body.token
+  const theirs = (await make({ name: 'theirs', environments: ['prod'] })).body
+  const both = (await make({ name: 'both', environments: ['prod', 'test'] })).body
+  const ours = (await make({ name: 'ours', environments: ['test'], ...forced })).body
+  const ask = (verb: string, key: string) =>
+    server.send('POST', `/v1/tokens/${key}/${verb}`, { token: narrow, body: verb === 'revoke' ? { reason: 'tests' } : {} })
+  for (const verb of ['rotate', 'revoke']) {
+    for (const key of [theirs.name, theirs.id, both.name, both.id]) {
+      const none = key.includes('-') ? newId() : 'none'
+      const [answer, absent] = [await ask(verb, key), await ask(verb, none)]
+      expect([answer.status, answer.text]).toEqual([404, absent.text.replaceAll(none, key)])
+    }
+    expect((await ask(verb, ours.name)).status, verb).toBe(verb === 'revoke' ? 200 : 201)
+  }
+  // Still good: bounded to prod, it may not ask about the installation, which a token that has ended is not told.
+  expect((await get(theirs.token)).status).toBe(403)
+})
+
 test('wrong tokens of any kind are held up by their address, and those that count are not', async () => {
   await server.stop()
   server = await TestServer.start({ requestsPerMinute: 20 })

@@ -1,4 +1,4 @@
-import { type IdentityRecord, identityNamed, recordsById } from '../identity/index.ts'
+import { type IdentityRecord, identityNamed, recordsById, type TokenView, tokensOnRecord } from '../identity/index.ts'
 import { RekeyError } from '../kernel/index.ts'
 import { type Allowed, isMine, type Resource } from '../policy/index.ts'
 import type { Sql } from '../store/index.ts'
@@ -204,7 +204,10 @@ function itemOf(row: ItemRow): ClosureItemView {
   }
 }
 
-/** What would become of each credential of an identity if it were suspended or offboarded now. Throws `not_found`. */
+/**
+ * What would become of each credential of an identity if it were suspended or offboarded now, its tokens and those that it made among
+ * them. Throws `not_found`.
+ */
 export async function planClosure(
   parts: { readonly store: Sql; readonly targets: Pick<Targets, 'connectorFor'> },
   may: Allowed<'closure:read'>,
@@ -215,7 +218,34 @@ export async function planClosure(
     throw new RekeyError('not_found', `No such identity: ${idOrName}`, { hint: 'See rekey identity list.' })
   }
   const items = await planFor(parts.store, parts.targets, record, null)
-  return items.map(({ name, system, accounts, way, why, consumers, suspends, destroys }) => {
+  const planned = items.map(({ name, system, accounts, way, why, consumers, suspends, destroys }) => {
     return { credential: name, system, accounts, way, why, consumers, suspends, destroys }
+  })
+  return [...planned, ...(await plannedTokens(parts.store, record))]
+}
+
+const TOKENS_AT_ONCE = 500
+
+async function plannedTokens(sql: Sql, record: IdentityRecord): Promise<PlanView[]> {
+  const found: TokenView[] = []
+  for (let after: string | null = null; ; ) {
+    const page = await tokensOnRecord(sql, { ended: false, identity: record.id, after, limit: TOKENS_AT_ONCE })
+    found.push(...page)
+    if (page.length < TOKENS_AT_ONCE) break
+    after = page.at(-1)?.id ?? null
+  }
+  return found.map(({ id, name, identity, actsFor }) => {
+    const of = identity?.id === record.id || actsFor?.id === record.id
+    const made = `${record.name} made it and may know its text; who rotates it before keeps it for ${identity?.name ?? 'whoever uses it'}`
+    return {
+      credential: `token ${name} ${id}`,
+      system: 'Rekey',
+      accounts: [],
+      way: 'suspend',
+      why: of ? `an API token of ${record.name}` : made,
+      consumers: of || identity === null ? [] : [identity.name ?? identity.id],
+      suspends: 'the API token is refused from the next request on',
+      destroys: 'it is revoked, tried and proven dead',
+    }
   })
 }

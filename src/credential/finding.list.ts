@@ -1,5 +1,13 @@
 /** Findings are computed from rows at each question: nothing is kept that could grow old. Every query reads a bounded part of one index. */
-import { type Answerable, answerableFor, type IdentityRecord, openHandovers, peopleEntitled, recordsById } from '../identity/index.ts'
+import {
+  type Answerable,
+  answerableFor,
+  type IdentityRecord,
+  openHandovers,
+  peopleEntitled,
+  recordsById,
+  tokenMatters,
+} from '../identity/index.ts'
 import { isId, RekeyError } from '../kernel/index.ts'
 import type { Allowed } from '../policy/index.ts'
 import type { Sql } from '../store/index.ts'
@@ -283,7 +291,22 @@ function ofCredential(row: CredentialRow, records: ReadonlyMap<string, IdentityR
 
 const howShared = (row: CredentialRow) => ((row.shared_value ?? []).length > 0 ? 'its value' : 'its account')
 
-const SOURCES: readonly Source[] = [CLOSURES, EXCEPTIONS, REVIEWS, HANDOVERS, VERSIONS, CREDENTIALS]
+const TOKENS: Source = {
+  name: 'tokens',
+  kinds: ['token_of_nobody', 'token_stopped'],
+  async read(sql, after, limit) {
+    const matters = await tokenMatters(sql, after, limit)
+    const found = matters.map(({ id, name, identity, stoppedFor, since }): Raw => {
+      const about = { key: id, subject: name, system: null, identity, since }
+      if (stoppedFor === null)
+        return { ...about, kind: 'token_of_nobody', detail: 'nobody on record made this API token, and it has no identity' }
+      return { ...about, kind: 'token_stopped', detail: `this API token is refused: ${stoppedFor.join(', ')} made it, and is not active` }
+    })
+    return { found, last: pageOf(matters, limit, (it) => it.id) }
+  },
+}
+
+const SOURCES: readonly Source[] = [CLOSURES, EXCEPTIONS, REVIEWS, HANDOVERS, VERSIONS, CREDENTIALS, TOKENS]
 
 /**
  * A page of findings, and the cursor of what follows (null at the end). A page looks at a bounded number of rows, so it may be short, or

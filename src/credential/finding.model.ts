@@ -15,6 +15,12 @@ export const FINDINGS = {
   irrevocable: { severity: 'high', control: 'NHI1', action: 'Ask the other side to end it; nobody can revoke it from here' },
   unprovable: { severity: 'medium', control: 'NHI1', action: 'Rotate it once more: the next one can be proven' },
   overdue: { severity: 'medium', control: 'NHI7', action: 'Look at why it was not rotated: rekey rotation list --credential' },
+  token_of_nobody: {
+    severity: 'medium',
+    control: 'NHI1',
+    action: 'Rotate it, logged in, which makes it yours; or revoke it: rekey token revoke',
+  },
+  token_stopped: { severity: 'high', control: 'NHI1', action: 'Give its program a new text: rekey token rotate, logged in; or revoke it' },
   long_lived: { severity: 'medium', control: 'NHI7', action: 'Rotate it, and give it a schedule in the fleet file' },
 } as const satisfies Readonly<Record<string, { severity: 'high' | 'medium' | 'low'; control: string; action: string }>>
 

@@ -1,5 +1,5 @@
 export { type Permit, putIdentities, removeIdentities } from './actions.ts'
-export { beginAnswer, finishAnswer, releaseAnswer } from './answers.ts'
+export { beginAnswer, finishAnswer, keyOwner, releaseAnswer } from './answers.ts'
 export {
   bypassApproval,
   type Consumed,
@@ -172,7 +172,7 @@ export {
   type TokenParts,
 } from './token.actions.ts'
 export { proveDeadTokens, revokeOrphanTokens, runTokenEnds } from './token.death.ts'
-export { readTokens, type TokenQuery, tokensOnRecord } from './token.list.ts'
+export { readTokens, type TokenMatter, type TokenQuery, tokenMatters, tokensOnRecord } from './token.list.ts'
 export { standBehindTokens, standsBehindToken } from './token.makers.ts'
 export {
   TOKEN_MAX_SECONDS,

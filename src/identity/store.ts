@@ -93,13 +93,13 @@ export async function deleteIdentities(tx: Tx, names: readonly string[]): Promis
   return tx.query('delete from identity where name = any($1::text[]) returning id, name, kind, owner, purpose, environment', [names])
 }
 
-/** One row per key and token. An expired one is taken over in the same statement, so that two requests cannot both find it free. */
-export async function takeKey(sql: Sql, tokenId: string, key: string, request: string): Promise<boolean> {
+/** One row per key and owner. An expired one is taken over in the same statement, so that two requests cannot both find it free. */
+export async function takeKey(sql: Sql, owner: string, key: string, request: string): Promise<boolean> {
   const rows = await sql.query(
     `insert into idempotency as kept (token_id, key, request) values ($1, $2, $3)
      on conflict (token_id, key) do update set request = excluded.request, status = null, answer = null, created_at = now()
       where kept.created_at < now() - make_interval(hours => ${ANSWER_HOURS}) returning key`,
-    [tokenId, key, request],
+    [owner, key, request],
   )
   return rows.length === 1
 }
@@ -110,22 +110,22 @@ export interface Kept {
   readonly answer: unknown
 }
 
-export async function keptAnswer(sql: Sql, tokenId: string, key: string): Promise<Kept | null> {
-  const [row] = await sql.query<Kept>('select request, status, answer from idempotency where token_id = $1 and key = $2', [tokenId, key])
+export async function keptAnswer(sql: Sql, owner: string, key: string): Promise<Kept | null> {
+  const [row] = await sql.query<Kept>('select request, status, answer from idempotency where token_id = $1 and key = $2', [owner, key])
   return row ?? null
 }
 
-export async function keepAnswer(sql: Sql, tokenId: string, key: string, status: number, answer: string): Promise<boolean> {
+export async function keepAnswer(sql: Sql, owner: string, key: string, status: number, answer: string): Promise<boolean> {
   const rows = await sql.query(
     'update idempotency set status = $3, answer = $4::jsonb where token_id = $1 and key = $2 and status is null returning key',
-    [tokenId, key, status, answer],
+    [owner, key, status, answer],
   )
   return rows.length === 1
 }
 
 /** Only while there is no answer: a kept one is never dropped early. */
-export async function dropKey(sql: Sql, tokenId: string, key: string): Promise<void> {
-  await sql.query('delete from idempotency where token_id = $1 and key = $2 and status is null', [tokenId, key])
+export async function dropKey(sql: Sql, owner: string, key: string): Promise<void> {
+  await sql.query('delete from idempotency where token_id = $1 and key = $2 and status is null', [owner, key])
 }
 
 /** A few at a time, at each new key: the table stays as large as a day's requests without a job of its own. */

@@ -1,6 +1,6 @@
 import { append, type EvidenceEvent } from '../evidence/index.ts'
 import { type Ctx, isId, type Json, newId, RekeyError, type Secret } from '../kernel/index.ts'
-import { type Allowed, FORCED_REASON_CHARS, holdsBoth, type Policies, type Principal } from '../policy/index.ts'
+import { type Allowed, FORCED_REASON_CHARS, holdsBoth, isMine, type Policies, type Principal, type Resource } from '../policy/index.ts'
 import { sha256Hex } from '../seal/index.ts'
 import type { Sql, Store, Tx } from '../store/index.ts'
 import { activeIdentity } from './delegate.ts'
@@ -75,7 +75,7 @@ export async function createToken(
     await rows.lockTokens(tx)
     const checked = await check(tx, input)
     const id = newId(ctx.clock.now().getTime())
-    checkEach(may, id, checked)
+    for (const resource of resourcesOf(id, checked)) may.check(resource)
     if (checked.follows) requireSelf(by, checked)
     else requireCover(ctx, parts.policies, by, onPaper(id, name, input.roles, checked))
     if ((await rows.lockGood(tx, name)).length > 0) throw new RekeyError('conflict', `There is a token called ${name} already.`)
@@ -116,13 +116,14 @@ async function active(tx: Tx, key: string) {
 }
 
 /** For each environment by itself: who may make tokens in one only must not make one for two. */
-function checkEach(
-  may: Allowed<'token:create'> | Allowed<'token:rotate'>,
-  id: string,
-  { identity, environments }: Omit<Checked, 'follows'>,
-): void {
-  const owner = identity ?? undefined
-  for (const environment of environments ?? [undefined]) may.check({ type: 'token', id, owner, environment })
+function resourcesOf(id: string, { identity, environments }: Pick<Checked, 'identity' | 'environments'>): Resource[] {
+  return (environments ?? [undefined]).map((environment) => ({ type: 'token', id, owner: identity ?? undefined, environment }))
+}
+
+/** Throws `not_found`, in the same words for tokens that the asker may not touch as for none at all. */
+function requireMine(may: Allowed<'token:rotate' | 'token:revoke'>, found: readonly rows.Whole[]): void {
+  const mine = found.every((one) => resourcesOf(one.id, one).every((resource) => isMine(may, resource)))
+  if (found.length === 0 || !mine) missing()
 }
 
 /**
@@ -227,12 +228,13 @@ export async function rotateToken(
 ): Promise<MadeToken> {
   return parts.store.inTx(async (tx) => {
     await rows.lockTokens(tx)
-    const [old, ...others] = (await rows.lockGood(tx, key)).filter(({ replaced_by }) => replaced_by === null)
+    const found = (await rows.lockGood(tx, key)).filter(({ replaced_by }) => replaced_by === null)
+    requireMine(may, found)
+    const [old, ...others] = found
     if (old === undefined) missing()
     if (others.length > 0) throw new RekeyError('conflict', 'Several tokens have this name.', { hint: 'Name it by its id.' })
     const { name, identity, scope, environments, acts_for: actsFor, follows, roles } = old
     const checked = { identity, actsFor, follows, scope, environments }
-    checkEach(may, old.id, checked)
     if (by.id !== old.id) {
       if (follows) requireSelf(by, checked)
       requireCover(ctx, parts.policies, by, onPaper(old.id, name, roles, checked))
@@ -261,7 +263,8 @@ export interface RevokeInput {
 }
 
 /**
- * Revokes tokens (`token.revoked`), from the next request on at every server; resolves with their ids. Throws `not_found`; `wrong_state`
+ * Revokes tokens (`token.revoked`), from the next request on at every server; resolves with their ids. Throws `not_found`, in the same words
+ * for one that the asker may not revoke; `wrong_state`
  * if no good token would be left, or nobody could change policy any more, and it is not forced (the reason then has at least 10
  * characters).
  */
@@ -275,10 +278,7 @@ export async function revokeToken(
   return parts.store.inTx(async (tx) => {
     await rows.lockTokens(tx)
     const found = await rows.lockGood(tx, key)
-    if (found.length === 0) missing()
-    for (const { id, identity, environments } of found) {
-      for (const environment of environments ?? [undefined]) may.check({ type: 'token', id, owner: identity ?? undefined, environment })
-    }
+    requireMine(may, found)
     const ids = found.map(({ id }) => id)
     await rows.revokeTokens(tx, ids, ctx.actor, reason)
     if (!force) await requireWayIn(tx, ctx, parts)
@@ -304,7 +304,7 @@ function missing(): never {
 }
 
 /**
- * Revokes every token of an identity, and every one that acts for it, in the caller's transaction (`token.revoked`); resolves with their
+ * Revokes every token of an identity, every one that acts for it and every one that it made, in the caller's transaction (`token.revoked`); resolves with their
  * ids. For the cascade: it does not ask whether a way in is left, since a token of somebody who has gone is none.
  */
 export async function revokeTokensOf(tx: Tx, ctx: Ctx, identityId: string, reason: string): Promise<string[]> {

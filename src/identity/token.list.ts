@@ -7,7 +7,7 @@ import * as rows from './token.store.ts'
 export interface TokenQuery {
   /** True: those that have ended too. */
   readonly ended: boolean
-  /** Id of whose they are, or of whom they act for; null: all. */
+  /** Id of whose they are, of whom they act for, or of who made them; null: all. */
   readonly identity: string | null
   /** Id of the last one of the page before. */
   readonly after: string | null
@@ -33,6 +33,23 @@ export async function tokensOnRecord(sql: Sql, query: TokenQuery): Promise<Token
   return (await rows.listTokens(sql, query)).map(viewOf)
 }
 
+/** A token that somebody should do something about. */
+export interface TokenMatter {
+  readonly id: string
+  readonly name: string
+  /** Id of whose it is. */
+  readonly identity: string | null
+  /** Names of makers who are not active, for which it is refused; null: nobody on record made it, and it is nobody's. */
+  readonly stoppedFor: readonly string[] | null
+  readonly since: Date
+}
+
+/** For the area that shows findings: good tokens that nobody stands behind, and those that their identity lacks since a maker is not active. */
+export async function tokenMatters(sql: Sql, after: string | null, limit: number): Promise<TokenMatter[]> {
+  const found = await rows.unsafeTokens(sql, after, limit)
+  return found.map(({ id, name, identity, makers, created_at }) => ({ id, name, identity, stoppedFor: makers, since: created_at }))
+}
+
 function viewOf(row: rows.Whole): TokenView {
   return {
     id: row.id,
@@ -40,6 +57,7 @@ function viewOf(row: rows.Whole): TokenView {
     state: row.state,
     identity: row.identity === null ? null : { id: row.identity, name: row.identity_name },
     actsFor: row.acts_for === null ? null : { id: row.acts_for, name: row.acts_for_name },
+    makers: row.makers?.map((id, at) => ({ id, name: row.maker_names?.[at] ?? null })) ?? null,
     roles: row.roles,
     followsIdentity: row.follows,
     scope: row.scope,

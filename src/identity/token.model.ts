@@ -12,7 +12,7 @@ export const TOKEN_OVERLAP_SECONDS = DAY_SECONDS
 /** Characters of a token's name. */
 export const TOKEN_NAME_CHARS = 60
 
-/** `suspended`: it is refused while its identity, or whom it acts for, is not active. */
+/** `suspended`: it is refused while its identity, whom it acts for, or one of its makers is not active. */
 export type TokenState = 'active' | 'suspended' | 'expired' | 'revoked'
 
 /** A token as it is listed: nothing of its text. */
@@ -23,6 +23,8 @@ export interface TokenView {
   /** Whose it is; name null if the identity is gone. */
   readonly identity: { readonly id: string; readonly name: string | null } | null
   readonly actsFor: { readonly id: string; readonly name: string | null } | null
+  /** Identities that stand behind it since they made it; empty: the first token; null: nobody is on record. */
+  readonly makers: readonly { readonly id: string; readonly name: string | null }[] | null
   /** Its own; one that follows its identity has that one's too. */
   readonly roles: readonly string[]
   readonly followsIdentity: boolean

@@ -11,6 +11,12 @@ export async function lockTokens(tx: Tx): Promise<void> {
 
 /** SQL that is true of a token `t` that is good. */
 export const GOOD = 't.revoked_at is null and (t.expires_at is null or t.expires_at > now())'
+/** Whose it is, for whom it acts and all who made it are active; with the two joins below. */
+const STANDS = `(t.identity_id is null or i.status = 'active') and (t.acts_for_id is null or a.status = 'active')
+  and not exists (select from unnest(t.makers) m(id) left join identity p on p.id = m.id where p.status is distinct from 'active')`
+const JOINS = 'left join identity i on i.id = t.identity_id left join identity a on a.id = t.acts_for_id'
+/** Those of an identity, that act for it, or that it made. */
+const OF = '(t.identity_id = $1::uuid or t.acts_for_id = $1::uuid or t.makers @> array[$1::uuid])'
 
 export async function hasGoodToken(sql: Sql): Promise<boolean> {
   return (await sql.query(`select t.id from api_token t where ${GOOD} limit 1`)).length > 0
@@ -59,7 +65,7 @@ export interface TokenRow {
 }
 
 /**
- * A token that is good at this moment, and so is its identity. Found through the unique index on the hash: what is compared in time that
+ * A token that is good at this moment, and so is everybody who stands behind it. Found through the unique index on the hash: what is compared in time that
  * may depend on content is a hash, never the token.
  */
 export async function tokenByHash(sql: Sql, hashHex: string): Promise<TokenRow | null> {
@@ -67,9 +73,8 @@ export async function tokenByHash(sql: Sql, hashHex: string): Promise<TokenRow |
     `select t.id, t.name, t.identity_id as identity, i.kind, t.follows_identity as follows, t.acts_for_id as acts_for,
             t.makers, t.scope, t.environments,
             array(select b.role from role_binding b where b.subject_kind = 'token' and b.subject_id = t.id order by b.role) as roles
-       from api_token t left join identity i on i.id = t.identity_id left join identity a on a.id = t.acts_for_id
-      where t.hash = decode($1, 'hex') and ${GOOD}
-        and (t.identity_id is null or i.status = 'active') and (t.acts_for_id is null or a.status = 'active')`,
+       from api_token t ${JOINS}
+      where t.hash = decode($1, 'hex') and ${GOOD} and ${STANDS}`,
     [hashHex],
   )
   return row ?? null
@@ -107,6 +112,8 @@ export interface Whole {
   readonly scope: readonly string[] | null
   readonly environments: readonly string[] | null
   readonly makers: readonly string[] | null
+  /** In the order of `makers`; null for one who is gone. */
+  readonly maker_names: readonly (string | null)[] | null
   readonly created_at: Date
   readonly created_by: string
   readonly expires_at: Date | null
@@ -120,30 +127,29 @@ export interface Whole {
 const WHOLE = `
   select t.id, t.name, t.identity_id as identity, i.name as identity_name, t.acts_for_id as acts_for, a.name as acts_for_name,
          t.follows_identity as follows, t.scope, t.environments, t.makers,
+         (select array_agg(p.name order by m.at) from unnest(t.makers) with ordinality m(id, at) left join identity p on p.id = m.id)
+           as maker_names,
          t.created_at, t.created_by, t.expires_at, t.last_used_at, t.revoked_at,
          t.revoke_reason, t.replaced_by, t.proven_dead_at,
          array(select b.role from role_binding b where b.subject_kind = 'token' and b.subject_id = t.id order by b.role) as roles,
          case when t.revoked_at is not null then 'revoked' when t.expires_at <= now() then 'expired'
-              when (t.identity_id is not null and i.status is distinct from 'active')
-                or (t.acts_for_id is not null and a.status is distinct from 'active') then 'suspended'
-              else 'active' end as state
-    from api_token t left join identity i on i.id = t.identity_id left join identity a on a.id = t.acts_for_id`
+              when ${STANDS} then 'active' else 'suspended' end as state
+    from api_token t ${JOINS}`
 
 export interface TokenFilter {
   readonly after: string | null
   readonly limit: number
   /** True: those that have ended too. */
   readonly ended: boolean
-  /** Id of whose they are, or of whom they act for. */
+  /** Id of whose they are, of whom they act for, or of who made them. */
   readonly identity: string | null
 }
 
 /** Oldest first. */
 export async function listTokens(sql: Sql, { after, limit, ended, identity }: TokenFilter): Promise<Whole[]> {
   return sql.query(
-    `${WHOLE} where ($1::uuid is null or t.id > $1) and ($2 or (${GOOD}))
-        and ($3::uuid is null or t.identity_id = $3 or t.acts_for_id = $3) order by t.id limit $4`,
-    [after, ended, identity, limit],
+    `${WHOLE} where ($1::uuid is null or ${OF}) and ($2 or (${GOOD})) and ($3::uuid is null or t.id > $3) order by t.id limit $4`,
+    [identity, ended, after, limit],
   )
 }
 
@@ -153,16 +159,38 @@ export async function lockGood(tx: Tx, nameOrId: string): Promise<Whole[]> {
   return tx.query(`${WHOLE} where (t.name = $1 or t.id::text = $1) and ${GOOD} order by t.id desc`, [nameOrId])
 }
 
-/** Those of an identity, or that act for it, that are not revoked. */
+/** Those of an identity, that act for it, or that it made, and that are not revoked. */
 export async function lockTokensOf(tx: Tx, identity: string): Promise<Whole[]> {
-  await tx.query('select t.id from api_token t where t.identity_id = $1 or t.acts_for_id = $1 for no key update', [identity])
-  return tx.query(`${WHOLE} where (t.identity_id = $1 or t.acts_for_id = $1) and t.revoked_at is null order by t.id`, [identity])
+  await tx.query(`select t.id from api_token t where ${OF} for no key update`, [identity])
+  return tx.query(`${WHOLE} where ${OF} and t.revoked_at is null order by t.id`, [identity])
 }
 
-/** Identities that are gone for good and whose tokens, or those that act for them, are not revoked. */
+export interface Unsafe {
+  readonly id: string
+  readonly name: string
+  readonly identity: string | null
+  /** Names of makers who are not active; null: it has none on record. */
+  readonly makers: readonly string[] | null
+  readonly created_at: Date
+}
+
+/** Good tokens that nobody on record made and that are nobody's, and those of an active identity that are refused for their makers. */
+export async function unsafeTokens(sql: Sql, after: string | null, limit: number): Promise<Unsafe[]> {
+  return sql.query(
+    `select t.id, t.name, t.identity_id as identity, t.created_at,
+            (select array_agg(coalesce(p.name, m.id::text)) from unnest(t.makers) m(id) left join identity p on p.id = m.id
+              where p.status is distinct from 'active') as makers
+       from api_token t ${JOINS}
+      where ${GOOD} and ($1::uuid is null or t.id > $1)
+        and ((t.makers is null and t.identity_id is null) or (i.status = 'active' and not (${STANDS}))) order by t.id limit $2`,
+    [after, limit],
+  )
+}
+
+/** Identities that are gone for good and whose tokens, those that act for them or those that they made, are not revoked. */
 export async function goneWithTokens(sql: Sql, limit: number): Promise<string[]> {
   const found = await sql.query<{ id: string }>(
-    `select distinct x.id from api_token t cross join lateral (values (t.identity_id), (t.acts_for_id)) x(id)
+    `select distinct x.id from api_token t cross join lateral (values (t.identity_id), (t.acts_for_id) union all select unnest(t.makers)) x(id)
        left join identity i on i.id = x.id
       where t.revoked_at is null and x.id is not null and (i.id is null or i.status = 'offboarded') limit $1`,
     [limit],
@@ -215,9 +243,8 @@ export async function lockEnded(tx: Tx, limit: number): Promise<Ended[]> {
 /** Hash of some token that must be accepted: the one that took its place, else any. */
 export async function controlHash(sql: Sql, replacedBy: string | null): Promise<string | null> {
   const [row] = await sql.query<{ hash: string }>(
-    `select encode(t.hash, 'hex') as hash from api_token t
-       left join identity i on i.id = t.identity_id left join identity a on a.id = t.acts_for_id
-      where ${GOOD} and (t.identity_id is null or i.status = 'active') and (t.acts_for_id is null or a.status = 'active')
+    `select encode(t.hash, 'hex') as hash from api_token t ${JOINS}
+      where ${GOOD} and ${STANDS}
       order by t.id is distinct from $1::uuid, t.id desc limit 1`,
     [replacedBy],
   )

@@ -12,6 +12,7 @@ interface Token {
   readonly state: string
   readonly identity: { readonly id: string; readonly name: string | null } | null
   readonly actsFor: { readonly id: string; readonly name: string | null } | null
+  readonly makers: readonly { readonly id: string; readonly name: string | null }[] | null
   readonly roles: readonly string[]
   readonly followsIdentity: boolean
   readonly scope: readonly string[] | null
@@ -51,6 +52,7 @@ const COLUMNS: readonly Column<Token>[] = [
   { head: 'STATE', of: (it) => it.state },
   { head: 'IDENTITY', of: (it) => it.identity && (it.identity.name ?? it.identity.id) },
   { head: 'FOR', of: (it) => it.actsFor && (it.actsFor.name ?? it.actsFor.id) },
+  { head: 'MADE BY', of: (it) => (it.makers === null ? 'nobody on record' : it.makers.map(({ id, name }) => name ?? id).join(' ')) },
   { head: 'ROLES', of: (it) => (it.followsIdentity ? 'of its identity' : it.roles.join(' ')) },
   { head: 'SCOPE', of: (it) => it.scope?.join(' ') ?? null },
   { head: 'ENVIRONMENTS', of: (it) => it.environments?.join(' ') ?? null },

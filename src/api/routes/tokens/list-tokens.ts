@@ -13,7 +13,7 @@ export const listTokensRoute = route({
     ...pageQuery,
     after: Id.optional(),
     ended: z.enum(['true', 'false']).default('false').describe('Also those that were revoked or have ended.'),
-    identity: Id.optional().describe('Only those of this identity, or that act for it.'),
+    identity: Id.optional().describe('Only those of this identity, that act for it, or that it made.'),
   }),
   answers: { 200: { what: 'One page', schema: pageOf(Token) } },
   problems: [],

@@ -24,9 +24,13 @@ export const Token = z
   .object({
     id: z.string(),
     name: z.string(),
-    state: z.enum(['active', 'suspended', 'expired', 'revoked']).describe('suspended: its identity is not active.'),
+    state: z.enum(['active', 'suspended', 'expired', 'revoked']).describe('suspended: its identity, or who made it, is not active.'),
     identity: Somebody,
     actsFor: Somebody.describe('Of an agent: for whom it acts.'),
+    makers: z
+      .array(z.object({ id: z.string(), name: z.string().nullable() }))
+      .nullable()
+      .describe('Who stands behind it since they made it. Empty: the first token. Null: nobody is on record.'),
     roles: z.array(z.string()),
     followsIdentity: z.boolean().describe('It holds what its identity holds at the moment.'),
     scope: z.array(z.string()).nullable(),
@@ -51,6 +55,7 @@ export function newTokenView({ token, expiresAt, oldEndsAt, ...rest }: MadeToken
 export function tokenView(one: TokenView): z.output<typeof Token> {
   return {
     ...one,
+    makers: one.makers === null ? null : [...one.makers],
     roles: [...one.roles],
     scope: one.scope === null ? null : [...one.scope],
     environments: one.environments === null ? null : [...one.environments],
