@@ -25,6 +25,7 @@ export const TABLE_OWNERS: Record<string, string> = {
   identity_change: 'identity',
   entitlement_change: 'identity',
   role_binding: 'identity',
+  both_hands: 'identity',
   policy_set: 'identity',
   issuer: 'identity',
   issuer_rule: 'identity',

@@ -73,7 +73,10 @@ function addStatus(identity: Command, add: Add): void {
     )
       .option('--reason <text>', 'why, for the evidence')
       .option('--wait', 'wait until its credentials have come to their end, and print each')
-    if (verb !== 'resume') command.option('--plan', 'only show what would become of each credential')
+    if (verb === 'resume') continue
+    command
+      .option('--plan', 'only show what would become of each credential')
+      .option('--force', 'also if nobody could change policy any more')
   }
 }
 
@@ -96,6 +99,8 @@ function addTeams(team: Command, add: Add): void {
   add(team, 'change <team>', change, async () => (await import('./commands/team.ts')).teamChange)
     .option('--add <identity>', 'who becomes a member, by id or name; may be repeated', collect)
     .option('--remove <identity>', 'who is none any more; may be repeated', collect)
+    .option('--reason <text>', 'of a team that holds roles: why, for the evidence')
+    .option('--force', 'although somebody then holds directory rights and credential rights')
 }
 
 function addMovers(mover: Command, add: Add): void {

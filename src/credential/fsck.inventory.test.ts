@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { moveIdentity } from '../identity/index.ts'
 import { makeCtx, Secret } from '../kernel/index.ts'
-import { allowed } from '../policy/testing.ts'
+import { allowed, permitted } from '../policy/testing.ts'
 import type { Sql } from '../store/index.ts'
 import { fsckCredentials } from './fsck.ts'
 import { applyInventory, diffInventory } from './inventory.actions.ts'
@@ -39,7 +39,13 @@ async function apply(fleet: object, authority = CA, prune = false): Promise<void
   const { digest, needed } = await diffInventory(engine.parts, ctx, allowed(ctx, 'inventory:read'), input)
   const secrets = new Map(needed.map((one) => [one.for, Secret.fromText(`value of ${one.for}`)]))
   const authorities = new Map([['/srv/fleet/ca.pem', authority]])
-  await applyInventory(engine.parts, ctx, allowed(ctx, 'inventory:apply'), { ...input, digest, prune, secrets, authorities })
+  await applyInventory(engine.parts, ctx, allowed(ctx, 'inventory:apply'), permitted(ctx), {
+    ...input,
+    digest,
+    prune,
+    secrets,
+    authorities,
+  })
 }
 
 /** What fsck finds after the statement, which is then taken back. */

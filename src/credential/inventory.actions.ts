@@ -1,5 +1,5 @@
 import { append, type EvidenceEvent } from '../evidence/index.ts'
-import { putIdentities } from '../identity/index.ts'
+import { type Permit, putIdentities } from '../identity/index.ts'
 import { type Ctx, newId, RekeyError, type Secret } from '../kernel/index.ts'
 import type { Allowed } from '../policy/index.ts'
 import type { Tx } from '../store/index.ts'
@@ -70,7 +70,10 @@ export async function diffInventory(
  * first rotation (or `discoverAccounts`, for a root secret) shows whether they are right. Only removing asks systems, see
  * `lookAtMissing`.
  *
- * Throws `fleet_invalid`; `too_large` as `diffInventory`; `plan_changed` if the inventory or the file is not the one of the digest;
+ * Identities are the directory's: who applies a file that would make, change or remove one needs `identity:join`, `identity:move` or
+ * `identity:offboard` for it, which `permit` decides. Those that are on record as declared may be referred to by anybody who applies.
+ *
+ * Throws `fleet_invalid`; `forbidden`, with a fault for each identity; `too_large` as `diffInventory`; `plan_changed` if the inventory or the file is not the one of the digest;
  * `conflict`, with a fault for each, for changes that would cut off a living value, for accounts and files that another item has, and
  * for removals that are refused; `bad_input` naming the secret or the authority that is missing or unusable.
  */
@@ -78,6 +81,7 @@ export async function applyInventory(
   parts: InventoryParts,
   ctx: Ctx,
   _may: Allowed<'inventory:apply'>,
+  permit: Permit,
   input: ApplyInput,
 ): Promise<Applied> {
   const lined = await readFleet(ctx, parts, input)
@@ -103,7 +107,10 @@ export async function applyInventory(
     const systems = systemsToWrite(ctx, present, plan.changes, fleet, input.authorities)
     const applied = { add: plan.summary.add, change: plan.summary.change, removed: input.prune ? plan.summary.missing : 0 }
     if (applied.add + applied.change + applied.removed + systems.length > 0) {
-      await write({ parts, tx, ctx, present, fleet, changes: plan.changes, systems, secrets: input.secrets }, input.prune ? looks : null)
+      await write(
+        { parts, tx, ctx, permit, present, fleet, changes: plan.changes, systems, secrets: input.secrets },
+        input.prune ? looks : null,
+      )
       await append(tx, ctx, [{ log: 'credential', type: 'fleet.applied', subject: 'fleet', data: { ...applied, digest: plan.digest } }])
     }
     return { changes: plan.changes, applied }
@@ -169,6 +176,7 @@ interface Job {
   readonly parts: InventoryParts
   readonly tx: Tx
   readonly ctx: Ctx
+  readonly permit: Permit
   readonly present: Present
   readonly fleet: Fleet
   readonly changes: readonly Change[]
@@ -178,10 +186,10 @@ interface Job {
 
 /** Removals first, so that what they free can be taken; then what others refer to before what refers. Events in that order too. */
 async function write(job: Job, looks: Looks | null): Promise<void> {
-  const { parts, tx, ctx, present, fleet, changes, systems } = job
+  const { parts, tx, ctx, permit, present, fleet, changes, systems } = job
   const kekId = await parts.keyring.pin(tx)
-  if (looks !== null) await removeMissing(tx, ctx, present, changes, looks)
-  const identities = await putIdentities(tx, ctx, fleet.identities)
+  if (looks !== null) await removeMissing(tx, ctx, permit, { present, changes, looks })
+  const identities = await putIdentities(tx, ctx, permit, fleet.identities)
   await rows.insertSystems(
     tx,
     systems.flatMap(({ row, isNew }) => (isNew ? [row] : [])),

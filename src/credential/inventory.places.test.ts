@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { makeCtx, type RekeyError, Secret } from '../kernel/index.ts'
-import { allowed } from '../policy/testing.ts'
+import { allowed, permitted } from '../policy/testing.ts'
 import { applyInventory, diffInventory } from './inventory.actions.ts'
 import { Engine } from './testing.ts'
 
@@ -43,7 +43,7 @@ async function apply(text: string): Promise<RekeyError | null> {
     const { digest, needed } = await diffInventory(engine.parts, ctx, allowed(ctx, 'inventory:read'), input)
     const secrets = new Map(needed.map((one) => [one.for, Secret.fromText('value')]))
     const more = { digest, prune: false, secrets, authorities: new Map<string, string>() }
-    await applyInventory(engine.parts, ctx, allowed(ctx, 'inventory:apply'), { ...input, ...more })
+    await applyInventory(engine.parts, ctx, allowed(ctx, 'inventory:apply'), permitted(ctx), { ...input, ...more })
     return null
   } catch (error) {
     return error as RekeyError

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type LabPostgres, startPostgres } from '../../test/lab/postgres.ts'
 import { makeCtx, type RekeyError, Secret } from '../kernel/index.ts'
-import { allowed } from '../policy/testing.ts'
+import { allowed, permitted } from '../policy/testing.ts'
 import { type Applied, applyInventory, diffInventory } from './inventory.actions.ts'
 import { decommissionSystem } from './inventory.decommission.ts'
 import { discoverAccounts, findCredential, listSystems, systemWarnings } from './inventory.list.ts'
@@ -38,7 +38,7 @@ async function apply(accounts: readonly string[], options: { prune?: boolean; kn
   const { digest, needed } = await diffInventory(engine.parts, ctx, allowed(ctx, 'inventory:read'), { text, folder })
   const secrets = new Map(needed.map((one) => [one.for, one.for.startsWith('system:') ? superuser.secret : Secret.fromText('in use')]))
   const input = { text, folder, digest, prune: options.prune ?? false, secrets, authorities: new Map<string, string>() }
-  return applyInventory(engine.parts, ctx, allowed(ctx, 'inventory:apply'), input)
+  return applyInventory(engine.parts, ctx, allowed(ctx, 'inventory:apply'), permitted(ctx), input)
 }
 
 const makeRole = (name: string) => target.query(`create role ${name} login password 'in use'`)

@@ -1,6 +1,6 @@
 import { isNoAccount, type Target } from '../connectors/contract.ts'
 import { append, type EvidenceEvent } from '../evidence/index.ts'
-import { removeIdentities } from '../identity/index.ts'
+import { type Permit, removeIdentities } from '../identity/index.ts'
 import { type Ctx, isCode, type Json, RekeyError } from '../kernel/index.ts'
 import { open } from '../seal/index.ts'
 import type { Tx } from '../store/index.ts'
@@ -115,7 +115,12 @@ async function isAbsent(ctx: Ctx, { target }: Seen, account: string): Promise<bo
  * A system goes when no credential is left on it and its root value is the declared one, since whoever declared it still has it, or when
  * it was decommissioned. The account lives on; the event says so.
  */
-export async function removeMissing(tx: Tx, ctx: Ctx, present: Present, changes: readonly Change[], looks: Looks): Promise<number> {
+export async function removeMissing(
+  tx: Tx,
+  ctx: Ctx,
+  permit: Permit,
+  { present, changes, looks }: { readonly present: Present; readonly changes: readonly Change[]; readonly looks: Looks },
+): Promise<number> {
   const missing = changes.filter(({ kind }) => kind === 'missing-from-file')
   const named = (of: Change['of']) => missing.filter((change) => change.of === of).map(({ name }) => name)
   const credentials = named('credential').flatMap((name) => present.credentials.get(name) ?? [])
@@ -142,7 +147,7 @@ export async function removeMissing(tx: Tx, ctx: Ctx, present: Present, changes:
     ),
   )
   await append(tx, ctx, events)
-  await removeIdentities(tx, ctx, named('identity'))
+  await removeIdentities(tx, ctx, permit, named('identity'))
   return missing.length
 }
 

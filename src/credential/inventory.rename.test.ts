@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type LabMariadb, startMariadb } from '../../test/lab/mariadb.ts'
 import { type LabPostgres, startPostgres } from '../../test/lab/postgres.ts'
 import { type RekeyError, Secret } from '../kernel/index.ts'
-import { allowed } from '../policy/testing.ts'
+import { allowed, permitted } from '../policy/testing.ts'
 import { fsckCredentials } from './fsck.ts'
 import { type Applied, applyInventory, diffInventory } from './inventory.actions.ts'
 import { findCredential } from './inventory.list.ts'
@@ -53,7 +53,7 @@ async function apply(wanted: readonly Wanted[], prune = false): Promise<Applied>
   const roots = new Map(servers.map(({ name, server }) => [`system:${name}`, server.superuser.secret]))
   const secrets = new Map(needed.map((one) => [one.for, roots.get(one.for) ?? Secret.fromText('in use')]))
   const input = { text, folder: '/srv', digest, prune, secrets, authorities: new Map<string, string>() }
-  return applyInventory(parts, ctx, allowed(ctx, 'inventory:apply'), input)
+  return applyInventory(parts, ctx, allowed(ctx, 'inventory:apply'), permitted(ctx), input)
 }
 
 const refusal = (doing: Promise<unknown>): Promise<RekeyError> =>

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { idsByName, offboardIdentity, resumeIdentity, suspendIdentity } from '../identity/index.ts'
 import { isCode, LIMITS, makeCtx, type RekeyError, Secret } from '../kernel/index.ts'
 import { fileKeks, Keyring, rotateKek } from '../keys/index.ts'
-import { allowed } from '../policy/testing.ts'
+import { allowed, permitted } from '../policy/testing.ts'
 import { open } from '../seal/index.ts'
 import { FLEET_DEFAULTS, type Fleet } from './fleet.model.ts'
 import { type Applied, type ApplyInput, applyInventory, diffInventory } from './inventory.actions.ts'
@@ -60,7 +60,7 @@ const diff = (wanted: Draft) => diffInventory(engine.parts, ctx, mayRead, { text
 async function apply(wanted: Draft, more: Partial<ApplyInput> = {}): Promise<Applied> {
   const { digest, needed } = await diff(wanted)
   const secrets = new Map(needed.map((one) => [one.for, Secret.fromText(`value of ${one.for}`)]))
-  return applyInventory(engine.parts, ctx, mayApply, {
+  return applyInventory(engine.parts, ctx, mayApply, permitted(ctx), {
     text: text(wanted),
     folder,
     digest,

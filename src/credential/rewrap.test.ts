@@ -4,7 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { makeCtx, Secret } from '../kernel/index.ts'
 import { fileKeks, type KekSource, Keyring, listKeks, rotateKek } from '../keys/index.ts'
-import { allowed } from '../policy/testing.ts'
+import { allowed, permitted } from '../policy/testing.ts'
 import { applyInventory, diffInventory } from './inventory.actions.ts'
 import { rewrapCredentials } from './rewrap.ts'
 import { dataKeyBound } from './targets.ts'
@@ -42,7 +42,7 @@ async function apply(keyring: Keyring, many: number): Promise<void> {
   const { digest, needed } = await diffInventory(parts, ctx, allowed(ctx, 'inventory:read'), wanted)
   const secrets = new Map(needed.map((one) => [one.for, Secret.fromText(`value of ${one.for}`)]))
   const input = { ...wanted, digest, prune: false, secrets, authorities: new Map() }
-  await applyInventory(parts, ctx, allowed(ctx, 'inventory:apply'), input)
+  await applyInventory(parts, ctx, allowed(ctx, 'inventory:apply'), permitted(ctx), input)
 }
 
 /** Every data key opens with what a new process finds, and nothing is left of the keys before. */

@@ -1,7 +1,7 @@
 /** What an apply knows of servers: what they said of themselves when they were met. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { isCode, type RekeyError, Secret } from '../kernel/index.ts'
-import { allowed } from '../policy/testing.ts'
+import { allowed, permitted } from '../policy/testing.ts'
 import { applyInventory, diffInventory } from './inventory.actions.ts'
 import { Engine } from './testing.ts'
 
@@ -26,7 +26,7 @@ async function apply(systems: readonly object[], credentials: readonly object[] 
   const { digest, needed } = await diffInventory(parts, ctx, allowed(ctx, 'inventory:read'), { text, folder: '/srv' })
   const secrets = new Map(needed.map((one) => [one.for, Secret.fromText('in use')]))
   const input = { text, folder: '/srv', digest, prune: false, secrets, authorities: new Map<string, string>() }
-  return applyInventory(parts, ctx, allowed(ctx, 'inventory:apply'), input).then(
+  return applyInventory(parts, ctx, allowed(ctx, 'inventory:apply'), permitted(ctx), input).then(
     () => [],
     (error: RekeyError) => {
       if (!isCode(error, 'conflict')) throw error

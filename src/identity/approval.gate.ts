@@ -1,12 +1,12 @@
 /** Where other use cases meet approvals: they ask for one, and go on when it is there. */
 import { canonicalJson } from '../evidence/index.ts'
-import { type Ctx, RekeyError } from '../kernel/index.ts'
+import { type Ctx, isCode, RekeyError } from '../kernel/index.ts'
 import type { Principal } from '../policy/index.ts'
 import type { Store, Tx } from '../store/index.ts'
-import { type Consumed, consumeApproval, requestApproval } from './approval.actions.ts'
+import { bypassApproval, type Consumed, consumeApproval, requestApproval } from './approval.actions.ts'
 import { type Approvable, approvalDigest, type Factor } from './approval.model.ts'
 import { type ApprovalRule, ruleOf } from './approval.rule.store.ts'
-import { type Standing, standingOf } from './approval.standing.ts'
+import { personOf, type Standing, standingOf } from './approval.standing.ts'
 import { lockDigest, openByDigest } from './approval.store.ts'
 import { type ApprovalGate, type Ask, changesBetween, secondPerson } from './policyset.model.ts'
 import { activeSet, findSet } from './policyset.store.ts'
@@ -118,6 +118,34 @@ export const approvalGate: ApprovalGate = {
     if (consumed === null) return secondPerson.require(tx, ctx, ask)
     return { approvedBy: consumed.bypassedBy === null ? consumed.approvedBy : [consumed.bypassedBy] }
   },
+}
+
+/**
+ * Policies come into force past the rule for `policy:approve`: the request is made where there is none, bypassed and used up, so that
+ * every approver who was skipped is told (`approval.bypassed`). Does nothing without a rule. Throws `forbidden` for anything but a person
+ * who acts for themselves. Where nobody could be asked, nobody is told: a bypass is for that too.
+ */
+export async function bypassPolicyRule(tx: Tx, ctx: Ctx, ask: Ask, reason: string): Promise<void> {
+  const { by } = ask
+  const rule = await ruleOf(tx, ctx, 'policy:approve')
+  if (rule === null) return
+  if (personOf(by) === null) {
+    throw new RekeyError('forbidden', 'A rule asks for approval of policies: only people bypass it, and for themselves.', {
+      hint: 'Log in as a person who may do policy:bypass.',
+    })
+  }
+  const asked = await policiesAsked(tx, ask)
+  const digest = approvalDigest(asked)
+  try {
+    await askOnce(tx, ctx, by, new ApprovalMissing(asked, ask.proposers))
+  } catch (error) {
+    if (isCode(error, 'bad_input')) return
+    throw error
+  }
+  const [open] = await requestsFor(tx, ctx, rule, digest)
+  if (open === undefined) throw new RekeyError('internal', 'A request for approval that was just made is not there.')
+  if (open.state === 'requested') await bypassApproval(tx, ctx, by, open.row.id, { reason, digest })
+  await consumeApproval(tx, ctx, open.row.id, digest)
 }
 
 async function policiesAsked(tx: Tx, { subject, digest, words }: Ask): Promise<Approvable> {

@@ -27,7 +27,7 @@ export async function identityPrincipal(sql: Sql, row: Row, attestation: Attesta
     kind: KINDS[row.kind],
     identity: row.id,
     name: row.name,
-    roles: await rolesOf(sql, { identity: row.id, teams }),
+    ...(await rolesOf(sql, { identity: row.id, teams })),
     teams,
     aal: 0,
     authenticatedAt: null,

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { freshDatabase, type TestDatabase } from '../../test/lab/database.ts'
 import { isCode, makeCtx, newId, Secret } from '../kernel/index.ts'
+import { permitted } from '../policy/testing.ts'
 import {
   authenticate,
   beginAnswer,
@@ -140,14 +141,14 @@ test.each(['', ' ', 'a b', 'ä', 'x'.repeat(201), 'a\n'])('the key %j is refused
 const api = { name: 'api', kind: 'workload', owner: 'team-a', purpose: 'serves', environment: 'prod' } as const
 
 test('identities are added, changed and removed with an event for each, and left alone when equal', async () => {
-  const put = (...wanted: Parameters<typeof putIdentities>[2]) => db.store.inTx((tx) => putIdentities(tx, ctx, wanted))
+  const put = (...wanted: Parameters<typeof putIdentities>[3]) => db.store.inTx((tx) => putIdentities(tx, ctx, permitted(ctx), wanted))
   const ids = await put(api, { ...api, name: 'bot', kind: 'agent' })
   expect(await put(api)).toEqual(new Map([['api', ids.get('api')]]))
   await put({ ...api, owner: 'team-b' })
   expect(await identitiesById(db.store, [ids.get('api') ?? ''])).toEqual(
     new Map([[ids.get('api'), { id: ids.get('api'), ...api, owner: 'team-b' }]]),
   )
-  await db.store.inTx((tx) => removeIdentities(tx, ctx, ['bot']))
+  await db.store.inTx((tx) => removeIdentities(tx, ctx, permitted(ctx), ['bot']))
   expect((await listIdentities(db.store, {}, { limit: 100 })).map(({ name }) => name)).toEqual(['api'])
   expect(await eventTypes()).toEqual(['identity.added', 'identity.added', 'identity.changed', 'identity.removed'])
   const [changed] = await db.store.query<{ data: unknown }>(
@@ -157,8 +158,8 @@ test('identities are added, changed and removed with an event for each, and left
 })
 
 test('removing an identity that does not exist removes nothing', async () => {
-  await db.store.inTx((tx) => putIdentities(tx, ctx, [api]))
-  await expect(db.store.inTx((tx) => removeIdentities(tx, ctx, ['api', 'nobody']))).rejects.toSatisfy(code('not_found'))
+  await db.store.inTx((tx) => putIdentities(tx, ctx, permitted(ctx), [api]))
+  await expect(db.store.inTx((tx) => removeIdentities(tx, ctx, permitted(ctx), ['api', 'nobody']))).rejects.toSatisfy(code('not_found'))
   expect(await listIdentities(db.store, {}, { limit: 100 })).toHaveLength(1)
 })
 

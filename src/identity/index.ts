@@ -1,4 +1,4 @@
-export { putIdentities, removeIdentities } from './actions.ts'
+export { type Permit, putIdentities, removeIdentities } from './actions.ts'
 export { beginAnswer, finishAnswer, keyOwner, releaseAnswer } from './answers.ts'
 export {
   bypassApproval,
@@ -101,6 +101,7 @@ export {
   type RecordParts,
   readIdentities,
   readIdentity,
+  type StatusInput,
 } from './record.actions.ts'
 export { fsckIdentities } from './record.fsck.ts'
 export { findIdentity, type IdentityFilter, identityByExternalId, identityNamed, listIdentities, type NamePage } from './record.list.ts'
@@ -161,7 +162,8 @@ export {
   teamById,
   teamsOf,
 } from './team.actions.ts'
-export { changeTeam, createTeam, readTeam, readTeams, type TeamDetail, type TeamPage, teamNamed } from './team.list.ts'
+export { changeTeam, type TeamChange } from './team.change.ts'
+export { createTeam, readTeam, readTeams, type TeamDetail, type TeamPage, teamNamed } from './team.list.ts'
 export type { Members, Team, TeamFields } from './team.model.ts'
 export {
   createToken,

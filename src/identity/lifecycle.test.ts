@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { freshDatabase, type TestDatabase } from '../../test/lab/database.ts'
 import { isCode, makeCtx, newId } from '../kernel/index.ts'
+import { permitted } from '../policy/testing.ts'
 import type { Tx } from '../store/index.ts'
 import {
   addTeamMembers,
@@ -254,7 +255,7 @@ test('nothing is given to somebody who is just leaving', async () => {
 
 test('declared owners are texts until exactly one person or team of the tenancy has the name', async () => {
   const api = { name: 'api', kind: 'workload', owner: 'team-a', purpose: 'serves', environment: 'prod' } as const
-  await inTx((tx) => putIdentities(tx, ctx, [api]))
+  await inTx((tx) => putIdentities(tx, ctx, permitted(ctx), [api]))
   expect(await shown('api')).toMatchObject({ owner: 'team-a', ownerId: null, ownerState: 'unresolved' })
   await inTx((tx) => putTeam(tx, ctx, { name: 'team-a', tenancy: 'elsewhere' }))
   await inTx((tx) => putTeam(tx, ctx, { name: 'Team-A' }))
@@ -265,24 +266,24 @@ test('declared owners are texts until exactly one person or team of the tenancy 
   await inTx((tx) => putTeam(tx, ctx, { name: 'team-a', source: 'scim:entra', externalId: 'g1' }))
   await inTx((tx) => putTeam(tx, ctx, { name: 'renamed', source: 'scim:okta', externalId: 'g1' }))
   expect(await shown('api')).toMatchObject({ owner: 'renamed', ownerId: id })
-  await inTx((tx) => putIdentities(tx, ctx, [{ ...api, name: 'other' }]))
+  await inTx((tx) => putIdentities(tx, ctx, permitted(ctx), [{ ...api, name: 'other' }]))
   // One team of that name is left in the tenancy.
   expect((await shown('other')).ownerState).toBe('team_without_people')
   await inTx((tx) => putTeam(tx, ctx, { name: 'team-a', source: 'api' }))
-  await inTx((tx) => putIdentities(tx, ctx, [{ ...api, name: 'third' }]))
+  await inTx((tx) => putIdentities(tx, ctx, permitted(ctx), [{ ...api, name: 'third' }]))
   expect((await shown('third')).ownerState).toBe('unresolved')
 })
 
 test('a fleet file that is applied again does not give an identity back to an owner who left', async () => {
   const ada = { name: 'ada', kind: 'human', owner: 'ada', purpose: 'works', environment: 'none' } as const
   const api = { name: 'api', kind: 'workload', owner: 'ada', purpose: 'serves', environment: 'prod' } as const
-  await inTx((tx) => putIdentities(tx, ctx, [api, ada]))
+  await inTx((tx) => putIdentities(tx, ctx, permitted(ctx), [api, ada]))
   const { ownerId } = await shown('api')
   expect(ownerId).toBe((await shown('ada')).id)
   await inTx((tx) => offboardIdentity(tx, ctx, ownerId ?? '', 'gone'))
-  await inTx((tx) => putIdentities(tx, ctx, [api, { ...ada, purpose: 'worked' }]))
+  await inTx((tx) => putIdentities(tx, ctx, permitted(ctx), [api, { ...ada, purpose: 'worked' }]))
   expect(await shown('api')).toMatchObject({ owner: 'security-contact' })
-  await inTx((tx) => removeIdentities(tx, ctx, ['ada']))
+  await inTx((tx) => removeIdentities(tx, ctx, permitted(ctx), ['ada']))
   expect(await findIdentity(db.store, 'ada')).toBeNull()
 })
 
@@ -290,7 +291,7 @@ test('removing an owner by a fleet file hands over first, and leaves nobody with
   const [ada, bob] = [await join({ name: 'ada' }), await join({ name: 'bob' })]
   await move(bob, { manager: ada })
   const id = await work('api', person(ada))
-  await inTx((tx) => removeIdentities(tx, ctx, ['ada']))
+  await inTx((tx) => removeIdentities(tx, ctx, permitted(ctx), ['ada']))
   expect(await shown(id)).toMatchObject({ owner: 'security-contact' })
   expect((await shown(bob)).manager).toBeNull()
   expect(await handovers()).toContainEqual(['api', 'security-contact', 'security_contact', 'removed'])

@@ -128,7 +128,7 @@ test('no second pair of eyes for policies, and no role for oneself, through a se
   }
   await expect(activate(two)).rejects.toSatisfy(code('forbidden'))
   const bind = (subject: string) =>
-    bindRole(db.store, ctx, may(one, 'role:bind'), one, policies.set, {
+    bindRole(db.store, ctx, may(one, 'role:bind'), one, policies, {
       role: 'operator',
       kind: 'identity',
       subject,

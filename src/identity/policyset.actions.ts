@@ -14,8 +14,7 @@ import {
   readPolicies,
 } from '../policy/index.ts'
 import type { Store, Tx } from '../store/index.ts'
-import { askForPolicies, withApproval } from './approval.gate.ts'
-import { ruleOf } from './approval.rule.store.ts'
+import { askForPolicies, bypassPolicyRule, withApproval } from './approval.gate.ts'
 import {
   changesBetween,
   digestOf,
@@ -114,9 +113,9 @@ export async function proposePolicies(
 /**
  * Brings a proposed set into force: approved (`policy.approved`), or without approval where policy lets somebody (`policy.bypassed`). In
  * one transaction with `policy.activated`, and `role.forced` for each role that now holds both hands. `digest` is what whoever says
- * yes has seen. Throws `not_found`; `wrong_state` if it is not proposed any more, or if a rule names approvers whom this would bypass
- * untold; `conflict` if the digest is another one or if another set came into force since it was proposed; `forbidden` if it is not
- * approved; `approval_required` where a rule asks for more people.
+ * yes has seen. Throws `not_found`; `wrong_state` if it is not proposed any more; `conflict` if the digest is another one or if another set
+ * came into force since it was proposed; `forbidden` if it is not approved, and for a token that bypasses while somebody could approve;
+ * `approval_required` where a rule asks for more people. Where a rule asks for approval, only people bypass it, and its approvers are told.
  */
 export async function activatePolicies(
   store: Store,
@@ -151,22 +150,18 @@ export async function activatePolicies(
 
 async function grant(tx: Tx, ctx: Ctx, by: Principal, proposal: rows.SetRowWithFiles, warrant: Warrant): Promise<EvidenceEvent> {
   const { id, digest, words, proposers, proposed_by } = proposal
-  if ('reason' in warrant) await requireAlone(tx, ctx, by)
-  if ('reason' in warrant) return event('policy.bypassed', id, words, { digest, reason: warrant.reason, proposedBy: proposed_by })
-  const { approvedBy } = await warrant.gate.require(tx, ctx, { action: 'policy:approve', subject: id, digest, words, proposers, by })
+  const ask = { action: 'policy:approve', subject: id, digest, words, proposers, by } as const
+  if ('reason' in warrant) {
+    await requireAlone(tx, ctx, by)
+    await bypassPolicyRule(tx, ctx, ask, warrant.reason)
+    return event('policy.bypassed', id, words, { digest, reason: warrant.reason, proposedBy: proposed_by })
+  }
+  const { approvedBy } = await warrant.gate.require(tx, ctx, ask)
   return event('policy.approved', id, words, { digest, approvedBy: [...approvedBy], proposedBy: proposed_by })
 }
 
-/**
- * Where a rule names approvers, the request is what is bypassed: it tells each of them. A program bypasses only as long as there is
- * nobody whom it could ask: the first token of a new installation.
- */
+/** A program bypasses only as long as there is nobody whom it could ask: the first token of a new installation. */
 async function requireAlone(tx: Tx, ctx: Ctx, by: Principal): Promise<void> {
-  if ((await ruleOf(tx, ctx, 'policy:approve')) !== null) {
-    throw new RekeyError('wrong_state', 'A rule says who approves policies: bypass the request for approval instead.', {
-      hint: 'See rekey approval list, and rekey approval bypass --help.',
-    })
-  }
   if (by.kind === 'person' && by.actsFor === null) return
   const active = await rows.activeSet(tx)
   const set = active === null ? null : readOrNone(active.files)

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { freshDatabase, type TestDatabase } from '../../test/lab/database.ts'
 import { isCode, makeCtx, newId } from '../kernel/index.ts'
 import { defaultFiles, Policies, type PolicyFile, type Principal, readPolicies } from '../policy/index.ts'
-import { principal } from '../policy/testing.ts'
+import { permitted, principal } from '../policy/testing.ts'
 import {
   activatePolicies,
   bindRole,
@@ -147,15 +147,22 @@ test('a set with faults, one that changes nothing, and one that nobody could cha
   expect(await listPolicySets(db.store, null, 10)).toHaveLength(1)
 })
 
+const enrolled = (id: string) =>
+  db.store.query(
+    `insert into passkey (id, identity_id, credential_id, public_key, counter, transports, aaguid, attestation, device_bound, backed_up,
+       rp_id, name) values ($1, $2, $3, '\\x00', 0, '{}', '', 'none', true, false, 'x', 'key')`,
+    [newId(), id, newId()],
+  )
+
 test('two people who may propose and approve are enough to let the first token go, and one is not', async () => {
   const ids = await db.store.inTx((tx) =>
-    putIdentities(tx, ctx, [
+    putIdentities(tx, ctx, permitted(ctx), [
       { name: 'ada', kind: 'human', owner: 'ada', purpose: 'works here', environment: 'prod' },
       { name: 'bob', kind: 'human', owner: 'bob', purpose: 'works here', environment: 'prod' },
     ]),
   )
   const bind = (subject: string) =>
-    bindRole(db.store, ctx, policies.allow(ctx, admin, 'role:bind'), admin, policies.set, {
+    bindRole(db.store, ctx, policies.allow(ctx, admin, 'role:bind'), admin, policies, {
       role: 'security-admin',
       kind: 'identity',
       subject,
@@ -167,6 +174,12 @@ test('two people who may propose and approve are enough to let the first token g
   const unbind = (id: string) => unbindRole(db.store, ctx, policies.allow(ctx, admin, 'role:unbind'), policies.set, id, 'done')
   await expect(unbind(first?.id ?? '')).rejects.toThrow(/Nobody could change policy any more/)
   await bind(ids.get('bob') ?? '')
+  // Who cannot log in is no way in, and neither is who is not active.
+  await expect(unbind(first?.id ?? '')).rejects.toThrow(/Nobody could change policy any more/)
+  for (const id of ids.values()) await enrolled(id)
+  await db.store.query("update identity set status = 'suspended' where name = 'bob'")
+  await expect(unbind(first?.id ?? '')).rejects.toThrow(/Nobody could change policy any more/)
+  await db.store.query("update identity set status = 'active' where name = 'bob'")
   await unbind(first?.id ?? '')
   expect((await listBindings(db.store, null, 10)).map(({ name }) => name)).toEqual(['ada', 'bob'])
   expect((await types()).slice(-3)).toEqual(['role.bound', 'role.bound', 'role.unbound'])
@@ -174,11 +187,11 @@ test('two people who may propose and approve are enough to let the first token g
 
 test('roles are bound to others, once, and never both hands to one without a reason', async () => {
   await db.store.inTx((tx) =>
-    putIdentities(tx, ctx, [{ name: 'ada', kind: 'human', owner: 'ada', purpose: 'works here', environment: 'prod' }]),
+    putIdentities(tx, ctx, permitted(ctx), [{ name: 'ada', kind: 'human', owner: 'ada', purpose: 'works here', environment: 'prod' }]),
   )
   const may = policies.allow(ctx, admin, 'role:bind')
   const bind = (changes: Partial<Parameters<typeof bindRole>[5]>) =>
-    bindRole(db.store, ctx, may, admin, policies.set, {
+    bindRole(db.store, ctx, may, admin, policies, {
       role: 'operator',
       kind: 'identity',
       subject: 'ada',

@@ -1,5 +1,5 @@
 import { type Ctx, isId, RekeyError } from '../kernel/index.ts'
-import { type Allowed, isMine, type Principal, type Resource } from '../policy/index.ts'
+import { type Allowed, FORCED_REASON_CHARS, isMine, type Policies, type Principal, type Resource } from '../policy/index.ts'
 import type { Sql, Store } from '../store/index.ts'
 import { requireApproval, withApproval } from './approval.gate.ts'
 import type { Approvable } from './approval.model.ts'
@@ -8,9 +8,12 @@ import { joinIdentity } from './lifecycle.join.ts'
 import { type MoveChange, moveIdentity } from './lifecycle.move.ts'
 import { findOwner } from './lifecycle.owners.ts'
 import { barIdentity, offboardIdentity, resumeIdentity } from './lifecycle.status.ts'
+import { lockPolicies } from './policyset.store.ts'
 import { findIdentity, type IdentityFilter, identityNamed, listIdentities, type NamePage } from './record.list.ts'
 import type { IdentityDetail, IdentityRecord } from './record.model.ts'
-import { DEFAULT_TENANCY } from './record.model.ts'
+import { DEFAULT_TENANCY, refuse } from './record.model.ts'
+import { stayChangeable } from './role.changeable.ts'
+import { holdsRoles } from './role.store.ts'
 
 /** What the use cases of the record need of the process. */
 export interface RecordParts {
@@ -104,24 +107,36 @@ const STATUS_MOVES = {
   'identity:offboard': offboardIdentity,
 } as const
 
+/** Why somebody's status moves; forced also where nobody could change policy any more. */
+export interface StatusInput {
+  readonly reason: string
+  readonly force: boolean
+}
+
 /**
  * Suspends, resumes or offboards, as the permission says; again does nothing. Resolves with the identity as it is then. Throws
- * `approval_required` where a rule asks for it.
+ * `approval_required` where a rule asks for it; `wrong_state` if nobody could change policy any more, unless it is forced with a reason of
+ * at least 10 characters: whoever is dangerous can always be stopped.
  */
 export async function moveStatusByHand(
-  parts: RecordParts,
+  parts: RecordParts & { readonly policies: Policies },
   ctx: Ctx,
   may: Allowed<keyof typeof STATUS_MOVES>,
   by: Principal,
   idOrName: string,
-  reason: string,
+  { reason, force }: StatusInput,
 ): Promise<IdentityDetail> {
+  if (force && reason.trim().length < FORCED_REASON_CHARS) refuse(`The reason has at least ${FORCED_REASON_CHARS} characters.`)
   const before = await identityNamed(parts.store, idOrName)
   if (!isMine(may, identityResource(before))) noIdentity(idOrName)
   await withApproval(parts.store, ctx, by, async (tx) => {
+    const ends = may.action !== 'identity:resume' && before.status === 'active' && !force
+    if (ends) await lockPolicies(tx)
     // What is at its end already needs nobody's approval: a repeat stays harmless.
     if (may.action === 'identity:offboard' && before.status !== 'offboarded') await requireApproval(tx, ctx, offboardAsked(before, reason))
-    await STATUS_MOVES[may.action](tx, ctx, before.id, reason)
+    const move = () => STATUS_MOVES[may.action](tx, ctx, before.id, reason)
+    const holds = ends && (await holdsRoles(tx, before.id))
+    await (holds ? stayChangeable(tx, ctx, parts.policies.set, move) : move())
   })
   return identityNamed(parts.store, before.id)
 }

@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { freshDatabase, type TestDatabase } from '../../test/lab/database.ts'
 import { isCode, makeCtx, newId } from '../kernel/index.ts'
+import { permitted } from '../policy/testing.ts'
 import type { Tx } from '../store/index.ts'
 import {
   addTeamMembers,
@@ -271,10 +272,10 @@ describe('on a database', () => {
   test('fsck agrees with everything that was done by the front door, and names what was not', async () => {
     const [ada, bob] = [await human('ada'), await human('bob')]
     const api = { name: 'api', kind: 'workload', owner: 'crew', purpose: 'serves', environment: 'prod' } as const
-    await inTx((tx) => putIdentities(tx, ctx, [api, { ...api, name: 'gone' }]))
+    await inTx((tx) => putIdentities(tx, ctx, permitted(ctx), [api, { ...api, name: 'gone' }]))
     const [one, two] = [await crew('crew'), await crew('two')]
     await inTx((tx) => setTeamMembers(tx, ctx, one, { identities: [ada, bob], teams: [two] }))
-    await inTx((tx) => putIdentities(tx, ctx, [{ ...api, owner: 'somebody' }]))
+    await inTx((tx) => putIdentities(tx, ctx, permitted(ctx), [{ ...api, owner: 'two' }]))
     await inTx((tx) =>
       moveIdentity(tx, ctx, bob, {
         name: 'rob',
@@ -286,7 +287,7 @@ describe('on a database', () => {
     )
     await inTx((tx) => suspendIdentity(tx, ctx, bob, 'away'))
     await inTx((tx) => offboardIdentity(tx, ctx, ada, 'gone'))
-    await inTx((tx) => removeIdentities(tx, ctx, ['gone']))
+    await inTx((tx) => removeIdentities(tx, ctx, permitted(ctx), ['gone']))
     await inTx((tx) => removeTeam(tx, ctx, two))
     expect(await fsckIdentities(db.store)).toEqual([])
     const meddling = [

@@ -1,15 +1,17 @@
-import { append, type EvidenceEvent } from '../evidence/index.ts'
+import { append } from '../evidence/index.ts'
 import { type Ctx, isId, RekeyError } from '../kernel/index.ts'
-import { type Allowed, type Family, FORCED_REASON_CHARS, holdersOf, holdsBoth, type PolicySet, type Principal } from '../policy/index.ts'
+import { type Allowed, type Family, holdersOf, holdsBoth, type Policies, type PolicySet, type Principal } from '../policy/index.ts'
 import type { Store, Tx } from '../store/index.ts'
 import { requireApproval, withApproval } from './approval.gate.ts'
 import type { Approvable } from './approval.model.ts'
-import { shareHuman } from './person.ts'
-import { standsBehind } from './policyset.model.ts'
 import { lockPolicies } from './policyset.store.ts'
-import { requireChangeable } from './role.changeable.ts'
+import { requireOthers } from './role.behind.ts'
+import { stayChangeable } from './role.changeable.ts'
+import { keepApart, requireForce, tellForced } from './role.hands.ts'
 import type { Binding, SubjectKind } from './role.model.ts'
 import * as rows from './role.store.ts'
+import { requireCover } from './token.cover.ts'
+import { tokenLimits } from './token.store.ts'
 
 /** Which role, to whom, and why. */
 export interface BindInput {
@@ -24,37 +26,50 @@ export interface BindInput {
 
 /**
  * Binds a role (event `role.bound`). Throws `bad_input` for a role that no policy in force asks for, `not_found` for a subject that is
- * not there, `conflict` if it has the role, `forbidden` for whoever binds a role to themselves, `wrong_state` if the subject would hold
- * both hands and it is not forced (event `role.forced`; the reason then has at least 10 characters), `approval_required` where a rule
- * asks for it.
+ * not there, `conflict` if it has the role, `forbidden` for whoever stands behind the subject and for a role that gives a token more than
+ * the asker may do, `wrong_state` if the subject, or anybody in it, would hold both hands and it is not forced (event `role.forced`; the
+ * reason then has at least 10 characters), `approval_required` where a rule asks for it.
  */
 export async function bindRole(
   store: Store,
   ctx: Ctx,
   _may: Allowed<'role:bind'>,
   by: Principal,
-  set: PolicySet,
+  policies: Policies,
   input: BindInput,
 ): Promise<Binding> {
   const { role, kind, reason } = input
+  const { set } = policies
   requireRole(set, role)
   return withApproval(store, ctx, by, async (tx) => {
     await lockPolicies(tx)
     const subject = await subjectOf(tx, kind, input.subject)
-    if ((await shareHuman(tx, standsBehind(by), [subject])) || (kind === 'team' && by.teams.includes(subject))) {
-      throw new RekeyError('forbidden', 'Nobody binds a role to themselves.', { hint: 'Ask somebody else who may do role:bind.' })
-    }
-    const held = await rows.rolesBoundTo(tx, kind, subject)
+    await requireOthers(tx, by, { [SUBJECTS[kind]]: [subject] }, 'Nobody binds a role to themselves, or to what is theirs.')
+    if (kind === 'token') requireCover(ctx, policies, by, await tokenOnPaper(tx, subject, role))
+    const held = kind === 'team' ? (await rows.rolesAround(tx, subject)).roles : await rows.rolesBoundTo(tx, kind, subject)
     const both = !holdsBoth(familiesOf(set, held)) && holdsBoth(familiesOf(set, [...held, role]))
-    if (both) requireForce(input)
-    await requireApproval(tx, ctx, bindingAsked(input, subject, both))
-    const id = await rows.addBinding(tx, ctx, { role, kind, id: subject, reason })
-    if (id === null) throw new RekeyError('conflict', `It has the role ${role} already.`)
+    if (both) requireForce(input, 'It would hold directory rights and credential rights together.')
+    const { made: id, people } = await keepApart(tx, ctx, set, input, async () => {
+      const added = await rows.addBinding(tx, ctx, { role, kind, id: subject, reason })
+      if (added === null) throw new RekeyError('conflict', `It has the role ${role} already.`)
+      return added
+    })
+    const forced = both || people.length > 0
+    await requireApproval(tx, ctx, bindingAsked(input, subject, forced))
     const links = { [kind]: subject, binding: id }
-    const event = (type: string): EvidenceEvent => ({ log: 'identity', type, subject: role, links, data: { to: kind, reason } })
-    await append(tx, ctx, both ? [event('role.forced'), event('role.bound')] : [event('role.bound')])
+    if (forced) await tellForced(tx, ctx, { subject: role, links, to: kind, reason }, people)
+    await append(tx, ctx, [{ log: 'identity', type: 'role.bound', subject: role, links, data: { to: kind, reason } }])
     return { id, role, kind, subject, name: null, createdAt: ctx.clock.now().toISOString(), createdBy: ctx.actor, reason }
   })
+}
+
+const SUBJECTS = { team: 'teams', identity: 'identities', token: 'tokens' } as const
+
+/** The token as it would ask with this role alone. */
+async function tokenOnPaper(tx: Tx, id: string, role: string): Promise<Principal> {
+  const limits = await tokenLimits(tx, id)
+  const proof = { aal: 0, authenticatedAt: null, attestation: 'token', actsFor: null } as const
+  return { id, kind: 'token', name: '', roles: [role], teams: [], ...proof, ...limits }
 }
 
 /**
@@ -70,9 +85,9 @@ export async function unbindRole(
 ): Promise<void> {
   await store.inTx(async (tx) => {
     await lockPolicies(tx)
-    const gone = isId(id) ? await rows.removeBinding(tx, id) : null
+    const removal = () => (isId(id) ? rows.removeBinding(tx, id) : Promise.resolve(null))
+    const { made: gone } = await keepApart(tx, ctx, set, { force: false, reason }, () => stayChangeable(tx, ctx, set, removal))
     if (gone === null) throw new RekeyError('not_found', 'There is no such binding.')
-    await requireChangeable(tx, ctx, set)
     const links = { [gone.kind]: gone.subject, binding: gone.id }
     await append(tx, ctx, [{ log: 'identity', type: 'role.unbound', subject: gone.role, links, data: { from: gone.kind, reason } }])
   })
@@ -80,7 +95,7 @@ export async function unbindRole(
 
 /** Binding this role to exactly this subject, in words and as data. */
 function bindingAsked({ role, kind, subject: name, reason }: BindInput, subject: string, both: boolean): Approvable {
-  const hands = both ? ['It then holds directory rights and credential rights together.'] : []
+  const hands = both ? ['Directory rights and credential rights then come together in one hand.'] : []
   return {
     action: 'role:bind',
     subject: role,
@@ -100,17 +115,6 @@ export function requireRole(set: PolicySet, role: string): void {
   throw new RekeyError('bad_input', 'No policy in force gives anything to a role of this name.', {
     hint: `There are: ${known.join(', ')}.`,
   })
-}
-
-function requireForce({ force, reason }: BindInput): void {
-  if (!force) {
-    throw new RekeyError('wrong_state', 'It would hold directory rights and credential rights together.', {
-      hint: 'Leave them in different hands, or force it with a reason.',
-    })
-  }
-  if (reason.trim().length < FORCED_REASON_CHARS) {
-    throw new RekeyError('bad_input', `The reason has at least ${FORCED_REASON_CHARS} characters.`)
-  }
 }
 
 /** Families in which roles may change something. */

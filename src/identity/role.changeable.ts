@@ -1,8 +1,8 @@
 import { type Ctx, RekeyError } from '../kernel/index.ts'
 import { onTrial, type PolicySet, type Principal, type PrincipalKind } from '../policy/index.ts'
 import type { Sql } from '../store/index.ts'
+import { hasRule } from './approval.rule.store.ts'
 import { type BoundSubject, boundSubjects } from './role.store.ts'
-import { peopleOf } from './team.actions.ts'
 
 const KINDS = { human: 'person', workload: 'workload', machine: 'machine', agent: 'agent' } as const
 
@@ -28,35 +28,48 @@ function atBest(ctx: Ctx, { kind, id, what, roles }: BoundSubject): Principal {
 
 /**
  * Throws `wrong_state` if, under this set and with the roles as they are bound, nobody could change policy any more: somebody who may
- * propose, and somebody else who may approve, or who may bypass. A team counts as several people: how many it has is not looked at, so an
- * empty one passes.
+ * propose, and somebody else who may approve, or who may bypass. Who counts is active and can log in; of a team, people in it who are.
+ * Where a rule asks for approval of policies no program bypasses it; it counts only while it could take the rule away.
  */
 export async function requireChangeable(sql: Sql, ctx: Ctx, set: PolicySet): Promise<void> {
-  const subjects = await boundSubjects(sql)
-  const open = onTrial(set, (policies) => {
-    const who = (action: 'policy:propose' | 'policy:approve' | 'policy:bypass') =>
-      subjects.filter((subject) => policies.explain(ctx, atBest(ctx, subject), action).allowed)
-    const [propose, approve, bypass] = [who('policy:propose'), who('policy:approve'), who('policy:bypass')]
-    if (propose.some((one) => bypass.includes(one))) return true
-    return propose.some((one) => approve.some((other) => other !== one || other.kind === 'team'))
-  })
-  if (open) return
+  if (await isChangeable(sql, ctx, set)) return
   throw new RekeyError(
     'wrong_state',
     'Nobody could change policy any more: somebody must be able to propose, and somebody else to approve.',
     {
-      hint: 'Bind security-admin to two people first: rekey role bind --help',
+      hint: 'Bind security-admin to two people who can log in first: rekey role bind --help',
     },
   )
 }
 
 /**
  * Whether an active person could approve policies under this set, as the roles are bound: who is alone may bypass with a token, and nobody
- * else. A team counts if people are in it.
+ * else.
  */
 export async function somebodyApproves(sql: Sql, ctx: Ctx, set: PolicySet): Promise<boolean> {
-  const subjects = (await boundSubjects(sql)).filter(({ kind, what, active }) => kind === 'team' || (what === 'human' && active))
-  const may = onTrial(set, (policies) => subjects.filter((one) => policies.explain(ctx, atBest(ctx, one), 'policy:approve').allowed))
-  for (const { kind, id } of may) if (kind === 'identity' || (await peopleOf(sql, id)).length > 0) return true
-  return false
+  const people = (await boundSubjects(sql)).filter((one) => one.actors.length > 0 && isPeople(one))
+  return onTrial(set, (policies) => people.some((one) => policies.explain(ctx, atBest(ctx, one), 'policy:approve').allowed))
 }
+
+/** Does `change`; throws as `requireChangeable` if somebody could change policy before it and nobody could after it. */
+export async function stayChangeable<T>(sql: Sql, ctx: Ctx, set: PolicySet, change: () => Promise<T>): Promise<T> {
+  const before = await isChangeable(sql, ctx, set)
+  const made = await change()
+  if (before) await requireChangeable(sql, ctx, set)
+  return made
+}
+
+async function isChangeable(sql: Sql, ctx: Ctx, set: PolicySet): Promise<boolean> {
+  const subjects = (await boundSubjects(sql)).filter(({ actors }) => actors.length > 0)
+  const ruled = (await hasRule(sql, 'policy:approve')) && (await hasRule(sql, 'approval:configure'))
+  return onTrial(set, (policies) => {
+    const who = (action: 'policy:propose' | 'policy:approve' | 'policy:bypass') =>
+      subjects.filter((subject) => policies.explain(ctx, atBest(ctx, subject), action).allowed)
+    const [propose, approve, bypass] = [who('policy:propose'), who('policy:approve'), who('policy:bypass')]
+    if (propose.length > 0 && bypass.some((one) => !ruled || isPeople(one))) return true
+    const approvers = new Set(approve.flatMap(({ actors }) => actors))
+    return propose.some(({ actors }) => actors.some((actor) => approvers.size > (approvers.has(actor) ? 1 : 0)))
+  })
+}
+
+const isPeople = ({ kind, what }: BoundSubject) => kind === 'team' || what === 'human'

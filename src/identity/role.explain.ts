@@ -16,6 +16,8 @@ import { rolesHeld, subjectsNamed } from './role.store.ts'
 /** A decision, with whom it was made for. */
 export interface Explained extends Decision {
   readonly principal: Principal
+  /** Roles of it that do not count: a directory provider gave them, and with them it would hold both hands. */
+  readonly withheld: readonly string[]
 }
 
 /**
@@ -37,7 +39,7 @@ export async function explainPolicies(
 ): Promise<Explained> {
   const principal = asPrincipal(ctx, await withBound(sql, asked.principal, asked.holder))
   try {
-    return { ...policies.explain(ctx, principal, asked.action, asked.resource ?? null), principal }
+    return { ...policies.explain(ctx, principal, asked.action, asked.resource ?? null), principal, withheld: policies.withheld(principal) }
   } catch (error) {
     if (!(error instanceof RekeyError)) throw error
     throw new RekeyError('bad_input', error.message)
@@ -52,18 +54,31 @@ interface Holder {
 }
 
 /** What is on record of the holder takes the place of what was written; roles and teams are added. */
-async function withBound(sql: Sql, written: WrittenPrincipal, holder: Holder | undefined): Promise<WrittenPrincipal> {
+async function withBound(
+  sql: Sql,
+  written: WrittenPrincipal,
+  holder: Holder | undefined,
+): Promise<WrittenPrincipal & Pick<Principal, 'provided'>> {
   if (holder === undefined) return written
   const rolesWith = (held: readonly string[]) => [...new Set([...written.roles, ...held])]
   if (holder.kind === 'token') {
     const id = await tokenNamed(sql, holder.name)
-    return { ...written, id, kind: 'token', roles: rolesWith(await rolesHeld(sql, null, [], id)) }
+    return { ...written, id, kind: 'token', roles: rolesWith((await rolesHeld(sql, null, [], id)).roles) }
   }
   const identity = await findIdentity(sql, holder.name)
   if (identity === null) throw new RekeyError('not_found', 'There is no such identity.')
   const teams = [...new Set([...written.teams, ...identity.teams.map(({ id }) => id)])]
   const { id, kind } = identity
-  return { ...written, id, identity: id, kind: KINDS[kind], teams, roles: rolesWith(await rolesHeld(sql, id, teams, null)) }
+  const held = await rolesHeld(sql, id, teams, null)
+  return {
+    ...written,
+    id,
+    identity: id,
+    kind: KINDS[kind],
+    teams,
+    roles: rolesWith(held.roles),
+    provided: held.provided.filter((role) => !written.roles.includes(role)),
+  }
 }
 
 async function tokenNamed(sql: Sql, name: string): Promise<string> {

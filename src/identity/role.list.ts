@@ -11,8 +11,11 @@ export interface RoleHolder {
   readonly token?: string | null
 }
 
-/** The roles that an identity, its teams and a token are bound to, together: what belongs into `Principal.roles`. By name, each once. */
-export async function rolesOf(sql: Sql, { identity = null, teams = [], token = null }: RoleHolder): Promise<string[]> {
+/**
+ * The roles that an identity, its teams and a token are bound to, together: what belongs into `Principal.roles` and `.provided`. By name,
+ * each once.
+ */
+export async function rolesOf(sql: Sql, { identity = null, teams = [], token = null }: RoleHolder): Promise<rows.Held> {
   return rows.rolesHeld(sql, identity, teams, token)
 }
 

@@ -1,6 +1,8 @@
 import { type Ctx, newId } from '../kernel/index.ts'
 import type { Sql, Tx } from '../store/index.ts'
+import { canLogIn } from './person.store.ts'
 import type { SubjectKind } from './role.model.ts'
+import { GOOD } from './token.store.ts'
 
 export interface NewBinding {
   readonly role: string
@@ -19,15 +21,31 @@ export async function addBinding(tx: Tx, ctx: Ctx, { role, kind, id, reason }: N
   return row?.id ?? null
 }
 
+/** Roles, and which of them nothing but a directory provider's word gives. */
+export interface Held {
+  readonly roles: readonly string[]
+  /** Empty too for whom somebody forced to hold both hands. */
+  readonly provided: readonly string[]
+}
+
+/** True of a team whose members a directory provider gives. */
+const PROVIDED = "starts_with(t.source, 'scim:')"
+
 /** Roles of one identity, its teams and one token together, each once, by name. */
-export async function rolesHeld(sql: Sql, identity: string | null, teams: readonly string[], token: string | null): Promise<string[]> {
-  const rows = await sql.query<{ role: string }>(
-    `select distinct role collate "C" as role from role_binding
+export async function rolesHeld(sql: Sql, identity: string | null, teams: readonly string[], token: string | null): Promise<Held> {
+  const rows = await sql.query<{ role: string; own: boolean }>(
+    `with recursive by_hand(id) as (
+       select m.team_id from team_member m join team t on t.id = m.team_id where m.identity_id = $1::uuid and not ${PROVIDED}
+       union
+       select n.parent_id from team_nesting n join by_hand h on n.child_id = h.id join team t on t.id = n.parent_id where not ${PROVIDED})
+     select role collate "C" as role, bool_or(subject_kind <> 'team' or subject_id in (select id from by_hand)
+              or exists (select 1 from both_hands f where f.identity_id = $1::uuid)) as own
+       from role_binding
       where (subject_kind = 'identity' and subject_id = $1::uuid) or (subject_kind = 'team' and subject_id = any($2::uuid[]))
-         or (subject_kind = 'token' and subject_id = $3::uuid) order by 1`,
+         or (subject_kind = 'token' and subject_id = $3::uuid) group by 1 order by 1`,
     [identity, teams, token],
   )
-  return rows.map(({ role }) => role)
+  return { roles: rows.map(({ role }) => role), provided: rows.flatMap(({ role, own }) => (own ? [] : [role])) }
 }
 
 export interface BindingRow {
@@ -71,26 +89,62 @@ export async function subjectsNamed(sql: Sql, kind: 'identity' | 'token', name: 
   return (await sql.query<{ id: string }>(text, [name])).map(({ id }) => id)
 }
 
+/** Roles bound to a team or to one that it is nested in, through any depth, by name; and which teams those are. */
+export async function rolesAround(sql: Sql, team: string): Promise<{ readonly roles: string[]; readonly teams: string[] }> {
+  const rows = await sql.query<{ id: string; roles: string[] }>(
+    `with recursive above(id) as (
+       select $1::uuid
+       union
+       select n.parent_id from team_nesting n join above a on n.child_id = a.id)
+     select a.id, array(select b.role from role_binding b where b.subject_kind = 'team' and b.subject_id = a.id) as roles from above a`,
+    [team],
+  )
+  return { roles: [...new Set(rows.flatMap(({ roles }) => roles))].sort(), teams: rows.map(({ id }) => id) }
+}
+
+/** Whether something is bound to this identity, to a team that it is in, or to a token that is its own or acts for it. */
+export async function holdsRoles(sql: Sql, identity: string): Promise<boolean> {
+  const rows = await sql.query(
+    `with recursive above(id) as (
+       select team_id from team_member where identity_id = $1::uuid
+       union
+       select n.parent_id from team_nesting n join above a on n.child_id = a.id)
+     select 1 from role_binding where subject_id = $1::uuid or subject_id in (select id from above)
+        or subject_id in (select id from api_token where identity_id = $1::uuid or acts_for_id = $1::uuid or $1::uuid = any(makers)) limit 1`,
+    [identity],
+  )
+  return rows.length > 0
+}
+
 export interface BoundSubject {
   readonly kind: SubjectKind
   readonly id: string
   /** Of an identity: what it is. */
   readonly what: 'human' | 'workload' | 'machine' | 'agent' | null
   readonly roles: readonly string[]
-  /** Of an identity: whether it is active; true of everything else. */
-  readonly active: boolean
+  /** Who acts with them, each of whom can prove themselves: of a team two people at most, which is enough to tell one from several. */
+  readonly actors: readonly string[]
 }
 
-/** Everything that holds a role and can still prove itself. */
+/** Everything that holds a role and in which somebody can prove themselves: people who are active and can log in, programs, tokens. */
 export async function boundSubjects(sql: Sql): Promise<BoundSubject[]> {
   return sql.query(
-    `select b.subject_kind as kind, b.subject_id as id, i.kind as what, array_agg(b.role order by b.role) as roles,
-            coalesce(i.status = 'active', true) as active
-       from role_binding b
-       left join identity i on b.subject_kind = 'identity' and i.id = b.subject_id
-       left join api_token t on b.subject_kind = 'token' and t.id = b.subject_id
-      where b.subject_kind = 'team' or i.id is not null
-         or (t.id is not null and t.revoked_at is null and (t.expires_at is null or t.expires_at > now()))
-      group by b.subject_kind, b.subject_id, i.kind, i.status`,
+    `with bound as (
+       select b.subject_kind as kind, b.subject_id as id, array_agg(b.role order by b.role) as roles from role_binding b group by 1, 2)
+     select b.kind, b.id, i.kind as what, b.roles,
+            case b.kind when 'team' then array(
+                with recursive below(id) as (
+                  select b.id union select n.child_id from team_nesting n join below x on n.parent_id = x.id)
+                select distinct p.id from below x join team_member m on m.team_id = x.id join identity p on p.id = m.identity_id
+                 where ${canLogIn('p', 'null')} order by 1 limit 2)
+              else array[coalesce(t.identity_id, b.id)] end as actors
+       from bound b
+       left join identity i on b.kind = 'identity' and i.id = b.id
+       left join api_token t on b.kind = 'token' and t.id = b.id
+       left join identity o on o.id = t.identity_id left join identity a on a.id = t.acts_for_id
+      where b.kind = 'team' or (i.kind <> 'human' and i.status = 'active') or (i.id is not null and ${canLogIn('i', 'null')})
+         or (t.id is not null and ${GOOD}
+             and (t.identity_id is null or o.status = 'active') and (t.acts_for_id is null or a.status = 'active')
+             and not exists (select 1 from unnest(t.makers) m(id) left join identity w on w.id = m.id where w.status is distinct from 'active'))`,
   )
 }

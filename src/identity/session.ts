@@ -47,14 +47,14 @@ export async function authenticateSession(sql: Sql, token: Secret): Promise<Sess
   if (row === null) return null
   if (row.stale) await rows.touchSession(sql, row.id)
   const teams = await teamsOf(sql, row.identity)
-  const roles = await rolesHeld(sql, row.identity, teams, null)
+  const held = await rolesHeld(sql, row.identity, teams, null)
   const proof = { attestation: 'none', actsFor: null, scope: null, environments: null } as const
   const principal: Principal = {
     id: row.identity,
     kind: 'person',
     identity: row.identity,
     name: row.name,
-    roles,
+    ...held,
     teams,
     aal: row.aal,
     authenticatedAt: row.authenticated_at,

@@ -24,12 +24,30 @@ export async function countIdentities(sql: Sql): Promise<number> {
   return row?.count ?? 0
 }
 
+export interface Present extends Identity {
+  readonly source: string
+  readonly status: string
+  /** Who answers for it; null while the text names nobody. */
+  readonly ownerId: string | null
+}
+
 /** The present rows of these names, locked, so that what an event tells is what the statement after it changes. */
-export async function lockIdentities(tx: Tx, names: readonly string[]): Promise<(Identity & { readonly source: string })[]> {
+export async function lockIdentities(tx: Tx, names: readonly string[]): Promise<Present[]> {
   return tx.query(
-    'select id, name, kind, owner, purpose, environment, source from identity where name = any($1::text[]) order by name for update',
+    `select id, name, kind, owner, purpose, environment, source, status, coalesce(owner_team_id, owner_identity_id) as "ownerId"
+       from identity where name = any($1::text[]) order by name for update`,
     [names],
   )
+}
+
+/** Those of these identities that a person or team answers for, by id. */
+export async function answeredFor(sql: Sql, ids: readonly string[]): Promise<string[]> {
+  if (ids.length === 0) return []
+  const found = await sql.query<{ id: string }>(
+    'select id from identity where id = any($1::uuid[]) and (owner_identity_id is not null or owner_team_id is not null)',
+    [ids],
+  )
+  return found.map(({ id }) => id)
 }
 
 const COLUMNS = 'id uuid, name text, kind text, owner text, purpose text, environment text'

@@ -1,9 +1,9 @@
 import { type Ctx, isId, LIMITS, RekeyError } from '../kernel/index.ts'
-import { type Allowed, isMine } from '../policy/index.ts'
+import type { Allowed } from '../policy/index.ts'
 import type { Sql } from '../store/index.ts'
 import type { RecordParts } from './record.actions.ts'
-import { addTeamMembers, putTeam, removeTeamMembers } from './team.actions.ts'
-import { BUILT_IN, type Members, type Team } from './team.model.ts'
+import { putTeam } from './team.actions.ts'
+import type { Team } from './team.model.ts'
 import * as rows from './team.store.ts'
 
 /** A page of teams: `after` is the id of the last one seen. */
@@ -64,29 +64,7 @@ export async function createTeam(
   return teamNamed(parts.store, id)
 }
 
-/**
- * Adds and takes out direct members by hand. Throws as `setTeamMembers`; `conflict` for a team whose members a directory gives: it would
- * give them again.
- */
-export async function changeTeam(
-  parts: RecordParts,
-  ctx: Ctx,
-  may: Allowed<'team:change'>,
-  idOrName: string,
-  change: { readonly add: Members; readonly remove: Members },
-): Promise<Team> {
-  const team = await teamNamed(parts.store, idOrName)
-  if (!isMine(may, { type: 'team', id: team.id })) noTeam(idOrName)
-  if (team.source !== BUILT_IN && team.source !== 'api') {
-    throw new RekeyError('conflict', `The members of this team come from ${team.source}.`, { hint: 'Change them there.' })
-  }
-  await parts.store.inTx(async (tx) => {
-    await addTeamMembers(tx, ctx, team.id, change.add)
-    await removeTeamMembers(tx, ctx, team.id, change.remove)
-  })
-  return teamNamed(parts.store, team.id)
-}
-
-function noTeam(idOrName: string): never {
+/** The same words for a team that is not there and for one that is not the asker's. */
+export function noTeam(idOrName: string): never {
   throw new RekeyError('not_found', `No such team: ${idOrName}`, { hint: 'See rekey team list.' })
 }

@@ -5,10 +5,12 @@ import { sha256Hex } from '../seal/index.ts'
 import type { Sql, Store, Tx } from '../store/index.ts'
 import { activeIdentity } from './delegate.ts'
 import { tokenDigest } from './fsck.ts'
+import { lockPolicies } from './policyset.store.ts'
 import { identityNamed } from './record.list.ts'
 import { checkText, refuse } from './record.model.ts'
 import { familiesOf, requireRole } from './role.actions.ts'
 import { requireChangeable } from './role.changeable.ts'
+import { keepApart, tellForced } from './role.hands.ts'
 import { addBinding } from './role.store.ts'
 import { requireCover } from './token.cover.ts'
 import { makersBy } from './token.makers.ts'
@@ -54,7 +56,8 @@ interface Checked {
  * Makes a token (`token.created`, `role.bound` for each of its roles). It never has more rights than who makes it, nor a longer life
  * than the maker's own token. Without a role it follows its identity, which must be the maker's own. One of an agent names whom it acts
  * for, a scope and environments. Throws `bad_input`; `forbidden` if it could do more than its maker; `conflict` for a name that a good
- * token has; `wrong_state` if it would hold both hands and is not forced, or if an identity is not active; `not_found`.
+ * token has; `wrong_state` if it would hold both hands, or whoever it is of would by it, and it is not forced; `not_found`, also for an
+ * identity that is not active.
  */
 export async function createToken(
   parts: TokenParts,
@@ -68,6 +71,7 @@ export async function createToken(
   for (const role of input.roles) requireRole(parts.policies.set, role)
   requireOneHand(parts, input)
   return parts.store.inTx(async (tx) => {
+    await lockPolicies(tx)
     await rows.lockTokens(tx)
     const checked = await check(tx, input)
     const id = newId(ctx.clock.now().getTime())
@@ -77,7 +81,10 @@ export async function createToken(
     if ((await rows.lockGood(tx, name)).length > 0) throw new RekeyError('conflict', `There is a token called ${name} already.`)
     const expiresAt = await endOf(tx, ctx, parts, by.kind === 'token' ? by.id : null, input.expiresSeconds)
     const makers = makersBy(by)
-    const token = await insert(tx, ctx, { id, name, ...checked, expiresAt, makers }, input.roles, input.reason)
+    const { made: token, people } = await keepApart(tx, ctx, parts.policies.set, input, () =>
+      insert(tx, ctx, { id, name, ...checked, expiresAt, makers }, input.roles, input.reason),
+    )
+    if (people.length > 0) await tellForced(tx, ctx, { subject: name, links: { token: id }, to: 'token', reason: input.reason }, people)
     const facts = { reason: input.reason, makers, digest: digestOf(token) }
     const data = { roles: [...input.roles], ...limitsData(checked, expiresAt), ...facts }
     await append(tx, ctx, [tokenEvent('token.created', { id, name, identity: checked.identity }, data)])

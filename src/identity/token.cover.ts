@@ -16,7 +16,7 @@ function surelyOf(set: PolicySet, roles: readonly string[]): Set<Action> {
 /**
  * Throws `forbidden` unless the maker may do at least what the token could. For each action that the token could do: the maker has the
  * very role that gives it, or has it without condition; and may do it now, so that limits of its own proof, and what forbids, count.
- * Where that is in doubt, it is refused: roles can be bound to a token by who may do `role:bind`.
+ * Where that is in doubt, it is refused. The same holds for binding a role to a token that is there.
  */
 export function requireCover(ctx: Ctx, policies: Policies, maker: Principal, token: Principal): void {
   if (maker.within !== undefined) throw new RekeyError('forbidden', 'Who acts for somebody else makes no tokens.')

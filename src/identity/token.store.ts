@@ -9,7 +9,8 @@ export async function lockTokens(tx: Tx): Promise<void> {
   await tx.query('select pg_advisory_xact_lock($1)', [TOKEN_LOCK])
 }
 
-const GOOD = 't.revoked_at is null and (t.expires_at is null or t.expires_at > now())'
+/** SQL that is true of a token `t` that is good. */
+export const GOOD = 't.revoked_at is null and (t.expires_at is null or t.expires_at > now())'
 /** Whose it is, for whom it acts and all who made it are active; with the two joins below. */
 const STANDS = `(t.identity_id is null or i.status = 'active') and (t.acts_for_id is null or a.status = 'active')
   and not exists (select from unnest(t.makers) m(id) left join identity p on p.id = m.id where p.status is distinct from 'active')`
@@ -77,6 +78,16 @@ export async function tokenByHash(sql: Sql, hashHex: string): Promise<TokenRow |
     [hashHex],
   )
   return row ?? null
+}
+
+/** Whose a token is and what its proof is limited to. Throws where it is gone: look it up before. */
+export async function tokenLimits(sql: Sql, id: string): Promise<Pick<TokenRow, 'identity' | 'scope' | 'environments'>> {
+  const [row] = await sql.query<Pick<TokenRow, 'identity' | 'scope' | 'environments'>>(
+    'select identity_id as identity, scope, environments from api_token where id = $1',
+    [id],
+  )
+  if (row === undefined) throw new Error('a token that was found is gone')
+  return row
 }
 
 /** Hashes of tokens that are good, the newest first. */

@@ -4,7 +4,7 @@ import { freshDatabase, type TestDatabase } from '../../test/lab/database.ts'
 import { isCode, type Log, makeCtx, newId, Secret } from '../kernel/index.ts'
 import { ACTIONS, type Action, overlay, Policies, type Principal, readPolicies } from '../policy/index.ts'
 import { defaultFiles, defaultPolicies } from '../policy/set.ts'
-import { allowed, principal } from '../policy/testing.ts'
+import { allowed, permitted, principal } from '../policy/testing.ts'
 import {
   authenticate,
   bindRole,
@@ -62,8 +62,11 @@ const revoke = (token: string, more: { reason?: string; force?: boolean } = {}) 
   revokeToken(parts(), ctx, allowed(ctx, 'token:revoke'), { token, reason: 'tests', force: false, ...more })
 const who = (token: Secret) => authenticate(db.store, ctx, token)
 const join = async (name: string, kind: 'human' | 'workload' | 'agent' = 'workload') =>
-  (await db.store.inTx((tx) => putIdentities(tx, ctx, [{ name, kind, owner: 'team', purpose: 'tests', environment: 'test' }]))).get(name) ??
-  ''
+  (
+    await db.store.inTx((tx) =>
+      putIdentities(tx, ctx, permitted(ctx), [{ name, kind, owner: 'team', purpose: 'tests', environment: 'test' }]),
+    )
+  ).get(name) ?? ''
 const first = async () => {
   let text = ''
   await ensureAdminToken(db.store, ctx, async (made) => {
@@ -138,7 +141,7 @@ test('a token whose identity is removed is refused, and does not keep it from go
   await first()
   await join('orders-api')
   const made = await make({ identity: 'orders-api' })
-  await db.store.inTx((tx) => removeIdentities(tx, ctx, ['orders-api']))
+  await db.store.inTx((tx) => removeIdentities(tx, ctx, permitted(ctx), ['orders-api']))
   expect(await who(made.token)).toBeNull()
   expect(await revokeOrphanTokens(db.store, ctx)).toBe(1)
   expect(await revokeOrphanTokens(db.store, ctx)).toBe(0)
@@ -269,7 +272,7 @@ test('a token without roles does what its maker may at the moment, within its sc
   const made = await make({ roles: [], scope: ['rotation:start', 'status:read'], identity: 'ada' }, by)
   expect(await who(made.token)).toMatchObject({ roles: [], identity: ada, scope: ['rotation:start', 'status:read'] })
   const bind = { role: 'operator', kind: 'identity', subject: ada, reason: 'tests', force: false } as const
-  await bindRole(db.store, ctx, allowed(ctx, 'role:bind'), admin, policies.set, bind)
+  await bindRole(db.store, ctx, allowed(ctx, 'role:bind'), admin, policies, bind)
   expect(await who(made.token)).toMatchObject({ roles: ['operator'], kind: 'token' })
   await expect(rotate('deploy')).rejects.toSatisfy(code('forbidden'))
   // Another token of hers may hold less than she does: it gets neither this text nor one like it.
@@ -290,7 +293,7 @@ test('a token of an agent is that agent, bounded by whom it acts for', async () 
   const on = { type: 'credential', id: 'c', environment: 'test' } as const
   expect(asked && policies.explain(ctx, asked, 'rotation:start', on).allowed).toBe(false)
   const bind = { role: 'operator', kind: 'identity', subject: ada, reason: 'tests', force: false } as const
-  await bindRole(db.store, ctx, allowed(ctx, 'role:bind'), admin, policies.set, bind)
+  await bindRole(db.store, ctx, allowed(ctx, 'role:bind'), admin, policies, bind)
   const again = await who(made.token)
   expect(again && policies.explain(ctx, again, 'rotation:start', on).allowed).toBe(true)
   await db.store.inTx((tx) => suspendIdentity(tx, ctx, ada, 'tests'))

@@ -46,8 +46,19 @@ export async function proofByHash(sql: Sql, ctx: Ctx, hashHex: string): Promise<
 async function principalOf(sql: Sql, ctx: Ctx, row: rows.TokenRow): Promise<Principal | null> {
   const { id, name, identity, scope, environments, makers } = row
   const teams = row.follows && identity !== null ? await teamsOf(sql, identity) : []
-  const roles = row.follows ? await rolesOf(sql, { identity, teams, token: id }) : row.roles
-  const plain = { name, identity, roles, teams, aal: 0, authenticatedAt: null, attestation: 'token', scope, environments, makers } as const
+  const held = row.follows ? await rolesOf(sql, { identity, teams, token: id }) : { roles: row.roles }
+  const plain = {
+    name,
+    identity,
+    ...held,
+    teams,
+    aal: 0,
+    authenticatedAt: null,
+    attestation: 'token',
+    scope,
+    environments,
+    makers,
+  } as const
   if (row.kind !== 'agent' || identity === null) return { ...plain, id, kind: 'token', actsFor: null }
   const within = row.acts_for === null ? null : await boundFor(sql, row.acts_for, ctx.clock.now(), { scope, environments })
   if (within === null || within.identity === null) return null

@@ -22,7 +22,7 @@ async function agentRules(): Promise<{ readonly bot: string; readonly ada: strin
 }
 const forAda = (act: unknown, more: Record<string, unknown> = {}) => lab.sign(claims({ sub: 'ada@acme', act, ...more }))
 const bind = (role: string, subject: string) =>
-  bindRole(db.store, ctx, allowed(ctx, 'role:bind'), principal(), defaultPolicies(), {
+  bindRole(db.store, ctx, allowed(ctx, 'role:bind'), principal({ roles: ['bootstrap-admin'] }), new Policies(defaultPolicies()), {
     role,
     kind: 'identity',
     subject,

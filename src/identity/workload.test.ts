@@ -5,6 +5,7 @@ import { expect, test } from 'vitest'
 import { ciClaims, kubernetesClaims, labKey, startProvider, svidClaims } from '../../test/lab/issuer.ts'
 import { AUDIENCE, ahead, at, claims, ctx, db, join, lab, logged, map, may, setUp, show, trust, usual } from '../../test/lab/proofs.ts'
 import { newId } from '../kernel/index.ts'
+import { Policies } from '../policy/index.ts'
 import { defaultPolicies } from '../policy/set.ts'
 import { allowed, principal } from '../policy/testing.ts'
 import { bindRole, removeIssuer } from './index.ts'
@@ -23,8 +24,7 @@ test('a signed token of a trusted issuer is the workload that its rule names, wi
     scope: null,
     aal: 0,
   })
-  const set = defaultPolicies()
-  await bindRole(db.store, ctx, allowed(ctx, 'role:bind'), principal(), set, {
+  await bindRole(db.store, ctx, allowed(ctx, 'role:bind'), principal({ roles: ['bootstrap-admin'] }), new Policies(defaultPolicies()), {
     role: 'operator',
     kind: 'identity',
     subject: id,

@@ -1,6 +1,7 @@
 import { type Ctx, isCode, RekeyError } from '../kernel/index.ts'
 import { type Action, ALWAYS, factsOf, isAction } from './actions.ts'
 import { PRINCIPAL_TYPE, Prepared, type Question, RESOURCE_TYPE, type Uid, type Verdict } from './cedar.ts'
+import { type RolesByHand, rolesByHand, withheldRoles } from './hands.ts'
 import type { Aal, Principal, Resource } from './model.ts'
 import { type PolicySet, textsOf } from './set.ts'
 
@@ -78,9 +79,11 @@ export class Policies {
   readonly #prepared = new Prepared()
   readonly #memo = new Map<string, Verdict>()
   #set: PolicySet
+  #hands: RolesByHand
 
   constructor(set: PolicySet) {
     this.#set = set
+    this.#hands = rolesByHand(set.policies)
     this.#prepared.replace(textsOf(set.policies))
   }
 
@@ -93,6 +96,7 @@ export class Policies {
   replace(set: PolicySet): void {
     this.#prepared.replace(textsOf(set.policies))
     this.#set = set
+    this.#hands = rolesByHand(set.policies)
     this.#memo.clear()
   }
 
@@ -119,7 +123,14 @@ export class Policies {
     return bound.allowed ? own : { ...bound, stepUp: null }
   }
 
-  #explain(ctx: Ctx, principal: Principal, action: Action, resource: Resource | null): Decision {
+  /** Roles that the principal has and that do not count: a directory provider gave them, and with them it would hold both hands. */
+  withheld({ roles, provided = [] }: Principal): string[] {
+    return withheldRoles(this.#hands, roles, provided)
+  }
+
+  #explain(ctx: Ctx, asker: Principal, action: Action, resource: Resource | null): Decision {
+    const withheld = this.withheld(asker)
+    const principal = withheld.length === 0 ? asker : { ...asker, roles: asker.roles.filter((role) => !withheld.includes(role)) }
     if (!isAction(action)) return { ...DENIED, reason: 'unpermitted' }
     if (ALWAYS.includes(action)) return { allowed: true, reason: 'permitted', policies: [], stepUp: null }
     const limit = limitOf(principal, action, resource)

@@ -1,6 +1,6 @@
 /** Who holds what: which roles a set gives which rights, read off the policies themselves. */
 import { ACTIONS, type Action, type Family, factsOf, groupsOf } from './actions.ts'
-import type { PolicyJson, Uid } from './cedar.ts'
+import { entitiesNamed, type PolicyJson, type Uid } from './cedar.ts'
 import type { Policy, PolicyFault } from './set.model.ts'
 
 /** Characters of the reason for which a role may hold both hands. */
@@ -15,6 +15,10 @@ export interface Holder {
   readonly name: string
   /** The role, if it is one. */
   readonly role: string | null
+  /** The team, by its immutable id, if it is one; null too for what is no role and no team. */
+  readonly team: string | null
+  /** The person, program or token, by its id, if it is one. */
+  readonly one: string | null
   readonly actions: ReadonlySet<Action>
   /** Families in which it may change something. */
   readonly families: ReadonlySet<Family>
@@ -41,7 +45,7 @@ function holder(name: string, all: readonly Policy[], own: readonly Policy[]): H
   const actions = new Set(all.flatMap(({ json }) => actionsOf(json)))
   const families = new Set([...actions].filter((action) => !factsOf(action).reads).map((action) => factsOf(action).family))
   const forced = own.map(({ json }) => json.annotations?.forced).find((reason) => reason !== undefined) ?? null
-  return { name, role: roleOf(own[0]?.json), actions, families, forced, policies: own }
+  return { name, ...whoIs(name === ANYBODY ? undefined : own[0]?.json), actions, families, forced, policies: own }
 }
 
 /** Whether rights of both hands come together: over who exists, and over what proof they can present. */
@@ -68,9 +72,59 @@ function holderName({ principal }: PolicyJson): string {
   return entity === null ? ANYBODY : `${entity.type}::${JSON.stringify(entity.id)}`
 }
 
-function roleOf(json: PolicyJson | undefined): string | null {
+function whoIs(json: PolicyJson | undefined): Pick<Holder, 'role' | 'team' | 'one'> {
   const entity = json === undefined ? null : scopeEntity(json.principal)
-  return entity?.type === 'Role' ? entity.id : null
+  const { type = '', id = null } = entity ?? {}
+  return { role: type === 'Role' ? id : null, team: type === 'Team' ? id : null, one: type === 'Role' || type === 'Team' ? null : id }
+}
+
+/** One of the two hands that are kept apart. */
+export type Hand = 'directory' | 'credential'
+
+/** What puts something into a hand: a role, a team that a policy names, or somebody whom a policy names. */
+export interface Grip {
+  readonly kind: 'role' | 'team' | 'one'
+  readonly id: string
+  readonly hand: Hand
+}
+
+/** Every way by which a set puts directory rights or credential rights into a hand. What is open to anybody is in each. */
+export function gripsOf(policies: readonly Policy[]): Grip[] {
+  return holdersOf(policies).flatMap(({ role, team, one, families }) => {
+    const hands = (['directory', 'credential'] as const).filter((hand) => families.has(hand))
+    const id = role ?? team ?? one
+    const kind = role !== null ? 'role' : team !== null ? 'team' : 'one'
+    return id === null ? [] : hands.map((hand) => ({ kind, id, hand }) as const)
+  })
+}
+
+/** Immutable ids of the teams that a set names anywhere: in what it permits, in what it forbids, and in conditions. */
+export function teamsNamed(policies: readonly Policy[]): Set<string> {
+  return new Set(policies.flatMap(({ json }) => entitiesNamed(json).flatMap(({ type, id }) => (type === 'Team' ? [id] : []))))
+}
+
+/** Which roles of a set are of one hand only, by hand. A role of both is there because its policy says why. */
+export type RolesByHand = Readonly<Record<Hand, ReadonlySet<string>>>
+
+/** Which roles of a set are of one hand only, by hand. */
+export function rolesByHand(policies: readonly Policy[]): RolesByHand {
+  const single = holdersOf(policies).filter(({ families }) => !holdsBoth(families))
+  const of = (hand: Hand) => new Set(single.flatMap(({ role, families }) => (role !== null && families.has(hand) ? [role] : [])))
+  return { directory: of('directory'), credential: of('credential') }
+}
+
+/**
+ * Of the roles that only a directory provider's word gives, those that do not count, since with them somebody would hold both hands whom
+ * nobody forced: the provider's roles of a hand that is not already held by other roles.
+ */
+export function withheldRoles(hands: RolesByHand, roles: readonly string[], provided: readonly string[]): string[] {
+  if (provided.length === 0) return []
+  const own = roles.filter((role) => !provided.includes(role))
+  const has = (some: readonly string[], hand: Hand) => some.some((role) => hands[hand].has(role))
+  const both = (some: readonly string[]) => has(some, 'directory') && has(some, 'credential')
+  if (both(own) || !both(roles)) return []
+  const wrong = (['directory', 'credential'] as const).filter((hand) => !has(own, hand))
+  return provided.filter((role) => wrong.some((hand) => hands[hand].has(role)))
 }
 
 /** The one entity that a scope asks the principal to be or to be in; null if it asks for none. */

@@ -13,7 +13,19 @@ export {
 } from './cases.ts'
 export { schemaText } from './cedar.ts'
 export { type Allowed, type Decision, isMine, onTrial, Policies, type Reason, type StepUp, StepUpRequired } from './engine.ts'
-export { FORCED_REASON_CHARS, type Holder, holdersOf, holdsBoth } from './hands.ts'
+export {
+  FORCED_REASON_CHARS,
+  type Grip,
+  gripsOf,
+  type Hand,
+  type Holder,
+  holdersOf,
+  holdsBoth,
+  type RolesByHand,
+  rolesByHand,
+  teamsNamed,
+  withheldRoles,
+} from './hands.ts'
 export {
   type Aal,
   ATTESTATIONS,

@@ -21,6 +21,8 @@ export interface Principal {
   /** For people to read; nothing is decided by it. */
   readonly name: string
   readonly roles: readonly string[]
+  /** Those of `roles` that only a directory provider's word gives: they do not count where they would bring both hands together. */
+  readonly provided?: readonly string[]
   /** Immutable ids of teams, nesting resolved. */
   readonly teams: readonly string[]
   readonly aal: Aal

@@ -6,7 +6,7 @@ import { IssuerKeys } from '../../src/identity/issuer.keys.ts'
 import type { Presented } from '../../src/identity/workload.dpop.ts'
 import { AddressGuard, type Log, makeCtx, Secret } from '../../src/kernel/index.ts'
 import type { Principal } from '../../src/policy/index.ts'
-import { allowed } from '../../src/policy/testing.ts'
+import { allowed, permitted } from '../../src/policy/testing.ts'
 import { freshDatabase, type TestDatabase } from './database.ts'
 import { LabIssuer } from './issuer.ts'
 
@@ -76,7 +76,7 @@ export const map = (input: Partial<RuleInput>) =>
   })
 export const join = async (name: string, kind: 'human' | 'workload' | 'machine' | 'agent') => {
   const fields = { name, kind, owner: 'team', purpose: 'tests', environment: 'test' }
-  return (await db.store.inTx((tx) => putIdentities(tx, ctx, [fields]))).get(name) ?? ''
+  return (await db.store.inTx((tx) => putIdentities(tx, ctx, permitted(ctx), [fields]))).get(name) ?? ''
 }
 export const claims = (more: Record<string, unknown> = {}) => ({
   iss: lab.url,

@@ -38,17 +38,18 @@ export interface StatusOptions {
   readonly reason?: string
   readonly wait?: boolean
   readonly plan?: boolean
+  readonly force?: boolean
 }
 
 /** Suspends, resumes or offboards one; shows only what would happen, or waits until it has. */
 export const identityStatus =
   (verb: 'suspend' | 'resume' | 'offboard') =>
-  async (cli: Cli, identity: string, { reason, wait, plan }: StatusOptions): Promise<number> => {
+  async (cli: Cli, identity: string, { reason, wait, plan, force }: StatusOptions): Promise<number> => {
     const path = `/v1/identities/${encodeURIComponent(identity)}`
     if (plan === true) return showPlan(cli, path)
     if (reason === undefined) throw new RekeyError('bad_input', 'Say why with --reason, for the evidence.')
     const client = await cli.client()
-    const changed = await client.post<IdentityFull>(`${path}/${verb}`, { reason }, { startsWork: true })
+    const changed = await client.post<IdentityFull>(`${path}/${verb}`, { reason, force }, { startsWork: true })
     if (wait !== true) showIdentity(cli, changed)
     return wait === true ? waitForClosure(cli, changed.id, verb === 'offboard' ? 'destroy' : verb) : EXIT.ok
   }

@@ -23,6 +23,7 @@ interface Explained {
   readonly policies: readonly string[]
   readonly stepUp: { readonly aal: number; readonly maxAgeSeconds: number | null } | null
   readonly roles: readonly string[]
+  readonly withheld: readonly string[]
 }
 
 const REASONS: Readonly<Record<string, string>> = {
@@ -37,12 +38,13 @@ const REASONS: Readonly<Record<string, string>> = {
 /** Says what the policies in force would decide, and which of them decides it. Ends with 0 for yes and 1 for no. */
 export async function policyExplain(cli: Cli, action: string, options: ExplainOptions): Promise<number> {
   const decision = await (await cli.client()).post<Explained>('/v1/policies/explain', questionOf(action, options), { startsWork: false })
-  const { allowed, reason, policies, stepUp, roles } = decision
+  const { allowed, reason, policies, stepUp, roles, withheld } = decision
   cli.out.fields(decision, [
     ['allowed', allowed ? 'yes' : 'no'],
     ['because', REASONS[reason] ?? reason],
     ['policies', policies.join(', ')],
     ['roles', roles.join(', ')],
+    ['do not count', withheld.length === 0 ? null : `${withheld.join(', ')}: from a directory, and would bring both hands together`],
     ['would do', stepUp === null ? null : loginOf(stepUp)],
   ])
   return allowed ? EXIT.ok : EXIT.failed

@@ -64,16 +64,20 @@ export async function teamCreate(cli: Cli, name: string, { tenancy }: { readonly
   return shown(cli, await (await cli.client()).post<Team>('/v1/teams', { name, tenancy }, { startsWork: true }))
 }
 
+/** Options of `rekey team change`. */
+interface ChangeOptions {
+  readonly add?: readonly string[]
+  readonly remove?: readonly string[]
+  readonly reason?: string
+  readonly force?: boolean
+}
+
 /** Adds and takes out members, by id or name. */
-export async function teamChange(
-  cli: Cli,
-  team: string,
-  { add = [], remove = [] }: { readonly add?: readonly string[]; readonly remove?: readonly string[] },
-): Promise<number> {
+export async function teamChange(cli: Cli, team: string, { add = [], remove = [], reason, force }: ChangeOptions): Promise<number> {
   const client = await cli.client()
   const idOf = async (name: string) => (await client.get<Identity>(`/v1/identities/${encodeURIComponent(name)}`)).id
   const ids = async (names: readonly string[]) => ({ identities: await Promise.all(names.map(idOf)) })
-  const body = { add: await ids(add), remove: await ids(remove) }
+  const body = { add: await ids(add), remove: await ids(remove), reason, force }
   return shown(cli, await client.post<Team>(`/v1/teams/${encodeURIComponent(team)}/members`, body, { startsWork: true }))
 }
 

@@ -108,10 +108,10 @@ async function requireAnotherWayIn(tx: Tx, ctx: Ctx, policies: Policies, passkey
 /** Whether this person, logged in as well as can be, may configure logins. */
 async function configures(sql: Sql, ctx: Ctx, policies: Policies, identity: string): Promise<boolean> {
   const teams = await teamsOf(sql, identity)
-  const roles = await rolesHeld(sql, identity, teams, null)
+  const held = await rolesHeld(sql, identity, teams, null)
   const limits = { attestation: 'none', actsFor: null, scope: null, environments: null } as const
   const best = { aal: 3, authenticatedAt: ctx.clock.now(), ...limits } as const
-  return policies.explain(ctx, { id: identity, kind: 'person', identity, name: '', roles, teams, ...best }, 'login:configure').allowed
+  return policies.explain(ctx, { id: identity, kind: 'person', identity, name: '', ...held, teams, ...best }, 'login:configure').allowed
 }
 
 function noPasskey(): RekeyError {

@@ -1,4 +1,5 @@
 import type { Sql, Tx } from '../../store/index.ts'
+import { canLogIn } from '../person.store.ts'
 
 /** How long a challenge may wait for its answer, seconds: as long as browsers wait for a person. */
 const CHALLENGE_SECONDS = 300
@@ -146,10 +147,7 @@ export async function deletePasskey(tx: Tx, id: string): Promise<boolean> {
 /** Of these people, those who are active and have a way to log in beside the passkey that goes. */
 export async function whoCanLogIn(sql: Sql, identities: readonly string[], exceptPasskey: string): Promise<string[]> {
   const rows = await sql.query<{ id: string }>(
-    `select i.id from identity i where i.id = any($1::uuid[]) and i.status = 'active' and i.kind = 'human' and (
-       exists (select 1 from passkey p where p.identity_id = i.id and p.id <> $2)
-       or exists (select 1 from identity_external e join login_provider l on e.source = 'oidc:' || l.name
-                   and starts_with(e.external_id, l.issuer || '|') where e.identity_id = i.id))`,
+    `select i.id from identity i where i.id = any($1::uuid[]) and ${canLogIn('i', '$2::uuid')}`,
     [identities, exceptPasskey],
   )
   return rows.map(({ id }) => id)

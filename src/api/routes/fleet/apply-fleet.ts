@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { applyInventory } from '../../../credential/index.ts'
+import type { Permit } from '../../../identity/index.ts'
 import { LIMITS } from '../../../kernel/index.ts'
 import { route } from '../../route.ts'
 import { SecretValue, text } from '../../views.ts'
@@ -21,7 +22,8 @@ const Applied = z.object({ changes: z.array(Change), applied: z.object({ add: z.
 export const applyFleetRoute = route({
   method: 'POST',
   path: '/v1/fleet/apply',
-  summary: 'Applies a fleet file in one transaction, if the difference is still the one that was shown.',
+  summary:
+    'Applies a fleet file in one transaction, if the difference is still the one that was shown. Identities in it need identity rights.',
   action: 'inventory:apply',
   body: Body,
   bodyBytes: LIMITS.bodyBytes,
@@ -30,9 +32,10 @@ export const applyFleetRoute = route({
   startsWork: true,
   // The digest stands for the file; of the secrets only whose they are.
   boundBy: ({ digest, folder, prune, secrets }: z.output<typeof Body>) => ({ digest, folder, prune, secrets: Object.keys(secrets).sort() }),
-  handle: async ({ parts, ctx, may, body }) => {
+  handle: async ({ parts, ctx, may, principal, body }) => {
     const { secrets, authorities, ...rest } = body
     const input = { ...rest, secrets: new Map(Object.entries(secrets)), authorities: new Map(Object.entries(authorities)) }
-    return { status: 200, body: await applyInventory(parts, ctx, may, input) }
+    const permit: Permit = (action) => parts.policies.allow(ctx, principal, action)
+    return { status: 200, body: await applyInventory(parts, ctx, may, permit, input) }
   },
 })

@@ -16,6 +16,6 @@ export const resumeIdentityRoute = route({
   startsWork: true,
   handle: async ({ parts, ctx, may, principal, params, body }) => ({
     status: 200,
-    body: fullView(await moveStatusByHand(parts, ctx, may, principal, params.identity, body.reason)),
+    body: fullView(await moveStatusByHand(parts, ctx, may, principal, params.identity, { ...body, force: false })),
   }),
 })

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { moveStatusByHand } from '../../../identity/index.ts'
 import { route } from '../../route.ts'
 import { Name, Reason } from '../../views.ts'
-import { fullView, IdentityFull } from './views.ts'
+import { Force, fullView, IdentityFull } from './views.ts'
 
 export const suspendIdentityRoute = route({
   method: 'POST',
@@ -10,12 +10,12 @@ export const suspendIdentityRoute = route({
   summary: 'Suspends an identity: what it holds stops working, and can be given back.',
   action: 'identity:suspend',
   params: z.strictObject({ identity: Name }),
-  body: z.strictObject({ reason: Reason }),
+  body: z.strictObject({ reason: Reason, force: Force }),
   answers: { 200: { what: 'As it is now', schema: IdentityFull } },
   problems: ['not_found', 'wrong_state'],
   startsWork: true,
   handle: async ({ parts, ctx, may, principal, params, body }) => ({
     status: 200,
-    body: fullView(await moveStatusByHand(parts, ctx, may, principal, params.identity, body.reason)),
+    body: fullView(await moveStatusByHand(parts, ctx, may, principal, params.identity, body)),
   }),
 })

@@ -102,3 +102,6 @@ export function ialOf<I extends { readonly at: string }>(ial: I | null | undefin
   if (ial === undefined) return {}
   return { ial: ial && { ...ial, at: new Date(ial.at) } }
 }
+
+/** Of what takes somebody out of action. */
+export const Force = z.boolean().default(false).describe('Although nobody could change policy any more. Needs a reason of 10 characters.')

@@ -8,7 +8,8 @@ import { Digest, PolicySetView } from './schemas.ts'
 export const bypassPoliciesRoute = route({
   method: 'POST',
   path: '/v1/policies/:id/bypass',
-  summary: 'Brings proposed policies into force without approval, with a reason. By default only the first token may.',
+  summary:
+    'Brings proposed policies into force without approval, with a reason. By default only the first token may, and where a rule asks for approval of policies only people.',
   action: 'policy:bypass',
   params: z.strictObject({ id: Id }),
   body: z.strictObject({ digest: Digest, reason: Reason.min(FORCED_REASON_CHARS) }),

@@ -26,12 +26,15 @@ export const explainPoliciesRoute = route({
         policies: z.array(z.string()).describe('Ids of the policies that decided.'),
         stepUp: z.object({ aal: z.int(), maxAgeSeconds: z.int().nullable() }).nullable().describe('A login that would be allowed.'),
         roles: z.array(z.string()),
+        withheld: z
+          .array(z.string())
+          .describe('Roles that do not count: a directory provider gave them, and with them it would hold both hands.'),
       }),
     },
   },
   problems: ['not_found', 'conflict'],
   handle: async ({ parts, ctx, may, body }) => {
-    const { principal, ...decision } = await explainPolicies(parts.store, parts.policies, ctx, may, body)
-    return { status: 200, body: { ...decision, roles: principal.roles } }
+    const { principal, withheld, ...decision } = await explainPolicies(parts.store, parts.policies, ctx, may, body)
+    return { status: 200, body: { ...decision, roles: principal.roles, withheld: [...withheld] } }
   },
 })

@@ -1,0 +1,29 @@
+/** Who stands behind what: nobody raises their own rights, neither directly nor through what is theirs. */
+import { isId, RekeyError } from '../kernel/index.ts'
+import type { Principal } from '../policy/index.ts'
+import type { Sql, Tx } from '../store/index.ts'
+import { shareHuman } from './person.ts'
+import { standsBehind } from './policyset.model.ts'
+import * as rows from './role.behind.store.ts'
+
+/**
+ * Throws `forbidden` if the asker stands behind one of these: it is the asker, the asker's identity or whom the asker acts for; a token
+ * that one of them has or made, or that acts for one of them; or a program that one of them answers for, alone or with a team.
+ */
+export async function requireOthers(
+  tx: Tx,
+  by: Principal,
+  those: { readonly identities?: readonly string[]; readonly teams?: readonly string[]; readonly tokens?: readonly string[] },
+  words: string,
+): Promise<void> {
+  if (!(await touches(tx, by, those))) return
+  throw new RekeyError('forbidden', words, { hint: 'Ask somebody else who may do role:bind.' })
+}
+
+async function touches(sql: Sql, by: Principal, { identities = [], teams = [], tokens = [] }: Parameters<typeof requireOthers>[2]) {
+  const own = standsBehind(by)
+  if (tokens.some((id) => own.includes(id))) return true
+  const selves = await rows.behindAll(sql, { identities: own.filter(isId), teams: [], tokens: [] })
+  const all = await rows.behindAll(sql, { identities, teams, tokens })
+  return all.some((id) => selves.includes(id)) || shareHuman(sql, selves, all)
+}
