@@ -1,6 +1,6 @@
 import type { Probe, Suspension, Target } from '../connectors/contract.ts'
 import type { EvidenceEvent } from '../evidence/index.ts'
-import { answerableFor, recordsById } from '../identity/index.ts'
+import { type Answerable, answerableFor, queueEscalation, recordsById } from '../identity/index.ts'
 import { type Ctx, type Json, LIMITS, RekeyError, type Secret } from '../kernel/index.ts'
 import { open } from '../seal/index.ts'
 import type { Tx } from '../store/index.ts'
@@ -68,6 +68,7 @@ export class ItemRun {
   readonly #versions = new Map<string, VersionChange>()
   #closed: boolean | null = null
   #opened: Opened | null = null
+  #waits: Answerable | null = null
 
   constructor(parts: ClosureParts, ctx: Ctx, work: ItemWork) {
     this.parts = parts
@@ -194,6 +195,7 @@ export class ItemRun {
     const hint: Record<string, Json> = problem.hint === undefined ? {} : { hint: problem.hint }
     this.move(to, { from, reason: problem.reason, human: human.name, humanKind: human.kind, ...hint }, { human: human.id })
     progress.blocked_from = from
+    this.#waits = human
   }
 
   /** Takes it back from the human, since the cause is gone, to where it stopped; told as a human's retry is. */
@@ -203,6 +205,7 @@ export class ItemRun {
     if (!NEXT_ITEM[this.state].includes(to)) throw new RekeyError('internal', `No item goes from ${this.state} to ${to}.`)
     this.#tell('logins.retried', { from: to, byItself: true, looks: progress.looks }, {})
     Object.assign(progress, { state: to, blocked_from: null, blocked_at: null, problem: null, tries: 0 } satisfies Partial<ItemProgress>)
+    this.#waits = null
   }
 
   change(change: VersionChange): void {
@@ -237,12 +240,24 @@ export class ItemRun {
       keepLease: goOn,
     }
     await this.trap(`before_commit:${this.state}`)
-    if (!(await commitItem(this.parts.store, this.ctx, commit, this.#told(commit.versions), also))) throw new LostClaim(id)
+    if (!(await commitItem(this.parts.store, this.ctx, commit, this.#told(commit.versions), this.#telling(also)))) throw new LostClaim(id)
     await this.trap(`after_commit:${this.state}`)
     this.#from = this.state
     this.#events = []
     this.#versions.clear()
     this.#closed = null
+    this.#waits = null
+  }
+
+  /** The human for whom it stops is told in the transaction that stops it. */
+  #telling(also: ((tx: Tx) => Promise<void>) | null): ((tx: Tx) => Promise<void>) | null {
+    const { closure, credential, system } = this.work
+    const human = this.#waits
+    if (human === null) return also
+    return async (tx) => {
+      await also?.(tx)
+      await queueEscalation(tx, human, { event: 'closure_waits', id: closure.id, subject: credential.name, system: system.name })
+    }
   }
 
   /** The events of a commit; the last one tells what is stored with it, so that `rekey fsck` can compare the rows. */

@@ -222,8 +222,8 @@ interface Row {
 
 const VIEW = `
   select e.id, e.kind, c.name as credential, s.name as system, c.identity_id, e.users, e.owner_kind, e.owner_id, e.owner_name,
-         e.reason, e.waits_for, e.ends_at, e.ends_at <= now() and e.closed_at is null as past, e.review_every_seconds, e.on_missed, e.created_by, e.created_at,
-         e.closed_at, e.closed_reason
+         e.reason, e.waits_for, e.ends_at, e.ends_at <= now() and e.closed_at is null as past, e.review_every_seconds,
+         e.on_missed, e.created_by, e.created_at, e.closed_at, e.closed_reason
     from exception e join credential c on c.id = e.credential_id join system s on s.id = c.system_id`
 
 async function viewsOf(sql: Sql, rows: readonly Row[]): Promise<ExceptionView[]> {

@@ -4,6 +4,7 @@ import { dueEntitlements, type EntitlementChange, identitiesById, markEntitlemen
 import { type Ctx, RekeyError } from '../kernel/index.ts'
 import type { Allowed } from '../policy/index.ts'
 import type { Sql, Store } from '../store/index.ts'
+import { mineBy, type Standing } from './resources.ts'
 
 /** A credential of an account that somebody was entitled to, and is no more. */
 export interface MoverCredential {
@@ -27,18 +28,21 @@ export interface Mover {
 }
 
 /**
- * Entitlements that went and are not settled, oldest first, from after `after`. Only those with something to do: of `limit` changes that
- * are looked at, a page may show fewer. `next` is the cursor of what follows; null at the end.
+ * Entitlements that went and are not settled, oldest first, from after `after`. Only those with something to do that the asker may read: of
+ * `limit` changes that are looked at, a page may show fewer. `next` is the cursor of what follows; null at the end.
  */
 export async function listMovers(
   sql: Sql,
-  _may: Allowed<'finding:read'>,
+  may: Allowed<'finding:read'>,
   page: { readonly after?: number | undefined; readonly limit: number },
 ): Promise<{ readonly items: Mover[]; readonly next: number | null }> {
   const due = await dueEntitlements(sql, page.limit + 1, page.after)
   const changes = due.slice(0, page.limit)
   const removed = changes.filter(({ change }) => change === 'removed')
-  const [found, identities] = [await credentialsOf(sql, removed), await identitiesById(sql, [...new Set(removed.map((it) => it.identity))])]
+  const [found, identities] = [
+    await credentialsOf(sql, may, removed),
+    await identitiesById(sql, [...new Set(removed.map((it) => it.identity))]),
+  ]
   const items = removed.flatMap(({ id, identity, system, account, role, at }): Mover[] => {
     const credentials = found.get(id) ?? []
     const name = identities.get(identity)?.name ?? null
@@ -47,10 +51,14 @@ export async function listMovers(
   return { items, next: due.length > page.limit ? (changes.at(-1)?.id ?? null) : null }
 }
 
-async function credentialsOf(sql: Sql, removed: readonly EntitlementChange[]): Promise<Map<number, MoverCredential[]>> {
+async function credentialsOf(
+  sql: Sql,
+  may: Allowed<'finding:read'>,
+  removed: readonly EntitlementChange[],
+): Promise<Map<number, MoverCredential[]>> {
   const asked = removed.map(({ id, identity, system, account, at }) => ({ id, identity, system, account, at: at.toISOString() }))
-  const rows = await sql.query<{ id: number; name: string; own: boolean }>(
-    `select a.id, c.name, coalesce(c.identity_id = a.identity, false) as own
+  const rows = await sql.query<Standing & { change: number; name: string; own: boolean }>(
+    `select a.id as change, c.id, c.name, c.identity_id, s.name as system, coalesce(c.identity_id = a.identity, false) as own
        from jsonb_to_recordset($1::jsonb) as a(id bigint, identity uuid, system text, account text, at timestamptz)
        join system s on s.name = a.system
        join credential c on c.system_id = s.id and a.account = any(c.accounts)
@@ -59,8 +67,11 @@ async function credentialsOf(sql: Sql, removed: readonly EntitlementChange[]): P
       order by a.id, c.name`,
     [JSON.stringify(asked)],
   )
+  const mine = await mineBy(sql, may, 'finding', rows)
   const found = new Map<number, MoverCredential[]>()
-  for (const { id, name, own } of rows) found.set(id, [...(found.get(id) ?? []), { name, advice: own ? 'narrow' : 'rotate' }])
+  for (const { change, name, own } of rows.filter(mine)) {
+    found.set(change, [...(found.get(change) ?? []), { name, advice: own ? 'narrow' : 'rotate' }])
+  }
   return found
 }
 

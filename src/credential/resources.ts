@@ -50,7 +50,7 @@ export function standingResource(
 }
 
 /** A row of a list of what stands. */
-interface Standing {
+export interface Standing {
   readonly id: string
   readonly system: string
   readonly identity_id: string | null
@@ -60,7 +60,7 @@ interface Standing {
 export async function mineBy(
   sql: Sql,
   may: Allowed,
-  type: 'exception' | 'review',
+  type: 'finding' | 'exception' | 'review',
   rows: readonly Standing[],
 ): Promise<(row: Standing) => boolean> {
   const records = await recordsById(sql, [...new Set(rows.flatMap(({ identity_id }) => identity_id ?? []))])

@@ -1,6 +1,6 @@
 /** Looks that somebody must take in time, at credentials that are shared, with a vendor, static, or for emergencies. */
 import { append } from '../evidence/index.ts'
-import { answerableFor, emergencyIdentities, type IdentityRecord, recordsById } from '../identity/index.ts'
+import { answerableFor, emergencyIdentities, type IdentityRecord, queueEscalation, recordsById } from '../identity/index.ts'
 import { type Ctx, isId, newId, RekeyError } from '../kernel/index.ts'
 import { type Allowed, isMine } from '../policy/index.ts'
 import type { Sql, Store, Tx } from '../store/index.ts'
@@ -111,16 +111,26 @@ export async function missReviews(parts: ClosingParts, ctx: Ctx): Promise<number
   return due.length
 }
 
+interface Missed {
+  readonly credential_id: string
+  readonly name: string
+  readonly system: string
+  readonly identity_id: string | null
+  readonly on_missed: OnMissed
+  readonly why: ReviewWhy
+}
+
 async function miss(parts: ClosingParts, tx: Tx, ctx: Ctx, id: string): Promise<void> {
-  const [row] = await tx.query<{ credential_id: string; name: string; identity_id: string | null; on_missed: OnMissed; why: ReviewWhy }>(
-    `update review r set missed_at = now() from credential c
+  const [row] = await tx.query<Missed>(
+    `update review r set missed_at = now() from credential c join system s on s.id = c.system_id
       where r.id = $1 and r.missed_at is null and r.done_at is null and c.id = r.credential_id
-     returning r.credential_id, c.name, c.identity_id, r.on_missed, r.why`,
+     returning r.credential_id, c.name, s.name as system, c.identity_id, r.on_missed, r.why`,
     [id],
   )
   if (row === undefined) return
   const record = row.identity_id === null ? null : ((await recordsById(tx, [row.identity_id])).get(row.identity_id) ?? null)
   const told = await escalatesTo(tx, record)
+  await queueEscalation(tx, told, { event: 'review_missed', id, subject: row.name, system: row.system })
   const links = { credential: row.credential_id, review: id, ...(row.identity_id === null ? {} : { identity: row.identity_id }) }
   const data = { why: row.why, onMissed: row.on_missed, human: told.name }
   await append(tx, ctx, [{ log: 'credential', type: 'review.missed', subject: row.name, links, data }])

@@ -1,11 +1,12 @@
 /** The lists of what stands, for somebody who may read a part of it: the rest is as if it were not there. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { addTeamMembers, createToken, joinIdentity, putTeam, resumeIdentity, suspendIdentity } from '../identity/index.ts'
+import { addTeamMembers, createToken, joinIdentity, moveIdentity, putTeam, resumeIdentity, suspendIdentity } from '../identity/index.ts'
 import { newId, Secret } from '../kernel/index.ts'
 import { type Action, defaultFiles, defaultPolicies, overlay, Policies, type Principal, readPolicies } from '../policy/index.ts'
 import { allowed, principal } from '../policy/testing.ts'
 import { declareException, listExceptions } from './exception.ts'
 import { listFindings } from './finding.list.ts'
+import { listMovers } from './mover.list.ts'
 import { doReview, listReviews, openReviews } from './review.ts'
 import { Engine } from './testing.ts'
 import { listUsable, probeUsable } from './usable.ts'
@@ -74,6 +75,13 @@ async function standing(system: string, environment: string): Promise<void> {
     reason: 'tests',
     force: false,
   })
+  const mover = await db.store.inTx((tx) =>
+    joinIdentity(tx, ctx, {
+      ...{ name: `${environment}-mover`, kind: 'human', source: 'api' },
+      entitlements: [{ system: 'orders-db', account: credential, role: 'dba' }],
+    }),
+  )
+  await db.store.inTx((tx) => moveIdentity(tx, ctx, mover, { entitlements: [] }))
   names[environment] = { identity, credential, team }
 }
 
@@ -101,12 +109,20 @@ async function everything(who: Partial<Principal>) {
     exceptions: await pages((after) => listExceptions(store, may('exception:read', who), { ...page(after), all: true })),
     reviews: await pages((after) => listReviews(store, may('review:read', who), { ...page(after), all: true })),
     findings: await pages((after) => listFindings(store, may('finding:read', who), page(after))),
+    movers: await pages(async (after) => {
+      const { items, next } = await listMovers(store, may('finding:read', who), {
+        limit: 1,
+        ...(after !== undefined && { after: Number(after) }),
+      })
+      return { items, next: next === null ? null : String(next) }
+    }),
     usable: await pages((after) => listUsable(store, engine.ctx, may('usable:read', who), page(after))),
   }
 }
 
 test('who may read everything reads both', async () => {
-  const { exceptions, reviews, findings, usable } = await everything({ roles: ['auditor'] })
+  const { exceptions, reviews, findings, movers, usable } = await everything({ roles: ['auditor'] })
+  expect(movers.map(({ name }) => name)).toEqual(['near-mover', 'far-mover'])
   expect(exceptions.map(({ credential }) => credential)).toEqual(['near-login', 'far-login'])
   expect(reviews.map(({ credential }) => credential)).toEqual(['near-login', 'far-login'])
   expect(findings.filter(({ kind }) => kind === 'exception_past').map(({ subject }) => subject)).toEqual(['near-login', 'far-login'])
@@ -146,6 +162,7 @@ test.each(PARTS)('%s: reads its part of every list, and nothing tells of the res
   const seen = await everything(who)
   expect(seen.exceptions.map(({ credential }) => credential)).toEqual(['near-login'])
   expect(seen.reviews.map(({ credential }) => credential)).toEqual(['near-login'])
+  expect(seen.movers).toMatchObject([{ name: 'near-mover', credentials: [{ name: 'near-login' }] }])
   expect(new Set(seen.findings.map(({ subject }) => subject))).toEqual(new Set(['near-login']))
   expect(seen.usable.map(({ credential }) => credential)).toContain('near-login')
   expect(JSON.stringify(seen)).not.toContain('far')

@@ -1,10 +1,23 @@
 import type { Tx } from '../store/index.ts'
+import type { OwnerRef } from './record.model.ts'
+import { peopleBelow } from './team.store.ts'
 
 /** On which notifiers are told that there is something to send. It carries nothing: the rows say what. */
 export const NOTIFY_CHANNEL = 'rekey_notify'
 
 /** What people are told of. */
-export type NoticeEvent = 'requested' | 'reminder' | 'bypassed'
+export type NoticeEvent = 'requested' | 'reminder' | 'bypassed' | Escalation['event']
+
+/** Something that waits for a human. Names and ids only: what is told goes where others read it. */
+export interface Escalation {
+  /** review_missed: nobody looked in time. closure_waits: Rekey cannot end a credential by itself. */
+  readonly event: 'review_missed' | 'closure_waits'
+  /** Of the review, or of the closure. */
+  readonly id: string
+  /** Name of the credential. */
+  readonly subject: string
+  readonly system: string
+}
 
 /**
  * Puts notices into the outbox, in the transaction that does what they tell of: one for each webhook, and one for each of `people` and each
@@ -19,6 +32,23 @@ export async function queueNotices(tx: Tx, approval: string, event: NoticeEvent,
      select gen_random_uuid(), c.id, $2, $1::uuid, p from notify_channel c cross join unnest($3::uuid[]) p
       where c.kind = 'smtp' and c.removed_at is null`,
     [approval, event, people],
+  )
+  await tx.query('select pg_notify($1, $2)', [NOTIFY_CHANNEL, ''])
+}
+
+/**
+ * Puts notices of an escalation into the outbox, in the transaction that records it: one for each webhook, and for each mail server one to
+ * whom it goes to, or to each active person of the team. A team without people is told to webhooks alone. Without channels there are none.
+ */
+export async function queueEscalation(tx: Tx, to: OwnerRef, { event, ...about }: Escalation): Promise<void> {
+  const people = to.kind === 'person' ? [to.id] : (await peopleBelow(tx, to.id)).map(({ id }) => id)
+  await tx.query(
+    `insert into notify_delivery (id, channel_id, event, about, identity_id)
+     select gen_random_uuid(), c.id, $1, $2::jsonb, null from notify_channel c where c.kind = 'webhook' and c.removed_at is null
+     union all
+     select gen_random_uuid(), c.id, $1, $2::jsonb, p from notify_channel c cross join unnest($3::uuid[]) p
+      where c.kind = 'smtp' and c.removed_at is null`,
+    [event, JSON.stringify({ ...about, people }), people],
   )
   await tx.query('select pg_notify($1, $2)', [NOTIFY_CHANNEL, ''])
 }

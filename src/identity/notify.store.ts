@@ -1,6 +1,6 @@
 import type { Sql, Tx } from '../store/index.ts'
 import { ATTEMPTS_MAX, backoffSeconds, type ChannelFields, type ChannelKind } from './notify.model.ts'
-import type { NoticeEvent } from './notify.queue.ts'
+import type { Escalation, NoticeEvent } from './notify.queue.ts'
 
 export interface ChannelRow {
   readonly id: string
@@ -68,12 +68,14 @@ export interface Claimed {
   readonly channel_id: string
   readonly event: NoticeEvent | 'test'
   readonly approval_id: string | null
+  /** Of an escalation: what waits, and the ids of the people who are told. */
+  readonly about: (Omit<Escalation, 'event'> & { readonly people: readonly string[] }) | null
   readonly identity_id: string | null
   readonly attempts: number
   readonly created_at: Date
 }
 
-const CLAIMED = 'id, channel_id, event, approval_id, identity_id, attempts, created_at'
+const CLAIMED = 'id, channel_id, event, approval_id, about, identity_id, attempts, created_at'
 
 /** For so long a notice belongs to whoever claimed it, seconds: longer than sending can take. After that another sends it again. */
 const CLAIM_SECONDS = 90
@@ -154,6 +156,11 @@ export async function listDeliveries(
       order by d.created_at desc, d.id desc limit $4`,
     [page.state, page.after?.at ?? null, page.after?.id ?? null, page.limit],
   )
+}
+
+/** The names of these identities, by id. */
+export async function namesOf(sql: Sql, ids: readonly string[]): Promise<{ id: string; name: string }[]> {
+  return sql.query('select id, name from identity where id = any($1::uuid[]) order by id', [ids])
 }
 
 /** An active person and their mail address: the label `email`, else what a directory pushed as the primary one. */

@@ -12,6 +12,8 @@ const OPENINGS = {
   requested: 'Your approval is asked for.',
   reminder: 'Your approval is still asked for.',
   bypassed: 'An approval that you were asked for was bypassed. It went ahead without you.',
+  review_missed: 'A review that nobody did in time waits for you.',
+  closure_waits: 'A credential that Rekey cannot end by itself waits for you.',
   test: 'This is a test. Nothing waits for you.',
 } as const
 
@@ -19,11 +21,14 @@ const SUBJECTS = {
   requested: 'Rekey: your approval is asked for',
   reminder: 'Rekey: your approval is still asked for',
   bypassed: 'Rekey: an approval was bypassed',
+  review_missed: 'Rekey: a review was missed',
+  closure_waits: 'Rekey: a credential waits for you',
   test: 'Rekey: a test',
 } as const
 
-/** A mail. Its subject is one of four fixed texts: no header holds anything that somebody wrote. */
-export function mailOf(event: Claimed['event'], link: string, standing: Standing | null): Notice {
+/** A mail. Its subject is one of a few fixed texts: no header holds anything that somebody wrote. */
+export function mailOf({ event, about }: Pick<Claimed, 'event' | 'about'>, link: string, standing: Standing | null): Notice {
+  if (about !== null) return escalationMail(event, link, about)
   if (standing === null) return { subject: SUBJECTS[event], text: `${OPENINGS[event]}\n` }
   const { row } = standing
   const lines = [
@@ -49,8 +54,12 @@ export function webhookBody(
   standing: Standing | null,
   people: readonly { id: string; name: string }[],
 ): string {
-  const { id, event, created_at } = delivery
+  const { id, event, about, created_at } = delivery
   const head = { v: 1, delivery: id, event, at: created_at.toISOString() }
+  if (about !== null) {
+    const { people: _ids, ...what } = about
+    return JSON.stringify({ ...head, about: { ...what, link: waitingLink(link) }, people })
+  }
   if (standing === null) return JSON.stringify(head)
   const { row } = standing
   const approval = {
@@ -63,6 +72,26 @@ export function webhookBody(
     link: approvalLink(link, row.id),
   }
   return JSON.stringify({ ...head, approval, approvers: people })
+}
+
+function escalationMail(event: Claimed['event'], link: string, about: NonNullable<Claimed['about']>): Notice {
+  const lines = [
+    OPENINGS[event],
+    '',
+    `Credential:  ${oneLine(about.subject)} on ${oneLine(about.system)}`,
+    `${event === 'review_missed' ? 'Review:     ' : 'Closure:    '} ${about.id}`,
+    '',
+    'What to do, and everything else that waits:',
+    waitingLink(link),
+    '',
+    'Rekey never asks for a secret by mail.',
+  ]
+  return { subject: SUBJECTS[event], text: `${lines.join('\n')}\n` }
+}
+
+/** Both are findings. */
+function waitingLink(base: string): string {
+  return `${base.replace(/\/+$/, '')}/findings`
 }
 
 function approvalLink(base: string, id: string): string {

@@ -73,7 +73,8 @@ export async function sendOne({ store, keyring, guard }: NotifyParts, ctx: Ctx, 
   if (channel.kind === 'webhook') {
     if (secret === null) throw new SendFault('the webhook has no key', true)
     const settings = channel.settings as WebhookSettings
-    const people = standing === null ? [] : await whom(store, standing, delivery.event)
+    const people =
+      delivery.about !== null ? await rows.namesOf(store, delivery.about.people) : await askedOf(store, standing, delivery.event)
     await sendWebhook(guard, ctx, settings, secret, { delivery: delivery.id, body: webhookBody(delivery, settings.link, standing, people) })
     return null
   }
@@ -82,7 +83,7 @@ export async function sendOne({ store, keyring, guard }: NotifyParts, ctx: Ctx, 
   if (to === null) return 'the person is not active any more'
   if (to.email === null) throw new SendFault('the person has no mail address', true)
   if (!isMailAddress(to.email)) throw new SendFault('the mail address of the person is not one', true)
-  await sendMail(guard, settings, secret, { delivery: delivery.id, to: to.email, ...mailOf(delivery.event, settings.link, standing) })
+  await sendMail(guard, settings, secret, { delivery: delivery.id, to: to.email, ...mailOf(delivery, settings.link, standing) })
   return null
 }
 
@@ -101,6 +102,10 @@ async function standingFor(store: Store, ctx: Ctx, { approval_id, event, identit
 function undecided({ eligible, decisions }: Standing): Set<string> {
   const decided = new Set(decisions.flatMap((one) => (one.taken_back_at === null ? [one.identity_id] : [])))
   return new Set(eligible.map(({ identity }) => identity).filter((one) => !decided.has(one)))
+}
+
+function askedOf(store: Store, standing: Standing | null, event: rows.Claimed['event']) {
+  return standing === null ? [] : whom(store, standing, event)
 }
 
 async function whom(store: Store, standing: Standing, event: rows.Claimed['event']): Promise<{ id: string; name: string }[]> {

@@ -198,6 +198,8 @@ describe('on a database', () => {
     const who = fc.nat(3)
     const step = fc.oneof(
       fc.record({ do: fc.constant('own' as const), a: who, b: who }),
+      fc.record({ do: fc.constant('own by team' as const), a: who, b: fc.nat(1) }),
+      fc.record({ do: fc.constant('end team' as const), a: who, b: fc.nat(1) }),
       fc.record({ do: fc.constant('manage' as const), a: who, b: who }),
       fc.record({ do: fc.constant('enter' as const), a: who, b: fc.nat(1) }),
       fc.record({ do: fc.constantFrom('leave' as const, 'offboard' as const), a: who, b: who }),
@@ -205,13 +207,15 @@ describe('on a database', () => {
     )
     let count = 0
     await fc.assert(
-      fc.asyncProperty(fc.array(step, { minLength: 4, maxLength: 10 }), async (steps) => {
-        for (const { do: verb, a, b } of steps) {
+      fc.asyncProperty(fc.array(step, { minLength: 4, maxLength: 10 }), fc.boolean(), async (steps, atOnce) => {
+        const take = async ({ do: verb, a, b }: (typeof steps)[number]) => {
           const [one, other] = [people[a] ?? '', people[b] ?? '']
           await inTx(async (tx) => {
             const owner = { kind: 'person', id: one } as const
-            const made = { kind: 'workload', purpose: 'p', environment: 'e', source: 'api' } as const
-            if (verb === 'own') await joinIdentity(tx, ctx, { name: `w${count++}`, ...made, owner })
+            const made = { name: `w${count++}`, kind: 'workload', purpose: 'p', environment: 'e', source: 'api' } as const
+            if (verb === 'own') await joinIdentity(tx, ctx, { ...made, owner })
+            if (verb === 'own by team') await joinIdentity(tx, ctx, { ...made, owner: { kind: 'team', id: teams[b] ?? '' } })
+            if (verb === 'end team') await removeTeam(tx, ctx, teams[b] ?? '')
             if (verb === 'manage') await moveIdentity(tx, ctx, one, { manager: other })
             if (verb === 'enter') await addTeamMembers(tx, ctx, teams[b] ?? '', { identities: [one] })
             if (verb === 'leave') await leaveIdentity(tx, ctx, one, 'left')
@@ -221,14 +225,20 @@ describe('on a database', () => {
             if (!['bad_input', 'not_found', 'wrong_state'].some((each) => isCode(error, each as 'bad_input'))) throw error
           })
         }
+        if (atOnce) await Promise.all(steps.map(take))
+        else for (const each of steps) await take(each)
         const lost = await db.store.query(
           `select i.name from identity i left join identity o on o.id = i.owner_identity_id
-            where (i.owner_identity_id is null and i.owner_team_id is null) or o.status = 'offboarded'`,
+            where (i.owner_identity_id is null and i.owner_team_id is null) or o.status = 'offboarded' or o.left_at is not null`,
         )
         expect(lost).toEqual([])
         // Somebody joins where somebody went, so that there is always somebody to leave.
         for (const [n, id] of people.entries()) {
-          if ((await identityNamed(db.store, id)).status === 'offboarded') people[n] = await human(`n${count++}`)
+          if ((await identityNamed(db.store, id)).status !== 'active') people[n] = await human(`n${count++}`)
+        }
+        for (const n of teams.keys()) {
+          const gone = (await db.store.query('select 1 from team where id = $1', [teams[n]])).length === 0
+          if (gone) teams[n] = await crew(`t${count++}`)
         }
       }),
       { numRuns: 15 },

@@ -7,8 +7,7 @@ import { Review } from './views.ts'
 export const listReviewsRoute = route({
   method: 'GET',
   path: '/v1/reviews',
-  summary:
-    'Reviews of shared, vendor, static and break-glass credentials, in the order in which they were opened. A page may be short while there is more.',
+  summary: 'Reviews of shared, vendor, static and break-glass credentials, in the order in which they were opened. A page may be short.',
   action: 'review:read',
   query: z.strictObject({
     ...pageQuery,

@@ -8,8 +8,8 @@ export const listUsableRoute = route({
   method: 'GET',
   path: '/v1/usable',
   summary:
-    'Every version of every credential that could authenticate right now, root credentials too, and every API token of Rekey, oldest first. ' +
-    'A page may be short, or empty, while there is more.',
+    'Every version of every credential that could authenticate right now, root credentials too, and every API token of Rekey, oldest ' +
+    'first. A page may be short, or empty, while there is more.',
   action: 'usable:read',
   query: z.strictObject({
     ...pageQuery,
