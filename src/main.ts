@@ -338,7 +338,7 @@ function listen({ config, ctx, store }: Opened, { parts, keyring, guard }: Compo
       stops: STOPS,
       tokenMaxSeconds: config.tokenMaxSeconds,
     },
-    { listen: config.listen, publicUrl: config.publicUrl, ctx, console: readConsole(CONSOLE) },
+    { listen: config.listen, publicUrl: config.publicUrl, trustProxies: config.trustProxies, ctx, console: readConsole(CONSOLE) },
   )
 }
 

@@ -20,7 +20,7 @@ import {
   makeChallenge,
   userHandle,
 } from './passkey.ts'
-import { guardSource, rememberDevice } from './throttle.ts'
+import { rememberDevice } from './throttle.ts'
 import { webauthn } from './webauthn.ts'
 
 const NAME_CHARS = 60
@@ -92,7 +92,6 @@ export async function beginCodeEnrolment(
   name: string,
 ): Promise<{ readonly asked: AskedEnrolment; readonly flow: Secret }> {
   const { store } = parts
-  await guardSource(store, browser)
   const hash = hashOfCode(code)
   const person = hash === null ? null : await holderOfCode(store, hash)
   if (hash === null || person === null) throw await failed(parts, ctx, browser, 'no such code')
@@ -110,7 +109,6 @@ export async function finishCodeEnrolment(
   answer: EnrolmentAnswer,
 ): Promise<LoggedIn> {
   const { store } = parts
-  await guardSource(store, browser)
   const challenge = browser.flow === null ? null : await rows.takeChallenge(store, challengeId, 'enrol', holderOf(browser, browser.flow))
   const made = challenge === null ? null : await verified(ctx, challenge, answer)
   if (made === null) throw await failed(parts, ctx, browser, 'a passkey that does not verify')
