@@ -37,7 +37,7 @@ const nextOf = (search: Record<string, unknown>) => (search.next === undefined ?
 
 const login = createRoute({ getParentRoute: () => bare, path: '/login', component: LoginPage, validateSearch: nextOf })
 const enrol = createRoute({ getParentRoute: () => bare, path: '/enrol', component: EnrolPage })
-const callback = createRoute({ getParentRoute: () => bare, path: '/login/callback', component: CallbackPage })
+const callback = createRoute({ getParentRoute: () => bare, path: '/login/callback/$provider', component: CallbackPage })
 
 /** What needs a login. */
 const inside = createRoute({

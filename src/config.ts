@@ -1,5 +1,5 @@
 import { join, resolve } from 'node:path'
-import { counted, RekeyError, Secret } from './kernel/index.ts'
+import { counted, parseNetwork, RekeyError, Secret } from './kernel/index.ts'
 
 export type Role = 'server' | 'worker' | 'all'
 
@@ -24,6 +24,8 @@ export interface Config {
   readonly tokenMaxSeconds: number
   /** Networks that no system may be in, as `address/prefix`; null for the defaults. */
   readonly refuseNetworks: readonly string[] | null
+  /** Networks of the proxies whose word on who is asking counts, as `address/prefix`; none: nobody's. */
+  readonly trustProxies: readonly string[]
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent'
 }
 
@@ -46,7 +48,7 @@ const TOKEN_MOST_SECONDS = 315_360_000
  * Reads the configuration. Throws `config_invalid` with every fault at once.
  * Variables: `REKEY_DATA`, `REKEY_LISTEN`, `DATABASE_URL`, `REKEY_TOKEN_FILE`, `REKEY_PASSPHRASE_FILE`, `REKEY_SHRED_AFTER`,
  * `REKEY_DESTROY_AFTER` and `REKEY_TOKEN_MAX` (seconds), `REKEY_REFUSE_NETWORKS` (`address/prefix`, separated by commas),
- * `REKEY_PUBLIC_URL`, `REKEY_LOG` (level).
+ * `REKEY_TRUST_PROXIES` (the same), `REKEY_PUBLIC_URL`, `REKEY_LOG` (level).
  */
 export function loadConfig(overrides: Overrides = {}, env: Env = process.env): Config {
   const faults: { message: string; path: string }[] = []
@@ -70,6 +72,11 @@ export function loadConfig(overrides: Overrides = {}, env: Env = process.env): C
   if (!Number.isSafeInteger(tokenMax) || tokenMax < 1 || tokenMax > TOKEN_MOST_SECONDS) {
     fault('REKEY_TOKEN_MAX', 'Write a whole number of seconds, 1 or more, at most ten years.')
   }
+  const trustProxies = listOf(env.REKEY_TRUST_PROXIES)
+  const everybody = (network: string) => network.endsWith('/0')
+  if (trustProxies.some((network) => parseNetwork(network) === null || everybody(network))) {
+    fault('REKEY_TRUST_PROXIES', 'Write the networks of your proxies as address/prefix, separated by commas, for example 10.0.0.5/32.')
+  }
   if (faults.length > 0 || listen === null) {
     const list = faults.map((each) => `${each.path}: ${each.message}`).join(' ')
     throw new RekeyError('config_invalid', `The configuration has ${counted(faults.length, 'fault')}. ${list}`, { faults })
@@ -85,14 +92,17 @@ export function loadConfig(overrides: Overrides = {}, env: Env = process.env): C
     shredAfterSeconds: shred,
     destroyAfterSeconds: destroy,
     tokenMaxSeconds: tokenMax,
-    refuseNetworks:
-      env.REKEY_REFUSE_NETWORKS === undefined
-        ? null
-        : env.REKEY_REFUSE_NETWORKS.split(',')
-            .map((each) => each.trim())
-            .filter(Boolean),
+    refuseNetworks: env.REKEY_REFUSE_NETWORKS === undefined ? null : listOf(env.REKEY_REFUSE_NETWORKS),
+    trustProxies,
     logLevel: logLevel as Config['logLevel'],
   }
+}
+
+function listOf(text = ''): string[] {
+  return text
+    .split(',')
+    .map((each) => each.trim())
+    .filter(Boolean)
 }
 
 /** Sessions and passkeys need TLS, or a browser on this machine. */

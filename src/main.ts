@@ -1,6 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { constants } from 'node:os'
 import { dirname, join } from 'node:path'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { type RunningServer, readConsole, startServer } from './api/index.ts'
 import { type Config, loadConfig, type Overrides } from './config.ts'
 import { connectorFor } from './connectors/registry.ts'
@@ -336,7 +338,7 @@ function listen({ config, ctx, store }: Opened, { parts, keyring, guard }: Compo
       stops: STOPS,
       tokenMaxSeconds: config.tokenMaxSeconds,
     },
-    { listen: config.listen, publicUrl: config.publicUrl, ctx, console: readConsole(CONSOLE) },
+    { listen: config.listen, publicUrl: config.publicUrl, trustProxies: config.trustProxies, ctx, console: readConsole(CONSOLE) },
   )
 }
 
@@ -360,9 +362,21 @@ export async function serve(overrides: Overrides = {}): Promise<void> {
     if (asked.signal.aborted && isCode(error, 'unavailable')) return
     throw error
   }
+  giveBackMemory()
   process.stdout.write(running.url === null ? 'rekey: ready (worker)\n' : `rekey: ready on ${running.url}\n`)
   if (!asked.signal.aborted) await new Promise((resolve) => asked.signal.addEventListener('abort', resolve, { once: true }))
   await running.stop()
+}
+
+/**
+ * One full collection. What starting leaves behind (sources, syntax trees, the schema) stays on the heap else for as long as the process
+ * is idle: 30 to 50 MiB. Done before anybody waits for an answer.
+ */
+function giveBackMemory(): void {
+  setFlagsFromString('--expose-gc')
+  const collect: unknown = runInNewContext('gc')
+  setFlagsFromString('--no-expose-gc')
+  if (typeof collect === 'function') collect({ type: 'major', execution: 'sync', flavor: 'last-resort' })
 }
 
 /** Calls `act` at each signal that asks the process to end; the returned function ends that. */

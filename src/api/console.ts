@@ -11,7 +11,7 @@ const BASE = '/console/'
 export const ROOMS: readonly string[] = [
   '/',
   '/login',
-  '/login/callback',
+  '/login/callback/:provider',
   '/enrol',
   '/me',
   '/approvals',

@@ -1,4 +1,5 @@
 /** Who a request is counted for: before anything is known of it but its address and what it shows. */
+import { isIP } from 'node:net'
 import rateLimit from '@fastify/rate-limit'
 import type { FastifyRequest } from 'fastify'
 import { JWT_MAX_CHARS, type KnownTokens, type Presented } from '../identity/index.ts'
@@ -55,8 +56,11 @@ function bucketOf(request: FastifyRequest, known: KnownTokens, sessionOf: Sessio
   return holder === null ? `address ${addressOf(request)}` : `token ${holder}`
 }
 
-/** The socket's own address, never a header: a client can write any X-Forwarded-For. All of loopback is one machine. */
+/**
+ * The socket's own address, or what a trusted proxy says of it: the last in X-Forwarded-For that is no trusted proxy. Anybody else can
+ * write any X-Forwarded-For. All of loopback is one machine.
+ */
 export function addressOf(request: FastifyRequest): string {
-  const address = rateLimit.normalizeIP(request.socket.remoteAddress ?? '')
+  const address = rateLimit.normalizeIP(isIP(request.ip) === 0 ? (request.socket.remoteAddress ?? '') : request.ip)
   return address.startsWith('127.') || address === '::' ? 'loopback' : address
 }

@@ -44,7 +44,11 @@ async function underWay(
   const visitor = new Visitor(server)
   const begun = await visitor.post('/v1/login/oidc/begin', { provider: 'corp' })
   const state = new URL(begun.body.url).searchParams.get('state') ?? ''
-  return { visitor, finish: (code) => visitor.post('/v1/login/oidc/finish', { response: new URLSearchParams({ code, state }).toString() }) }
+  return {
+    visitor,
+    finish: (code) =>
+      visitor.post('/v1/login/oidc/finish', { provider: 'corp', response: new URLSearchParams({ code, state }).toString() }),
+  }
 }
 
 const documentOf = (issuer: string) =>
@@ -60,7 +64,7 @@ const documentOf = (issuer: string) =>
 
 test('behind a proxy with TLS cookies are the host’s own, and only its public origin counts', async () => {
   const server = await start({ publicUrl: 'https://rekey.example.com' })
-  const idp = await startOidc({ redirectUris: ['https://rekey.example.com/login/callback'] })
+  const idp = await startOidc({ redirectUris: ['https://rekey.example.com/login/callback/corp'] })
   ends.push(() => idp.stop())
   const secret = Buffer.from(idp.clientSecret).toString('base64')
   await server.post('/v1/login/providers', {
@@ -77,7 +81,7 @@ test('behind a proxy with TLS cookies are the host’s own, and only its public 
   expect(begun.status, begun.text).toBe(200)
   expect(visitor.setCookies[0]).toMatch(/^__Host-rekey-login=[\w-]{43}; Max-Age=600; Path=\/; HttpOnly; Secure; SameSite=Strict$/)
   const response = await idp.visit(begun.body.url, { account: 'ada' })
-  const done = await visitor.post('/v1/login/oidc/finish', { response })
+  const done = await visitor.post('/v1/login/oidc/finish', { provider: 'corp', response })
   expect(done.status, done.text).toBe(200)
   expect(visitor.setCookies[0]).toMatch(/^__Host-rekey=[\w-]{43}; Path=\/; HttpOnly; Secure; SameSite=Strict$/)
   expect((await visitor.get('/v1/session')).body.name).toBe('ada')
@@ -102,6 +106,48 @@ test('a server that listens to a network and was not told its address knows no p
   })
 })
 
+test('a provider that sends its visitor on to another one gets nothing of that login (mix-up, RFC 9700 section 4.4)', async () => {
+  const server = await start()
+  const idp = await startOidc({ redirectUris: [`${server.url}/login/callback/corp`], auth: 'none' })
+  ends.push(() => idp.stop())
+  const added = { name: 'corp', issuer: idp.issuer, clientId: idp.clientId, auth: 'none' }
+  expect((await server.post('/v1/login/providers', added)).status).toBe(201)
+  await server.post('/v1/identities', { name: 'ada', kind: 'human' })
+  await server.post('/v1/login/links', { identity: 'ada', provider: 'corp', subject: 'ada', reason: 'test' })
+  let exchanged = 0
+  const evil = await provider((url) => (http) => {
+    http.on('request', (request, answer) => {
+      if (!request.url?.startsWith('/.well-known')) exchanged++
+      answer.setHeader('content-type', 'application/json').end(documentOf(url))
+    })
+  })
+  const other = { name: 'evil', issuer: evil, clientId: idp.clientId, auth: 'none' }
+  expect((await server.post('/v1/login/providers', other)).status).toBe(201)
+  const victim = new Visitor(server)
+  const begun = await victim.post('/v1/login/oidc/begin', { provider: 'evil' })
+  // The evil one passes the browser on, with the state of its own login and a nonce and a challenge of its choice.
+  const onward = new URL(begun.body.url)
+  expect(onward.searchParams.get('redirect_uri')).toBe(`${server.url}/login/callback/evil`)
+  onward.searchParams.set('redirect_uri', `${server.url}/login/callback/corp`)
+  const response = await idp.visit(`${idp.issuer}/auth${onward.search}`, { account: 'ada' })
+  expect(response).toContain('code=')
+  const withoutIss = new URLSearchParams(response)
+  withoutIss.delete('iss')
+  const done = await victim.post('/v1/login/oidc/finish', { provider: 'corp', response: withoutIss.toString() })
+  expect(done.status).toBe(401)
+  expect(exchanged).toBe(0)
+  expect(await server.db.store.query('select 1 from session')).toEqual([])
+})
+
+test('the name of a provider is one segment of an address', async () => {
+  const server = await start()
+  for (const name of ['.', '..', 'a/b', 'a b', '%2e', '-x', 'ä']) {
+    const answer = await server.post('/v1/login/providers', { name, issuer: 'https://idp.example.com', clientId: 'x', auth: 'none' })
+    expect(answer.status, name).toBe(400)
+    expect(answer.body.code).toBe('bad_input')
+  }
+})
+
 test('a provider that dies, hangs or redirects in the middle of a login leaves no session, and the login begins again', async () => {
   const server = await start()
   let behave: 'hang' | 'redirect' | 'flood' | 'rubbish' = 'rubbish'
@@ -121,7 +167,10 @@ test('a provider that dies, hangs or redirects in the middle of a login leaves n
   const next = async (how: typeof behave) => {
     behave = how
     const state = new URL(await again()).searchParams.get('state') ?? ''
-    return visitor.post('/v1/login/oidc/finish', { response: new URLSearchParams({ code: 'secret-code', state }).toString() })
+    return visitor.post('/v1/login/oidc/finish', {
+      provider: 'corp',
+      response: new URLSearchParams({ code: 'secret-code', state }).toString(),
+    })
   }
   expect((await next('redirect')).status).toBe(401)
   expect((await next('flood')).status).toBe(503)
@@ -137,7 +186,7 @@ test('a provider that dies, hangs or redirects in the middle of a login leaves n
 
 test('the secret of a provider is sealed, and stays readable when the key-encryption key is rotated', async () => {
   const server = await start()
-  const idp = await startOidc({ redirectUris: [`${server.url}/login/callback`] })
+  const idp = await startOidc({ redirectUris: [`${server.url}/login/callback/corp`] })
   ends.push(() => idp.stop())
   const secret = Buffer.from(idp.clientSecret).toString('base64')
   await server.post('/v1/login/providers', {
@@ -156,5 +205,7 @@ test('the secret of a provider is sealed, and stays readable when the key-encryp
   expect(after?.kek_id).not.toBe(before?.kek_id)
   const visitor = new Visitor(server)
   const { url } = (await visitor.post('/v1/login/oidc/begin', { provider: 'corp' })).body
-  expect((await visitor.post('/v1/login/oidc/finish', { response: await idp.visit(url, { account: 'ada' }) })).status).toBe(200)
+  expect(
+    (await visitor.post('/v1/login/oidc/finish', { provider: 'corp', response: await idp.visit(url, { account: 'ada' }) })).status,
+  ).toBe(200)
 })

@@ -197,6 +197,20 @@ describe('strangers', () => {
     expect(Number(last.headers.get('retry-after'))).toBeGreaterThan(0)
   })
 
+  test('from a trusted proxy its last X-Forwarded-For tells who asks, and what a client wrote before it does not', async () => {
+    const limited = await TestServer.start({ requestsPerMinute: 20, trustProxies: ['127.0.0.0/8'] })
+    const ask = async (from: string) =>
+      (await limited.send('GET', '/v1/rotations', { headers: { 'x-forwarded-for': from }, token: null })).status
+    const flood: number[] = []
+    for (let n = 0; n < 25; n++) flood.push(await ask(`198.51.100.${n}, 203.0.113.66`))
+    expect(flood.indexOf(429)).toBe(20)
+    expect(await ask('198.51.100.7')).toBe(401)
+    // One that is no address at all is nobody's name either.
+    for (let n = 0; n < 21; n++) await ask(`nonsense-${n}`)
+    expect(await ask('nonsense-99')).toBe(429)
+    await limited.stop()
+  })
+
   test('a stranger who uses up the limit takes nothing from the holder of a token, nor from those who watch the process', async () => {
     const limited = await TestServer.start({ requestsPerMinute: 20 })
     const stranger = (n: number, path = '/v1/rotations') => limited.send('GET', path, { token: n % 2 ? null : `rekey_wrong-${n}` })

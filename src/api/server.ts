@@ -29,6 +29,8 @@ export interface ServerOptions {
   readonly ctx: Ctx
   /** Requests with one valid token, or of one address (IPv6: of one /64) without, in a minute before it is refused for the rest. */
   readonly requestsPerMinute?: number
+  /** Networks (`address/prefix`) of proxies: from them `X-Forwarded-For` says who asks, from nobody else. None unless given. */
+  readonly trustProxies?: readonly string[]
   /** What browsers call this server, where that is not the name of loopback that they reach it by; also what a
    * proof of possession (RFC 9449) names. */
   readonly publicUrl?: string | null
@@ -89,7 +91,7 @@ export async function buildApp(parts: ApiParts, options: ServerOptions, routes: 
   const { ctx } = options
   const app = fastify({
     logger: false,
-    trustProxy: false,
+    trustProxy: options.trustProxies?.length ? [...options.trustProxies] : false,
     exposeHeadRoutes: false,
     requestTimeout: REQUEST_MS,
     http: { headersTimeout: HEADERS_MS, connectionsCheckingInterval: LOOK_MS },

@@ -57,6 +57,7 @@ Environment:
   REKEY_PASSPHRASE_FILE  the file with the passphrase of the keys (without it: files in the data folder)
   REKEY_SHRED_AFTER      seconds for which a dead value is kept (604800)
   REKEY_REFUSE_NETWORKS  networks that no system may be in: address/prefix, separated by commas
+  REKEY_TRUST_PROXIES    networks of proxies whose X-Forwarded-For counts: address/prefix, separated by commas (none)
   REKEY_LOG              debug, info, warn, error or silent (info)`
 
 function adder(onStatus: (status: number) => void): Add {

@@ -3,7 +3,6 @@ import { lookup } from 'node:dns/promises'
 import { request as plainRequest } from 'node:http'
 import { request as tlsRequest } from 'node:https'
 import { isIP, type LookupFunction } from 'node:net'
-import { createTransport } from 'nodemailer'
 import type { Ctx, Secret } from '../kernel/index.ts'
 import { messageSignature } from '../seal/index.ts'
 import { hostOf, isLoopback, SendFault, type SmtpSettings, type WebhookSettings } from './notify.model.ts'
@@ -67,6 +66,8 @@ export async function sendMail(guard: Guard, settings: SmtpSettings, password: S
   const address = await reach(guard, host, tls === 'none')
   const domain = from.slice(from.lastIndexOf('@') + 1)
   const auth = user === null || password === null ? {} : { auth: { user, pass: password.revealText((text) => text) } }
+  // Loaded when the first mail is sent: memory that an installation without SMTP need not carry.
+  const { createTransport } = await import('nodemailer')
   const transport = createTransport({
     host: address,
     port,

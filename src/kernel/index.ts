@@ -1,4 +1,4 @@
-export { AddressGuard, addressesOf } from './addresses.ts'
+export { AddressGuard, addressesOf, parseNetwork } from './addresses.ts'
 export { isUntrusted } from './certificates.ts'
 export { type Clock, sleep, systemClock } from './clock.ts'
 export { type Ctx, type Log, makeCtx, silentLog } from './ctx.ts'

@@ -12,6 +12,7 @@ interface Provider {
   readonly name: string
   readonly issuer: string
   readonly clientId: string
+  readonly redirectPath: string
   readonly auth: string
   readonly scopes: readonly string[]
   readonly acr: Worth
@@ -79,6 +80,7 @@ export async function loginProviderAdd(cli: Cli, name: string, options: AddOptio
     ['provider', made.name],
     ['issuer', made.issuer],
     ['client', `${made.clientId}, ${made.auth}`],
+    ['redirect address', `the server's public address and ${made.redirectPath}`],
     ['a login is worth', worthOf(made)],
     ['links people', made.linkByEmail ? 'by hand, or once by a verified address' : 'by hand'],
   ])

@@ -1,6 +1,6 @@
 import { connect, isIP, type Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
-import mysql from 'mysql2'
+import type mysql from 'mysql2'
 import { RekeyError, type Secret, sleep } from '../../kernel/index.ts'
 import type { Address } from '../contract.ts'
 import { GOODBYE_MS, gaveUp } from '../deadline.ts'
@@ -36,11 +36,13 @@ export class Link {
   /** Connects and logs in, with no database chosen. Rejects with the library's error, or `target_unreachable` when given up. */
   static async open(address: Address, user: string, secret: Secret, signal: AbortSignal): Promise<Link> {
     if (signal.aborted) throw gaveUp('MariaDB')
+    // Loaded when the first MariaDB is met: memory that an installation without one need not carry.
+    const { createConnection } = await import('mysql2')
     const socket = connect({ host: address.host, port: address.port, noDelay: true })
     // The library's own listener comes a moment later.
     socket.on('error', () => {})
     const connection = secret.revealText((password) =>
-      mysql.createConnection({
+      createConnection({
         user,
         password,
         stream: () => socket,

@@ -1,10 +1,10 @@
-import { ErrorReply } from 'redis'
 import { type ErrorCode, RekeyError } from '../../kernel/index.ts'
 import { untrusted } from '../tls.ts'
+import { isErrorReply } from './library.ts'
 
 /** The first word of an error that the server sent (`WRONGPASS`, `NOPERM`, `ERR`, …), or null for any other error. */
 export function replyCode(error: unknown): string | null {
-  if (!(error instanceof ErrorReply)) return null
+  if (!isErrorReply(error)) return null
   return /^-?([A-Z]{2,20})\b/.exec(error.message)?.[1] ?? 'ERR'
 }
 
@@ -42,7 +42,7 @@ export function targetError(error: unknown): RekeyError {
   const distrust = reply === null ? untrusted('Redis', faultName(error)) : null
   if (distrust !== null) return distrust
   const row = reply === null ? undefined : CLASSES[reply]
-  const full = error instanceof ErrorReply && error.message.includes('max number of clients')
+  const full = isErrorReply(error) && error.message.includes('max number of clients')
   const code: ErrorCode = reply === null || full ? 'target_unreachable' : (row?.code ?? 'target_conflict')
   return new RekeyError(code, row?.message ?? TITLES[code] ?? 'Redis failed.', {
     detail: faultName(error),

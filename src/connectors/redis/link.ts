@@ -1,18 +1,20 @@
-import { createClient } from 'redis'
 import { type Secret, sleep } from '../../kernel/index.ts'
 import type { Address } from '../contract.ts'
 import { GOODBYE_MS, gaveUp } from '../deadline.ts'
 import { tlsOptions } from '../tls.ts'
+import { library } from './library.ts'
 
 /** A reply as Redis sends it (RESP2): text, number, nothing, or a list of these. */
 export type Reply = unknown
 
+type Client = Awaited<ReturnType<typeof makeClient>>
+
 /** One connection. It never reconnects by itself; each command is bounded by a signal. */
 export class Link {
-  readonly #client: ReturnType<typeof makeClient>
+  readonly #client: Client
   #dead = false
 
-  private constructor(client: ReturnType<typeof makeClient>) {
+  private constructor(client: Client) {
     this.#client = client
     // Without a listener, a server that goes away while we are idle would end the process.
     client.on('error', () => {
@@ -26,7 +28,7 @@ export class Link {
   /** Connects without logging in; sends nothing yet. */
   static async open(address: Address, timeoutMs: number, signal: AbortSignal): Promise<Link> {
     if (signal.aborted) throw gaveUp('Redis')
-    const link = new Link(makeClient(address, timeoutMs))
+    const link = new Link(await makeClient(address, timeoutMs))
     try {
       await bounded(signal, link.#client.connect())
       return link
@@ -84,11 +86,12 @@ export class Link {
 }
 
 /** RESP2 and no client information: on such a connection nothing is sent before our first command (Redis 7.0 knows no SETINFO). */
-function makeClient(address: Address, timeoutMs: number) {
+async function makeClient(address: Address, timeoutMs: number) {
   const { host, port } = address
   const way = { host, port, reconnectStrategy: false as const, connectTimeout: timeoutMs, noDelay: true }
   const secure = tlsOptions(address)
   const socket = secure === null ? way : { ...way, ...secure, tls: true as const }
+  const { createClient } = await library()
   return createClient({ socket, RESP: 2, disableClientInfo: true, maintNotifications: 'disabled' })
 }
 

@@ -1,4 +1,3 @@
-import { verifyAuthenticationResponse } from '@simplewebauthn/server'
 import { append, type EvidenceEvent } from '../../evidence/index.ts'
 import type { Ctx } from '../../kernel/index.ts'
 import type { Tx } from '../../store/index.ts'
@@ -8,6 +7,7 @@ import type { ChallengeRow, OwnedPasskey } from './passkey.store.ts'
 import * as rows from './passkey.store.ts'
 import { aalOfPasskey, challengeText, inFrame, type PasskeyAnswer, userHandle } from './passkey.ts'
 import { forgetTry, MOST_FAILURES, rememberDevice, type Try, takeTry } from './throttle.ts'
+import { webauthn } from './webauthn.ts'
 
 /** An assertion that was checked: whose, and by which passkey. */
 export interface Asserted {
@@ -49,7 +49,7 @@ async function verified(challenge: ChallengeRow, passkey: OwnedPasskey, answer: 
   if (inFrame(answer.response.clientDataJSON)) return null
   if (handle !== undefined && handle !== Buffer.from(userHandle(passkey.identity_id)).toString('base64url')) return null
   try {
-    const { verified, authenticationInfo } = await verifyAuthenticationResponse({
+    const { verified, authenticationInfo } = await (await webauthn()).verifyAuthenticationResponse({
       response: answer,
       expectedChallenge: challengeText(challenge),
       expectedOrigin: challenge.origin,

@@ -1,4 +1,3 @@
-import { generateRegistrationOptions, verifyRegistrationResponse } from '@simplewebauthn/server'
 import { append } from '../../evidence/index.ts'
 import { type Ctx, newId, RekeyError, type Secret } from '../../kernel/index.ts'
 import { type Allowed, type Principal, StepUpRequired } from '../../policy/index.ts'
@@ -22,7 +21,8 @@ import {
   makeChallenge,
   userHandle,
 } from './passkey.ts'
-import { guardSource, rememberDevice } from './throttle.ts'
+import { rememberDevice } from './throttle.ts'
+import { webauthn } from './webauthn.ts'
 
 const NAME_CHARS = 60
 /** How fresh the login must be that a passkey is added or removed by, seconds. */
@@ -93,7 +93,6 @@ export async function beginCodeEnrolment(
   name: string,
 ): Promise<{ readonly asked: AskedEnrolment; readonly flow: Secret }> {
   const { store } = parts
-  await guardSource(store, browser)
   const hash = hashOfCode(code)
   const person = hash === null ? null : await holderOfCode(store, hash)
   if (hash === null || person === null) throw await failed(parts, ctx, browser, 'no such code')
@@ -111,7 +110,6 @@ export async function finishCodeEnrolment(
   answer: EnrolmentAnswer,
 ): Promise<LoggedIn> {
   const { store } = parts
-  await guardSource(store, browser)
   const challenge = browser.flow === null ? null : await rows.takeChallenge(store, challengeId, 'enrol', holderOf(browser, browser.flow))
   const made = challenge === null ? null : await verified(ctx, challenge, answer)
   if (made === null) throw await failed(parts, ctx, browser, 'a passkey that does not verify')
@@ -155,7 +153,7 @@ async function ask(
   checkText('name of a passkey', name, NAME_CHARS)
   const wanted = { purpose: 'enrol', identity: person.id, name, ...(code === null ? {} : { code }) } as const
   const { row, bytes, expiresAt } = await makeChallenge(sql, ctx, browser, holder, wanted)
-  const publicKey = await generateRegistrationOptions({
+  const publicKey = await (await webauthn()).generateRegistrationOptions({
     rpName: 'Rekey',
     rpID: row.rp_id,
     userName: person.name,
@@ -174,14 +172,16 @@ async function ask(
 async function verified(ctx: Ctx, challenge: ChallengeRow, answer: EnrolmentAnswer): Promise<PasskeyRow | null> {
   const { identity_id, name } = challenge
   if (identity_id === null || name === null || inFrame(answer.response.clientDataJSON)) return null
-  const done = await verifyRegistrationResponse({
-    response: answer,
-    expectedChallenge: challengeText(challenge),
-    expectedOrigin: challenge.origin,
-    expectedRPID: challenge.rp_id,
-    requireUserVerification: true,
-    supportedAlgorithmIDs: ALGORITHMS,
-  }).catch(() => null)
+  const done = await (await webauthn())
+    .verifyRegistrationResponse({
+      response: answer,
+      expectedChallenge: challengeText(challenge),
+      expectedOrigin: challenge.origin,
+      expectedRPID: challenge.rp_id,
+      requireUserVerification: true,
+      supportedAlgorithmIDs: ALGORITHMS,
+    })
+    .catch(() => null)
   if (done === null || !done.verified) return null
   const { credential, credentialDeviceType, credentialBackedUp, aaguid, fmt } = done.registrationInfo
   const transports = (credential.transports ?? []).filter((it) => /^[a-z-]{1,20}$/.test(it)).slice(0, TRANSPORTS)

@@ -7,14 +7,12 @@ import { moveIdentity } from '../lifecycle.move.ts'
 import { fold } from '../scim/attribute.ts'
 import type { ProvenAal } from '../session.model.ts'
 import { newToken, startSession } from '../session.ts'
-import { type Browser, type LoggedIn, type LoginParts, loginRefused } from './model.ts'
+import type { Browser, LoggedIn, LoginParts } from './model.ts'
 import * as rows from './oidc.store.ts'
 import { type ProviderRow, providerById, providerNamed } from './provider.store.ts'
-import { linkId, linkSource } from './provider.ts'
-import { guardSource, noteFailure, rememberDevice } from './throttle.ts'
+import { callbackPath, linkId, linkSource } from './provider.ts'
+import { noteFailure, rememberDevice } from './throttle.ts'
 
-/** Where providers send people back to: a page, which posts what it was given to `finishOidcLogin`. A GET consumes nothing. */
-export const CALLBACK_PATH = '/login/callback'
 /** A login may be this much older than was asked for: the way through the provider's pages takes time, seconds. */
 const LEEWAY_SECONDS = 60
 
@@ -35,11 +33,10 @@ export interface OidcBegun {
 /**
  * Begins a login at a provider: authorization code with PKCE (RFC 7636, S256), state and nonce. All three are made of what this browser
  * alone keeps, so that an answer to another browser's request is of no use here, and nothing that is stored lets a login be finished.
- * Throws `not_found` for an unknown provider, `unavailable` if it does not answer, `too_many_requests`.
+ * Throws `not_found` for an unknown provider, `unavailable` if it does not answer.
  */
 export async function beginOidcLogin(parts: LoginParts, ctx: Ctx, browser: Browser, wish: OidcWish): Promise<OidcBegun> {
   const { store } = parts
-  await guardSource(store, browser)
   const provider = await providerNamed(store, wish.provider)
   if (provider === null) throw new RekeyError('not_found', 'There is no such login provider.')
   const config = await parts.oidc.of(store, ctx, provider)
@@ -49,7 +46,7 @@ export async function beginOidcLogin(parts: LoginParts, ctx: Ctx, browser: Brows
   const acr = acrFor(provider, wish.aal)
   const metadata = config.serverMetadata()
   const url = oidc.buildAuthorizationUrl(config, {
-    redirect_uri: `${browser.site.origin}${CALLBACK_PATH}`,
+    redirect_uri: `${browser.site.origin}${callbackPath(provider.name)}`,
     scope: provider.scopes,
     state: partOf(flow, 'state'),
     nonce: partOf(flow, 'nonce'),
@@ -79,20 +76,26 @@ function partOf(flow: Secret, what: 'state' | 'nonce' | 'verifier'): string {
 }
 
 /**
- * Finishes a login with what the provider sent back (`response`: the query or fragment of the callback). Whatever is wrong with it, the
- * answer is `loginRefused`, also for a person who is not on record or not active. Throws `unavailable` if the provider does not answer:
- * then the login has to begin again, since a code is good once.
+ * Finishes a login with what the provider sent back (`response`: the query or fragment of the callback) to the page of the provider
+ * called `name`. Whatever is wrong with it, the answer is that of `noteFailure`, also for a person who is not on record or not active.
+ * Throws `unavailable` if the provider does not answer: then the login has to begin again, since a code is good once.
  */
-export async function finishOidcLogin(parts: LoginParts, ctx: Ctx, browser: Browser, response: string): Promise<LoggedIn> {
+export async function finishOidcLogin(parts: LoginParts, ctx: Ctx, browser: Browser, name: string, response: string): Promise<LoggedIn> {
   const { store } = parts
-  await guardSource(store, browser)
   const claimed = browser.flow === null ? null : await rows.takeFlow(store, sha256Hex(browser.flow))
   const provider = claimed === null ? null : await providerById(store, claimed.provider_id)
   if (browser.flow === null || claimed === null || provider === null || claimed.origin !== browser.site.origin) {
     return refuse(parts, ctx, browser, 'no login under way')
   }
+  // The code, and the right to exchange it, belong to whoever sent the browser back, and the login that is under way is another's.
+  if (name !== provider.name) return refuse(parts, ctx, browser, 'an answer of another provider')
   const config = await parts.oidc.of(store, ctx, provider)
-  const claims = await exchange(config, `${claimed.origin}${CALLBACK_PATH}?${response}`, browser.flow, claimed.max_age_seconds)
+  const claims = await exchange(
+    config,
+    `${claimed.origin}${callbackPath(provider.name)}?${response}`,
+    browser.flow,
+    claimed.max_age_seconds,
+  )
   if (typeof claims === 'string') return refuse(parts, ctx, browser, claims)
   const done = await store.inTx((tx) => login(tx, ctx, browser, provider, claims))
   return done ?? refuse(parts, ctx, browser, 'nobody who may log in')
@@ -100,8 +103,7 @@ export async function finishOidcLogin(parts: LoginParts, ctx: Ctx, browser: Brow
 
 async function refuse({ store }: LoginParts, ctx: Ctx, browser: Browser, why: string): Promise<never> {
   ctx.log.warn({ requestId: ctx.requestId, why }, 'a login was refused')
-  await noteFailure(store, browser)
-  throw loginRefused()
+  throw await noteFailure(store, browser)
 }
 
 /** The claims of the ID token, or in a word why there are none. Throws `unavailable`. */

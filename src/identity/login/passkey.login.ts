@@ -1,29 +1,31 @@
-import { generateAuthenticationOptions } from '@simplewebauthn/server'
 import type { Ctx, Secret } from '../../kernel/index.ts'
 import { newToken } from '../session.ts'
 import { accept, check } from './assert.ts'
 import type { Browser, LoggedIn, LoginParts } from './model.ts'
 import { takeChallenge } from './passkey.store.ts'
 import { type AskedPasskey, failed, holderOf, makeChallenge, type PasskeyAnswer } from './passkey.ts'
-import { guardSource } from './throttle.ts'
+import { webauthn } from './webauthn.ts'
 
 /**
  * Begins a login by passkey. Nobody is named: the authenticator knows whose it is, so nothing can be learned of who is on record. The
- * browser keeps `flow`. Throws `too_many_requests`.
+ * browser keeps `flow`.
  */
 export async function beginPasskeyLogin(
   { store }: LoginParts,
   ctx: Ctx,
   browser: Browser,
 ): Promise<{ readonly asked: AskedPasskey; readonly flow: Secret }> {
-  await guardSource(store, browser)
   const flow = newToken()
   const { row, bytes, expiresAt } = await makeChallenge(store, ctx, browser, holderOf(browser, flow), { purpose: 'login', identity: null })
-  const publicKey = await generateAuthenticationOptions({ rpID: row.rp_id, challenge: bytes, userVerification: 'required' })
+  const publicKey = await (await webauthn()).generateAuthenticationOptions({
+    rpID: row.rp_id,
+    challenge: bytes,
+    userVerification: 'required',
+  })
   return { asked: { challenge: row.id, expiresAt, publicKey }, flow }
 }
 
-/** Finishes it. Throws `unauthenticated`, in the same words whatever is wrong; `too_many_requests`. */
+/** Finishes it. Throws `unauthenticated`, in the same words whatever is wrong, or `too_many_requests` (see `noteFailure`). */
 export async function finishPasskeyLogin(
   parts: LoginParts,
   ctx: Ctx,
@@ -32,7 +34,6 @@ export async function finishPasskeyLogin(
   answer: PasskeyAnswer,
 ): Promise<LoggedIn> {
   const { store } = parts
-  await guardSource(store, browser)
   const challenge = browser.flow === null ? null : await takeChallenge(store, challengeId, 'login', holderOf(browser, browser.flow))
   if (challenge === null || challenge.origin !== browser.site.origin) throw await failed(parts, ctx, browser, 'no challenge')
   const asserted = await check(parts, ctx, browser, challenge, answer)

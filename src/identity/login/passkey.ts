@@ -10,7 +10,7 @@ import { digestHex, sha256Hex } from '../../seal/index.ts'
 import type { Sql } from '../../store/index.ts'
 import type { ProvenAal } from '../session.model.ts'
 import { newToken } from '../session.ts'
-import { type Browser, type LoginParts, loginRefused } from './model.ts'
+import type { Browser, LoginParts } from './model.ts'
 import type { ChallengeRow, PasskeyRow, Purpose } from './passkey.store.ts'
 import * as rows from './passkey.store.ts'
 import { noteFailure } from './throttle.ts'
@@ -103,6 +103,5 @@ export function inFrame(clientDataJSON: string): boolean {
 /** Notes a failed proof and makes the one answer to all of them. */
 export async function failed({ store }: LoginParts, ctx: Ctx, browser: Browser, why: string): Promise<RekeyError> {
   ctx.log.warn({ requestId: ctx.requestId, why }, 'a login was refused')
-  await noteFailure(store, browser)
-  return loginRefused()
+  return noteFailure(store, browser)
 }

@@ -41,6 +41,8 @@ export interface LoginProvider {
   readonly name: string
   readonly issuer: string
   readonly clientId: string
+  /** Below the public origin: where the provider sends people back to. */
+  readonly redirectPath: string
   readonly auth: ClientAuthMethod
   readonly scopes: readonly string[]
   readonly acr: Readonly<Record<string, ProvenAal>>
@@ -77,9 +79,15 @@ export async function addLoginProvider(
   return viewOf({ ...row, created_at: ctx.clock.now() })
 }
 
+/** One segment of a path, and never `.` or `..`. */
+const PLAIN_NAME = /^[A-Za-z0-9][\w.-]*$/
+
 function rowOf(ctx: Ctx, input: LoginProviderInput): Omit<ProviderRow, 'created_at'> {
   const { name, issuer, clientId, auth, secret, scopes = [], acr = {}, amr = {}, aal = 1 } = input
   checkText('name of a login provider', name, NAME_CHARS)
+  if (!PLAIN_NAME.test(name)) {
+    throw new RekeyError('bad_input', 'The name of a login provider is part of an address: letters, digits, ".", "_" and "-" only.')
+  }
   checkText('client id', clientId, 500)
   checkIssuer(issuer)
   if ((auth === 'none') !== (secret === undefined)) {
@@ -170,12 +178,20 @@ export async function linkPerson(
   await parts.store.inTx((tx) => moveIdentity(tx, ctx, person.id, { externalIds, reason: input.reason }))
 }
 
+/**
+ * Where a provider sends people back to: a page, which posts what it was given to `finishOidcLogin`. A GET consumes nothing. Each provider
+ * has a page of its own, so that what one of them says is never taken for another's word (mix-up attack, RFC 9700 section 4.4.2).
+ */
+export function callbackPath(provider: string): string {
+  return `/login/callback/${encodeURIComponent(provider)}`
+}
 function viewOf(row: ProviderRow): LoginProvider {
   const { name, issuer, client_id, auth, scopes, acr, amr, aal, max_age_seconds, link_by_email, created_at } = row
   return {
     name,
     issuer,
     clientId: client_id,
+    redirectPath: callbackPath(name),
     auth,
     scopes: scopes.split(' '),
     acr,

@@ -1,4 +1,3 @@
-import { generateAuthenticationOptions } from '@simplewebauthn/server'
 import { append } from '../../evidence/index.ts'
 import { type Ctx, isId, newId, RekeyError } from '../../kernel/index.ts'
 import { isAction } from '../../policy/index.ts'
@@ -8,7 +7,7 @@ import type { Browser, LoggedIn, LoginParts } from './model.ts'
 import { passkeysOf, takeChallenge } from './passkey.store.ts'
 import { type Act, type AskedPasskey, failed, holderOf, makeChallenge, type PasskeyAnswer } from './passkey.ts'
 import * as rows from './step-up.store.ts'
-import { guardSource } from './throttle.ts'
+import { webauthn } from './webauthn.ts'
 
 /** A challenge, and what it confirms in words. */
 export interface AskedStepUp extends AskedPasskey {
@@ -34,7 +33,6 @@ export interface Confirmation {
  * a person without a passkey; `bad_input` for an action that is not on the list.
  */
 export async function beginStepUp({ store }: LoginParts, ctx: Ctx, browser: Browser, act: Act | null): Promise<AskedStepUp> {
-  await guardSource(store, browser)
   const { id } = sessionOf(browser).principal
   if (act !== null && !isAction(act.action)) throw new RekeyError('bad_input', 'There is no such action.')
   const passkeys = (await passkeysOf(store, id)).filter(({ rp_id }) => rp_id === browser.site.rpId)
@@ -46,7 +44,7 @@ export async function beginStepUp({ store }: LoginParts, ctx: Ctx, browser: Brow
     identity: id,
     act,
   })
-  const publicKey = await generateAuthenticationOptions({
+  const publicKey = await (await webauthn()).generateAuthenticationOptions({
     rpID: row.rp_id,
     challenge: bytes,
     userVerification: 'required',
@@ -73,7 +71,6 @@ export async function finishStepUp(
   answer: PasskeyAnswer,
 ): Promise<SteppedUp> {
   const { store } = parts
-  await guardSource(store, browser)
   const before = sessionOf(browser)
   const challenge = await takeChallenge(store, challengeId, 'step_up', holderOf(browser, null))
   if (challenge === null || challenge.origin !== browser.site.origin) throw await failed(parts, ctx, browser, 'no challenge')

@@ -2,7 +2,7 @@ import { type Ctx, newId, RekeyError, type Secret } from '../../kernel/index.ts'
 import { sha256Hex } from '../../seal/index.ts'
 import type { Sql, Tx } from '../../store/index.ts'
 import { newToken } from '../session.ts'
-import type { Browser } from './model.ts'
+import { type Browser, loginRefused } from './model.ts'
 import * as rows from './throttle.store.ts'
 
 /** Failures in a row before an authenticator is of no use any more: NIST SP 800-63B-4 section 3.2.2. */
@@ -18,19 +18,15 @@ function sourceKey({ source }: Browser): string {
 }
 
 /**
- * Throws `too_many_requests` for a source that failed often just now. A browser in which somebody has logged in before is let through:
- * a stranger at the same address must not keep its owner out.
+ * Counts a failed login against where it came from, and resolves with what to answer: `loginRefused`, or `too_many_requests` for a source
+ * that failed often just now. A login that is right is never kept waiting: what is shown here (signatures, 256-bit tokens and codes) is
+ * not guessed, and behind a proxy a stranger and the owner of an account have one address.
  */
-export async function guardSource(sql: Sql, browser: Browser): Promise<void> {
+export async function noteFailure(sql: Sql, browser: Browser): Promise<RekeyError> {
   const seconds = await rows.blockedSeconds(sql, sourceKey(browser))
-  if (seconds === 0) return
-  if (browser.device !== null && (await rows.knownDevice(sql, sha256Hex(browser.device), null)) !== null) return
-  throw new RekeyError('too_many_requests', 'Too many logins from this address failed.', { hint: `Wait ${seconds} seconds.` })
-}
-
-/** Counts a failed login against where it came from. */
-export async function noteFailure(sql: Sql, browser: Browser): Promise<void> {
   await rows.addSourceFailure(sql, sourceKey(browser), FREE_FAILURES, MOST_PAUSE_SECONDS, QUIET_SECONDS)
+  if (seconds === 0) return loginRefused()
+  return new RekeyError('too_many_requests', 'Too many logins from this address failed.', { hint: `Wait ${seconds} seconds.` })
 }
 
 /** Of whose failures a try counts: one known browser of the person, or all strangers together. */

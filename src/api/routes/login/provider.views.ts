@@ -9,6 +9,7 @@ export const Provider = z
     name: z.string(),
     issuer: z.string(),
     clientId: z.string(),
+    redirectPath: z.string().describe('Where the provider sends people back to, below the public origin.'),
     auth: Auth,
     scopes: z.array(z.string()),
     acr: Worth.describe('What its acr values are worth: assurance levels.'),
