@@ -143,6 +143,7 @@ export {
   markEntitlementsHandled,
   markHandled,
 } from './record.queues.ts'
+export { fsckRights } from './rights.fsck.ts'
 export { type BindInput, bindRole, unbindRole } from './role.actions.ts'
 export { type Explained, explainPolicies } from './role.explain.ts'
 export { listBindings, type RoleHolder, type RoleView, rolesIn, rolesOf } from './role.list.ts'

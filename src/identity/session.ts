@@ -3,6 +3,7 @@ import { type Ctx, isId, newId, RekeyError, Secret } from '../kernel/index.ts'
 import { type Allowed, type Principal, type Resource, StepUpRequired } from '../policy/index.ts'
 import { randomSecret, sha256Hex } from '../seal/index.ts'
 import type { Sql, Store, Tx } from '../store/index.ts'
+import { sessionDigest } from './rights.story.ts'
 import { rolesHeld } from './role.store.ts'
 import type { Login, NewSession, SessionHolder, SessionView } from './session.model.ts'
 import * as rows from './session.store.ts'
@@ -86,7 +87,14 @@ export async function startSession(tx: Tx, ctx: Ctx, login: Login): Promise<NewS
     ...(passkey === null ? {} : { passkey }),
     ...(replaces === null ? {} : { replaced_session: replaces }),
   }
-  const data = { aal, method, authenticatedAt: row.authenticated_at.toISOString(), ...(login.byHand === true && { commandLine: true }) }
+  const digest = sessionDigest(sha256Hex(token))
+  const data = {
+    aal,
+    method,
+    authenticatedAt: row.authenticated_at.toISOString(),
+    digest,
+    ...(login.byHand === true && { commandLine: true }),
+  }
   await append(tx, ctx, [{ log: 'identity', type: 'session.started', actor: `person:${identity}`, subject: person.name, links, data }])
   return { id, token, identity, name: person.name, aal, authenticatedAt: row.authenticated_at, endsAt: row.ends_at }
 }
