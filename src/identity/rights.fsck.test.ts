@@ -54,7 +54,7 @@ beforeAll(async () => {
   await tx((tx) => addTeamMembers(tx, ctx, team, { identities: [ada, bob] }))
   const bind = (subject: string) => {
     const input = { role: 'operator', kind: 'identity', subject, reason: 'nights', force: false } as const
-    return bindRole(db.store, ctx, may('role:bind'), admin, policies.set, input)
+    return bindRole(db.store, ctx, may('role:bind'), admin, policies, input)
   }
   await bind(ada)
   const gone = await bind(bob)
