@@ -72,7 +72,8 @@ export async function diffInventory(
  * Identities are the directory's: who applies a file that would make, change or remove one needs `identity:join`, `identity:move` or
  * `identity:offboard` for it, which `permit` decides. Those that are on record as declared may be referred to by anybody who applies.
  *
- * Throws `fleet_invalid`; `forbidden`, with a fault for each identity; `too_large` as `diffInventory`; `plan_changed` if the inventory or the file is not the one of the digest;
+ * Throws `fleet_invalid`; `forbidden`, with a fault for each identity; `too_large` as `diffInventory`; `plan_changed` if the inventory
+ * or the file is not the one of the digest;
  * `conflict`, with a fault for each, for changes that would cut off a living value, for accounts and files that another item has, and
  * for removals that are refused; `bad_input` naming the secret or the authority that is missing or unusable.
  */

@@ -110,8 +110,8 @@ export async function proposePolicies(
  * Brings a proposed set into force: approved (`policy.approved`), or without approval where policy lets somebody (`policy.bypassed`). In
  * one transaction with `policy.activated`, and `role.forced` for each role that now holds both hands. `digest` is what whoever says
  * yes has seen. Throws `not_found`, `wrong_state` if it is not proposed any more, `conflict` if the digest is another one or if another
- * set came into force since it was proposed, `forbidden` if it is not approved; `approval_required` where a rule asks for more people. Where a rule
- * asks for approval, only people bypass it, and its approvers are told.
+ * set came into force since it was proposed, `forbidden` if it is not approved; `approval_required` where a rule asks for more people.
+ * Past a rule only people bypass, and its approvers are told.
  */
 export async function activatePolicies(
   store: Store,

@@ -2,7 +2,8 @@ import type { Sql } from '../store/index.ts'
 
 /**
  * Ids of identities that stand behind any of these: the identities themselves, everybody in the teams through any nesting, whose the
- * tokens are, whom they act for and who made them; and of the programs among them the person who answers for it, or the people of the team that does.
+ * tokens are, whom they act for and who made them; and of the programs among them the
+ * person who answers for it, or the people of the team that does.
  */
 export async function behindAll(
   sql: Sql,

@@ -17,7 +17,8 @@ const IDS_AN_EVENT = 500
 
 /**
  * Does `change`, in the caller's transaction and under the lock on policies, and looks at whom it gives both hands who did not hold them
- * before: through roles of their own, of their teams through any nesting, and of tokens that are theirs or that they made. Resolves with what it made, and those people's ids.
+ * before: through roles of their own, of their teams through any nesting, and of tokens that are theirs or that they made. Resolves
+ * with what it made, and those people's ids.
  * Throws `wrong_state` if there are any and it is not forced, `bad_input` for a short reason; nothing is to be kept then.
  */
 export async function keepApart<T>(
