@@ -19,7 +19,8 @@ export function keyOwner({ kind, id, actsFor, scope, environments }: Principal):
 }
 
 /**
- * Claims an Idempotency-Key for one owner, as `keyOwner` names it. `request` stands for the whole request (method, path, body); it is stored, so it must be
+ * Claims an Idempotency-Key for one owner, as `keyOwner` names it. `request` stands for the whole request (method, path, body); it is
+ * stored, so it must be
  * a keyed fingerprint where the body can hold a secret. Answers are kept for `ANSWER_HOURS`.
  *
  * `fresh`: the caller does the work, then calls `finishAnswer`, or `releaseAnswer` if it did nothing. `answered`: the first answer,

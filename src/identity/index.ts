@@ -38,7 +38,7 @@ export { listRules, putRule, type RuleInput as ApprovalRuleInput, removeRule } f
 export type { Standing } from './approval.standing.ts'
 export { sweepApprovals } from './approval.sweep.ts'
 export { type ApprovalParts, type AssertionOf, bypassByHand, decideByHand, takeBackByHand, withdrawByHand } from './approval.use.ts'
-export { authenticateBearer, type BearerParts } from './bearer.ts'
+export { authenticateAgain, authenticateBearer, type BearerParts } from './bearer.ts'
 export { tokenFindings } from './fsck.ts'
 export {
   addIssuer,

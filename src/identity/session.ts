@@ -26,13 +26,14 @@ export function readToken(text: string | undefined): Secret | null {
 
 /**
  * Whose session this is; null if nobody's, or if it ended, is too old, rested too long, or its person is not active. Rows are asked each
- * time, by the database's clock, so nothing has to be told to anybody for a session to end everywhere. Throws `unavailable` when the
+ * time, by the database's clock, so nothing has to be told to anybody for a session to end everywhere. `watch` is no use: it does not keep
+ * a session from ending at rest. Throws `unavailable` when the
  * database does not answer.
  */
-export async function authenticateSession(sql: Sql, token: Secret): Promise<SessionHolder | null> {
+export async function authenticateSession(sql: Sql, token: Secret, as: 'use' | 'watch' = 'use'): Promise<SessionHolder | null> {
   const row = await rows.liveSession(sql, sha256Hex(token))
   if (row === null) return null
-  if (row.stale) await rows.touchSession(sql, row.id)
+  if (row.stale && as === 'use') await rows.touchSession(sql, row.id)
   const teams = await teamsOf(sql, row.identity)
   const held = await rolesHeld(sql, row.identity, teams, null)
   const proof = { attestation: 'none', actsFor: null, scope: null, environments: null } as const

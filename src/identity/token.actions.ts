@@ -263,7 +263,8 @@ export interface RevokeInput {
 }
 
 /**
- * Revokes tokens (`token.revoked`), from the next request on at every server; resolves with their ids. Throws `not_found`, in the same words
+ * Revokes tokens (`token.revoked`), from the next request on at every server; resolves with their ids. Throws `not_found`, in the same
+ * words
  * for one that the asker may not revoke; `wrong_state`
  * if no good token would be left, or nobody could change policy any more, and it is not forced (the reason then has at least 10
  * characters).
@@ -304,7 +305,8 @@ function missing(): never {
 }
 
 /**
- * Revokes every token of an identity, every one that acts for it and every one that it made, in the caller's transaction (`token.revoked`); resolves with their
+ * Revokes every token of an identity, every one that acts for it and every one that it made, in the caller's transaction
+ * (`token.revoked`); resolves with their
  * ids. For the cascade: it does not ask whether a way in is left, since a token of somebody who has gone is none.
  */
 export async function revokeTokensOf(tx: Tx, ctx: Ctx, identityId: string, reason: string): Promise<string[]> {

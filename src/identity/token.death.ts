@@ -33,7 +33,10 @@ export async function proveDeadTokens(store: Store, ctx: Ctx): Promise<number> {
   })
 }
 
-/** Revokes the tokens of identities that are offboarded or gone, and those that they made. Resolves with how many. A lost nudge costs nothing: the rows say it. */
+/**
+ * Revokes the tokens of identities that are offboarded or gone, and those that they made. Resolves with how many. A lost nudge costs
+ * nothing: the rows say it.
+ */
 export async function revokeOrphanTokens(store: Store, ctx: Ctx): Promise<number> {
   let revoked = 0
   for (const identity of await rows.goneWithTokens(store, BATCH)) {

@@ -44,7 +44,10 @@ export interface TokenMatter {
   readonly since: Date
 }
 
-/** For the area that shows findings: good tokens that nobody stands behind, and those that their identity lacks since a maker is not active. */
+/**
+ * For the area that shows findings: good tokens that nobody stands behind, and those that their identity lacks since a maker is not
+ * active.
+ */
 export async function tokenMatters(sql: Sql, after: string | null, limit: number): Promise<TokenMatter[]> {
   const found = await rows.unsafeTokens(sql, after, limit)
   return found.map(({ id, name, identity, makers, created_at }) => ({ id, name, identity, stoppedFor: makers, since: created_at }))

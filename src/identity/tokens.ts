@@ -22,7 +22,8 @@ export interface TokenProof {
 
 /**
  * Whose token this is; `null` if nobody's, if it was revoked or has ended, or if its identity, whom it acts for or one of its makers is
- * not active. The database is asked each time, so that a token is refused from the next request on. Throws `unavailable` when the database does not
+ * not active. The database is asked each time, so that a token is refused from the next request on. Throws `unavailable` when the
+ * database does not
  * answer.
  */
 export async function authenticate(sql: Sql, ctx: Ctx, token: Secret): Promise<Principal | null> {
