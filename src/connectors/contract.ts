@@ -1,6 +1,6 @@
 import { type Ctx, isCode, type Secret } from '../kernel/index.ts'
 import { NO_ACCOUNT } from './account.ts'
-import { type KnownServer, OTHER_SERVER, type ServerIdentity } from './server.ts'
+import { type KnownServer, OTHER_SERVER, type ServerIdentity, UNKNOWN_SERVER } from './server.ts'
 
 export { differenceOf, type KnownServer, OTHER_SERVER, otherServer, type ServerIdentity } from './server.ts'
 
@@ -187,6 +187,11 @@ export interface Connector {
 /** True if a connector said with root rights that the account is not there; any other error proves nothing about that. */
 export function isNoAccount(error: unknown): boolean {
   return isCode(error, 'target_conflict') && error.message === NO_ACCOUNT.message
+}
+
+/** Whether the account was let in, but the server could not be asked whether it is the one on record: later it may be. */
+export function isUnconfirmed({ code }: Pick<Probe, 'code'>): boolean {
+  return code === UNKNOWN_SERVER
 }
 
 /** True if another server answered than the one that was named in `SystemSpec.server`. */

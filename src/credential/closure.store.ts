@@ -111,10 +111,13 @@ const WORK = `
          ${TARGET_COLUMNS},
          (select jsonb_agg(jsonb_build_object('id', v.id, 'number', v.number, 'account', v.account, 'state', v.state,
                                               'sealed', encode(v.sealed, 'hex'), 'leaked', v.leaked_at is not null,
-                                              'seen', case when v.last_probe ->> 'where' = s.place
-                                                            and v.last_probe ->> 'code' is distinct from '${ACCOUNT_ABSENT}'
-                                                           then v.last_probe ->> 'outcome' end) order by v.number)
-            from version v where v.credential_id = c.id and v.state in ('current', 'staged', 'previous')) as versions,
+                                              'seen', case when p.probe ->> 'where' = s.place
+                                                            and p.probe ->> 'code' is distinct from '${ACCOUNT_ABSENT}'
+                                                           then p.probe ->> 'outcome' end) order by v.number)
+            from version v
+            -- Of a value that a rotation is replacing: what it was answered before that.
+            cross join lateral (select case when v.id = l.old_version_id then coalesce(l.old_probe, v.last_probe) else v.last_probe end) p(probe)
+           where v.credential_id = c.id and v.state in ('current', 'staged', 'previous')) as versions,
          (select jsonb_agg(jsonb_build_object('name', k.name, 'path', k.file_path, 'key', k.file_key, 'activation', k.activation))
             from consumer k where k.credential_id = c.id) as consumers,
          l.id as live_id, l.state as live_state, c.closed_at is not null as closed,

@@ -152,14 +152,14 @@ test.each(STUCK_AT)(
   },
 )
 
-test('one that waits for its consumers is given some time, then taken over', async () => {
-  const one = await makeCase({ consumers: [{ name: `leaver-${serial + 1}-1`, activation: 'session' }] })
+test('one that waits out its grace is given some time, then taken over', async () => {
+  const one = await makeCase({ graceSeconds: 3_600 })
   const [rotation = ''] = await engine.rotate([one.name])
-  await engine.until(rotation, ({ state }) => state === 'distributed')
+  await engine.until(rotation, ({ state }) => state === 'activated')
   const before = await versionsOf(one)
   await inTx((tx) => offboardIdentity(tx, engine.ctx, one.leaver, 'left'))
   await sleep(1_500)
-  expect(await stateOf('rotation', one)).toBe('distributed')
+  expect(await stateOf('rotation', one)).toBe('activated')
   await engine.db.store.query("update closure_item set created_at = created_at - interval '1 minute' where credential_id = $1", [one.id])
   await settled(one.leaver, 'closed')
   expect(await stateOf('rotation', one)).toBe('taken_over')
