@@ -31,7 +31,7 @@ function StepUp({ needs, again }: { readonly needs: NonNullable<Problem['stepUp'
       return call('POST /v1/login/oidc/begin', { body: { provider, aal, maxAgeSeconds } })
     },
     onSuccess: ({ url }) => {
-      keepNext(`${location.pathname}${location.search}`)
+      keepNext(`${location.pathname}${location.search}`, needs.aal)
       leaveFor(url)
     },
   })
