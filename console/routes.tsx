@@ -12,6 +12,8 @@ import { IdentityPage } from './pages/identity.tsx'
 import { ChangePage } from './pages/identity-change.tsx'
 import { LoginPage } from './pages/login.tsx'
 import { MePage } from './pages/me.tsx'
+import { PoliciesPage } from './pages/policies.tsx'
+import { PolicySetPage } from './pages/policy-set.tsx'
 import { UsablePage, usableSearch } from './pages/usable.tsx'
 import { FailedPage, MissingPage } from './pages/wrong.tsx'
 import { Bare, Shell } from './ui/shell.tsx'
@@ -77,11 +79,14 @@ const change = createRoute({ getParentRoute: () => inside, path: '/identities/$i
 const findings = createRoute({ getParentRoute: () => inside, path: '/findings', component: FindingsPage, validateSearch: findingsSearch })
 const usable = createRoute({ getParentRoute: () => inside, path: '/usable', component: UsablePage, validateSearch: usableSearch })
 
+const policySets = createRoute({ getParentRoute: () => inside, path: '/policies', component: PoliciesPage })
+const policySet = createRoute({ getParentRoute: () => inside, path: '/policies/$policies', component: PolicySetPage })
+
 /** Every room. `ROOMS` of the server has the same paths. */
 export const router = createRouter({
   routeTree: root.addChildren([
     bare.addChildren([login, callback, enrol]),
-    inside.addChildren([home, me, approvals, approval, identities, identity, change, findings, usable]),
+    inside.addChildren([home, me, approvals, approval, identities, identity, change, findings, usable, policySets, policySet]),
   ]),
   context: { queries },
   defaultNotFoundComponent: MissingPage,

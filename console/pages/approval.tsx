@@ -1,6 +1,7 @@
 import { useQuery } from '@tanstack/react-query'
 import { Link, useParams, useRouteContext } from '@tanstack/react-router'
 import { type Answer, call } from '../api/client.ts'
+import { BypassForm } from '../forms/bypass.tsx'
 import { DecisionForm } from '../forms/decision.tsx'
 import { WithdrawForm } from '../forms/withdraw.tsx'
 import { Facts, Page, Section } from '../ui/page.tsx'
@@ -71,6 +72,7 @@ function Approval({ of: it }: { readonly of: Full }) {
         <Decisions of={it} />
       </Section>
       {it.waitsForMe ? <DecisionForm of={it} me={me.id} /> : null}
+      {it.state === 'requested' && me.may.includes('approval:bypass') ? <BypassForm of={it} me={me.id} /> : null}
       {open && it.mine ? <WithdrawForm of={it} what="withdraw" /> : null}
       {open && decided ? <WithdrawForm of={it} what="take-back" /> : null}
     </>

@@ -21,6 +21,8 @@ export const ROOMS: readonly string[] = [
   '/identities/:identity/:change',
   '/findings',
   '/usable',
+  '/policies',
+  '/policies/:policies',
 ]
 
 const TYPES: Readonly<Record<string, string>> = {
