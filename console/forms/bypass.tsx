@@ -35,7 +35,11 @@ export function BypassForm({ of: it, me }: { readonly of: Answer<'GET /v1/approv
         <p>It stays on record for ever as a bypass and never counts as an approval.</p>
       </div>
       <ReasonForm grave submit="Bypass the approval" atLeast={BYPASS_CHARS} busy={act.isPending} onSubmit={(reason) => act.mutate(reason)}>
-        <Failure error={act.error} again={() => act.variables && act.mutate(act.variables)} />
+        <Failure
+          error={act.error}
+          again={() => act.variables && act.mutate(act.variables)}
+          then={`bypass the approval of ${it.action} · ${it.subject}`}
+        />
       </ReasonForm>
     </Section>
   )

@@ -35,7 +35,7 @@ export function PolicyApproveForm({ of: it, own }: Of & { readonly own: boolean 
         busy={act.isPending}
         onSubmit={(reason) => act.mutate(reason)}
       >
-        <Failure error={act.error} again={() => act.variables && act.mutate(act.variables)} />
+        <Failure error={act.error} again={() => act.variables && act.mutate(act.variables)} then="approve these policies" />
       </ReasonForm>
     </Section>
   )
@@ -52,7 +52,11 @@ export function PolicyBypassForm({ of: it }: Of) {
         as a bypass and never counts as an approval.
       </p>
       <ReasonForm grave submit="Bypass the approval" atLeast={BYPASS_CHARS} busy={act.isPending} onSubmit={(reason) => act.mutate(reason)}>
-        <Failure error={act.error} again={() => act.variables && act.mutate(act.variables)} />
+        <Failure
+          error={act.error}
+          again={() => act.variables && act.mutate(act.variables)}
+          then="bring these policies into force without approval"
+        />
       </ReasonForm>
     </Section>
   )

@@ -75,7 +75,7 @@ function Change({ of: it, change }: { readonly of: Full; readonly change: Status
           busy={act.isPending}
           onSubmit={(reason) => act.mutate(reason)}
         >
-          <Failure error={act.error} again={() => act.variables && act.mutate(act.variables)} />
+          <Failure error={act.error} again={() => act.variables && act.mutate(act.variables)} then={`${change.name} ${it.name}`} />
         </ReasonForm>
       ) : (
         <p className="note">It is {it.status}: there is nothing to do.</p>
