@@ -22,8 +22,9 @@ export function BypassForm({ of: it, me }: { readonly of: Answer<'GET /v1/approv
     <Section title="Bypass the approval" id="bypass">
       <div className="fault">
         <p>
-          It goes through without those who were asked
-          {skipped.length === 0 ? '.' : ': you skip '}
+          {skipped.length === 0
+            ? 'It goes through without the approvals that it lacks.'
+            : 'It goes through without those who were asked: you skip '}
           {skipped.map(([id, name], index) => (
             <span key={id}>
               {index === 0 ? '' : index === skipped.length - 1 ? ' and ' : ', '}

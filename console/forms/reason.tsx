@@ -9,14 +9,16 @@ export function ReasonForm(props: {
   readonly grave?: boolean
   /** What has to be typed; null: nothing. */
   readonly typed?: string | null
+  /** The reason to begin with. */
+  readonly initial?: string
   /** Characters of the reason, at least. */
   readonly atLeast?: number
   readonly busy: boolean
   readonly children?: ReactNode
   readonly onSubmit: (reason: string) => void
 }) {
-  const { submit, grave = false, typed = null, atLeast = 1, busy, children, onSubmit } = props
-  const [reason, setReason] = useState('')
+  const { submit, grave = false, typed = null, atLeast = 1, initial = '', busy, children, onSubmit } = props
+  const [reason, setReason] = useState(initial)
   const [name, setName] = useState('')
   const id = useId()
   const right = (typed === null || name === typed) && [...reason.trim()].length >= atLeast

@@ -97,6 +97,18 @@ export function registerConsole(app: FastifyInstance, built: Console | null): vo
   for (const [path, file] of built?.files ?? []) app.get(path, { schema }, async (request, reply) => answer(request, reply, file, FOR_EVER))
 }
 
+/**
+ * For an address that leads nowhere: the page, with 404, if a browser asked to see it as one. False, and nothing sent, for everybody else,
+ * and below the paths of programs.
+ */
+export function answerNowhere(built: Console | null, request: FastifyRequest, reply: FastifyReply): boolean {
+  const { method, url, headers } = request
+  const page = method === 'GET' && /\btext\/html\b/.test(headers.accept ?? '') && !/^\/(v1|scim|console|docs)(\/|$|\?)/.test(url)
+  if (!page || built === null) return false
+  answer(request, reply.code(404), built.page, NEVER)
+  return true
+}
+
 function answer(request: FastifyRequest, reply: FastifyReply, file: ConsoleFile, keep: string): FastifyReply {
   const gzip = /\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))/.test(request.headers['accept-encoding'] ?? '')
   reply.headers({ 'content-security-policy': POLICY, 'cache-control': keep, vary: 'accept-encoding' }).type(file.type)

@@ -155,6 +155,62 @@ test('where the passkey that one has cannot reach the level, it says so and what
   expect(await rowOf(id)).toEqual({ state: 'requested' })
 })
 
+test('an approved request leads who asked back to what it was asked for, with exactly its reason', async () => {
+  const rule = { action: 'identity:offboard', factors: [{ team, count: 1 }], expiresSeconds: 3600, reason: 'two pairs of eyes' }
+  const set = await lab.server.post('/v1/approval-rules', rule)
+  expect(set.status, set.text).toBeLessThan(300)
+  const lee = await lab.person('lee', 'directory-admin')
+  const gone = await lab.person('gone')
+  const page = await lab.page(lee)
+  await page.goto(`/identities/${gone.id}/offboard`)
+  await page.getByLabel('Reason, for the record').fill('ticket 7: "left"')
+  await page.getByLabel('Type gone to confirm').fill('gone')
+  await page.getByRole('button', { name: 'Offboard', exact: true }).click()
+  await page.getByRole('link', { name: 'See the request' }).click()
+  await page.getByRole('heading', { name: 'identity:offboard · gone' }).waitFor()
+  expect(await page.getByRole('heading', { name: 'Do it now' }).count()).toBe(0)
+  const request = new URL(page.url()).pathname.split('/').at(-1) ?? ''
+  await page.getByRole('link', { name: 'gone' }).click()
+  await page.getByRole('heading', { name: 'gone', level: 1 }).waitFor()
+  const other = await lab.page(ada)
+  await other.goto(`/approvals/${request}`)
+  await other.getByLabel('Reason, for the record').fill('seen the ticket')
+  await other.getByRole('button', { name: 'Approve', exact: true }).click()
+  await other.getByText('approved', { exact: true }).first().waitFor()
+  // To who only approved it nothing is left to do.
+  expect(await other.getByRole('heading', { name: 'Do it now' }).count()).toBe(0)
+  await page.goto('/approvals?of=requested')
+  // Not what others ask.
+  await page.getByRole('table').waitFor()
+  expect(await page.getByRole('table').getByRole('link').allTextContents()).toEqual(['identity:offboard · gone'])
+  await page.getByRole('link', { name: 'identity:offboard · gone' }).click()
+  const now = page.getByRole('region', { name: 'Do it now' })
+  await now.getByText('ticket 7: "left"').waitFor()
+  expect(await lowContrast(page)).toEqual([])
+  await now.getByRole('link', { name: 'Offboard gone with this reason…' }).click()
+  const reason = page.getByLabel('Reason, for the record')
+  await reason.waitFor()
+  expect(await reason.inputValue()).toBe('ticket 7: "left"')
+  expect(page.url()).not.toContain('ticket')
+  await page.getByLabel('Type gone to confirm').fill('gone')
+  await page.getByRole('button', { name: 'Offboard', exact: true }).click()
+  await page.getByText('offboarded', { exact: true }).first().waitFor()
+  expect(await rowOf(request)).toEqual({ state: 'consumed' })
+  // What has just happened is not told as what will.
+  expect(await page.getByRole('region', { name: 'Record' }).textContent()).toMatch(/Changednow/)
+  await lab.server.parts.store.query('delete from approval_rule')
+})
+
+test('an address that leads nowhere says so on the console’s own page', async () => {
+  const page = await lab.page(ada)
+  const answer = await page.goto('/nowhere')
+  expect(answer?.status()).toBe(404)
+  await page.getByRole('heading', { name: 'There is nothing here' }).waitFor()
+  expect(await lowContrast(page)).toEqual([])
+  await page.getByRole('link', { name: 'Go to the start' }).click()
+  await page.getByRole('heading', { name: 'Approvals' }).waitFor()
+})
+
 test('rejecting ends it, and a page that shows what is over offers nothing', async () => {
   const id = await ask(false)
   const page = await lab.page(ada)

@@ -47,12 +47,12 @@ test('the button of the provider leads over its page and back to where one wante
   const page = await (await lab.context()).newPage()
   const asked: string[] = []
   page.on('request', (request) => asked.push(request.url()))
-  await page.goto('/approvals?of=mine')
+  await page.goto('/approvals?of=requested')
   await page.getByRole('button', { name: 'Continue with corp' }).click()
   await answer(page, 'sub-ada', 'urn:lab:mfa')
   await page.getByRole('heading', { name: 'Approvals' }).waitFor()
   await page.getByText('AAL2').waitFor()
-  expect(page.url()).toBe(`${lab.origin}/approvals?of=mine`)
+  expect(page.url()).toBe(`${lab.origin}/approvals?of=requested`)
   const me = await page.request.get('/v1/session')
   expect(await me.json()).toMatchObject({ kind: 'person', id: ada.id, aal: 2 })
   // The code of the provider is in no address that the server was asked for, and not to be found by going back.

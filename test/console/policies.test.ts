@@ -110,8 +110,11 @@ test('where a rule names approvers, approving leads to the request, which names 
 
 test('a room that one may not read is not offered, and its address says so', async () => {
   const page = await lab.page(await lab.person('joan'))
-  await page.goto('/approvals')
+  // What she may not read is not where she lands either.
+  await page.goto('/')
+  await page.getByText('You have no role yet').waitFor()
   await page.getByText('Nothing waits for you.').waitFor()
+  expect(new URL(page.url()).pathname).toBe('/approvals')
   expect(await page.getByRole('navigation', { name: 'Rooms' }).getByRole('link').allTextContents()).toEqual(['Approvals'])
   await page.goto('/policies')
   await page.getByRole('alert').getByText('You may not do policy:read.').waitFor()
