@@ -110,7 +110,7 @@ function TooWeak({ best, needed, providers }: { readonly best: number; readonly 
     <p>
       You have no passkey here.{' '}
       {providers
-        ? 'Log in again at your provider with a second factor. If it then still says too little, ask who runs Rekey what that login is worth.'
+        ? 'Log in again at your provider with a second factor. If that is still too little, ask who runs Rekey what it is worth.'
         : 'Ask who runs Rekey how people log in here.'}{' '}
       With a login of AAL2 you can enrol a passkey on {page}.
     </p>
