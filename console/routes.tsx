@@ -9,11 +9,13 @@ import { EnrolPage } from './pages/enrol.tsx'
 import { FindingsPage, findingsSearch } from './pages/findings.tsx'
 import { IdentitiesPage, identitiesSearch } from './pages/identities.tsx'
 import { IdentityPage } from './pages/identity.tsx'
-import { ChangePage } from './pages/identity-change.tsx'
+import { ChangePage, changeSearch } from './pages/identity-change.tsx'
 import { LoginPage } from './pages/login.tsx'
 import { MePage } from './pages/me.tsx'
+import { PoliciesPage } from './pages/policies.tsx'
+import { PolicySetPage } from './pages/policy-set.tsx'
 import { UsablePage, usableSearch } from './pages/usable.tsx'
-import { FailedPage, MissingPage } from './pages/wrong.tsx'
+import { FailedPage, NowherePage } from './pages/wrong.tsx'
 import { Bare, Shell } from './ui/shell.tsx'
 import { safePath } from './util/path.ts'
 
@@ -53,8 +55,9 @@ const inside = createRoute({
 const home = createRoute({
   getParentRoute: () => inside,
   path: '/',
-  beforeLoad: () => {
-    throw redirect({ to: '/identities' })
+  beforeLoad: ({ context: { me } }) => {
+    // Of one's own business there is always something to see.
+    throw redirect({ to: me.may.includes('identity:read') ? '/identities' : '/approvals' })
   },
 })
 const me = createRoute({ getParentRoute: () => inside, path: '/me', component: MePage })
@@ -72,19 +75,27 @@ const identities = createRoute({
   validateSearch: identitiesSearch,
 })
 const identity = createRoute({ getParentRoute: () => inside, path: '/identities/$identity', component: IdentityPage })
-const change = createRoute({ getParentRoute: () => inside, path: '/identities/$identity/$change', component: ChangePage })
+const change = createRoute({
+  getParentRoute: () => inside,
+  path: '/identities/$identity/$change',
+  component: ChangePage,
+  validateSearch: changeSearch,
+})
 
 const findings = createRoute({ getParentRoute: () => inside, path: '/findings', component: FindingsPage, validateSearch: findingsSearch })
 const usable = createRoute({ getParentRoute: () => inside, path: '/usable', component: UsablePage, validateSearch: usableSearch })
+
+const policySets = createRoute({ getParentRoute: () => inside, path: '/policies', component: PoliciesPage })
+const policySet = createRoute({ getParentRoute: () => inside, path: '/policies/$policies', component: PolicySetPage })
 
 /** Every room. `ROOMS` of the server has the same paths. */
 export const router = createRouter({
   routeTree: root.addChildren([
     bare.addChildren([login, callback, enrol]),
-    inside.addChildren([home, me, approvals, approval, identities, identity, change, findings, usable]),
+    inside.addChildren([home, me, approvals, approval, identities, identity, change, findings, usable, policySets, policySet]),
   ]),
   context: { queries },
-  defaultNotFoundComponent: MissingPage,
+  defaultNotFoundComponent: NowherePage,
   defaultErrorComponent: FailedPage,
   scrollRestoration: true,
 })

@@ -43,10 +43,9 @@ export function beginStepUp(act: Act | null): Promise<StepUpChallenge> {
   return call('POST /v1/step-up/begin', { body: act === null ? {} : { act } })
 }
 
-/** Has the passkey answer it. Resolves with the proof of the act, good once; null where none was to be confirmed. */
-export async function finishStepUp(asked: StepUpChallenge): Promise<string | null> {
-  const { proof } = await call('POST /v1/step-up/finish', { body: { challenge: asked.challenge, response: await signed(asked) } })
-  return proof
+/** Has the passkey answer it. Resolves with the level of the login now, and the proof of the act, good once; null where there was none. */
+export async function finishStepUp(asked: StepUpChallenge): Promise<Answer<'POST /v1/step-up/finish'>> {
+  return call('POST /v1/step-up/finish', { body: { challenge: asked.challenge, response: await signed(asked) } })
 }
 
 async function signed({ publicKey }: Challenge): Promise<Signed> {

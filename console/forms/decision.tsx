@@ -32,12 +32,12 @@ export function DecisionForm({ of: it, me }: { readonly of: Full; readonly me: s
     onSuccess: () => queries.invalidateQueries(),
   })
   const begin = useMutation({
-    mutationFn: () => beginStepUp({ action: 'approval:decide', subject: it.id, digest: it.digest }),
+    mutationFn: () => beginStepUp({ action: 'approval:decide', subject: `approve:${it.id}`, digest: it.digest }),
     onSuccess: setAsked,
   })
   const sign = useMutation({
     mutationFn: finishStepUp,
-    onSuccess: (proof) => decide.mutate({ decision: 'approve', proof }),
+    onSuccess: ({ proof }) => decide.mutate({ decision: 'approve', proof }),
     onSettled: () => setAsked(null),
   })
   const signed = it.factors.some(({ passkey, approvers }) => passkey && approvers.some((one) => one.id === me))
@@ -62,10 +62,15 @@ export function DecisionForm({ of: it, me }: { readonly of: Full; readonly me: s
           Reject
         </button>
       </p>
-      <Failure error={begin.error ?? sign.error ?? decide.error} again={() => decide.variables && decide.mutate(decide.variables)} />
+      <Failure
+        error={begin.error ?? sign.error ?? decide.error}
+        again={() => decide.variables && decide.mutate(decide.variables)}
+        then={`${decide.variables?.decision === 'reject' ? 'reject' : 'approve'} ${it.action} · ${it.subject}`}
+      />
       {asked === null ? null : (
         <ConfirmDialog
-          title="What your passkey confirms"
+          title="What your passkey confirms: you approve"
+          about={`${it.action} · ${it.subject}`}
           asked={asked}
           busy={sign.isPending}
           onUse={() => sign.mutate(asked)}

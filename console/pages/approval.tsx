@@ -1,6 +1,7 @@
 import { useQuery } from '@tanstack/react-query'
 import { Link, useParams, useRouteContext } from '@tanstack/react-router'
 import { type Answer, call } from '../api/client.ts'
+import { BypassForm } from '../forms/bypass.tsx'
 import { DecisionForm } from '../forms/decision.tsx'
 import { WithdrawForm } from '../forms/withdraw.tsx'
 import { Facts, Page, Section } from '../ui/page.tsx'
@@ -47,11 +48,13 @@ function Approval({ of: it }: { readonly of: Full }) {
       <Facts
         of={[
           ['State', <Badge key="state" state={it.state} />],
+          ['About', <About key="about" of={it} />],
           ['Asked by', <Name key="by">{`${it.requestedBy.name} (${it.requestedBy.kind})`}</Name>],
           ['Asked', <When key="at" at={it.requestedAt} />],
           it.endedAt === null ? ['Expires', <Age key="ends" at={it.expiresAt} />] : ['Ended', <When key="ended" at={it.endedAt} />],
         ]}
       />
+      <GoOn of={it} />
       <Section title="Exactly this is approved" id="what">
         <div className="quote">
           <Lines>{it.words}</Lines>
@@ -71,9 +74,73 @@ function Approval({ of: it }: { readonly of: Full }) {
         <Decisions of={it} />
       </Section>
       {it.waitsForMe ? <DecisionForm of={it} me={me.id} /> : null}
+      {it.state === 'requested' && me.may.includes('approval:bypass') ? <BypassForm of={it} me={me.id} /> : null}
       {open && it.mine ? <WithdrawForm of={it} what="withdraw" /> : null}
       {open && decided ? <WithdrawForm of={it} what="take-back" /> : null}
     </>
+  )
+}
+
+/** The text of a member of what is approved; null where it has none. */
+function memberOf({ what }: Full, name: string): string | null {
+  const value = typeof what === 'object' && what !== null ? (what as Record<string, unknown>)[name] : null
+  return typeof value === 'string' ? value : null
+}
+
+/** Leads to the room of what it was asked for. */
+function About({ of: it }: { readonly of: Full }) {
+  const identity = it.action === 'role:bind' && memberOf(it, 'to') === 'identity' ? memberOf(it, 'subject') : memberOf(it, 'identity')
+  const set = memberOf(it, 'set')
+  if (identity !== null) {
+    return (
+      <Link to="/identities/$identity" params={{ identity }}>
+        {it.action === 'role:bind' ? 'the identity that gets it' : <Name>{it.subject}</Name>}
+      </Link>
+    )
+  }
+  if (set !== null) {
+    return (
+      <Link to="/policies/$policies" params={{ policies: set }}>
+        these policies
+      </Link>
+    )
+  }
+  return <Name>{it.subject}</Name>
+}
+
+/** For who asked: what to do now that it may be done. Approving has done nothing yet. */
+function GoOn({ of: it }: { readonly of: Full }) {
+  if (!it.mine || (it.state !== 'approved' && it.state !== 'bypassed')) return null
+  const [identity, set, reason] = [memberOf(it, 'identity'), memberOf(it, 'set'), memberOf(it, 'reason')]
+  return (
+    <Section title="Do it now" id="go-on">
+      <p>
+        It may be done, once, and is not done yet: ask for the same again
+        {reason === null ? '.' : ', with exactly this reason. Any other needs an approval of its own.'} It expires <Age at={it.expiresAt} />
+        .
+      </p>
+      {reason === null ? null : (
+        <p className="quote">
+          <Name>{reason}</Name>
+        </p>
+      )}
+      {it.action === 'identity:offboard' && identity !== null ? (
+        <Link
+          to="/identities/$identity/$change"
+          params={{ identity, change: 'offboard' }}
+          search={{ approval: it.id }}
+          className="button grave"
+        >
+          Offboard <Name>{it.subject}</Name> with this reason…
+        </Link>
+      ) : it.action === 'policy:approve' && set !== null ? (
+        <Link to="/policies/$policies" params={{ policies: set }} className="button">
+          Bring them into force…
+        </Link>
+      ) : (
+        <p>Run the same command again.</p>
+      )}
+    </Section>
   )
 }
 
@@ -104,13 +171,19 @@ function Factors({ of: { factors } }: { readonly of: Full }) {
   )
 }
 
-function Decisions({ of: { decisions, bypass } }: { readonly of: Full }) {
+function Decisions({ of: { decisions, bypass, factors } }: { readonly of: Full }) {
+  const { me } = useRouteContext({ from: '/inside/approvals/$id' })
+  const names = new Map([[me.id, me.name], ...factors.flatMap(({ approvers }) => approvers.map(({ id, name }) => [id, name] as const))])
   if (decisions.length === 0 && bypass === null) return <p className="muted">Nobody yet.</p>
   return (
     <ul className="cards">
       {bypass === null ? null : (
         <li>
-          <Badge state="bypassed" /> by <Name>{bypass.by}</Name>: <Name>{bypass.reason}</Name>
+          <Badge state="bypassed" /> by{' '}
+          <Link to="/identities/$identity" params={{ identity: bypass.by }}>
+            <Name>{names.get(bypass.by) ?? 'somebody who was not asked'}</Name>
+          </Link>
+          : <Name>{bypass.reason}</Name>
         </li>
       )}
       {decisions.map(({ by, name, decision, reason, aal, passkey, at, takenBackAt }) => (

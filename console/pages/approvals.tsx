@@ -1,5 +1,5 @@
 import { useInfiniteQuery } from '@tanstack/react-query'
-import { Link, useSearch } from '@tanstack/react-router'
+import { Link, useRouteContext, useSearch } from '@tanstack/react-router'
 import type { Answer } from '../api/client.ts'
 import { listOf } from '../api/lists.ts'
 import { List } from '../ui/list.tsx'
@@ -11,11 +11,11 @@ import { searchOf } from '../util/search.ts'
 type Approval = Answer<'GET /v1/approvals'>['items'][number]
 
 /** Whose requests are shown, out of the address. */
-export const approvalsSearch = searchOf({ of: ['decide', 'mine', 'all'] })
+export const approvalsSearch = searchOf({ of: ['decide', 'requested', 'all'] })
 
 const VIEWS = [
   { of: 'decide', name: 'Waiting for me' },
-  { of: 'mine', name: 'Mine' },
+  { of: 'requested', name: 'Asked by me' },
   { of: 'all', name: 'All I may read' },
 ] as const
 
@@ -36,6 +36,7 @@ const COLUMNS = [
 
 export function ApprovalsPage() {
   const { of = 'decide' } = useSearch({ from: '/inside/approvals' })
+  const { me } = useRouteContext({ from: '/inside/approvals' })
   const list = useInfiniteQuery(listOf('GET /v1/approvals', { query: { of } }))
   return (
     <Page title="Approvals">
@@ -46,6 +47,9 @@ export function ApprovalsPage() {
           </Link>
         ))}
       </nav>
+      {me.may.length > 0 ? null : (
+        <p className="note">You have no role yet, so there is nothing else to see. Ask who runs Rekey for one, by your name, {me.name}.</p>
+      )}
       <List of={list} empty={of === 'decide' ? 'Nothing waits for you.' : 'There are none.'}>
         {(items) => <Table caption="Requests for approval, newest first" columns={COLUMNS} rows={items} keyOf={({ id }) => id} />}
       </List>

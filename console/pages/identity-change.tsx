@@ -1,5 +1,5 @@
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
-import { Link, useNavigate, useParams } from '@tanstack/react-router'
+import { Link, useNavigate, useParams, useSearch } from '@tanstack/react-router'
 import { useRef } from 'react'
 import { type Answer, call, Problem } from '../api/client.ts'
 import { listOf } from '../api/lists.ts'
@@ -10,6 +10,7 @@ import { Failure } from '../ui/step-up.tsx'
 import { Table } from '../ui/table.tsx'
 import { Badge, Name, None } from '../ui/text.tsx'
 import { Fault, Progress } from '../ui/told.tsx'
+import { searchOf } from '../util/search.ts'
 import { identityQuery } from './identity.tsx'
 import { changeNamed, type StatusChange } from './identity-changes.ts'
 import { MissingPage } from './wrong.tsx'
@@ -17,12 +18,21 @@ import { MissingPage } from './wrong.tsx'
 type Full = Answer<'GET /v1/identities/{identity}'>
 type Planned = Answer<'GET /v1/identities/{identity}/closure-plan'>['items'][number]
 
+/** The approval of an earlier try, whose reason counts now. It is named by its id: what somebody wrote stands in no address. */
+export const changeSearch = searchOf({ approval: null })
+
 export function ChangePage() {
   const { identity, change: name } = useParams({ from: '/inside/identities/$identity/$change' })
   const { data, error, isPending } = useQuery(identityQuery(identity))
+  const { approval } = useSearch({ from: '/inside/identities/$identity/$change' })
+  const asked = useQuery({
+    queryKey: ['GET /v1/approvals/{id}', approval],
+    queryFn: () => call('GET /v1/approvals/{id}', { params: { id: approval ?? '' } }),
+    enabled: approval !== undefined,
+  })
   const change = changeNamed(name)
   if (change === null) return <MissingPage />
-  if (isPending) return <Progress>Loading…</Progress>
+  if (isPending || (approval !== undefined && asked.isPending)) return <Progress>Loading…</Progress>
   if (!data) {
     return (
       <Page title={change.name}>
@@ -30,10 +40,16 @@ export function ChangePage() {
       </Page>
     )
   }
-  return <Change of={data} change={change} />
+  return <Change of={data} change={change} initial={reasonOf(asked.data, data.id)} />
 }
 
-function Change({ of: it, change }: { readonly of: Full; readonly change: StatusChange }) {
+/** The reason that was approved for this very identity; empty for anything else. */
+function reasonOf(approval: Answer<'GET /v1/approvals/{id}'> | undefined, identity: string): string {
+  const what = approval?.what as { readonly identity?: unknown; readonly reason?: unknown } | null | undefined
+  return what?.identity === identity && typeof what.reason === 'string' ? what.reason : ''
+}
+
+function Change({ of: it, change, initial }: { readonly of: Full; readonly change: StatusChange; readonly initial: string }) {
   const queries = useQueryClient()
   const navigate = useNavigate()
   // One key for this visit: an answer that was lost is asked for again, and nothing is done twice.
@@ -70,12 +86,13 @@ function Change({ of: it, change }: { readonly of: Full; readonly change: Status
       {change.from.includes(it.status) ? (
         <ReasonForm
           submit={change.name}
+          initial={initial}
           grave={change.grave}
           typed={change.grave ? it.name : null}
           busy={act.isPending}
           onSubmit={(reason) => act.mutate(reason)}
         >
-          <Failure error={act.error} again={() => act.variables && act.mutate(act.variables)} />
+          <Failure error={act.error} again={() => act.variables && act.mutate(act.variables)} then={`${change.name} ${it.name}`} />
         </ReasonForm>
       ) : (
         <p className="note">It is {it.status}: there is nothing to do.</p>

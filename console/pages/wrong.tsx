@@ -4,11 +4,23 @@ import { Fault } from '../ui/told.tsx'
 
 export function MissingPage() {
   return (
-    <Page title="There is no such page">
+    <Page title="There is nothing here">
       <p>
         <Link to="/">Go to the start</Link>
       </p>
     </Page>
+  )
+}
+
+/** An address that is no room's. The server answers it with this page and 404. */
+export function NowherePage() {
+  return (
+    <div className="bare">
+      <p className="brand">Rekey</p>
+      <main id="main">
+        <MissingPage />
+      </main>
+    </div>
   )
 }
 

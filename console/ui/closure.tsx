@@ -98,5 +98,9 @@ const COLUMNS = [
         </>
       ),
   },
-  { name: 'Proven dead', show: ({ provedDeadAt }: Item) => (provedDeadAt === null ? <None>not yet</None> : <Age at={provedDeadAt} />) },
+  {
+    name: 'Old value proven dead',
+    show: ({ provedDeadAt, endedAt }: Item) =>
+      provedDeadAt === null ? <None>{endedAt === null ? 'not yet' : 'no'}</None> : <Age at={provedDeadAt} />,
+  },
 ]

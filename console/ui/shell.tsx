@@ -6,10 +6,11 @@ import { Name } from './text.tsx'
 import { Fault } from './told.tsx'
 
 const ROOMS = [
-  { to: '/approvals', name: 'Approvals' },
-  { to: '/identities', name: 'Identities' },
-  { to: '/findings', name: 'Findings' },
-  { to: '/usable', name: 'Usable now' },
+  { to: '/approvals', name: 'Approvals', needs: null },
+  { to: '/identities', name: 'Identities', needs: 'identity:read' },
+  { to: '/findings', name: 'Findings', needs: 'finding:read' },
+  { to: '/usable', name: 'Usable now', needs: 'usable:read' },
+  { to: '/policies', name: 'Policies', needs: 'policy:read' },
 ] as const
 
 function Skip() {
@@ -35,6 +36,9 @@ export function Bare() {
 
 /** Around all other rooms: where one can go, who one is, and the way out. */
 export function Shell() {
+  const { data: me } = useQuery(sessionQuery)
+  // A room in which one may read nothing is no place to be sent to; its address says so all the same.
+  const rooms = ROOMS.filter(({ needs }) => needs === null || me?.may.includes(needs))
   return (
     <div className="shell">
       <Skip />
@@ -43,7 +47,7 @@ export function Shell() {
           Rekey
         </Link>
         <nav aria-label="Rooms">
-          {ROOMS.map(({ to, name }) => (
+          {rooms.map(({ to, name }) => (
             <Link key={to} to={to} activeOptions={{ includeSearch: false }}>
               {name}
             </Link>

@@ -41,7 +41,8 @@ export function When({ at }: { readonly at: string }) {
 
 /** How long ago or ahead; exactly, and in UTC, on hover. */
 export function Age({ at }: { readonly at: string }) {
-  const nowMs = useNow()
+  // The ticks say when to look again; what happened since the last one is past all the same.
+  const nowMs = Math.max(useNow(), Date.now())
   return (
     <time dateTime={at} title={`${localTime(at)} · ${utcTime(at)}`}>
       {relativeTime(at, nowMs)}

@@ -74,6 +74,22 @@ test.each([
   expect(text).not.toContain(PAGE)
 })
 
+test('a browser that goes nowhere is shown the page with 404; everybody else, and every path of programs, gets the problem', async () => {
+  const html = { accept: 'text/html,application/xhtml+xml,*/*;q=0.8' }
+  const page = await open('/nowhere', html)
+  expect([page.status, page.text, page.headers.get('cache-control')]).toEqual([404, PAGE, 'no-store'])
+  expect(page.headers.get('content-security-policy')).toContain("script-src 'self'")
+  const others = [
+    open('/nowhere'),
+    open('/nowhere', { accept: '*/*' }),
+    ...['/v1/nowhere', '/v1', '/scim/x', '/console/x'].map((path) => open(path, html)),
+  ]
+  for (const answer of await Promise.all(others)) {
+    expect([answer.status, answer.headers.get('content-type')]).toEqual([404, 'application/problem+json; charset=utf-8'])
+  }
+  expect((await server.send('POST', '/nowhere', { token: null, headers: html })).body.code).toBe('not_found')
+})
+
 test('what was changed on disk after the start is not what is served', async () => {
   writeFileSync(join(folder, 'assets/index-a1.js'), 'evil()')
   expect((await open('/console/assets/index-a1.js')).text).toBe(CODE)

@@ -21,6 +21,8 @@ export const ROOMS: readonly string[] = [
   '/identities/:identity/:change',
   '/findings',
   '/usable',
+  '/policies',
+  '/policies/:policies',
 ]
 
 const TYPES: Readonly<Record<string, string>> = {
@@ -93,6 +95,18 @@ export function registerConsole(app: FastifyInstance, built: Console | null): vo
     app.get(room, { config, schema }, async (request, reply) => answer(request, reply.code(built === null ? 503 : 200), page, NEVER))
   }
   for (const [path, file] of built?.files ?? []) app.get(path, { schema }, async (request, reply) => answer(request, reply, file, FOR_EVER))
+}
+
+/**
+ * For an address that leads nowhere: the page, with 404, if a browser asked to see it as one. False, and nothing sent, for everybody else,
+ * and below the paths of programs.
+ */
+export function answerNowhere(built: Console | null, request: FastifyRequest, reply: FastifyReply): boolean {
+  const { method, url, headers } = request
+  const page = method === 'GET' && /\btext\/html\b/.test(headers.accept ?? '') && !/^\/(v1|scim|console|docs)(\/|$|\?)/.test(url)
+  if (!page || built === null) return false
+  answer(request, reply.code(404), built.page, NEVER)
+  return true
 }
 
 function answer(request: FastifyRequest, reply: FastifyReply, file: ConsoleFile, keep: string): FastifyReply {

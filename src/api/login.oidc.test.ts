@@ -101,6 +101,9 @@ test('a login that asks for a level asks the provider for the values that are wo
   const url = new URL(await begin(new Visitor(server), { aal: 2, maxAgeSeconds: 300 }))
   expect(url.searchParams.get('acr_values')).toBe('urn:lab:mfa urn:lab:hardware')
   expect(url.searchParams.get('max_age')).toBe('300')
+  // A weaker login that the provider remembers would be answered with instead.
+  expect(url.searchParams.get('prompt')).toBe('login')
+  expect(new URL(await begin(new Visitor(server), { aal: 1 })).searchParams.get('prompt')).toBeNull()
 })
 
 test('the age of a login counts from when the provider says it was', async () => {

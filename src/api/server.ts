@@ -8,7 +8,7 @@ import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod
 import { IssuerKeys, KnownTokens, TokenUses } from '../identity/index.ts'
 import { type Ctx, newId, RekeyError } from '../kernel/index.ts'
 import { sessionTokenOf, sitesOf } from './browser.ts'
-import { type Console, registerConsole } from './console.ts'
+import { answerNowhere, type Console, registerConsole } from './console.ts'
 import { challengeOf, logFailure, PROBLEM_TYPE, problemOf, StatusError } from './errors.ts'
 import { BatchWatch } from './events.ts'
 import { hostGuard, originsOf } from './hosts.ts'
@@ -130,7 +130,7 @@ export async function buildApp(parts: ApiParts, options: ServerOptions, routes: 
   const sessionOf = (request: FastifyRequest) => sessionTokenOf(request, sites(request))
   await app.register(rateLimit, limitOptions(known, sessionOf, options.requestsPerMinute))
   await app.register(swagger, documentOptions(parts.version))
-  app.setNotFoundHandler({ preHandler: app.rateLimit() }, notFound(routes))
+  app.setNotFoundHandler({ preHandler: app.rateLimit() }, notFound(routes, options.console ?? null))
   const metrics = makeMetrics(parts)
   const batches = new BatchWatch(parts.store, ctx)
   const bearers = { store: parts.store, keys: new IssuerKeys(parts.guard), uses: new TokenUses(parts.store, ctx) }
@@ -218,15 +218,16 @@ function pathOf(url: string): string {
   return url.split('?', 1)[0] ?? url
 }
 
-/** 405 where the path exists under another method. */
-function notFound(routes: readonly Route[]) {
+/** 405 where the path exists under another method; the console's own page for who looks with a browser. */
+function notFound(routes: readonly Route[], built: Console | null) {
   const shapes = routes.map(({ path, method }) => ({
     method,
     pattern: new RegExp(`^${path.replaceAll('.', '\\.').replaceAll(/:\w+/g, '[^/]+')}$`),
   }))
-  return async (request: FastifyRequest, reply: FastifyReply): Promise<never> => {
+  return async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
     const path = pathOf(request.url)
     const methods = [...new Set(shapes.filter(({ pattern }) => pattern.test(path)).map(({ method }) => method))]
+    if (methods.length === 0 && answerNowhere(built, request, reply)) return reply
     if (methods.length === 0) throw new RekeyError('not_found', 'There is no such path.', { hint: 'See /v1/openapi.json.' })
     reply.header('allow', methods.join(', '))
     throw new StatusError(405, 'bad_input', `This path does not take ${request.method}.`, { hint: `It takes ${methods.join(', ')}.` })

@@ -41,10 +41,9 @@ function addPolicies(policy: Command, add: Add): void {
     does: 'show proposed policies, ask, approve them and bring them into force',
     example: 'rekey policy approve 01890000-0000-7000-8000-000000000000',
   }
-  add(policy, 'approve <policies>', approve, async () => (await import('./commands/policy.ts')).policyApprove).option(
-    '--digest <digest>',
-    'of what you have read: it is not shown, and you are not asked',
-  )
+  add(policy, 'approve <policies>', approve, async () => (await import('./commands/policy.ts')).policyApprove)
+    .option('--digest <digest>', 'of what you have read: it is not shown, and you are not asked')
+    .option('--reason <text>', 'why, for the evidence')
   const bypass = {
     does: 'bring proposed policies into force without approval',
     example: 'rekey policy bypass 01890000-0000-7000-8000-000000000000 --reason "nobody else is here yet"',

@@ -46,6 +46,7 @@ export interface ClosureItemView {
   readonly suspendedAt: string | null
   readonly resumedAt: string | null
   readonly destroyedAt: string | null
+  /** When the value that it had was proven dead: by the closure, or by the rotation that took its place. */
   readonly provedDeadAt: string | null
   readonly endedAt: string | null
 }
@@ -153,9 +154,9 @@ export async function closureItems(sql: Sql, id: string, after: string | null, l
   const rows = await sql.query<ItemRow>(
     `select i.credential_name, s.name as system, i.way, i.why, i.consumers, i.state, i.blocked_from, i.problem, i.human_kind, i.human_id,
             i.human_name, i.blocked_at, i.due_at, i.looks, i.rotation_id, i.sessions_ended,
-            i.suspended_at, i.resumed_at, i.destroyed_at, i.proved_dead_at,
-            i.ended_at
-       from closure_item i join system s on s.id = i.system_id
+            i.suspended_at, i.resumed_at, i.destroyed_at, i.ended_at,
+            coalesce(i.proved_dead_at, case when i.state = 'rotated' then r.proved_dead_at end) as proved_dead_at
+       from closure_item i join system s on s.id = i.system_id left join rotation r on r.id = i.rotation_id
       where i.closure_id = $1 and ($2::text is null or i.credential_name > $2) order by i.credential_name limit $3`,
     [id, after, limit],
   )

@@ -6,6 +6,7 @@ import { type LabPostgres, startPostgres } from '../../test/lab/postgres.ts'
 import { joinIdentity, offboardIdentity, resumeIdentity, suspendIdentity } from '../identity/index.ts'
 import { newId, Secret, sleep } from '../kernel/index.ts'
 import { closeCredentials } from './closure.changes.ts'
+import { closureItems } from './closure.list.ts'
 import type { ClosureState } from './closure.model.ts'
 import { type CredentialSpec, Engine } from './testing.ts'
 
@@ -115,6 +116,14 @@ test('offboarding: suspended, destroyed and proven dead, with its sessions; what
   await expect((session as pg.Client).query('select 1')).rejects.toThrow()
   expect(await itemOf(own.id)).toMatchObject({ state: 'proven_dead', closure_id: id, sessions_ended: 1, attempt_step: null, due_at: null })
   expect(await itemOf(shared.id)).toMatchObject({ state: 'rotated' })
+  // The old value of what was rotated is as dead as that of what was destroyed, and said to be.
+  const items = await closureItems(engine.db.store, id, null, 100)
+  expect(items.map(({ state, provedDeadAt }) => [state, provedDeadAt !== null])).toEqual(
+    expect.arrayContaining([
+      ['proven_dead', true],
+      ['rotated', true],
+    ]),
+  )
   const story = await storyOf(own.id)
   expect(story.map(({ type }) => type)).toEqual(
     ['planned', 'suspending', 'suspended', 'destroying', 'destroyed', 'proven_dead'].map((state) => `logins.${state}`),

@@ -297,7 +297,7 @@ test('a passkey’s assertion is fetched for the one who decides, over the diges
   // The login's own proofs are tried with the login; here only what is asked of it counts.
   const proof = newId()
   const assertionOf: AssertionOf = async (_tx, identity, given, act) =>
-    identity === ada && given === proof && act.action === 'approval:decide' && act.subject === id
+    identity === ada && given === proof && act.action === 'approval:decide' && act.subject === `approve:${id}`
       ? { credentialId: 'key-1', digest: act.digest, at: new Date() }
       : null
   const input = { decision: 'approve', reason: 'read it', digest, proof } as const
@@ -306,6 +306,11 @@ test('a passkey’s assertion is fetched for the one who decides, over the diges
     code('step_up_required'),
   )
   await expect(decide(person(bob))).rejects.toSatisfy(code('step_up_required'))
+  // What was signed to approve is no rejection.
+  const reject = { ...input, decision: 'reject' } as const
+  await expect(decideByHand({ store: db.store, assertionOf }, ctx, may(by, 'approval:decide'), by, id, reject)).rejects.toSatisfy(
+    code('step_up_required'),
+  )
   expect((await decide(by)).decisions).toMatchObject([{ by: ada, passkey: 'key-1' }])
 })
 

@@ -8,7 +8,10 @@ import type { Assertion } from './approval.model.ts'
 import { isRequester, noApproval, type Standing } from './approval.standing.ts'
 import * as rows from './approval.store.ts'
 
-/** The act that a passkey confirms for a decision: `approval:decide`, on the id of the request, over its digest. */
+/**
+ * The act that a passkey confirms for a decision: `approval:decide`, on the request with what is decided (`approve:ID`, `reject:ID`), over
+ * its digest. So what was signed to approve never counts for a rejection, nor the other way round.
+ */
 export type AssertionOf = (
   tx: Tx,
   identity: string,
@@ -64,7 +67,7 @@ export function decideByHand(
       decision,
       reason,
       digest,
-      assertion: await assertionFor(parts, tx, by, id, { digest, proof }),
+      assertion: await assertionFor(parts, tx, by, `${decision}:${id}`, { digest, proof }),
     })
   })
 }

@@ -157,7 +157,9 @@ async function grant(tx: Tx, ctx: Ctx, by: Principal, proposal: rows.SetRowWithF
     return event('policy.bypassed', id, words, { digest, reason: warrant.reason, proposedBy: proposed_by })
   }
   const { approvedBy } = await warrant.gate.require(tx, ctx, ask)
-  return event('policy.approved', id, words, { digest, approvedBy: [...approvedBy], proposedBy: proposed_by })
+  const { because } = warrant
+  const facts = { digest, approvedBy: [...approvedBy], proposedBy: proposed_by }
+  return event('policy.approved', id, words, because === undefined ? facts : { ...facts, reason: because })
 }
 
 /** A program bypasses only as long as there is nobody whom it could ask: the first token of a new installation. */

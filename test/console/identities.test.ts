@@ -66,7 +66,8 @@ test('one identity has its record, its credentials and its two timelines; what c
   expect(left?.y).toBe(right?.y)
   await page.goto('/identities?kind=workload')
   await page.getByRole('link', { name: 'orders-api' }).click()
-  await page.getByText(HOSTILE).waitFor()
+  // Not in the data of its timeline, which may be there by now.
+  await page.getByText(HOSTILE, { exact: true }).waitFor()
 })
 
 test('times are shown in the zone of the reader, with UTC on hover', async () => {

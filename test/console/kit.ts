@@ -28,6 +28,7 @@ export class ConsoleLab {
   readonly server: TestServer
   readonly #browser: Browser
   readonly #seen: Seen = { foreign: [], violations: [], errors: [] }
+  readonly #leavesFor = new Set<string>()
 
   private constructor(server: TestServer, browser: Browser) {
     this.server = server
@@ -67,10 +68,19 @@ export class ConsoleLab {
     })`)
     const { origin } = new URL(options.baseURL ?? this.origin)
     context.on('request', (request) => {
-      if (new URL(request.url()).origin !== origin) this.#seen.foreign.push(request.url())
+      const to = new URL(request.url()).origin
+      if (to === origin || (request.isNavigationRequest() && this.#leavesFor.has(to))) return
+      // What the provider's own page asks for is its own affair.
+      if (!request.isNavigationRequest() && new URL(request.frame().url()).origin === to) return
+      this.#seen.foreign.push(request.url())
     })
     context.on('page', (page) => page.on('pageerror', (error) => void this.#seen.errors.push(error.message)))
     return context
+  }
+
+  /** From now on a page may go to this origin, as a page; to ask for anything there stays a misdeed. */
+  maySendTo(url: string): void {
+    this.#leavesFor.add(new URL(url).origin)
   }
 
   /** A person on record with these roles. */

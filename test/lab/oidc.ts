@@ -1,6 +1,7 @@
 /** A real OpenID provider (oidc-provider) on loopback, and a person's browser that goes through its pages. */
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { text } from 'node:stream/consumers'
 import Provider from 'oidc-provider'
 import { newId } from '../../src/kernel/index.ts'
 import { portOf } from './ports.ts'
@@ -34,6 +35,11 @@ interface Options {
   /** Account → its address and whether it is verified. */
   readonly emails?: Readonly<Record<string, { readonly email: string; readonly verified: boolean }>>
 }
+
+/** The provider's own page, for browsers. */
+const PAGE = `<!doctype html><html lang="en"><title>The provider</title><h1>Log in at the provider</h1>
+<form method="post"><label>Account <input name="account"></label><label>How <input name="acr"></label>
+<button name="do" value="login">Log in</button><button name="do" value="refuse">Refuse</button></form></html>`
 
 const ACR = ['urn:lab:password', 'urn:lab:mfa', 'urn:lab:hardware']
 
@@ -75,15 +81,23 @@ export async function startOidc({ redirectUris, auth = 'client_secret_basic', jw
     },
   })
   const pages = provider.callback()
-  // What the person does at the provider's page stands in a header of the lab.
-  server.on('request', (request: IncomingMessage, answer: ServerResponse) => {
-    if (!request.url?.startsWith('/interaction/')) return void pages(request, answer)
-    const person: Person = JSON.parse(String(request.headers['x-person']))
+  const finish = async (request: IncomingMessage, answer: ServerResponse, person: Person): Promise<void> => {
     const { account, acr, amr, agoSeconds = 0 } = person
     const ts = Math.floor((performance.timeOrigin + performance.now()) / 1000) - agoSeconds
     const login = { accountId: account, ts, remember: false, ...(acr && { acr }), ...(amr && { amr: [...amr] }) }
     const result = person.refuses ? { error: 'access_denied' } : { login, consent: {} }
-    void provider.interactionFinished(request, answer, result)
+    await provider.interactionFinished(request, answer, result)
+  }
+  // What `visit` does at the provider's page stands in a header of the lab; a browser is shown the page itself.
+  server.on('request', async (request: IncomingMessage, answer: ServerResponse) => {
+    if (!request.url?.startsWith('/interaction/')) return void pages(request, answer)
+    const { 'x-person': header } = request.headers
+    if (header !== undefined) return finish(request, answer, JSON.parse(String(header)))
+    if (request.method !== 'POST') return void answer.setHeader('content-type', 'text/html; charset=utf-8').end(PAGE)
+    const fields = new URLSearchParams(await text(request))
+    const account = fields.get('account') ?? ''
+    const acr = fields.get('acr') ?? ''
+    return finish(request, answer, { account, acr, ...(fields.get('do') === 'refuse' ? { refuses: true } : {}) })
   })
   return {
     issuer,

@@ -90,17 +90,18 @@ export async function policyPropose(cli: Cli, folder: string, { reason }: { read
 
 interface ApproveOptions extends CommonOptions {
   readonly digest?: string
+  readonly reason?: string
 }
 
 /**
  * Approves a proposed set and brings it into force; where a rule asks for more people, once those have approved. What is sent is the digest
  * of what was shown; who gives one with --digest has read it elsewhere.
  */
-export async function policyApprove(cli: Cli, id: string, { digest }: ApproveOptions): Promise<number> {
+export async function policyApprove(cli: Cli, id: string, { digest, reason }: ApproveOptions): Promise<number> {
   const client = await cli.client()
   const seen = digest ?? (await read(cli, id))
   if (seen === null) return EXIT.failed
-  showSet(cli, await client.post<PolicySet>(`${pathOf(id)}/approve`, { digest: seen }, { startsWork: false }))
+  showSet(cli, await client.post<PolicySet>(`${pathOf(id)}/approve`, { digest: seen, reason }, { startsWork: false }))
   return EXIT.ok
 }
 

@@ -54,6 +54,8 @@ export async function beginOidcLogin(parts: LoginParts, ctx: Ctx, browser: Brows
     code_challenge_method: 'S256',
     max_age: String(maxAge),
     ...(acr.length > 0 ? { acr_values: acr.join(' ') } : {}),
+    // `acr_values` is only a wish: without this a provider that still has a weaker login of hers answers with that, and shows her nothing.
+    ...(wish.aal !== undefined && wish.aal > 1 ? { prompt: 'login' } : {}),
     // In the fragment the code reaches no server's log and no Referer.
     ...(metadata.response_modes_supported?.includes('fragment') ? { response_mode: 'fragment' } : {}),
   })

@@ -56,6 +56,10 @@ export async function beginStepUp({ store }: LoginParts, ctx: Ctx, browser: Brow
 /** Made here, never by who asks. */
 function wordsOf(act: Act | null): string {
   if (act === null) return 'Confirm that it is you.'
+  const [, decision, request] = (act.action === 'approval:decide' && /^(approve|reject):(.+)$/.exec(act.subject)) || []
+  if (decision !== undefined) {
+    return `${decision === 'approve' ? 'Approve' : 'Reject'} the request ${request}, with exactly the content ${act.digest.slice(0, 16)}.`
+  }
   return `Confirm ${act.action} on ${act.subject}, with exactly the content ${act.digest.slice(0, 16)}.`
 }
 

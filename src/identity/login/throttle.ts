@@ -26,7 +26,9 @@ export async function noteFailure(sql: Sql, browser: Browser): Promise<RekeyErro
   const seconds = await rows.blockedSeconds(sql, sourceKey(browser))
   await rows.addSourceFailure(sql, sourceKey(browser), FREE_FAILURES, MOST_PAUSE_SECONDS, QUIET_SECONDS)
   if (seconds === 0) return loginRefused()
-  return new RekeyError('too_many_requests', 'Too many logins from this address failed.', { hint: `Wait ${seconds} seconds.` })
+  return new RekeyError('too_many_requests', 'Too many logins from this address failed.', {
+    hint: `Wait ${seconds === 1 ? '1 second' : `${seconds} seconds`}.`,
+  })
 }
 
 /** Of whose failures a try counts: one known browser of the person, or all strangers together. */

@@ -13,7 +13,7 @@ export const approveApprovalRoute = route({
   body: z.strictObject({
     digest: Digest.describe('Of what you have read.'),
     reason: Reason,
-    proof: Id.nullable().default(null).describe('Of a step-up that confirmed `approval:decide` on this id and digest.'),
+    proof: Id.nullable().default(null).describe('Of a step-up that confirmed `approval:decide` on `approve:ID` and this digest.'),
   }),
   answers: { 200: { what: 'As it stands now', schema: ApprovalFull } },
   problems: ['not_found', 'wrong_state', 'conflict'],

@@ -10,12 +10,18 @@ export const rejectApprovalRoute = route({
   summary: 'Rejects a request, which ends it.',
   action: 'approval:decide',
   params: z.strictObject({ id: Id }),
-  body: z.strictObject({ digest: Digest.describe('Of what you have read.'), reason: Reason }),
+  body: z.strictObject({
+    digest: Digest.describe('Of what you have read.'),
+    reason: Reason,
+    proof: Id.nullable()
+      .default(null)
+      .describe('Of a step-up that confirmed `approval:decide` on `reject:ID` and this digest; none has to.'),
+  }),
   answers: { 200: { what: 'As it stands now', schema: ApprovalFull } },
   problems: ['not_found', 'wrong_state', 'conflict'],
   startsWork: true,
   handle: async ({ parts, ctx, may, principal, params, body }) => ({
     status: 200,
-    body: approvalView(await decideByHand(parts, ctx, may, principal, params.id, { decision: 'reject', proof: null, ...body })),
+    body: approvalView(await decideByHand(parts, ctx, may, principal, params.id, { decision: 'reject', ...body })),
   }),
 })

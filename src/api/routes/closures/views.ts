@@ -47,7 +47,7 @@ export const ClosureItem = z
     suspendedAt: Time.nullable(),
     resumedAt: Time.nullable(),
     destroyedAt: Time.nullable(),
-    provedDeadAt: Time.nullable(),
+    provedDeadAt: Time.nullable().describe('When the value that it had was proven dead, by the closure or by its rotation.'),
     endedAt: Time.nullable(),
   })
   .meta({ id: 'ClosureItem' }) satisfies z.ZodType<ClosureItemView>

@@ -3,7 +3,7 @@ import { activatePolicies, reloadPolicies } from '../../../identity/index.ts'
 import { FORCED_REASON_CHARS } from '../../../policy/index.ts'
 import { route } from '../../route.ts'
 import { Id, Reason } from '../../views.ts'
-import { Digest, PolicySetView } from './schemas.ts'
+import { Digest, named, PolicySetView } from './schemas.ts'
 
 export const bypassPoliciesRoute = route({
   method: 'POST',
@@ -20,6 +20,6 @@ export const bypassPoliciesRoute = route({
     const warrant = { may, reason: body.reason }
     const active = await activatePolicies(store, ctx, principal, { id: params.id, digest: body.digest, warrant })
     await reloadPolicies(store, ctx, policies)
-    return { status: 200, body: active }
+    return { status: 200, body: await named(parts, active) }
   },
 })

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { listPolicySets } from '../../../identity/index.ts'
 import { route } from '../../route.ts'
 import { cut, Id, pageOf, pageQuery } from '../../views.ts'
-import { PolicySetView } from './schemas.ts'
+import { named, PolicySetView } from './schemas.ts'
 
 export const listPoliciesRoute = route({
   method: 'GET',
@@ -14,6 +14,7 @@ export const listPoliciesRoute = route({
   problems: [],
   handle: async ({ parts, query }) => {
     const found = await listPolicySets(parts.store, query.after ?? null, query.limit + 1)
-    return { status: 200, body: cut(found, query.limit, (last) => last.id) }
+    const { items, next } = cut(found, query.limit, (last) => last.id)
+    return { status: 200, body: { items: await Promise.all(items.map((each) => named(parts, each))), next } }
   },
 })

@@ -1,5 +1,7 @@
 import { z } from 'zod'
+import { identitiesById, type PolicySetView as Row } from '../../../identity/index.ts'
 import { POLICY_SET_MAX_BYTES } from '../../../policy/index.ts'
+import type { ApiParts } from '../../parts.ts'
 
 const Time = z.iso.datetime()
 
@@ -24,12 +26,28 @@ export const PolicySetView = z
     baseDigest: z.string().nullable(),
     words: z.string(),
     proposedBy: z.string(),
+    proposedByName: z.string().nullable().describe('Of the identity that proposed it; null if none did, or it is gone.'),
     proposedAt: Time,
     activatedBy: z.string().nullable(),
+    activatedByName: z.string().nullable(),
     activatedAt: Time.nullable(),
     bypassReason: z.string().nullable(),
   })
   .meta({ id: 'PolicySet' })
+
+const OF_IDENTITY = /^(?:person|workload|machine|agent):([0-9a-f-]{36})/
+
+/** With the names of who proposed it and who brought it into force. */
+export async function named<T extends Row>({ store }: Pick<ApiParts, 'store'>, set: T) {
+  const idOf = (actor: string | null) => OF_IDENTITY.exec(actor ?? '')?.[1] ?? null
+  const [proposer, activator] = [idOf(set.proposedBy), idOf(set.activatedBy)]
+  const names = await identitiesById(
+    store,
+    [...new Set([proposer, activator])].flatMap((id) => id ?? []),
+  )
+  const nameOf = (id: string | null) => (id === null ? null : (names.get(id)?.name ?? null))
+  return { ...set, proposedByName: nameOf(proposer), activatedByName: nameOf(activator) }
+}
 
 export const FileChange = z
   .object({ file: z.string(), change: z.enum(['added', 'removed', 'changed']), lines: z.array(z.string()) })

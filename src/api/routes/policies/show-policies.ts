@@ -3,7 +3,7 @@ import { findPolicySet } from '../../../identity/index.ts'
 import { schemaText } from '../../../policy/index.ts'
 import { route } from '../../route.ts'
 import { Name } from '../../views.ts'
-import { FileChange, PolicySetView } from './schemas.ts'
+import { FileChange, named, PolicySetView } from './schemas.ts'
 
 export const showPolicies = route({
   method: 'GET',
@@ -24,6 +24,6 @@ export const showPolicies = route({
   problems: ['not_found'],
   handle: async ({ parts, params }) => ({
     status: 200,
-    body: { ...(await findPolicySet(parts.store, params.id)), schema: schemaText() },
+    body: { ...(await named(parts, await findPolicySet(parts.store, params.id))), schema: schemaText() },
   }),
 })

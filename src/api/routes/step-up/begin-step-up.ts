@@ -10,7 +10,7 @@ const Asked = Challenge.extend({ words: z.string().describe('What is confirmed, 
 
 const Act = z.strictObject({
   action: text(100).describe('Of the list of actions, such as approval:decide.'),
-  subject: text(200).describe('Id of what it is done to.'),
+  subject: text(200).describe('Id of what it is done to; of a decision on a request `approve:ID` or `reject:ID`.'),
   digest: z
     .string()
     .regex(/^[0-9a-f]{64}$/)
