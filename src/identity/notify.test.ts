@@ -168,7 +168,7 @@ const ask = (changes: Partial<NewApproval> = {}) =>
     requestApproval(tx, ctx, {
       ...asked,
       factors: [{ team: crew, count: 1, aal: 2, passkey: false }],
-      expiresAt: new Date(nowMs + 86_400_000),
+      expiresSeconds: 86_400,
       requestedBy: person(asker),
       ...changes,
     }),
@@ -424,7 +424,7 @@ test('notices are written with the request or not at all', async () => {
       id = await requestApproval(tx, ctx, {
         ...asked,
         factors: [{ team: crew, count: 1, aal: 2, passkey: false }],
-        expiresAt: new Date(nowMs + 86_400_000),
+        expiresSeconds: 86_400,
         requestedBy: person(asker),
       })
       throw new Error('what asked for it failed')
