@@ -28,9 +28,10 @@ export function addClosure(program: Command, add: Add, group: Group): void {
 }
 
 function addClosures(closure: Command, add: Add): void {
-  const list = { does: 'list closures, newest first', example: 'rekey closure list --open' }
+  const list = { does: 'list closures, newest first', example: 'rekey closure list --waiting' }
   add(closure, 'list', list, async () => (await import('./commands/closure.ts')).closureList)
-    .option('--open', 'only those that have not ended')
+    .option('--open', 'only those that have not ended, who is suspended among them')
+    .option('--waiting', 'only those in which something waits for a human')
     .option(...LIMIT)
   const show = { does: 'show a closure and every credential in it', example: `rekey closure show ${ID}` }
   add(closure, 'show <closure>', show, async () => (await import('./commands/closure.ts')).closureShow)

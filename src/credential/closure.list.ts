@@ -104,6 +104,8 @@ export interface ClosureFilter {
   readonly identity?: string | undefined
   /** Only those that have not ended. */
   readonly open?: boolean | undefined
+  /** Only those in which something waits for a human. */
+  readonly waiting?: boolean | undefined
   /** The id of the last one seen. */
   readonly after?: string | undefined
   readonly limit: number
@@ -127,8 +129,10 @@ export async function listClosures(
 ): Promise<{ readonly items: ClosureView[]; readonly next: string | null }> {
   const rows = await sql.query<Row>(
     `${VIEW} where ($1::uuid is null or o.identity_id = $1) and ($2::uuid is null or o.id < $2) and (not $3 or o.ended_at is null)
-      order by o.id desc limit $4`,
-    [filter.identity ?? null, filter.after ?? null, filter.open === true, filter.limit + 1],
+        and (not $4 or (o.ended_at is null and exists (
+              select 1 from closure_item i where i.closure_id = o.id and i.state in ('blocked', 'handed_over'))))
+      order by o.id desc limit $5`,
+    [filter.identity ?? null, filter.after ?? null, filter.open === true, filter.waiting === true, filter.limit + 1],
   )
   const views = rows.slice(0, filter.limit).map(viewOf)
   const resources = await resourcesOf(sql, views)

@@ -5,9 +5,17 @@ import { CLOSURES, countsText, exitOfClosure, ITEMS } from '../closure.ts'
 import { EXIT } from '../exit.ts'
 import { shortTime } from '../text.ts'
 
+/** Options of `rekey closure list`. */
+export interface ClosureListOptions {
+  readonly open?: boolean
+  readonly waiting?: boolean
+  readonly limit?: number
+}
+
 /** Lists closures, newest first. */
-export async function closureList(cli: Cli, { open, limit }: { readonly open?: boolean; readonly limit?: number }): Promise<number> {
-  const found = await (await cli.client()).all<ClosureView>('/v1/closures', { open: open === true ? 'true' : undefined }, limit)
+export async function closureList(cli: Cli, { open, waiting, limit }: ClosureListOptions): Promise<number> {
+  const asked = { open: open === true ? 'true' : undefined, waiting: waiting === true ? 'true' : undefined }
+  const found = await (await cli.client()).all<ClosureView>('/v1/closures', asked, limit)
   cli.out.list(found, CLOSURES, 'There are no such closures.')
   return EXIT.ok
 }
