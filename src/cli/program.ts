@@ -165,6 +165,14 @@ function addInventory(program: Command, add: Add): void {
   )
   const show = { does: 'show a credential, its versions and its consumers', example: 'rekey credential show orders-api@orders-db' }
   add(credential, 'show <credential>', show, async () => (await import('./commands/credential-show.ts')).credentialShow)
+  const end = {
+    does: 'end a credential of somebody who was offboarded, for whoever still uses it',
+    example: 'rekey credential end reporting@orders-db --reason "nobody may use it any more" --wait',
+  }
+  add(credential, 'end <credential>', end, async () => (await import('./commands/credential-end.ts')).credentialEnd)
+    .requiredOption('--reason <text>', 'why, for the evidence')
+    .option('--wait', 'wait until it is proven dead, or waits for a human')
+    .option('--yes', 'do not ask')
   const consumer = group(program, 'consumer', 'who uses a credential')
   const report = {
     does: 'prove that a consumer has the new value, without sending it',

@@ -117,7 +117,8 @@ async function resourcesOf(sql: Sql, views: readonly ClosureView[]): Promise<Res
   return views.map(({ closure, identityId }) => closureResource(closure, records.get(identityId)))
 }
 
-function closureResource(id: string, record: IdentityRecord | undefined): Resource {
+/** What a policy may know of a closure, by the identity that it is of. */
+export function closureResource(id: string, record: IdentityRecord | undefined): Resource {
   return { type: 'closure', id, environment: record?.environment, kind: record?.kind, owner: record?.ownerId ?? undefined }
 }
 
@@ -223,7 +224,7 @@ function itemOf(row: ItemRow): ClosureItemView {
  */
 export async function planClosure(
   parts: { readonly store: Sql; readonly targets: Pick<Targets, 'connectorFor'> },
-  may: Allowed<'closure:read'>,
+  may: Allowed<'closure:plan'>,
   idOrName: string,
 ): Promise<PlanView[]> {
   const record = await identityNamed(parts.store, idOrName)

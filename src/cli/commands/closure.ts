@@ -28,13 +28,14 @@ export async function closureShow(cli: Cli, id: string): Promise<number> {
   const items = await client.all<ClosureItemView>(`${path}/credentials`)
   if (cli.out.json) cli.out.object({ ...closure, credentials: items })
   else {
-    showFields(cli, closure)
+    showClosure(cli, closure)
     cli.out.list(items, ITEMS, 'It has no credentials.')
   }
   return EXIT.ok
 }
 
-function showFields({ out }: Cli, closure: ClosureView): void {
+/** Shows one closure without its credentials. */
+export function showClosure({ out }: Cli, closure: ClosureView): void {
   out.fields(closure, [
     ['closure', closure.closure],
     ['identity', closure.identity],
@@ -70,6 +71,6 @@ export async function closureResolve(cli: Cli, id: string, credential: string, o
 async function send(cli: Cli, id: string, verb: string, body: object): Promise<number> {
   const client = await cli.client()
   const closure = await client.post<ClosureView>(`/v1/closures/${encodeURIComponent(id)}/${verb}`, body, { startsWork: true })
-  showFields(cli, closure)
+  showClosure(cli, closure)
   return verb === 'retry' ? EXIT.ok : exitOfClosure(closure)
 }
