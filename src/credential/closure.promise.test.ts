@@ -129,7 +129,7 @@ test('each credential of a leaver ends as the plan says, on every system', async
   await engine.db.store.query('update system set decommissioned_at = now() where name = $1', [`s-${given.name}`])
   cases.set('given up', given)
 
-  const may = allowed(engine.ctx, 'closure:read')
+  const may = allowed(engine.ctx, 'closure:plan')
   const plan = new Map(
     (await planClosure({ store: engine.db.store, targets: engine.parts.targets }, may, leaver.name)).map((one) => [one.credential, one]),
   )
@@ -173,7 +173,7 @@ test('no connection: the plan asks no system, so it says what is meant; it comes
   try {
     const one = await hold(yard, leaver.id, {}, { address: { ...yard.lab.address, host: '127.0.0.1', port: proxy.port } })
     proxy.refuse()
-    const may = allowed(engine.ctx, 'closure:read')
+    const may = allowed(engine.ctx, 'closure:plan')
     const [planned] = await planClosure({ store: engine.db.store, targets: engine.parts.targets }, may, leaver.name)
     expect(planned).toMatchObject({ credential: one.name, way: 'suspend' })
     await inTx((tx) => offboardIdentity(tx, engine.ctx, leaver.id, 'left'))
