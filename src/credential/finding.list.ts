@@ -261,8 +261,8 @@ const SOURCES: readonly Source[] = [
 ]
 
 /**
- * A page of findings that the asker may read, high ones before all others, and the cursor of what follows (null at the end). A page looks at a bounded number of
- * rows, so it may be short, or empty, while there is more. Throws `bad_input` for a cursor that is none.
+ * A page of findings that the asker may read, high ones before all others, and the cursor of what follows (null at the end). A page looks
+ * at a bounded number of rows, so it may be short, or empty, while there is more. Throws `bad_input` for a cursor that is none.
  */
 export async function listFindings(
   sql: Sql,
