@@ -79,6 +79,10 @@ test('ownerless: an owner who does not answer is found, and it goes when there i
     // Whoever was to answer cannot: the security contact is asked.
     owner: { kind: 'team', name: 'security-contact' },
   })
+  const since = (await found('ownerless', own))?.since
+  await sleep(5)
+  await inTx((tx) => moveIdentity(tx, engine.ctx, held.id, { purpose: 'something else' }))
+  expect(await found('ownerless', own), 'a change of something else does not begin it anew').toMatchObject({ since })
   await inTx((tx) => resumeIdentity(tx, engine.ctx, boss.id, 'back'))
   expect(await found('ownerless', own)).toBeUndefined()
 })
@@ -201,6 +205,13 @@ test('handover: a leaver who owned themselves is found until they are offboarded
   // As one that a server before this left open.
   await engine.db.store.query('update handover set settled_at = null where identity_id = $1', [leaver.id])
   expect(await found('handover', leaver.name)).toBeUndefined()
+})
+
+test('handover: what moves to a tenancy where its owner is not is found with the security contact', async () => {
+  const boss = await person()
+  const held = await workload(boss.id)
+  await inTx((tx) => moveIdentity(tx, engine.ctx, held.id, { tenancy: 'eu' }))
+  expect(await found('handover', held.name)).toMatchObject({ owner: { name: 'security-contact' } })
 })
 
 test('what is worse is listed before what is less bad, over all pages, and nothing twice', async () => {
