@@ -157,7 +157,21 @@ function addInventory(program: Command, add: Add): void {
     .option('--unprovable', 'also if something on it is alive and it does not answer')
     .option('--yes', 'do not ask')
   addRecord(program, add, group)
-  const credential = group(program, 'credential', 'credentials and their versions')
+  addCredential(group(program, 'credential', 'credentials and their versions'), add)
+  const consumer = group(program, 'consumer', 'who uses a credential')
+  const report = {
+    does: 'prove that a consumer has the new value, without sending it',
+    example: 'rekey consumer report orders-api@orders-db orders-api-1 --secret-file /run/orders.secret',
+  }
+  add(
+    consumer,
+    'report <credential> <consumer>',
+    report,
+    async () => (await import('./commands/consumer-report.ts')).consumerReport,
+  ).requiredOption('--secret-file <file>', 'the file with the new value; - for standard input')
+}
+
+function addCredential(credential: Command, add: Add): void {
   const credentials = { does: 'list the credentials', example: 'rekey credential list --system orders-db' }
   add(credential, 'list', credentials, async () => (await import('./commands/credential-list.ts')).credentialList).option(
     '--system <system>',
@@ -173,17 +187,6 @@ function addInventory(program: Command, add: Add): void {
     .requiredOption('--reason <text>', 'why, for the evidence')
     .option('--wait', 'wait until it is proven dead, or waits for a human')
     .option('--yes', 'do not ask')
-  const consumer = group(program, 'consumer', 'who uses a credential')
-  const report = {
-    does: 'prove that a consumer has the new value, without sending it',
-    example: 'rekey consumer report orders-api@orders-db orders-api-1 --secret-file /run/orders.secret',
-  }
-  add(
-    consumer,
-    'report <credential> <consumer>',
-    report,
-    async () => (await import('./commands/consumer-report.ts')).consumerReport,
-  ).requiredOption('--secret-file <file>', 'the file with the new value; - for standard input')
 }
 
 function addRotation(program: Command, add: Add): void {

@@ -460,7 +460,8 @@ test('channels that would send in the clear, or show a secret, are refused', asy
     'example.com',
     'http://10.0.0.1/',
   ]
-  for (const url of [...bad, 'http://localhost/']) expect(() => checkChannel({ kind: 'webhook', settings: { url, link: LINK, ca: null } }), url).toThrow()
+  for (const url of [...bad, 'http://localhost/'])
+    expect(() => checkChannel({ kind: 'webhook', settings: { url, link: LINK, ca: null } }), url).toThrow()
   for (const link of bad) expect(() => checkChannel({ kind: 'webhook', settings: { url: LINK, link, ca: null } }), link).toThrow()
   for (const url of ['http://127.0.0.1:9/', 'http://[::1]/x', 'https://hooks.example.com/a?b=c']) {
     expect(() => checkChannel({ kind: 'webhook', settings: { url, link: LINK, ca: null } }), url).not.toThrow()
