@@ -344,3 +344,38 @@ test('a reader that takes nothing for a minute is cut off, and what waits for it
 test('an event is one line of data, whatever is in it', () => {
   expect(eventText('x', { text: 'a\nb\r\n\u2028event: y' }).split('\n')).toHaveLength(4)
 })
+
+test('a stream ends with the token that opened it: nothing is told after, and a quiet one ends by itself', async () => {
+  const make = async (name: string) =>
+    (await server.post('/v1/tokens', { name, roles: ['operator'], reason: 'tests' })).body.token as string
+  const revoke = (name: string) => server.post(`/v1/tokens/${name}/revoke`, { reason: 'leaked' })
+  const { batch, ids } = await start(['app-20', 'app-21'])
+  const open = (token: string) => {
+    const texts: string[] = []
+    const ended = read({ url: server.url, token } as TestServer, batch, (events) => {
+      texts.splice(0, texts.length, ...events.map(({ event }) => event))
+      return false
+    })
+    return { texts, ended }
+  }
+  const [told, quiet, good] = [await make('told'), await make('quiet'), await make('good')]
+  const [first, other, third] = [open(told), open(quiet), open(good)]
+  const until = async (done: () => boolean) => {
+    for (const end = Date.now() + 20_000; !done() && Date.now() < end; ) await sleep(20)
+    expect(done()).toBe(true)
+  }
+  await until(() => [first, other, third].every(({ texts }) => texts.length === 1))
+  await revoke('told')
+  // Past the second that a proof may be old when something is told.
+  await sleep(1_100)
+  expect((await server.post(`/v1/rotations/${ids[0]}/undo`)).status).toBe(202)
+  await until(() => third.texts.includes('rotation'))
+  await first.ended
+  expect(first.texts).toEqual(['progress'])
+  await revoke('quiet')
+  await other.ended
+  expect(other.texts).not.toContain('done')
+  expect((await server.post(`/v1/rotations/${ids[1]}/undo`)).status).toBe(202)
+  await third.ended
+  expect(third.texts.at(-1)).toBe('done')
+})

@@ -10,12 +10,25 @@ const HEARTBEAT_MS = 15_000
 /** A reader that takes nothing for this long is cut off; it may come back and is told what it missed. */
 const SLOW_MS = 60_000
 const UNLISTEN_MS = 2_000
+/** How old the proof of a reader may be when something is told, and when nothing is: a token that was revoked ends its streams. */
+const PROVEN_MS = 1_000
+const PROVEN_QUIET_MS = 5_000
+/** Readers that are looked at together. */
+const PROVED_AT_ONCE = 10
 /** Streams of one token at one server. */
 const STREAMS_MAX = 100
 
 /** One event as the HTML standard's section 9.2.5 writes it. JSON has no line breaks, so one `data` line carries it. */
 export function eventText(event: string, data: Json | object): string {
   return `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`
+}
+
+/** How a stream ends before its batch does. */
+export interface StreamEnds {
+  /** Called if the reader takes nothing for a minute. */
+  readonly cut?: () => void
+  /** Asked again and again, at most a second before anything is told: false ends the stream. */
+  readonly still?: () => Promise<boolean>
 }
 
 /** One who follows a batch. */
@@ -36,6 +49,10 @@ interface Follower {
   wake: () => void
   /** Ends a stream whose reader may never take anything again. */
   cut: () => void
+  /** Whether the reader's proof still counts, and still lets it follow. */
+  readonly still: () => Promise<boolean>
+  /** When it was seen to, by the monotonic clock. */
+  provenMs: number
   failure: unknown
 }
 
@@ -59,18 +76,20 @@ export class BatchWatch {
 
   /**
    * The events of a batch until none of its rotations runs: `progress` whenever the counts changed, `rotation` once for each that
-   * ended or is blocked, then `done`. Ends early when `ctx.signal` aborts. While the database is away only heartbeats come. `cut` is
-   * called if the reader takes nothing for a minute. Throws `too_many_requests` if the token follows too many already.
+   * ended or is blocked, then `done`. Ends early when `ctx.signal` aborts, and as `ends` says. While the database is away only heartbeats
+   * come. Throws `too_many_requests` if the token follows too many already.
    */
-  follow(ctx: Ctx, token: string, batch: string, cut: () => void = () => undefined): AsyncGenerator<string> {
+  follow(ctx: Ctx, token: string, batch: string, ends: StreamEnds = {}): AsyncGenerator<string> {
     const streams = [...this.#followers].filter((one) => one.token === token).length
     if (streams >= STREAMS_MAX) {
       throw new RekeyError('too_many_requests', `This token follows ${STREAMS_MAX} event streams already.`, {
         hint: 'End one of them, or look at rekey rotation list.',
       })
     }
-    const told = new Set<string>()
-    const follower = { batch, token, told, before: '', texts: [], over: false, stuckMs: null, wake: () => undefined, cut, failure: null }
+    const { cut = () => undefined, still = async () => true } = ends
+    const proof = { still, provenMs: this.#ctx.clock.monotonicMs() }
+    const fresh = { told: new Set<string>(), before: '', texts: [], over: false, stuckMs: null, wake: () => undefined, failure: null }
+    const follower: Follower = { batch, token, cut, ...proof, ...fresh }
     // Counted from here on, not from when the answer is read: many requests at one moment must not pass the bound together.
     this.#followers.add(follower)
     ctx.signal.addEventListener('abort', () => this.#leave(follower), { once: true })
@@ -146,6 +165,7 @@ export class BatchWatch {
       this.#cutSlow()
       this.#listen()
       await this.#once()
+      await this.#endRefused([...this.#followers], PROVEN_QUIET_MS).catch((error: unknown) => this.#failed(error))
       for (const follower of this.#followers) follower.wake()
       if (this.#followers.size > 0) await sleep(LOOK_EVERY_MS, this.#woken.signal)
     }
@@ -182,15 +202,43 @@ export class BatchWatch {
         changed.map(([batch]) => batch),
         known,
       )
+      // Before anything is told, and after it was read: nothing that happened after a proof's end is told to its holder.
+      await this.#endRefused(
+        changed.flatMap(([, followers]) => followers),
+        PROVEN_MS,
+      )
       for (const [batch, followers] of changed) tell(followers, texts.get(batch) ?? '', counts.get(batch) ?? [], finished.get(batch) ?? [])
     } catch (error) {
-      if (isCode(error, 'unavailable')) {
-        return this.#ctx.log.warn({ streams: this.#followers.size, error: messageOf(error) }, 'event streams wait for the database')
-      }
-      for (const follower of this.#followers) {
-        follower.failure = error
-        this.#leave(follower)
-      }
+      this.#failed(error)
+    }
+  }
+
+  #failed(error: unknown): void {
+    if (isCode(error, 'unavailable')) {
+      this.#ctx.log.warn({ streams: this.#followers.size, error: messageOf(error) }, 'event streams wait for the database')
+      return
+    }
+    for (const follower of this.#followers) {
+      follower.failure = error
+      this.#leave(follower)
+    }
+  }
+
+  /** Ends the streams of readers whose proof, last looked at so long ago, counts no more. */
+  async #endRefused(followers: readonly Follower[], olderMs: number): Promise<void> {
+    const nowMs = this.#ctx.clock.monotonicMs()
+    const due = followers.filter(({ over, provenMs }) => !over && nowMs - provenMs >= olderMs)
+    for (let at = 0; at < due.length; at += PROVED_AT_ONCE) {
+      await Promise.all(
+        due.slice(at, at + PROVED_AT_ONCE).map(async (follower) => {
+          if (await follower.still()) {
+            follower.provenMs = nowMs
+            return
+          }
+          follower.texts.length = 0
+          this.#leave(follower)
+        }),
+      )
     }
   }
 

@@ -2,6 +2,7 @@
 import type { Browser } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { NO_CHROMIUM, startChromium, Tab } from '../../test/lab/chromium.ts'
+import { fsckRights } from '../identity/index.ts'
 import { consumeStepUpProof } from '../identity/login/index.ts'
 import { newId } from '../kernel/index.ts'
 import { type Answered, TestServer } from './testing.ts'
@@ -111,6 +112,13 @@ describe.skipIf(NO_CHROMIUM !== null)('passkeys in Chromium', () => {
     expect((await server.post('/v1/login/bootstrap', { name: 'root-ada' })).status).toBe(409)
     const stored = JSON.stringify(await server.db.store.query('select * from enrolment_code'))
     expect(stored).not.toContain(again.replaceAll('-', ''))
+    // The tables agree with what was recorded, until somebody puts another key in its place.
+    const { store } = server.db
+    const found = async () => (await fsckRights(store)).filter(({ where }) => /^(passkey|session) /.test(where))
+    expect(await found()).toEqual([])
+    await store.query('update passkey set public_key = public_key || $1', [Buffer.from('x')])
+    expect((await found())[0]?.what).toContain('Its digest is')
+    await store.query('update passkey set public_key = substring(public_key for length(public_key) - 1)')
     const [enrolled] = await events('passkey.enrolled')
     expect(enrolled?.data).toMatchObject({ by: 'code', deviceBound: true })
   })

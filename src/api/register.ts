@@ -2,6 +2,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import {
+  authenticateAgain,
   authenticateBearer,
   authenticateSession,
   type BearerParts,
@@ -10,7 +11,7 @@ import {
   readHandToken,
   type SessionHolder,
 } from '../identity/index.ts'
-import { type Clock, type Ctx, ERRORS, type ErrorCode, type Log, makeCtx, RekeyError } from '../kernel/index.ts'
+import { type Clock, type Ctx, ERRORS, type ErrorCode, isCode, type Log, makeCtx, RekeyError } from '../kernel/index.ts'
 import type { Principal } from '../policy/index.ts'
 import { browserOf, pagesOf, requireOwnPage, type Sites, sessionTokenOf } from './browser.ts'
 import { Problem } from './errors.ts'
@@ -92,6 +93,7 @@ export function register(app: FastifyInstance, route: Route, server: ServerParts
         parts,
         may: caller?.may ?? null,
         principal: caller?.principal ?? null,
+        again: caller === null ? null : () => askedAgain(server, route, request),
         session,
         pages: () => pagesOf(server.sites(request)),
         browser: () => browserOf(request, server.sites(request), session),
@@ -136,6 +138,24 @@ async function admit(server: ServerParts, route: Route, request: FastifyRequest)
     })
   }
   request.caller = { principal, session, may: server.parts.policies.allow(ctxOf(server, request, principal), principal, route.action) }
+}
+
+/** The same, later: a session is not kept awake by it, and a token that counts once is not shown again. */
+async function askedAgain(server: ServerParts, route: Route, request: FastifyRequest): Promise<Caller | null> {
+  const { parts, bearers, origins, sites } = server
+  const token = tokenOf(request)
+  const cookie = request.headers.authorization === undefined ? sessionTokenOf(request, sites(request)) : null
+  const session = cookie === null ? null : await authenticateSession(parts.store, cookie, 'watch')
+  const ctx = ctxOf(server, request)
+  const principal =
+    token === null ? (session?.principal ?? null) : await authenticateAgain(bearers, ctx, presentedOf(request, token, origins))
+  if (principal === null || route.action === null) return null
+  try {
+    return { principal, session, may: parts.policies.allow(ctx, principal, route.action) }
+  } catch (error) {
+    if (isCode(error, 'forbidden') || isCode(error, 'step_up_required')) return null
+    throw error
+  }
 }
 
 async function bearerOf(server: ServerParts, request: FastifyRequest): Promise<Principal | null> {

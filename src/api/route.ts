@@ -34,6 +34,8 @@ export interface Call<A extends Action | null, P, Q, B> {
   readonly ctx: Ctx
   readonly may: [A] extends [null] ? null : Allowed<Exclude<A, null>> | Extract<A, null>
   readonly principal: A extends Action ? Principal : null
+  /** Who asks, by what the request came with, looked at once more: for answers that take long. Null once it counts no more. */
+  readonly again: [A] extends [null] ? null : (() => Promise<Caller<Exclude<A, null>> | null>) | Extract<A, null>
   /** The session that the request came under; null for a token. */
   readonly session: SessionHolder | null
   /** The browser that asks, for routes of logins. Throws `unavailable` where the server does not know its own address. */
@@ -85,10 +87,10 @@ export interface Route extends Spec, Schemas<unknown, unknown, unknown> {
 }
 
 /** Who asks, once a token or a session has been accepted. */
-export interface Caller {
+export interface Caller<A extends Action = Action> {
   readonly principal: Principal
   readonly session: SessionHolder | null
-  readonly may: Allowed
+  readonly may: Allowed<A>
 }
 
 /** Declares a route. Authentication, permission, validation, idempotency and errors are the server's; `handle` only does its work. */

@@ -1,7 +1,7 @@
 import { calculateJwkThumbprint, SignJWT } from 'jose'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { LabIssuer, labKey } from '../../test/lab/issuer.ts'
-import { makeCtx, newId, Secret } from '../kernel/index.ts'
+import { makeCtx, newId, Secret, sleep } from '../kernel/index.ts'
 import { sha256Hex } from '../seal/index.ts'
 import { startServer } from './server.ts'
 import { TestServer } from './testing.ts'
@@ -140,6 +140,30 @@ test('a job shows the token of its CI, once; the issuer is listed with its rules
     expect((await server.post('/v1/issuers/ci/remove', { reason: 'tests' })).status).toBe(404)
     expect(JSON.stringify(server.lines)).not.toContain(text)
   } finally {
+    await lab.stop()
+  }
+})
+
+test('an event stream that a job opened by a token that counts once goes on, until its identity is suspended', async () => {
+  const { lab, claims } = await trusted()
+  const hangUp = new AbortController()
+  try {
+    await server.declare(1)
+    const { batch } = (await server.post('/v1/rotations', { names: ['app-0'], reason: 'tests' })).body
+    const headers = { authorization: `Bearer ${await lab.sign(claims())}` }
+    const stream = await fetch(`${server.url}/v1/batches/${batch}/events`, { headers, signal: hangUp.signal })
+    expect(stream.status).toBe(200)
+    let ended = false
+    const end = stream.text().then(() => {
+      ended = true
+    })
+    // Past the time after which a quiet stream's proof is looked at again.
+    await sleep(6_000)
+    expect(ended).toBe(false)
+    await server.post('/v1/identities/deploy/suspend', { reason: 'compromised' })
+    await end
+  } finally {
+    hangUp.abort()
     await lab.stop()
   }
 })

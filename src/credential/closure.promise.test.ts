@@ -95,9 +95,10 @@ async function outcomes(identity: string): Promise<Map<string, Outcome>> {
 
 async function shareWith(credential: string, user: string, owner: { readonly id: string; readonly name: string }): Promise<void> {
   await engine.db.store.query(
-    `insert into exception (id, kind, credential_id, users, owner_kind, owner_id, owner_name, reason, waits_for, ends_at, review_every_seconds,
-                            on_missed, created_by)
-     values ($1, 'shared_account', $2, array[$3::uuid], 'person', $4, $5, 'tests', 'tests', now() + interval '30 days', 86400, 'escalate', 'test')`,
+    `insert into exception (id, kind, credential_id, users, owner_kind, owner_id, owner_name, reason, waits_for, ends_at,
+                            review_every_seconds, on_missed, created_by)
+     values ($1, 'shared_account', $2, array[$3::uuid], 'person', $4, $5, 'tests', 'tests', now() + interval '30 days',
+             86400, 'escalate', 'test')`,
     [newId(), credential, user, owner.id, owner.name],
   )
 }

@@ -37,6 +37,10 @@ export class Closer extends Reconciler<ItemWork> {
   protected readonly trouble = 'closures cannot be looked for, trying again'
   readonly #parts: ClosureParts
   #waitsForRotations = false
+  /** Something outside happened since the rows outside were looked at. */
+  #told = true
+  #lookedMs = Number.NEGATIVE_INFINITY
+  #putOff = false
 
   constructor(parts: ClosureParts, ctx: Ctx) {
     super(ctx)
@@ -45,15 +49,38 @@ export class Closer extends Reconciler<ItemWork> {
 
   protected async listen(onNudge: () => void) {
     const unlisten: (() => Promise<void>)[] = []
-    for (const channel of [IDENTITY_CHANGED, CLOSURE_NUDGE]) unlisten.push(await this.#parts.store.listen(channel, onNudge))
+    const onNotice = () => {
+      this.#told = true
+      onNudge()
+    }
+    for (const channel of [IDENTITY_CHANGED, CLOSURE_NUDGE]) unlisten.push(await this.#parts.store.listen(channel, onNotice))
     return unlisten
   }
 
   protected override async look(): Promise<void> {
-    await takeChanges(this.#parts, this.ctx)
-    this.#waitsForRotations = await wakeRotated(this.#parts.store)
+    await this.#lookOutside()
     await super.look()
     if (this.idle) await settleClosures(this.#parts, this.ctx)
+  }
+
+  /**
+   * Changes of identities, and rotations that ended. Each item that ends makes it look for the next one, which says nothing of either:
+   * without a notice ten times a second is enough. It was four statements for each step of each item: 2,300 commits for 200 rotations
+   * where 680 did the rotations themselves.
+   */
+  async #lookOutside(): Promise<void> {
+    const nowMs = this.ctx.clock.monotonicMs()
+    this.#putOff = !this.#told && nowMs - this.#lookedMs < LOOK_SOON_MS
+    if (this.#putOff) return
+    this.#told = false
+    this.#lookedMs = nowMs
+    try {
+      await takeChanges(this.#parts, this.ctx)
+      this.#waitsForRotations = await wakeRotated(this.#parts.store)
+    } catch (error) {
+      this.#told = true
+      throw error
+    }
   }
 
   protected async chores(running: readonly string[]): Promise<void> {
@@ -67,7 +94,7 @@ export class Closer extends Reconciler<ItemWork> {
   }
 
   protected override pauseMs(): number {
-    return this.#waitsForRotations ? LOOK_SOON_MS : super.pauseMs()
+    return this.#waitsForRotations || this.#putOff ? LOOK_SOON_MS : super.pauseMs()
   }
 
   protected async claim(room: number): Promise<readonly ItemWork[]> {

@@ -1,5 +1,5 @@
 import { isOtherServer, type Mark } from '../connectors/contract.ts'
-import { isCode, newId, RekeyError } from '../kernel/index.ts'
+import { isCode, newId, RekeyError, sleep } from '../kernel/index.ts'
 import { fingerprint, generatePassword, seal } from '../seal/index.ts'
 import { distribute, placeEarly, prepare } from './rotation.distribute.ts'
 import { compareGrants } from './rotation.grants.ts'
@@ -11,6 +11,9 @@ import { installTurn } from './rotation.turn.ts'
 import { undo } from './rotation.undo.ts'
 import { refuseClash } from './server.clash.ts'
 import { versionBound } from './targets.ts'
+
+/** The old value is dead: a database of ours that does not answer holds the files up for so long only. */
+const MARK_PATIENCE_MS = 250
 
 /** The step that moves a rotation on from each state. States without one are ends or wait for a human. */
 export const STEPS: Partial<Record<State, (run: Run) => Promise<StepResult>>> = {
@@ -89,16 +92,37 @@ async function install(run: Run): Promise<StepResult> {
 
 /** The old value is dead: first the files, then the login that shows it; only what makes the files durable goes on beside that. */
 async function placeAndVerify(run: Run, endTurn: () => void): Promise<StepResult> {
+  const marking = await keepMark(run)
   let placing: Promise<void> = Promise.resolve()
   await new Promise<void>((placed) => {
     placing = placeEarly(run, placed)
   })
   endTurn()
   try {
+    await run.trap('placed_early')
+    await marking.done
     return await verify(run)
   } finally {
     await placing
   }
+}
+
+/**
+ * Sessions after the mark show that a consumer has moved: it goes on record before any consumer can read the value. Else one that logs in
+ * just before a crash would be taken for old, its session ended, and it would be seen only when it comes again.
+ * Resolves when it is on record, or when that takes too long; `done` settles when it is.
+ */
+async function keepMark(run: Run): Promise<{ readonly done: Promise<unknown> }> {
+  if (!run.work.consumers.some(({ activation }) => activation === 'session')) return { done: Promise.resolve() }
+  const waiting = new AbortController()
+  const done = run.commit({ goOn: true })
+  const settled = done.then(
+    () => undefined,
+    () => undefined,
+  )
+  await Promise.race([settled, sleep(MARK_PATIENCE_MS, waiting.signal)])
+  waiting.abort()
+  return { done }
 }
 
 /** True if consumers' files hold a dead value between the install and their placing. */

@@ -7,7 +7,8 @@ export const UNKNOWN_SINCE = `(select case when u.opened is not null and (v.last
                                             or coalesce((v.last_probe ->> 'at')::timestamptz < u.opened, true)) then u.opened
                    when coalesce((v.last_probe ->> 'at')::timestamptz < u.changed, true) then u.changed end
          from rotation r cross join lateral (
-              select case when r.old_version_id = v.id and (r.attempt_step = 'retire' or r.attempt_step = 'install' and c.strategy = 'in-place')
+              select case when r.old_version_id = v.id
+                                 and (r.attempt_step = 'retire' or r.attempt_step = 'install' and c.strategy = 'in-place')
                             or r.new_version_id = v.id and r.attempt_step = 'install' then r.attempt_opened_at end as opened,
                      case when r.old_version_id = v.id
                           then coalesce(r.retired_at, case when c.strategy = 'in-place' then r.installed_at end) end as changed) u

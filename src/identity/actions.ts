@@ -105,7 +105,7 @@ function throwUnpermitted(refused: readonly { readonly path: string; readonly me
     'forbidden',
     refused.length === 1 ? first.message : `${first.message} There are ${refused.length} such identities.`,
     {
-      hint: 'Declare it as it is on record (rekey identity show), or have it made or changed by somebody who may: rekey identity join, move.',
+      hint: 'Declare it as it is on record (rekey identity show), or have somebody who may make or change it: rekey identity join, move.',
       faults: refused.slice(0, FAULTS_SHOWN),
     },
   )

@@ -84,7 +84,17 @@ export async function requestApproval(tx: Tx, ctx: Ctx, asked: NewApproval): Pro
   const people = [...new Set(approvers.map(({ identity }) => identity))]
   const facts = factors.map(({ team, count, aal, passkey }) => ({ team, count, aal, passkey }))
   await append(tx, ctx, [
-    approvalEvent('approval.requested', { id, ...parts }, { factors: facts, approvers: people, expiresAt: expiresAt.toISOString() }),
+    approvalEvent(
+      'approval.requested',
+      { id, ...parts },
+      {
+        factors: facts,
+        approvers: people,
+        expiresAt: expiresAt.toISOString(),
+        excluded: [...excluded].sort(),
+        requester: { kind: by.kind, id: by.id, identity: by.identity },
+      },
+    ),
   ])
   await queueNotices(tx, id, 'requested', people)
   return id

@@ -26,3 +26,13 @@ export async function authenticateBearer(parts: BearerParts, ctx: Ctx, presented
   parts.uses.note(proof.tokenId)
   return proof.principal
 }
+
+/**
+ * The same for one that was accepted before, while an answer to it is still being given: null once it was revoked, has ended or is too
+ * old, or once who stands behind it is not active. A signed token that counts once is not used up again.
+ */
+export async function authenticateAgain(parts: BearerParts, ctx: Ctx, presented: Presented): Promise<Principal | null> {
+  const { token } = presented
+  if (token.revealText((text) => text.startsWith('rekey_'))) return (await proofOf(parts.store, ctx, token))?.principal ?? null
+  return authenticateWorkload(parts.store, ctx, parts.keys, presented, 'again')
+}

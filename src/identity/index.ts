@@ -38,7 +38,7 @@ export { listRules, putRule, type RuleInput as ApprovalRuleInput, removeRule } f
 export type { Standing } from './approval.standing.ts'
 export { sweepApprovals } from './approval.sweep.ts'
 export { type ApprovalParts, type AssertionOf, bypassByHand, decideByHand, takeBackByHand, withdrawByHand } from './approval.use.ts'
-export { authenticateBearer, type BearerParts } from './bearer.ts'
+export { authenticateAgain, authenticateBearer, type BearerParts } from './bearer.ts'
 export { tokenFindings } from './fsck.ts'
 export {
   addIssuer,
@@ -144,6 +144,7 @@ export {
   markEntitlementsHandled,
   markHandled,
 } from './record.queues.ts'
+export { fsckRights } from './rights.fsck.ts'
 export { type BindInput, bindRole, unbindRole } from './role.actions.ts'
 export { type Explained, explainPolicies } from './role.explain.ts'
 export { listBindings, type RoleHolder, type RoleView, rolesIn, rolesOf } from './role.list.ts'

@@ -110,7 +110,8 @@ export async function holdsRoles(sql: Sql, identity: string): Promise<boolean> {
        union
        select n.parent_id from team_nesting n join above a on n.child_id = a.id)
      select 1 from role_binding where subject_id = $1::uuid or subject_id in (select id from above)
-        or subject_id in (select id from api_token where identity_id = $1::uuid or acts_for_id = $1::uuid or $1::uuid = any(makers)) limit 1`,
+        or subject_id in (select id from api_token
+                           where identity_id = $1::uuid or acts_for_id = $1::uuid or $1::uuid = any(makers)) limit 1`,
     [identity],
   )
   return rows.length > 0
@@ -145,6 +146,7 @@ export async function boundSubjects(sql: Sql): Promise<BoundSubject[]> {
       where b.kind = 'team' or (i.kind <> 'human' and i.status = 'active') or (i.id is not null and ${canLogIn('i', 'null')})
          or (t.id is not null and ${GOOD}
              and (t.identity_id is null or o.status = 'active') and (t.acts_for_id is null or a.status = 'active')
-             and not exists (select 1 from unnest(t.makers) m(id) left join identity w on w.id = m.id where w.status is distinct from 'active'))`,
+             and not exists (select 1 from unnest(t.makers) m(id) left join identity w on w.id = m.id
+                              where w.status is distinct from 'active'))`,
   )
 }

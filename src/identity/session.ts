@@ -3,6 +3,7 @@ import { type Ctx, isId, newId, RekeyError, Secret } from '../kernel/index.ts'
 import { type Allowed, type Principal, type Resource, StepUpRequired } from '../policy/index.ts'
 import { randomSecret, sha256Hex } from '../seal/index.ts'
 import type { Sql, Store, Tx } from '../store/index.ts'
+import { sessionDigest } from './rights.story.ts'
 import { rolesHeld } from './role.store.ts'
 import type { Login, NewSession, SessionHolder, SessionView } from './session.model.ts'
 import * as rows from './session.store.ts'
@@ -39,13 +40,14 @@ export function readHandToken(token: Secret): Secret | null {
 
 /**
  * Whose session this is; null if nobody's, or if it ended, is too old, rested too long, or its person is not active. Rows are asked each
- * time, by the database's clock, so nothing has to be told to anybody for a session to end everywhere. Throws `unavailable` when the
+ * time, by the database's clock, so nothing has to be told to anybody for a session to end everywhere. `watch` is no use: it does not keep
+ * a session from ending at rest. Throws `unavailable` when the
  * database does not answer.
  */
-export async function authenticateSession(sql: Sql, token: Secret): Promise<SessionHolder | null> {
+export async function authenticateSession(sql: Sql, token: Secret, as: 'use' | 'watch' = 'use'): Promise<SessionHolder | null> {
   const row = await rows.liveSession(sql, sha256Hex(token))
   if (row === null) return null
-  if (row.stale) await rows.touchSession(sql, row.id)
+  if (row.stale && as === 'use') await rows.touchSession(sql, row.id)
   const teams = await teamsOf(sql, row.identity)
   const held = await rolesHeld(sql, row.identity, teams, null)
   const proof = { attestation: 'none', actsFor: null, scope: null, environments: null } as const
@@ -85,7 +87,14 @@ export async function startSession(tx: Tx, ctx: Ctx, login: Login): Promise<NewS
     ...(passkey === null ? {} : { passkey }),
     ...(replaces === null ? {} : { replaced_session: replaces }),
   }
-  const data = { aal, method, authenticatedAt: row.authenticated_at.toISOString(), ...(login.byHand === true && { commandLine: true }) }
+  const digest = sessionDigest(sha256Hex(token))
+  const data = {
+    aal,
+    method,
+    authenticatedAt: row.authenticated_at.toISOString(),
+    digest,
+    ...(login.byHand === true && { commandLine: true }),
+  }
   await append(tx, ctx, [{ log: 'identity', type: 'session.started', actor: `person:${identity}`, subject: person.name, links, data }])
   return { id, token, identity, name: person.name, aal, authenticatedAt: row.authenticated_at, endsAt: row.ends_at }
 }

@@ -123,7 +123,8 @@ function changeAsked({ team, power, change }: Holders, both: boolean): Approvabl
     subject: team.name,
     what: { team: team.id, roles: [...power.roles], add, remove, both, reason: change.reason },
     words: [
-      `Change who is in the team ${JSON.stringify(team.name)} (${team.id}), which holds: ${power.roles.join(', ') || 'what policies give it'}.`,
+      `Change who is in the team ${JSON.stringify(team.name)} (${team.id}).`,
+      `It holds: ${power.roles.join(', ') || 'what policies give it'}.`,
       ...list('Add', 'identities', add.identities),
       ...list('Add', 'teams, with all who are in them', add.teams),
       ...list('Take out', 'identities', remove.identities),

@@ -190,7 +190,8 @@ export async function unsafeTokens(sql: Sql, after: string | null, limit: number
 /** Identities that are gone for good and whose tokens, those that act for them or those that they made, are not revoked. */
 export async function goneWithTokens(sql: Sql, limit: number): Promise<string[]> {
   const found = await sql.query<{ id: string }>(
-    `select distinct x.id from api_token t cross join lateral (values (t.identity_id), (t.acts_for_id) union all select unnest(t.makers)) x(id)
+    `select distinct x.id from api_token t
+      cross join lateral (values (t.identity_id), (t.acts_for_id) union all select unnest(t.makers)) x(id)
        left join identity i on i.id = x.id
       where t.revoked_at is null and x.id is not null and (i.id is null or i.status = 'offboarded') limit $1`,
     [limit],

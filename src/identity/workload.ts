@@ -15,9 +15,16 @@ const JTI_CHARS = 1_000
 
 /**
  * Who presents a signed token: a workload, a machine, or an agent with whom it acts for. Null if the token does not count, for whatever
- * reason; the log says which, once the issuer is known. Nothing is fetched for an issuer that is not on record.
+ * reason; the log says which, once the issuer is known. Nothing is fetched for an issuer that is not on record. `again`: of a request that
+ * was accepted before; what may be shown only once was.
  */
-export async function authenticateWorkload(sql: Sql, ctx: Ctx, keys: IssuerKeys, presented: Presented): Promise<Principal | null> {
+export async function authenticateWorkload(
+  sql: Sql,
+  ctx: Ctx,
+  keys: IssuerKeys,
+  presented: Presented,
+  shown: 'first' | 'again' = 'first',
+): Promise<Principal | null> {
   const token = presented.token.revealText(readJwt)
   if (token === null) return null
   const { iss, trustDomain } = originsOf(token)
@@ -27,9 +34,9 @@ export async function authenticateWorkload(sql: Sql, ctx: Ctx, keys: IssuerKeys,
     await verifyJwt(ctx, keys, issuer, token)
     const rules = await rulesOf(sql, issuer.id)
     const found = await whoIs(sql, ctx, rules, token.claims, issuer)
-    const bound = await possession(sql, ctx, presented, token)
+    const bound = shown === 'again' ? token.claims.cnf !== undefined : await possession(sql, ctx, presented, token)
     // Last, and only for a token that would count otherwise: nobody else can use up a token by showing it.
-    if (!bound) await refuseReplay(sql, ctx, issuer, token)
+    if (!bound && shown === 'first') await refuseReplay(sql, ctx, issuer, token)
     const attestation: Attestation = !bound ? 'token' : found.rule.hardware ? 'hardware' : 'bound'
     return { ...found.principal, attestation }
   } catch (error) {

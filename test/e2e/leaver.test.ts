@@ -148,7 +148,10 @@ test('a stream that was open is told nothing more', async () => {
     'fleet.yaml',
     `version: 1
 systems:
-  - { name: away, connector: postgres, address: { host: 127.0.0.1, port: 1, tls: off }, root: { account: r, secret: { file: ./root.secret } } }
+  - name: away
+    connector: postgres
+    address: { host: 127.0.0.1, port: 1, tls: off }
+    root: { account: r, secret: { file: ./root.secret } }
 identities:
   - { name: app, kind: workload, owner: team-app, purpose: tests, environment: test }
 credentials:

@@ -30,7 +30,7 @@ export class PeopleLab {
 
   static async start(): Promise<PeopleLab> {
     const server = await TestServer.start()
-    const idp = await startOidc({ redirectUris: [`${server.url}/login/callback`] })
+    const idp = await startOidc({ redirectUris: [`${server.url}/login/callback/corp`] })
     const { issuer, clientId, clientSecret } = idp
     const secret = Buffer.from(clientSecret).toString('base64')
     const fields = { name: 'corp', issuer, clientId, auth: 'client_secret_basic', secret, acr: { 'urn:lab:mfa': 2 } }
@@ -58,7 +58,7 @@ export class PeopleLab {
   async login(browser: Visitor, name: string): Promise<void> {
     const begun = await browser.post('/v1/login/oidc/begin', { provider: 'corp' })
     const response = await this.#idp.visit(begun.body.url, { account: `sub-${name}`, acr: 'urn:lab:mfa' })
-    const done = await browser.post('/v1/login/oidc/finish', { response })
+    const done = await browser.post('/v1/login/oidc/finish', { provider: 'corp', response })
     if (done.status !== 200) throw new Error(done.text)
   }
 

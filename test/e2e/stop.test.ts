@@ -193,7 +193,7 @@ function fsck(place: string): { child: ChildProcess; said: () => string } {
   return { child, said: () => text }
 }
 
-test('fsck starts a database that does not run and stops it again: when it is sound, fails, is interrupted, or found it orphaned', async () => {
+test('fsck starts a database that does not run and stops it again: when sound, failed, interrupted, or found orphaned', async () => {
   const place = data()
   const { child } = await ready(place)
   await ended(child, () => child.kill('SIGTERM'))

@@ -2,11 +2,11 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type RotationView, undoRotation } from '../../src/credential/index.ts'
 import { Engine } from '../../src/credential/testing.ts'
-import { systemClock } from '../../src/kernel/index.ts'
+import { Secret, systemClock } from '../../src/kernel/index.ts'
 import { allowed } from '../../src/policy/testing.ts'
 import { Child } from './child.parent.ts'
 import { startConsumer } from './kit.consumer.ts'
-import { type Case, connections, ended, faultsAfter, faultsDuring, heldValues, makeCase, rotate, Tally } from './kit.ts'
+import { type Case, connections, ended, faultsAfter, faultsDuring, heldValues, makeCase, published, rotate, Tally } from './kit.ts'
 import { availableKinds, startYards, WAYS, type Way, wayName, type Yard } from './kit.yards.ts'
 
 const kinds = availableKinds()
@@ -115,6 +115,25 @@ test('a consumer that took the new value just before the crash is still seen by 
   const consumers = await Promise.all(cases.map((one, index) => startConsumer(one, accounts[index] ?? '')))
   const second = await Child.start(engine)
   await ended(engine, rotations, 15_000).finally(() => Promise.all([second.stop(), ...consumers.map((stop) => stop())]))
+  const found = await Promise.all(
+    cases.map((one, index) => tally.count(`${wayName(one.way)}, session rule`, faultsAfter(engine, one, rotations[index] ?? ''))),
+  )
+  expect(found.flat()).toEqual([])
+})
+
+test('in place, a session of the new value that began just before the crash lives on and is seen', async () => {
+  const telling = ways.filter((way) => !way.root && way.strategy === 'in-place')
+  const cases = await Promise.all(telling.map((way) => makeCase(engine, yardOf(way), way, { activation: 'session' })))
+  const rotations = await rotate(engine, cases)
+  await (await Child.start(engine, { where: 'placed_early', rotations })).sprung()
+  // It read its file, logged in once, and does not come again.
+  const sessions = await Promise.all(
+    cases.map((one) => one.yard.lab.openSession(one.name, published(one.path) ?? Secret.fromText('none'), 'app')),
+  )
+  const second = await Child.start(engine)
+  await ended(engine, rotations, 15_000).finally(() => second.stop())
+  expect(await Promise.all(sessions.map((session) => session.alive()))).toEqual(cases.map(() => true))
+  await Promise.all(sessions.map((session) => session.close()))
   const found = await Promise.all(
     cases.map((one, index) => tally.count(`${wayName(one.way)}, session rule`, faultsAfter(engine, one, rotations[index] ?? ''))),
   )

@@ -26,6 +26,7 @@ export async function fsck(cli: Cli, { data }: CommonOptions): Promise<number> {
       ...(await main.keyFindings(opened)),
       ...(await credential.fsckCredentials(opened.store, remark, main.keyringOf(opened.config))),
       ...(await identity.fsckIdentities(opened.store)),
+      ...(await identity.fsckRights(opened.store)),
     ]
     if (cli.out.json) for (const finding of findings) cli.out.object(finding)
     else for (const { where, what } of findings) cli.out.line(`${printable(where)}: ${printable(what)}`)

@@ -3,6 +3,7 @@ import { type Ctx, newId, RekeyError, type Secret } from '../../kernel/index.ts'
 import { type Allowed, type Principal, StepUpRequired } from '../../policy/index.ts'
 import type { Sql, Tx } from '../../store/index.ts'
 import { checkText } from '../record.model.ts'
+import { passkeyDigest } from '../rights.story.ts'
 import { newToken, startSession } from '../session.ts'
 import { type CodeHolder, hashOfCode, holderOfCode, takeCode } from './code.ts'
 import type { Browser, LoggedIn, LoginParts } from './model.ts'
@@ -203,7 +204,8 @@ async function verified(ctx: Ctx, challenge: ChallengeRow, answer: EnrolmentAnsw
 async function keep(tx: Tx, ctx: Ctx, made: PasskeyRow, person: string, by: 'session' | 'code'): Promise<void> {
   if (!(await rows.insertPasskey(tx, made))) throw new RekeyError('conflict', 'This passkey is enrolled already.')
   const { id, identity_id, name, device_bound, attestation, aaguid } = made
-  const data = { passkey: name, deviceBound: device_bound, attestation, aaguid, by }
+  const digest = passkeyDigest(made.credential_id, Buffer.from(made.public_key).toString('hex'))
+  const data = { passkey: name, deviceBound: device_bound, attestation, aaguid, by, digest }
   const actor = `person:${identity_id}`
   await append(tx, ctx, [
     { log: 'identity', type: 'passkey.enrolled', actor, subject: person, links: { identity: identity_id, passkey: id }, data },

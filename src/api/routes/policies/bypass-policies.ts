@@ -9,7 +9,7 @@ export const bypassPoliciesRoute = route({
   method: 'POST',
   path: '/v1/policies/:id/bypass',
   summary:
-    'Brings proposed policies into force without approval, with a reason. By default only the first token may, and where a rule asks for approval of policies only people.',
+    'Brings proposed policies into force without approval. By default the first token alone may; under a rule for approval, only people.',
   action: 'policy:bypass',
   params: z.strictObject({ id: Id }),
   body: z.strictObject({ digest: Digest, reason: Reason.min(FORCED_REASON_CHARS) }),

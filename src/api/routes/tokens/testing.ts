@@ -26,7 +26,7 @@ export class People {
 
   static async start(): Promise<People> {
     const server = await TestServer.start()
-    const idp = await startOidc({ redirectUris: [`${server.url}/login/callback`] })
+    const idp = await startOidc({ redirectUris: [`${server.url}/login/callback/corp`] })
     const { issuer, clientId, clientSecret } = idp
     const people = new People(server, idp)
     const secret = Buffer.from(clientSecret).toString('base64')
@@ -47,7 +47,7 @@ export class People {
     const browser = new Visitor(this.server)
     const { url } = done(await browser.post('/v1/login/oidc/begin', { provider: 'corp' }))
     const response = await this.#idp.visit(url, { account: `sub-${name}`, acr: 'mfa' })
-    done(await browser.post('/v1/login/oidc/finish', { response }))
+    done(await browser.post('/v1/login/oidc/finish', { provider: 'corp', response }))
     return { id, name, text: '', get: (path) => browser.get(path), post: (path, body, headers) => browser.post(path, body, headers) }
   }
 

@@ -1,0 +1,137 @@
+/** What the identity log says of logins, roles, policies, trust and approvals: folded from its first event. */
+import type { EventBody } from '../evidence/index.ts'
+import type { Json } from '../kernel/index.ts'
+import { digestHex } from '../seal/index.ts'
+
+/** Facts of one thing. What an event of an older version does not say is absent, and not compared. */
+export type Facts = Record<string, Json | undefined>
+
+/** Things by what they are called in a finding, and what is over. */
+export interface Story {
+  readonly things: Map<string, Facts>
+  /** Decisions that count, of each request: who → what. */
+  readonly decisions: Map<string, Map<string, string>>
+  readonly endedSessions: Set<string>
+  /** Sessions to keep in mind: only those that have a row. */
+  readonly wanted: ReadonlySet<string>
+}
+
+export function newStory(wanted: ReadonlySet<string>): Story {
+  return { things: new Map(), decisions: new Map(), endedSessions: new Set(), wanted }
+}
+
+export const called = {
+  binding: (role: string, kind: string, subject: string) => `role ${role} of ${kind} ${subject}`,
+  passkey: (id: string) => `passkey ${id}`,
+  provider: (id: string) => `login provider ${id}`,
+  session: (id: string) => `session ${id}`,
+  issuer: (id: string) => `issuer ${id}`,
+  rule: (id: string) => `claim rule ${id}`,
+  approvalRule: (action: string) => `approval rule of ${action}`,
+  approval: (id: string) => `approval ${id}`,
+  pair: (one: string, other: string) => `same person ${[one, other].sort().join(' ')}`,
+  policies: () => 'policies in force',
+}
+
+/** What the log keeps of a session: a digest of the stored hash, which is itself one of 256 random bits. */
+export const sessionDigest = (hashHex: string): string => digestHex(`session ${hashHex}`)
+
+/** What the log keeps of a passkey: by which it is found, and what its signatures are checked with. */
+export const passkeyDigest = (credentialId: string, publicKeyHex: string): string =>
+  digestHex(JSON.stringify(['passkey', credentialId, publicKeyHex]))
+
+/** One live decision, as text. */
+export const decisionText = (decision: Json, aal: Json, passkey: Json | undefined): string =>
+  JSON.stringify([decision, aal, passkey ?? null])
+
+type Take = (story: Story, event: EventBody) => void
+
+const put = (key: string, facts: Facts) => (story: Story) => void story.things.set(key, facts)
+const drop = (key: string) => (story: Story) => void story.things.delete(key)
+const without = (data: EventBody['data'], ...keys: string[]): Facts =>
+  Object.fromEntries(Object.entries(data).filter(([key]) => !keys.includes(key)))
+
+function subjectOf({ links, data }: EventBody): [string, string] {
+  const kind = String(data.to ?? data.from)
+  return [kind, links[kind] ?? '']
+}
+
+function approval(state: string, change: (facts: Facts, event: EventBody) => Facts = (facts) => facts): Take {
+  return (story, event) => {
+    const key = called.approval(event.links.approval ?? '')
+    story.things.set(key, { ...change(story.things.get(key) ?? {}, event), state })
+  }
+}
+
+function decide({ decisions }: Story, { links, data }: EventBody, taken: boolean): void {
+  const id = links.approval ?? ''
+  const of = decisions.get(id) ?? new Map<string, string>()
+  decisions.set(id, of)
+  if (taken) of.delete(String(data.by))
+  else of.set(String(data.by), decisionText(data.decision ?? null, data.aal ?? null, data.passkey))
+}
+
+const TAKE: Readonly<Record<string, Take>> = {
+  // Before there were policies, the first token held the role admin; a migration bound what took its place.
+  'token.created': (story, { links, data }) => {
+    if (data.role === 'admin') put(called.binding('bootstrap-admin', 'token', links.token ?? ''), {})(story)
+  },
+  'role.bound': (story, event) => put(called.binding(event.subject, ...subjectOf(event)), {})(story),
+  'role.unbound': (story, event) => drop(called.binding(event.subject, ...subjectOf(event)))(story),
+  'passkey.enrolled': (story, event) => {
+    const { passkey: name, deviceBound, digest } = event.data
+    put(called.passkey(event.links.passkey ?? ''), { identity: event.links.identity, name, deviceBound, digest })(story)
+  },
+  'passkey.removed': (story, event) => drop(called.passkey(event.links.passkey ?? ''))(story),
+  'login_provider.added': (story, event) => put(called.provider(event.links.login_provider ?? ''), without(event.data))(story),
+  'login_provider.removed': (story, event) => drop(called.provider(event.links.login_provider ?? ''))(story),
+  'session.started': (story, event) => {
+    const id = event.links.session ?? ''
+    const { aal, authenticatedAt, digest } = event.data
+    if (story.wanted.has(id)) put(called.session(id), { identity: event.links.identity, aal, authenticatedAt, digest })(story)
+  },
+  'session.ended': ({ wanted, endedSessions }, { links: { session = '' } }) => {
+    if (wanted.has(session)) endedSessions.add(session)
+  },
+  'issuer.added': (story, event) => put(called.issuer(event.links.issuer ?? ''), without(event.data))(story),
+  'issuer.removed': (story, event) => {
+    drop(called.issuer(event.links.issuer ?? ''))(story)
+    for (const [key, facts] of story.things) if (facts.issuer === event.links.issuer) story.things.delete(key)
+  },
+  'issuer.mapped': (story, { links, data }) => {
+    const { rule = '', issuer, identity } = links
+    story.things.set(called.rule(rule), { actsFor: null, ...without(data), issuer, identity })
+  },
+  'issuer.unmapped': (story, event) => drop(called.rule(event.links.rule ?? ''))(story),
+  'approval.rule_set': (story, event) => put(called.approvalRule(event.subject), without(event.data, 'reason'))(story),
+  'approval.rule_removed': (story, event) => drop(called.approvalRule(event.subject))(story),
+  'approval.requested': (story, event) => {
+    const { approvers, ...rest } = without(event.data)
+    const sorted = Array.isArray(approvers) ? approvers.map(String).sort() : approvers
+    put(called.approval(event.links.approval ?? ''), { ...rest, approvers: sorted, bypassedBy: null, state: 'requested' })(story)
+  },
+  'approval.decided': (story, event) => decide(story, event, false),
+  'approval.taken_back': (story, event) => decide(story, event, true),
+  'approval.fell_short': approval('requested'),
+  'approval.approved': approval('approved'),
+  'approval.bypassed': approval('bypassed', (facts, { data }) => ({ ...facts, bypassedBy: data.by, bypassReason: data.reason })),
+  'approval.rejected': approval('rejected'),
+  'approval.withdrawn': approval('withdrawn'),
+  'approval.expired': approval('expired'),
+  'approval.consumed': approval('consumed'),
+  'identity.same_person': (story, { links }) => story.things.set(called.pair(links.identity ?? '', links.other ?? ''), { same: true }),
+  'identity.other_person': (story, { links }) => story.things.set(called.pair(links.identity ?? '', links.other ?? ''), { same: false }),
+  'identity.removed': (story, { links: { identity = '-' } }) => {
+    // Its passkeys, and what was said of it, go with it.
+    for (const [key, facts] of story.things) {
+      if (key.startsWith('same person ') ? key.includes(identity) : key.startsWith('passkey ') && facts.identity === identity)
+        story.things.delete(key)
+    }
+  },
+  'policy.activated': (story, { links, data }) => story.things.set(called.policies(), { set: links.policySet, digest: data.digest }),
+}
+
+/** Takes one event in. */
+export function follow(story: Story, event: EventBody): void {
+  if (Object.hasOwn(TAKE, event.type)) TAKE[event.type]?.(story, event)
+}
