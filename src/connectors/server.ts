@@ -3,7 +3,7 @@ import { isCode, printable, RekeyError } from '../kernel/index.ts'
 /** Detail of the error, and code of the probe, when another server answers than the one on record. */
 export const OTHER_SERVER = 'other_server'
 /** Code of a probe that was let in, when the server could not be asked which one it is. */
-const UNKNOWN_SERVER = 'server_not_confirmed'
+export const UNKNOWN_SERVER = 'server_not_confirmed'
 /** Longer facts are cut: a server may say what it likes of itself. */
 const FACT_CHARS = 200
 /** What clocks and a slow answer may take from the time since a run was seen, seconds. */
@@ -77,10 +77,13 @@ export function doubtOf(difference: string | null): string | null {
   return difference === null ? null : OTHER_SERVER
 }
 
-/** As `doubtOf`, of a root login that only the known server passes. */
+/** As `doubtOf`, of a root login that only the known server passes. Rejects if it got no answer: then the probe has none either. */
 export async function doubtAfter(confirmed: Promise<void>): Promise<string | null> {
   return confirmed.then(
     () => null,
-    (error: unknown) => (isCode(error, 'target_conflict') && error.detail === OTHER_SERVER ? OTHER_SERVER : UNKNOWN_SERVER),
+    (error: unknown) => {
+      if (isCode(error, 'target_unreachable')) throw error
+      return isCode(error, 'target_conflict') && error.detail === OTHER_SERVER ? OTHER_SERVER : UNKNOWN_SERVER
+    },
   )
 }

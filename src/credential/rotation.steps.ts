@@ -1,4 +1,5 @@
 import { isOtherServer, type Mark } from '../connectors/contract.ts'
+import { UNKNOWN_SERVER } from '../connectors/server.ts'
 import { isCode, newId, RekeyError, sleep } from '../kernel/index.ts'
 import { fingerprint, generatePassword, seal } from '../seal/index.ts'
 import { distribute, placeEarly, prepare } from './rotation.distribute.ts'
@@ -164,7 +165,8 @@ async function lookAtOld(run: Run, observed: Pair | null): Promise<void> {
   const tooLate = run.plan.oldDiesAtInstall && observed?.control.outcome === 'accepted'
   if (value === null || work.old.seen !== null || tooLate) return
   const probe = { ...(await run.probe(work.old.account, value)), at: run.now() }
-  if (probe.outcome === 'unreachable')
+  // What is kept here decides what can be proven at the end: nothing that only the moment says.
+  if (probe.outcome === 'unreachable' || probe.code === UNKNOWN_SERVER)
     throw new RekeyError('target_unreachable', 'The system did not answer the login with the value in use.')
   work.old = { ...work.old, ...seenBefore({ ...lastProbe(probe), where: work.system.place }) }
   run.progress.old_probe = work.old.probe
