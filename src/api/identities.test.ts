@@ -132,6 +132,11 @@ test('who may rotate may not move people, and who moves people may not rotate', 
   expect((await server.send('POST', '/v1/identities', { token: operator, body: { name: 'eve', kind: 'human' } })).status).toBe(403)
   expect((await server.send('POST', '/v1/teams', { token: operator, body: { name: 'crew' } })).status).toBe(403)
   expect((await send(directory, 'suspend')).status).toBe(200)
+  // What an offboarding would do is told to who may order it.
+  for (const token of [operator, directory]) {
+    expect((await server.send('GET', '/v1/identities/ada/closure-plan', { token })).status).toBe(200)
+  }
+  expect((await server.send('GET', '/v1/closures', { token: directory })).status).toBe(403)
   expect((await server.send('POST', '/v1/rotations', { token: directory, body: { all: true } })).status).toBe(403)
   expect((await server.send('GET', `/v1/identities/${ada.id}`, { token: await tokenOf('nothing') })).status).toBe(403)
 })

@@ -2,6 +2,8 @@
 import { exportJWK, generateKeyPair } from 'jose'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { type OidcLab, type Person, startOidc } from '../../test/lab/oidc.ts'
+import { identityNamed, moveIdentity } from '../identity/index.ts'
+import { makeCtx } from '../kernel/index.ts'
 import { Visitor } from './routes/login/testing.ts'
 import { Provider } from './routes/scim/testing.ts'
 import { type Answered, TestServer } from './testing.ts'
@@ -349,6 +351,31 @@ test('clients without a secret, and with a private key, log in too', async () =>
   }
   const stored = await server.db.store.query('select sealed from login_provider where sealed is not null')
   expect(stored.length).toBeGreaterThan(0)
+})
+
+test('an issuer is kept as the provider writes it, and a link that writes it otherwise still leads in', async () => {
+  const other = await startOidc({ redirectUris: [`${server.url}/login/callback/slash`] })
+  try {
+    await addProvider('slash', { ...other, issuer: `${other.issuer}/` })
+    const { body } = await server.get('/v1/login/providers')
+    expect(body.items.find((it: { name: string }) => it.name === 'slash').issuer).toBe(other.issuer)
+    for (const name of ['slash-new', 'slash-old']) await join(name)
+    await link('slash-new', 'slash', 'sub-new')
+    const externalIds = [{ source: 'oidc:slash', id: `${other.issuer}/|sub-old` }]
+    const { id } = await identityNamed(server.db.store, 'slash-old')
+    await server.db.store.inTx((tx) => moveIdentity(tx, makeCtx('test', 'test'), id, { externalIds }))
+    for (const account of ['sub-new', 'sub-old']) {
+      const visitor = new Visitor(server)
+      const response = await other.visit(await begin(visitor, { provider: 'slash' }), { account })
+      const done = await visitor.post('/v1/login/oidc/finish', { provider: 'slash', response })
+      expect(done.status, done.text).toBe(200)
+      expect(done.body.name).toBe(account.replace('sub', 'slash'))
+    }
+    const taken = await server.post('/v1/login/links', { identity: 'ada', provider: 'slash', subject: 'sub-old', reason: 'test' })
+    expect(taken.status, taken.text).toBe(409)
+  } finally {
+    await other.stop()
+  }
 })
 
 test('a provider that does not answer, answers rubbish or leads elsewhere is no way in and no way around', async () => {

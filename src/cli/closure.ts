@@ -18,19 +18,23 @@ const words = (text: string) => text.replaceAll('_', ' ')
 /** What each way does, for people. */
 const DOES: Readonly<Record<PlanView['way'], string>> = { suspend: 'suspend, then destroy', rotate: 'rotate', hand_over: 'hand to a human' }
 
-const PLAN: Column<PlanView>[] = [
-  { head: 'CREDENTIAL', of: (it) => it.credential },
-  { head: 'SYSTEM', of: (it) => it.system },
-  { head: 'WHAT', of: (it) => DOES[it.way] },
-  { head: 'BECAUSE', of: (it) => it.why },
-  { head: 'ON THE SYSTEM', of: (it) => (it.suspends === null ? null : `${it.suspends}; at the end ${it.destroys}`) },
-  { head: 'ALSO USED BY', of: (it) => (it.consumers.length === 0 ? null : it.consumers.join(', ')) },
-]
+/** A suspension goes no further than the suspension. */
+function planColumns(goal: 'suspend' | 'destroy'): Column<PlanView>[] {
+  const atEnd = ({ destroys }: PlanView) => (goal === 'destroy' ? `; at the end ${destroys}` : '')
+  return [
+    { head: 'CREDENTIAL', of: (it) => it.credential },
+    { head: 'SYSTEM', of: (it) => it.system },
+    { head: 'WHAT', of: (it) => (goal === 'suspend' && it.way === 'suspend' ? 'suspend' : DOES[it.way]) },
+    { head: 'BECAUSE', of: (it) => it.why },
+    { head: 'ON THE SYSTEM', of: (it) => (it.suspends === null ? null : `${it.suspends}${atEnd(it)}`) },
+    { head: 'ALSO USED BY', of: (it) => (it.consumers.length === 0 ? null : it.consumers.join(', ')) },
+  ]
+}
 
-/** Shows what would become of each credential of an identity. */
-export async function showPlan(cli: Cli, identityPath: string): Promise<number> {
+/** Shows what would become of each credential of an identity that is suspended, or offboarded. */
+export async function showPlan(cli: Cli, identityPath: string, goal: 'suspend' | 'destroy'): Promise<number> {
   const planned = await (await cli.client()).all<PlanView>(`${identityPath}/closure-plan`)
-  cli.out.list(planned, PLAN, 'It has no credential that could authenticate.')
+  cli.out.list(planned, planColumns(goal), 'It has no credential that could authenticate.')
   return EXIT.ok
 }
 

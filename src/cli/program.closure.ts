@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander'
-import { type Add, type Group, wholeNumber } from './program.parts.ts'
+import { type Add, type Group, seconds, wholeNumber } from './program.parts.ts'
 
 const ID = '01890000-0000-7000-8000-000000000000'
 const LIMIT = ['--limit <number>', 'at most so many', wholeNumber] as const
@@ -28,9 +28,10 @@ export function addClosure(program: Command, add: Add, group: Group): void {
 }
 
 function addClosures(closure: Command, add: Add): void {
-  const list = { does: 'list closures, newest first', example: 'rekey closure list --open' }
+  const list = { does: 'list closures, newest first', example: 'rekey closure list --waiting' }
   add(closure, 'list', list, async () => (await import('./commands/closure.ts')).closureList)
-    .option('--open', 'only those that have not ended')
+    .option('--open', 'only those that have not ended, who is suspended among them')
+    .option('--waiting', 'only those in which something waits for a human')
     .option(...LIMIT)
   const show = { does: 'show a closure and every credential in it', example: `rekey closure show ${ID}` }
   add(closure, 'show <closure>', show, async () => (await import('./commands/closure.ts')).closureShow)
@@ -66,7 +67,7 @@ function addExceptions(exception: Command, add: Add): void {
     .requiredOption('--reason <text>', 'why it is so')
     .requiredOption('--waits-for <text>', 'the migration that will end it')
     .requiredOption('--ends <day>', 'the last day, 2027-06-30')
-    .option('--review-every <seconds>', 'how often somebody must look (30 days; static keys 90)', wholeNumber)
+    .option('--review-every <time>', 'how often somebody must look: 12h, 7d (30d; static keys 90d)', seconds)
     .addOption(new Option('--on-missed <what>', 'if nobody looks in time').choices(['escalate', 'suspend']))
   const close = { does: 'end an exception', example: `rekey exception close ${ID} --reason "moved to OAuth"` }
   add(exception, 'close <exception>', close, async () => (await import('./commands/standing.ts')).exceptionClose).requiredOption(

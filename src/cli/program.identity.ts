@@ -51,6 +51,8 @@ function withFields(command: Command): Command {
     .option('--environment <name>', 'where it works')
     .option('--tenancy <name>', 'to which tenancy it belongs')
     .option('--manager <person>', "a person's manager, by id or name; - for none")
+    .option('--ial <level:source>', "how well a person's identity was proven (NIST SP 800-63A), and by whom: 2:hr-desk; - for unknown")
+    .option('--ial-at <time>', 'when that was: a day or a time; now unless given')
     .option('--label <key=value>', 'a label; may be repeated, and replaces those that there were', collect)
     .option(
       '--entitlement <system:account:role>',
@@ -97,8 +99,8 @@ function addTeams(team: Command, add: Add): void {
     example: 'rekey team change security-contact --add ada',
   }
   add(team, 'change <team>', change, async () => (await import('./commands/team.ts')).teamChange)
-    .option('--add <identity>', 'who becomes a member, by id or name; may be repeated', collect)
-    .option('--remove <identity>', 'who is none any more; may be repeated', collect)
+    .option('--add <identity>', 'who becomes a member, by id or name, or team:NAME to nest a team in it; may be repeated', collect)
+    .option('--remove <identity>', 'who, or which team:NAME, is none any more; may be repeated', collect)
     .option('--reason <text>', 'of a team that holds roles: why, for the evidence')
     .option('--force', 'although somebody then holds directory rights and credential rights')
 }

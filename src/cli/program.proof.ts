@@ -31,6 +31,7 @@ function addTokens(token: Command, add: Add): void {
   add(token, 'revoke <token>', revoke, async () => (await import('./commands/token.ts')).tokenRevoke)
     .requiredOption('--reason <text>', 'why, for the evidence')
     .option('--force', 'although it is the last way in; no start makes another one then')
+    .option('--yes', "do not ask before a full administrator's token is revoked")
   const rotate = {
     does: 'make a new text for a token; the old one stays good for the overlap',
     example: 'rekey token rotate nightly --overlap 1h --token-file nightly.token',

@@ -157,14 +157,7 @@ function addInventory(program: Command, add: Add): void {
     .option('--unprovable', 'also if something on it is alive and it does not answer')
     .option('--yes', 'do not ask')
   addRecord(program, add, group)
-  const credential = group(program, 'credential', 'credentials and their versions')
-  const credentials = { does: 'list the credentials', example: 'rekey credential list --system orders-db' }
-  add(credential, 'list', credentials, async () => (await import('./commands/credential-list.ts')).credentialList).option(
-    '--system <system>',
-    'only those of this system',
-  )
-  const show = { does: 'show a credential, its versions and its consumers', example: 'rekey credential show orders-api@orders-db' }
-  add(credential, 'show <credential>', show, async () => (await import('./commands/credential-show.ts')).credentialShow)
+  addCredential(group(program, 'credential', 'credentials and their versions'), add)
   const consumer = group(program, 'consumer', 'who uses a credential')
   const report = {
     does: 'prove that a consumer has the new value, without sending it',
@@ -176,6 +169,24 @@ function addInventory(program: Command, add: Add): void {
     report,
     async () => (await import('./commands/consumer-report.ts')).consumerReport,
   ).requiredOption('--secret-file <file>', 'the file with the new value; - for standard input')
+}
+
+function addCredential(credential: Command, add: Add): void {
+  const credentials = { does: 'list the credentials', example: 'rekey credential list --system orders-db' }
+  add(credential, 'list', credentials, async () => (await import('./commands/credential-list.ts')).credentialList).option(
+    '--system <system>',
+    'only those of this system',
+  )
+  const show = { does: 'show a credential, its versions and its consumers', example: 'rekey credential show orders-api@orders-db' }
+  add(credential, 'show <credential>', show, async () => (await import('./commands/credential-show.ts')).credentialShow)
+  const end = {
+    does: 'end a credential of somebody who was offboarded, for whoever still uses it',
+    example: 'rekey credential end reporting@orders-db --reason "nobody may use it any more" --wait',
+  }
+  add(credential, 'end <credential>', end, async () => (await import('./commands/credential-end.ts')).credentialEnd)
+    .requiredOption('--reason <text>', 'why, for the evidence')
+    .option('--wait', 'wait until it is proven dead, or waits for a human')
+    .option('--yes', 'do not ask')
 }
 
 function addRotation(program: Command, add: Add): void {

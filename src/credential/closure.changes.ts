@@ -43,6 +43,8 @@ export interface Wanted {
   readonly goal: Goal
   readonly reason: string
   readonly credential: string | null
+  /** The one credential is ended also for others who use it. */
+  readonly forAll?: boolean
 }
 
 /** Opens or turns a closure, in the caller's transaction. Null if there is nothing to give back. */
@@ -61,7 +63,9 @@ export async function closeCredentials(parts: ClosingParts, tx: Tx, ctx: Ctx, wa
   if (open === null) await rows.insertClosure(tx, { id, record, credential, goal, reason, by: ctx.actor, destroyAt })
   const wentOn = open === null ? [] : await rows.turnClosure(tx, id, { goal, reason, destroyAt })
   const added =
-    goal === 'resume' ? [] : await rows.insertItems(tx, id, await planFor(tx, parts.targets, record, credential), ctx, credential === null)
+    goal === 'resume'
+      ? []
+      : await rows.insertItems(tx, id, await planFor(tx, parts.targets, record, credential, wanted.forAll), ctx, credential === null)
   const event = closureEvent(
     open === null ? 'closure.opened' : 'closure.turned',
     { id, identity: record.id, name: record.name },

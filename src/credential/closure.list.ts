@@ -105,6 +105,8 @@ export interface ClosureFilter {
   readonly identity?: string | undefined
   /** Only those that have not ended. */
   readonly open?: boolean | undefined
+  /** Only those in which something waits for a human. */
+  readonly waiting?: boolean | undefined
   /** The id of the last one seen. */
   readonly after?: string | undefined
   readonly limit: number
@@ -116,7 +118,8 @@ async function resourcesOf(sql: Sql, views: readonly ClosureView[]): Promise<Res
   return views.map(({ closure, identityId }) => closureResource(closure, records.get(identityId)))
 }
 
-function closureResource(id: string, record: IdentityRecord | undefined): Resource {
+/** What a policy may know of a closure, by the identity that it is of. */
+export function closureResource(id: string, record: IdentityRecord | undefined): Resource {
   return { type: 'closure', id, environment: record?.environment, kind: record?.kind, owner: record?.ownerId ?? undefined }
 }
 
@@ -128,8 +131,10 @@ export async function listClosures(
 ): Promise<{ readonly items: ClosureView[]; readonly next: string | null }> {
   const rows = await sql.query<Row>(
     `${VIEW} where ($1::uuid is null or o.identity_id = $1) and ($2::uuid is null or o.id < $2) and (not $3 or o.ended_at is null)
-      order by o.id desc limit $4`,
-    [filter.identity ?? null, filter.after ?? null, filter.open === true, filter.limit + 1],
+        and (not $4 or (o.ended_at is null and exists (
+              select 1 from closure_item i where i.closure_id = o.id and i.state in ('blocked', 'handed_over'))))
+      order by o.id desc limit $5`,
+    [filter.identity ?? null, filter.after ?? null, filter.open === true, filter.waiting === true, filter.limit + 1],
   )
   const views = rows.slice(0, filter.limit).map(viewOf)
   const resources = await resourcesOf(sql, views)
@@ -220,7 +225,7 @@ function itemOf(row: ItemRow): ClosureItemView {
  */
 export async function planClosure(
   parts: { readonly store: Sql; readonly targets: Pick<Targets, 'connectorFor'> },
-  may: Allowed<'closure:read'>,
+  may: Allowed<'closure:plan'>,
   idOrName: string,
 ): Promise<PlanView[]> {
   const record = await identityNamed(parts.store, idOrName)

@@ -190,6 +190,7 @@ const FACTS: WayFacts = {
   consumers: [],
   identities: new Set(),
   users: [],
+  forAll: false,
 }
 
 test('the way, by what is known of the credential', () => {
@@ -197,6 +198,12 @@ test('the way, by what is known of the credential', () => {
   expect(wayFor({ ...FACTS, consumers: ['orders-api', 'orders-api-1'] })).toMatchObject({ way: 'suspend', consumers: [] })
   expect(wayFor({ ...FACTS, consumers: ['orders-api', 'billing'] })).toMatchObject({ way: 'rotate', consumers: ['billing'] })
   expect(wayFor({ ...FACTS, users: ['ada'] })).toMatchObject({ way: 'rotate', why: 'also used by ada' })
+  expect(wayFor({ ...FACTS, users: ['ada'], forAll: true })).toEqual({
+    way: 'suspend',
+    why: 'to be ended also for ada',
+    consumers: ['ada'],
+  })
+  expect(wayFor({ ...FACTS, drives: true, forAll: true })).toMatchObject({ way: 'hand_over' })
   expect(wayFor({ ...FACTS, canSuspend: false })).toMatchObject({ way: 'hand_over' })
   expect(wayFor({ ...FACTS, canSuspend: false, users: ['ada'] })).toMatchObject({ way: 'rotate' })
   for (const change of [{ decommissioned: true }, { drives: true }, { sharedWith: ['x'] }, { canRevoke: false }]) {
@@ -216,6 +223,7 @@ test('whatever else is so: an account of Rekey or of others is never stopped, an
     consumers: text,
     identities: text.map((names) => new Set(names)),
     users: text,
+    forAll: fc.boolean(),
   })
   fc.assert(
     fc.property(facts, (some) => {

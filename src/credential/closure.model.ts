@@ -204,6 +204,8 @@ export interface WayFacts {
   readonly identities: ReadonlySet<string>
   /** Names of those who share it by an exception on record. */
   readonly users: readonly string[]
+  /** Somebody said that it is to be ended for these too. */
+  readonly forAll: boolean
 }
 
 /** The way and its reason in words; `consumers` are those of others. */
@@ -223,7 +225,7 @@ export function isOwnConsumer(consumer: string, identity: string, identities: Re
   return consumer.startsWith(identity) && /^[-./:@#_]./.test(consumer.slice(identity.length))
 }
 
-/** Chooses the way. Never one that could take a working credential from somebody else, nor from Rekey itself. */
+/** Chooses the way. Never one that could take a working credential from somebody else unless a human said so, nor from Rekey itself. */
 export function wayFor(facts: WayFacts): WayChosen {
   const others = facts.consumers.filter((name) => !isOwnConsumer(name, facts.identity, facts.identities))
   const give = (why: string): WayChosen => ({ way: 'hand_over', why, consumers: others })
@@ -232,7 +234,8 @@ export function wayFor(facts: WayFacts): WayChosen {
   if (facts.sharedWith.length > 0) return give(`its account is also that of ${facts.sharedWith.slice(0, 3).join(', ')}`)
   if (!facts.canRevoke) return give('nobody can revoke it centrally')
   const users = [...new Set([...others, ...facts.users])]
-  if (users.length > 0) return { way: 'rotate', why: `also used by ${users.slice(0, 5).join(', ')}`, consumers: users }
+  if (users.length > 0 && !facts.forAll) return { way: 'rotate', why: `also used by ${users.slice(0, 5).join(', ')}`, consumers: users }
   if (!facts.canSuspend) return give('logins of one account cannot be stopped on this system')
+  if (users.length > 0) return { way: 'suspend', why: `to be ended also for ${users.slice(0, 5).join(', ')}`, consumers: users }
   return { way: 'suspend', why: 'used by nobody else', consumers: [] }
 }

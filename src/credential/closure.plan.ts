@@ -47,12 +47,13 @@ const ROWS = `
      and exists (select 1 from version v where v.credential_id = c.id and v.state in ('staged', 'current', 'previous'))
    order by c.name`
 
-/** The way of each credential of an identity, or of one of them, by name. */
+/** The way of each credential of an identity, or of one of them, by name; `forAll`: ended also for others who use it. */
 export async function planFor(
   sql: Sql,
   targets: Pick<Targets, 'connectorFor'>,
   record: IdentityRecord,
   credential: string | null,
+  forAll = false,
 ): Promise<PlannedItem[]> {
   const found = await sql.query<Row>(ROWS, [record.id, credential])
   const names = await idsByName(sql, [...new Set(found.flatMap(({ consumers }) => consumers ?? []))])
@@ -68,6 +69,7 @@ export async function planFor(
       drives: row.drives,
       sharedWith: row.shared ?? [],
       consumers: row.consumers ?? [],
+      forAll,
       identities,
       // Who left shares nothing any more; who is only suspended may come back.
       users: (row.users ?? []).flatMap((id) => {
@@ -89,14 +91,21 @@ export async function planFor(
   })
 }
 
-/** The way of an item that was not touched yet is chosen by what is so now: who shared the account may have gone, or come. */
+/**
+ * The way of an item that was not touched yet is chosen by what is so now: who shared the account may have gone, or come. One that somebody
+ * ordered to be ended for others too stays so: it is the only one that is suspended although it names others.
+ */
 export async function planAnew(
   targets: Pick<Targets, 'connectorFor'>,
   tx: Tx,
   item: { readonly id: string; readonly identity: string; readonly credential_id: string },
 ): Promise<void> {
   const record = (await recordsById(tx, [item.identity])).get(item.identity)
-  const [planned] = record === undefined ? [] : await planFor(tx, targets, record, item.credential_id)
+  const [kept] = await tx.query<{ forAll: boolean }>(
+    `select way = 'suspend' and consumers <> '{}' as "forAll" from closure_item where id = $1`,
+    [item.id],
+  )
+  const [planned] = record === undefined ? [] : await planFor(tx, targets, record, item.credential_id, kept?.forAll === true)
   if (planned === undefined) return
   await tx.query('update closure_item set way = $2, why = $3, consumers = $4 where id = $1', [
     item.id,

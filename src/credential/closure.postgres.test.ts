@@ -3,11 +3,14 @@ import { join } from 'node:path'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type LabPostgres, startPostgres } from '../../test/lab/postgres.ts'
-import { joinIdentity, offboardIdentity, resumeIdentity, suspendIdentity } from '../identity/index.ts'
+import { joinIdentity, offboardIdentity, recordsById, resumeIdentity, suspendIdentity } from '../identity/index.ts'
 import { newId, Secret, sleep } from '../kernel/index.ts'
+import { allowed } from '../policy/testing.ts'
 import { closeCredentials } from './closure.changes.ts'
+import { endCredential } from './closure.end.ts'
 import { closureItems } from './closure.list.ts'
 import type { ClosureState } from './closure.model.ts'
+import { planAnew } from './closure.plan.ts'
 import { type CredentialSpec, Engine } from './testing.ts'
 
 let target: LabPostgres
@@ -275,6 +278,49 @@ test("never the account of others: Rekey's own and a shared one go to a human, u
   expect(await answer(first.name, first.password)).toBe('accepted')
 })
 
+test('what an offboarding rotated for others is ended by a word of its own, with a proof, and only of who has left', async () => {
+  const boss = await person()
+  const leaver = await person(boss.id)
+  const path = join(engine.folder, `kept-${newId()}`)
+  const own = await credential(leaver.id, { consumers: [{ name: 'other-report', path, activation: 'none' }] })
+  writeFileSync(path, own.password)
+  const parts = { ...engine.parts, destroyAfterSeconds: 0, stops: [] }
+  const may = allowed(engine.ctx, 'closure:resolve')
+  const end = () => endCredential(parts, engine.ctx, may, own.name, 'nobody may use it')
+  const refused = (text: string) => expect(end()).rejects.toMatchObject({ code: 'wrong_state', message: expect.stringContaining(text) })
+  await refused('is active')
+  await inTx((tx) => offboardIdentity(tx, engine.ctx, leaver.id, 'left'))
+  await settled(leaver.id, ['closed'])
+  expect(await itemOf(own.id)).toMatchObject({ state: 'rotated', consumers: ['other-report'] })
+  const value = readFileSync(path, 'utf8').trimEnd()
+  expect(await answer(own.name, value)).toBe('accepted')
+  const { closure, goal } = await end()
+  expect(goal).toBe('destroy')
+  expect(await settled(leaver.id, ['closed'])).toBe(closure)
+  expect(await itemOf(own.id)).toMatchObject({ state: 'proven_dead', way: 'suspend', consumers: ['other-report'] })
+  expect(await answer(own.name, value)).toBe('28P01')
+  await refused('no value that could authenticate')
+  await expect(endCredential(parts, engine.ctx, may, 'no-such', 'x')).rejects.toMatchObject({ code: 'not_found' })
+})
+
+test('a word that ends a credential for others too outlives a retry of it before anything was touched', async () => {
+  const leaver = await person(await person().then(({ id }) => id))
+  const own = await credential(leaver.id, { consumers: [{ name: 'another-report', activation: 'none' }] })
+  await inTx((tx) => offboardIdentity(tx, engine.ctx, leaver.id, 'left'))
+  await settled(leaver.id, ['closed'])
+  const parts = { ...engine.parts, destroyAfterSeconds: 0, stops: [] }
+  await inTx(async (tx) => {
+    const record = (await recordsById(tx, [leaver.id])).get(leaver.id)
+    if (record === undefined) throw new Error('the identity is not there')
+    const wanted = { record, goal: 'destroy', reason: 'end it', credential: own.id, forAll: true } as const
+    const closure = await closeCredentials(parts, tx, engine.ctx, wanted)
+    const [item] = await tx.query<{ id: string }>('select id from closure_item where closure_id = $1', [closure])
+    await planAnew(parts.targets, tx, { id: item?.id ?? '', identity: leaver.id, credential_id: own.id })
+  })
+  await settled(leaver.id, ['closed'])
+  expect(await itemOf(own.id)).toMatchObject({ state: 'proven_dead' })
+})
+
 test('a pair of accounts is ended whole, and one credential alone by a closure of its own', async () => {
   const leaver = await person()
   const kept = await credential(leaver.id)
@@ -282,7 +328,6 @@ test('a pair of accounts is ended whole, and one credential alone by a closure o
   await target.query(`create role ${second} login password 'second'`)
   const pair = await credential(leaver.id)
   await engine.db.store.query("update credential set strategy = 'alternating', accounts = $2 where id = $1", [pair.id, [pair.name, second]])
-  const { recordsById } = await import('../identity/index.ts')
   const record = (await recordsById(engine.db.store, [leaver.id])).get(leaver.id)
   if (record === undefined) throw new Error('the identity is not there')
   const parts = { ...engine.parts, destroyAfterSeconds: 0, stops: [] }

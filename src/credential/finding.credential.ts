@@ -1,5 +1,5 @@
 /** Findings about credentials that could authenticate. */
-import { type IdentityRecord, idsByName, peopleEntitled, recordsById } from '../identity/index.ts'
+import { type IdentityRecord, idsByName, ownersChanged, peopleEntitled, recordsById } from '../identity/index.ts'
 import { type FindingKind, LONG_LIVED_DAYS, OVERDUE_SECONDS } from './finding.model.ts'
 import { type Other, pageOf, type Raw, type Source } from './finding.source.ts'
 
@@ -59,6 +59,10 @@ export const CREDENTIALS: Source = {
       ...(reporters ?? []),
     ])
     const records = await recordsById(sql, [...ids, ...named.values()])
+    const changed = await ownersChanged(
+      sql,
+      [...records.values()].flatMap((record) => (isOwned(record) ? [] : (record.ownerId ?? []))),
+    )
     const accounts = rows.flatMap(({ system, accounts }) => accounts.map((account) => ({ system, account })))
     const people = Map.groupBy(await peopleEntitled(sql, accounts), ({ system, account }) => JSON.stringify([system, account]))
     const found = rows.flatMap((row) => {
@@ -72,6 +76,7 @@ export const CREDENTIALS: Source = {
           named,
           entitled.map(({ name }) => name),
         ),
+        changed,
       )
     })
     return { found, last: pageOf(rows, limit, (row) => row.id) }
@@ -97,7 +102,20 @@ function peopleOf(
   return [...new Set([...others, ...entitled])]
 }
 
-function ofCredential(row: CredentialRow, records: ReadonlyMap<string, IdentityRecord>, people: readonly string[]): Raw[] {
+const isOwned = ({ ownerState }: IdentityRecord) => ownerState === 'person' || ownerState === 'team'
+
+/** Since when nobody answers: since its owner changed last, so that a change of something else does not begin it anew. */
+function ownerlessSince({ ownerId, createdAt }: IdentityRecord, changed: ReadonlyMap<string, Date>): Date {
+  const at = changed.get(ownerId ?? '') ?? createdAt
+  return at < createdAt ? createdAt : at
+}
+
+function ofCredential(
+  row: CredentialRow,
+  records: ReadonlyMap<string, IdentityRecord>,
+  people: readonly string[],
+  changed: ReadonlyMap<string, Date>,
+): Raw[] {
   const record = records.get(row.identity_id ?? '')
   const make = (kind: FindingKind, detail: string, since: Date): Raw[] => [
     { kind, key: row.id, subject: row.name, system: row.system, identity: row.identity_id, detail, since },
@@ -105,7 +123,7 @@ function ofCredential(row: CredentialRow, records: ReadonlyMap<string, IdentityR
   const gone = record === undefined || record.status === 'offboarded'
   const humans = record !== undefined && record.kind !== 'human' ? people : []
   const shared = new Map([...(row.shared_value ?? []), ...(row.shared_account ?? [])].map((other) => [other.id, other]))
-  const trouble = record !== undefined && !['person', 'team'].includes(record.ownerState)
+  const trouble = record !== undefined && !isOwned(record)
   return [
     ...(gone && !row.closing
       ? make(
@@ -115,7 +133,11 @@ function ofCredential(row: CredentialRow, records: ReadonlyMap<string, IdentityR
         )
       : []),
     ...(trouble && !gone
-      ? make('ownerless', `${record.name} is owned by ${record.owner}: ${record.ownerState.replaceAll('_', ' ')}`, record.changedAt)
+      ? make(
+          'ownerless',
+          `${record.name} is owned by ${record.owner}: ${record.ownerState.replaceAll('_', ' ')}`,
+          ownerlessSince(record, changed),
+        )
       : []),
     ...make('reused', howShared(row), row.current_since ?? row.created_at)
       .filter(() => shared.size > 0)

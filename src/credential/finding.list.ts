@@ -261,37 +261,54 @@ const SOURCES: readonly Source[] = [
 ]
 
 /**
- * A page of findings that the asker may read, and the cursor of what follows (null at the end). A page looks at a bounded number of
- * rows, so it may be short, or empty, while there is more. Throws `bad_input` for a cursor that is none.
+ * A page of findings that the asker may read, high ones before all others, and the cursor of what follows (null at the end). A page looks
+ * at a bounded number of rows, so it may be short, or empty, while there is more. Throws `bad_input` for a cursor that is none.
  */
 export async function listFindings(
   sql: Sql,
   may: Allowed<'finding:read'>,
   filter: FindingFilter,
 ): Promise<{ readonly items: Finding[]; readonly next: string | null }> {
-  const sources = SOURCES.filter(({ kinds }) => filter.kind === undefined || kinds.includes(filter.kind))
-  let [source, after] = cursorOf(sources, filter.after)
+  const steps = stepsOf(filter)
+  let [at, after] = cursorOf(steps, filter.after)
   const raw: Raw[] = []
-  for (; source < sources.length && raw.length < filter.limit; source++) {
-    const { found, last } = (await sources[source]?.read(sql, after, filter.limit)) ?? { found: [], last: null }
-    raw.push(...found.filter(({ kind }) => wanted(kind, filter)))
+  for (; at < steps.length && raw.length < filter.limit; at++) {
+    const { name, kinds, source } = steps[at] as Step
+    const { found, last } = await source.read(sql, after, filter.limit)
+    raw.push(...found.filter(({ kind }) => kinds.includes(kind)))
     after = null
-    if (last !== null) return { items: await withOwners(sql, may, raw), next: `${sources[source]?.name}:${last}` }
+    if (last !== null) return { items: await withOwners(sql, may, raw), next: `${name}:${last}` }
   }
-  return { items: await withOwners(sql, may, raw), next: source < sources.length ? `${sources[source]?.name}:` : null }
+  const next = steps[at]
+  return { items: await withOwners(sql, may, raw), next: next === undefined ? null : `${next.name}:` }
 }
 
-function wanted(kind: FindingKind, filter: FindingFilter): boolean {
-  return (filter.kind ?? kind) === kind && (filter.severity ?? FINDINGS[kind].severity) === FINDINGS[kind].severity
+/** One reading of one place, for what is equally bad. A place with kinds of two severities is read twice. */
+interface Step {
+  readonly name: string
+  readonly kinds: readonly FindingKind[]
+  readonly source: Source
 }
 
-function cursorOf(sources: readonly Source[], text: string | undefined): [number, string | null] {
+/** The worst first: nobody should have to read to the end to see what burns. */
+function stepsOf(filter: FindingFilter): Step[] {
+  return (['high', 'medium', 'low'] as const).flatMap((severity) =>
+    SOURCES.flatMap((source) => {
+      const kinds = source.kinds.filter(
+        (kind) => FINDINGS[kind].severity === severity && (filter.kind ?? kind) === kind && (filter.severity ?? severity) === severity,
+      )
+      return kinds.length === 0 ? [] : [{ name: `${severity}.${source.name}`, kinds, source }]
+    }),
+  )
+}
+
+function cursorOf(steps: readonly Step[], text: string | undefined): [number, string | null] {
   if (text === undefined) return [0, null]
   const at = text.indexOf(':')
-  const source = sources.findIndex(({ name }) => name === text.slice(0, at))
+  const step = steps.findIndex(({ name }) => name === text.slice(0, at))
   const id = text.slice(at + 1)
-  if (source < 0 || (id !== '' && !isId(id))) throw new RekeyError('bad_input', 'This is no cursor of a page of findings.')
-  return [source, id === '' ? null : id]
+  if (step < 0 || (id !== '' && !isId(id))) throw new RekeyError('bad_input', 'This is no cursor of a page of findings.')
+  return [step, id === '' ? null : id]
 }
 
 /** Those that the asker may read, each with whom to ask. */

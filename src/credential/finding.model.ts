@@ -13,7 +13,11 @@ export const FINDINGS = {
     control: 'NHI6',
     action: 'Name the claims exactly: rekey issuer map, then rekey issuer unmap the old rule',
   },
-  orphan: { severity: 'high', control: 'NHI1', action: 'Its identity is gone: move the credential to a living one, or end it' },
+  orphan: {
+    severity: 'high',
+    control: 'NHI1',
+    action: 'Give it a living identity in the fleet file, or end it for whoever still uses it: rekey credential end',
+  },
   ownerless: { severity: 'medium', control: 'NHI1', action: 'Name an owner that exists: rekey identity move --owner' },
   offboarding_waits: { severity: 'high', control: 'NHI1', action: 'Approve or reject it: rekey approval list' },
   likely_double: {

@@ -6,6 +6,7 @@ import { type LabPostgres, startPostgres } from '../../test/lab/postgres.ts'
 import {
   addIssuer,
   joinIdentity,
+  leaveIdentity,
   mapIssuer,
   moveIdentity,
   offboardIdentity,
@@ -78,6 +79,10 @@ test('ownerless: an owner who does not answer is found, and it goes when there i
     // Whoever was to answer cannot: the security contact is asked.
     owner: { kind: 'team', name: 'security-contact' },
   })
+  const since = (await found('ownerless', own))?.since
+  await sleep(5)
+  await inTx((tx) => moveIdentity(tx, engine.ctx, held.id, { purpose: 'something else' }))
+  expect(await found('ownerless', own), 'a change of something else does not begin it anew').toMatchObject({ since })
   await inTx((tx) => resumeIdentity(tx, engine.ctx, boss.id, 'back'))
   expect(await found('ownerless', own)).toBeUndefined()
 })
@@ -189,6 +194,47 @@ test('handover: what a leaver owned is found with its new owner, until somebody 
   expect(await found('handover', held.name)).toMatchObject({ owner: { kind: 'team', name: 'security-contact' } })
   await inTx((tx) => moveIdentity(tx, engine.ctx, held.id, { owner: { kind: 'person', id: next.id } }))
   expect(await found('handover', held.name)).toBeUndefined()
+})
+
+test('handover: a leaver who owned themselves is found until they are offboarded, since nothing of them moves after it', async () => {
+  const leaver = await person()
+  await inTx((tx) => leaveIdentity(tx, engine.ctx, leaver.id, 'left'))
+  expect(await found('handover', leaver.name)).toMatchObject({ owner: { name: 'security-contact' } })
+  await inTx((tx) => offboardIdentity(tx, engine.ctx, leaver.id, 'left'))
+  expect(await found('handover', leaver.name)).toBeUndefined()
+  // As one that a server before this left open.
+  await engine.db.store.query('update handover set settled_at = null where identity_id = $1', [leaver.id])
+  expect(await found('handover', leaver.name)).toBeUndefined()
+})
+
+test('handover: what moves to a tenancy where its owner is not is found with the security contact', async () => {
+  const boss = await person()
+  const held = await workload(boss.id)
+  await inTx((tx) => moveIdentity(tx, engine.ctx, held.id, { tenancy: 'eu' }))
+  expect(await found('handover', held.name)).toMatchObject({ owner: { name: 'security-contact' } })
+})
+
+test('what is worse is listed before what is less bad, over all pages, and nothing twice', async () => {
+  const may = allowed(engine.ctx, 'finding:read')
+  const rank = { high: 0, medium: 1, low: 2 }
+  const one = await person()
+  await credential(one.id)
+  const helper = await workload(one.id)
+  await credential(helper.id, { consumers: [{ name: one.name, activation: 'none' }] })
+  await inTx((tx) => suspendIdentity(tx, engine.ctx, one.id, 'away'))
+  for (const limit of [1, 2, 500]) {
+    const all: Finding[] = []
+    for (let after: string | undefined; ; ) {
+      const page = await listFindings(engine.db.store, may, { limit, after })
+      all.push(...page.items)
+      if (page.next === null) break
+      after = page.next
+    }
+    const ranks = all.map(({ severity }) => rank[severity])
+    expect(ranks).toEqual([...ranks].sort())
+    expect(new Set(ranks).size, 'more than one severity').toBeGreaterThan(1)
+    expect(new Set(all.map(({ finding }) => finding)).size).toBe(all.length)
+  }
 })
 
 test('every kind can be asked for alone, and a page of it holds nothing else', async () => {

@@ -1,4 +1,5 @@
 export { giveUpItem, retryClosure, tellLeaked } from './closure.actions.ts'
+export { endCredential } from './closure.end.ts'
 export {
   type ClosureFilter,
   type ClosureItemView,

@@ -37,7 +37,8 @@ import { standBehindTokens } from './token.makers.ts'
 /** What is asked, of whom, until when. */
 export interface NewApproval extends Approvable {
   readonly factors: readonly Factor[]
-  readonly expiresAt: Date
+  /** How long it may be decided and used, seconds from when it is asked. */
+  readonly expiresSeconds: number
   readonly requestedBy: Principal
   /** Ids of principals and identities that stand behind it besides the requester; none of them decides. */
   readonly alsoBehind?: readonly string[]
@@ -54,7 +55,7 @@ export async function requestApproval(tx: Tx, ctx: Ctx, asked: NewApproval): Pro
   const { requestedBy: by } = asked
   requireSomebody(by)
   const now = ctx.clock.now()
-  checkExpiry(now, asked.expiresAt)
+  const expiresAt = expiryOf(now, asked.expiresSeconds)
   const factors = await namedFactors(tx, parseFactors(asked.factors))
   const behind = [...new Set([...standsBehind(by), ...(asked.alsoBehind ?? [])])]
   const excluded = [...new Set([...behind, ...(await rows.ownersOf(tx, behind)), ...(await standBehindTokens(tx, behind))])]
@@ -72,8 +73,8 @@ export async function requestApproval(tx: Tx, ctx: Ctx, asked: NewApproval): Pro
     requester_name: by.name,
     excluded,
     requested_at: now,
-    expires_at: asked.expiresAt,
-    remind_at: nextReminder(now, asked.expiresAt),
+    expires_at: expiresAt,
+    remind_at: nextReminder(now, expiresAt),
     ended_at: null,
     bypassed_by: null,
     bypass_reason: null,
@@ -89,7 +90,7 @@ export async function requestApproval(tx: Tx, ctx: Ctx, asked: NewApproval): Pro
       {
         factors: facts,
         approvers: people,
-        expiresAt: asked.expiresAt.toISOString(),
+        expiresAt: expiresAt.toISOString(),
         excluded: [...excluded].sort(),
         requester: { kind: by.kind, id: by.id, identity: by.identity },
       },
@@ -99,10 +100,10 @@ export async function requestApproval(tx: Tx, ctx: Ctx, asked: NewApproval): Pro
   return id
 }
 
-function checkExpiry(now: Date, expiresAt: Date): void {
-  const seconds = (expiresAt.getTime() - now.getTime()) / 1000
+function expiryOf(now: Date, seconds: number): Date {
   const { expiresSecondsMin, expiresSecondsMax } = APPROVAL_LIMITS
   if (!(seconds >= expiresSecondsMin && seconds <= expiresSecondsMax)) refuse('An approval expires after 5 minutes to 30 days.')
+  return new Date(now.getTime() + seconds * 1000)
 }
 
 /** When to remind next: at half of the time that is left, until that is less than five minutes. */

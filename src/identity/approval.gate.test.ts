@@ -90,6 +90,22 @@ const offboard = (id: string, reason = 'contract ended', by = admin) =>
   moveStatusByHand({ ...parts(), policies }, ctx, may(by, 'identity:offboard'), by, id, { reason, force: false })
 const openRequests = () => db.store.query<{ id: string }>("select id from approval where state = 'requested'")
 
+test('a rule of the shortest time is asked by, though the clock goes on between two looks at it', async () => {
+  await rule('identity:offboard', { expiresSeconds: 300 })
+  let ticks = 0
+  const start = ctx.clock.now().getTime()
+  const ticking = makeCtx('test', 'test', { clock: { now: () => new Date(start + 5 * ++ticks), monotonicMs: () => start + 5 * ++ticks } })
+  const by = person(await join(), { roles: admin.roles })
+  const allowedNow = policies.allow(ticking, by, 'identity:offboard')
+  const gone = await join()
+  const id = await waits(moveStatusByHand({ ...parts(), policies }, ticking, allowedNow, by, gone, { reason: 'ended', force: false }))
+  const [row] = await db.store.query<{ seconds: number }>(
+    'select extract(epoch from expires_at - requested_at)::integer as seconds from approval where id = $1',
+    [id],
+  )
+  expect(row).toEqual({ seconds: 300 })
+})
+
 test('without a rule nothing waits; with one, offboarding waits for exactly this, and then happens once', async () => {
   expect((await offboard(await join())).status).toBe('offboarded')
   await rule('identity:offboard')

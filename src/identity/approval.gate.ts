@@ -80,8 +80,7 @@ async function askOnce(tx: Tx, ctx: Ctx, by: Principal, { asked, alsoBehind }: A
   await lockDigest(tx, digest)
   const [open] = await requestsFor(tx, ctx, rule, digest)
   if (open !== undefined) return open.row.id
-  const expiresAt = new Date(ctx.clock.now().getTime() + rule.expiresSeconds * 1000)
-  return requestApproval(tx, ctx, { ...asked, factors: rule.factors, expiresAt, requestedBy: by, alsoBehind })
+  return requestApproval(tx, ctx, { ...asked, factors: rule.factors, expiresSeconds: rule.expiresSeconds, requestedBy: by, alsoBehind })
 }
 
 /** Open requests for this digest that ask for what the rule asks for now. */

@@ -212,7 +212,7 @@ test('nothing that happens lets it through with fewer distinct eligible people t
         let id = ''
         const made = await attempt(async () => {
           const requestedBy = await tx((tx) => world.asker(tx, through))
-          id = await tx((tx) => requestApproval(tx, ctx, { ...asked, factors, expiresAt: new Date(truth.expiresMs), requestedBy }))
+          id = await tx((tx) => requestApproval(tx, ctx, { ...asked, factors, expiresSeconds: 24 * 3_600, requestedBy }))
         })
         const everybody = { ...truth, approvals: new Map([...Array(PEOPLE).keys()].map((n) => [n, { aal: 3 as Aal, passkey: true }])) }
         expect(made).toBe(enough(everybody, wanted))

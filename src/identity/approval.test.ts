@@ -57,9 +57,8 @@ const person = (id: string, changes: Partial<Principal> = {}): Principal =>
 const what: Approvable = { action: 'identity:offboard', subject: 'ada', what: { identity: 'x', reason: 'left' }, words: 'End ada.' }
 const digest = approvalDigest(what)
 const factor = (team: string, changes: Partial<Factor> = {}): Factor => ({ team, count: 1, aal: 2, passkey: false, ...changes })
-const inHours = (hours: number) => new Date(nowMs + hours * 3_600_000)
 const ask = (factors: readonly Factor[], changes: Partial<NewApproval> = {}) =>
-  tx((tx) => requestApproval(tx, ctx, { ...what, factors, expiresAt: inHours(24), requestedBy: person(asker), ...changes }))
+  tx((tx) => requestApproval(tx, ctx, { ...what, factors, expiresSeconds: 24 * 3_600, requestedBy: person(asker), ...changes }))
 const decide = (by: Principal | string, id: string, changes: Partial<DecisionInput> = {}) =>
   tx((tx) =>
     decideApproval(tx, ctx, typeof by === 'string' ? person(by) : by, id, {
@@ -305,8 +304,8 @@ test('what asks for nobody, or for nothing, is refused', async () => {
   await expect(ask([factor(await team([asker]))]), 'only the requester').rejects.toSatisfy(code('bad_input'))
   await expect(ask([factor(crew, { count: 3 })]), 'the requester is one of the three').rejects.toSatisfy(code('bad_input'))
   await expect(ask([factor(newId())])).rejects.toSatisfy(code('bad_input'))
-  await expect(ask([factor(crew)], { expiresAt: inHours(0) })).rejects.toSatisfy(code('bad_input'))
-  await expect(ask([factor(crew)], { expiresAt: inHours(800) })).rejects.toSatisfy(code('bad_input'))
+  await expect(ask([factor(crew)], { expiresSeconds: 299 })).rejects.toSatisfy(code('bad_input'))
+  await expect(ask([factor(crew)], { expiresSeconds: 30 * 86_400 + 1 })).rejects.toSatisfy(code('bad_input'))
   await expect(ask([factor(crew)], { words: ' \n ' })).rejects.toSatisfy(code('bad_input'))
 })
 

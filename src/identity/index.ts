@@ -113,6 +113,7 @@ export {
   identityIds,
   idsByName,
   lockStatuses,
+  ownersChanged,
   peopleEntitled,
   recordsById,
 } from './record.lookup.ts'

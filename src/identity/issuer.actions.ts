@@ -4,7 +4,7 @@ import type { Allowed } from '../policy/index.ts'
 import type { Sql, Store, Tx } from '../store/index.ts'
 import { activeIdentity } from './delegate.ts'
 import { keySet } from './issuer.keys.ts'
-import { checkIssuer, checkRule, type IssuerFields, type IssuerInput, type RuleFields } from './issuer.model.ts'
+import { checkIssuer, checkRule, type IssuerFields, type IssuerInput, overlaps, type RuleFields } from './issuer.model.ts'
 import * as rows from './issuer.store.ts'
 import { identityNamed } from './record.list.ts'
 import { checkText, refuse } from './record.model.ts'
@@ -91,11 +91,19 @@ export async function mapIssuer(store: Store, ctx: Ctx, _may: Allowed<'issuer:co
     checkRule(issuer, input)
     const { identity, actsFor } = await identitiesOf(tx, input)
     const { part, claims, prefixes, hardware } = input
+    const clash = (await rows.rulesOf(tx, issuer.id)).find((rule) => overlaps(rule, input))
+    if (clash !== undefined) throw overlapping(issuer.name, clash.id)
     const id = newId(ctx.clock.now().getTime())
     const rule = { id, part, claims, prefixes, hardware, scope, environments, identity, actsFor }
     await rows.insertRule(tx, issuer.id, rule, ctx.clock.now(), ctx.actor)
     await append(tx, ctx, [ruleEvent('issuer.mapped', issuer, rule)])
     return id
+  })
+}
+
+function overlapping(issuer: string, id: string): RekeyError {
+  return new RekeyError('conflict', `A token could fit this rule and the rule ${id}, and would be refused.`, {
+    hint: `Take that one back first: rekey issuer unmap ${issuer} ${id}; or name a claim that keeps them apart.`,
   })
 }
 

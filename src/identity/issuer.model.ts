@@ -167,6 +167,33 @@ export function claimText(claims: unknown, name: string): string | undefined {
   return typeof at === 'string' ? at : undefined
 }
 
+/**
+ * Whether a token can fit both rules by what they say: where all that one of them names is named by the other too, and nothing keeps them
+ * apart. A token that fits two rules is refused. Of rules that each name a claim of their own nobody can say before there is a token.
+ */
+export function overlaps(one: RuleFields, other: RuleFields): boolean {
+  const [a, b] = [boundsOf(one), boundsOf(other)]
+  const shared = [...a.keys()].filter((name) => b.has(name))
+  if (one.part !== other.part || shared.length < Math.min(a.size, b.size)) return false
+  return shared.every((name) => meet(a.get(name), b.get(name)))
+}
+
+interface Bound {
+  readonly text: string
+  readonly prefix: boolean
+}
+
+function boundsOf({ claims, prefixes }: RuleFields): Map<string, Bound> {
+  const of = (texts: Readonly<Record<string, string>>, prefix: boolean) =>
+    Object.entries(texts).map(([name, text]): [string, Bound] => [name, { text, prefix }])
+  return new Map([...of(claims, false), ...of(prefixes, true)])
+}
+
+function meet(a: Bound | undefined, b: Bound | undefined): boolean {
+  if (a === undefined || b === undefined) return true
+  return (a.prefix && b.text.startsWith(a.text)) || (b.prefix && a.text.startsWith(b.text)) || a.text === b.text
+}
+
 /** The one rule that fits the claims; `null` if none does, `several` if it is not one. */
 export function ruleFor<R extends RuleFields>(rules: readonly R[], part: 'subject' | 'actor', claims: unknown): R | 'several' | null {
   const fits = rules.filter(

@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { LabIssuer, labKey, svidClaims } from '../../test/lab/issuer.ts'
 import {
@@ -21,6 +22,7 @@ import {
 } from '../../test/lab/proofs.ts'
 import { AddressGuard, isCode, newId } from '../kernel/index.ts'
 import { type IssuerInput, type RuleInput, removeIssuer, suspendIdentity, unmapIssuer, weakRules } from './index.ts'
+import { overlaps, type RuleFields, ruleFor } from './issuer.model.ts'
 
 setUp()
 
@@ -28,10 +30,16 @@ test('no rule, two rules, a rule taken back, an issuer removed: nobody, from the
   const id = await usual()
   const text = await lab.sign(claims({ team: 'shop' }))
   expect(await show(text)).toMatchObject({ id })
-  const second = await map({ claims: { sub: 'orders', team: 'shop' } })
-  expect(await show(text)).toBeNull()
+  await unmapIssuer(db.store, ctx, may, 'ci', await ruleId())
+  const [first, second] = [await map({ claims: { sub: 'orders', team: 'shop' } }), await map({ claims: { sub: 'orders', stage: 'prod' } })]
+  expect(await show(text)).toMatchObject({ id })
+  expect(await show(await lab.sign(claims({ team: 'shop', stage: 'prod' })))).toBeNull()
   expect(why().at(-1)).toBe('several rules for the subject')
   await unmapIssuer(db.store, ctx, may, 'ci', second)
+  expect(await show(await lab.sign(claims({ team: 'shop', stage: 'prod' })))).toMatchObject({ id })
+  await unmapIssuer(db.store, ctx, may, 'ci', first)
+  expect(await show(text)).toBeNull()
+  await map({})
   expect(await show(text)).toMatchObject({ id })
   await db.store.inTx((tx) => suspendIdentity(tx, ctx, id, 'tests'))
   expect(await show(text)).toBeNull()
@@ -39,6 +47,45 @@ test('no rule, two rules, a rule taken back, an issuer removed: nobody, from the
   await removeIssuer(db.store, ctx, may, 'ci', 'tests')
   expect(await show(text)).toBeNull()
   expect(await db.store.query('select 1 from issuer_rule')).toEqual([])
+})
+
+const ruleId = async () => (await db.store.query<{ id: string }>('select id from issuer_rule'))[0]?.id ?? ''
+
+test('a rule that overlaps another of its issuer is refused at once, whoever it is for', async () => {
+  await usual()
+  await join('other', 'workload')
+  const clash = (error: unknown) => isCode(error, 'conflict')
+  await expect(map({})).rejects.toSatisfy(clash)
+  await expect(map({ identity: 'other' })).rejects.toSatisfy(clash)
+  await expect(map({ claims: { sub: 'orders', team: 'shop' } })).rejects.toSatisfy(clash)
+  await map({ claims: {}, prefixes: { sub: 'repo:acme/' } })
+  await expect(map({ claims: { sub: 'repo:acme/shop' } })).rejects.toSatisfy(clash)
+  await expect(map({ claims: {}, prefixes: { sub: 'repo:acme/shop/' } })).rejects.toSatisfy(clash)
+  await expect(map({ claims: {}, prefixes: { sub: 'repo:' } })).rejects.toSatisfy(clash)
+  await map({ identity: 'other', claims: { sub: 'repo:other' } })
+  await map({ identity: 'other', claims: {}, prefixes: { sub: 'repo:acme-too/' } })
+  expect(await db.store.query('select 1 from issuer_rule')).toHaveLength(4)
+})
+
+test('rules are said to overlap exactly where one of them leaves nothing to the other that tells them apart', () => {
+  const text = fc.constantFrom('a', 'a/', 'a/b', 'a/b/', 'b/')
+  const bound = fc.record({ text, prefix: fc.boolean() })
+  const rule = fc.dictionary(fc.constantFrom('sub', 'team', 'stage'), bound, { minKeys: 1 }).map((bounds) => {
+    const of = (prefix: boolean) =>
+      Object.fromEntries(Object.entries(bounds).flatMap(([name, it]) => (it.prefix === prefix ? [[name, it.text]] : [])))
+    return { part: 'subject', claims: of(false), prefixes: of(true), scope: null, environments: null, hardware: false } as const
+  })
+  const values = ['a', 'a/', 'a/b', 'a/b/', 'b/', 'z']
+  const tokens = values.flatMap((sub) => values.flatMap((team) => values.map((stage) => ({ sub, team, stage }))))
+  const names = ({ claims, prefixes }: RuleFields) => Object.keys({ ...claims, ...prefixes })
+  fc.assert(
+    fc.property(rule, rule, (one, other) => {
+      const both = tokens.some((token) => ruleFor([one, other], 'subject', token) === 'several')
+      const within = [[one, other] as const, [other, one] as const].some(([a, b]) => names(a).every((name) => names(b).includes(name)))
+      expect(overlaps(one, other)).toBe(both && within)
+      expect(overlaps(one, { ...other, part: 'actor' })).toBe(false)
+    }),
+  )
 })
 
 test('a prefix is there only where it was asked for, ends at a border, and is told as a weakness', async () => {

@@ -63,7 +63,8 @@ export async function checkManager(tx: Tx, kind: IdentityKind, id: string, manag
   if (kind !== 'human') refuse('Only a person has a manager.')
   if (manager === id) refuse('Nobody is their own manager.')
   const person = await rows.personById(tx, manager)
-  if (person === null) throw new RekeyError('not_found', `No such person: ${manager}`)
+  if (person === null)
+    throw new RekeyError('not_found', 'The manager is no person who is there: only a person who has not left for good is one.')
   return person.id
 }
 

@@ -118,16 +118,21 @@ function facts(owner: OwnerRef) {
   return { ownerPerson: owner_identity_id, ownerTeam: owner_team_id }
 }
 
-/** An owner was named: the handovers of these identities wait for nobody any more. */
+/** An owner was named, or these identities ended: their handovers wait for nobody any more. */
 export async function settleHandovers(tx: Tx, identities: readonly string[], at: Date): Promise<void> {
   await tx.query('update handover set settled_at = $2 where identity_id = any($1::uuid[]) and settled_at is null', [identities, at])
 }
 
-/** Handovers that nobody has confirmed or changed by naming an owner, oldest first; `after` is the id of the last one seen. */
+/**
+ * Handovers that nobody has confirmed or changed by naming an owner, oldest first; `after` is the id of the last one seen. Not those of
+ * what has ended: nothing of it can be moved any more.
+ */
 export async function openHandovers(sql: Sql, page: { readonly after?: string; readonly limit: number }): Promise<Handover[]> {
   const rows = await sql.query<Record<string, string> & { at: Date; rule: HandoverRule; cause: HandoverCause }>(
-    `select id, identity_id, identity_name, from_kind, from_id, from_name, to_kind, to_id, to_name, rule, cause, at from handover
-      where settled_at is null and ($1::uuid is null or id > $1) order by id limit $2`,
+    `select id, identity_id, identity_name, from_kind, from_id, from_name, to_kind, to_id, to_name, rule, cause, at from handover h
+      where settled_at is null and ($1::uuid is null or id > $1)
+        and exists (select 1 from identity i where i.id = h.identity_id and i.status <> 'offboarded')
+      order by id limit $2`,
     [page.after ?? null, Math.max(1, Math.min(page.limit, LIMITS.pageMax))],
   )
   const owner = (row: Record<string, unknown>, side: 'from' | 'to') => ({

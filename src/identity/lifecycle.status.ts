@@ -1,7 +1,7 @@
 import { append } from '../evidence/index.ts'
 import { type Ctx, RekeyError } from '../kernel/index.ts'
 import type { Tx } from '../store/index.ts'
-import { handOverPerson } from './lifecycle.handover.ts'
+import { handOverPerson, settleHandovers } from './lifecycle.handover.ts'
 import { identityEvent } from './lifecycle.owners.ts'
 import { checkReason, type IdentityStatus, NEXT_STATUS } from './record.model.ts'
 import { lockIdentity, lockRecord, queueChange, type Row, updateRow } from './record.store.ts'
@@ -94,6 +94,7 @@ async function moveStatus(tx: Tx, ctx: Ctx, row: Row, to: IdentityStatus, reason
   const back = to === 'active'
   await updateRow(tx, { ...row, status: to, left_at: back ? null : row.left_at, barred: barred || (row.barred && !back) })
   await append(tx, ctx, [identityEvent(VERBS[to], row, { from: row.status, reason, ...(barred && { barred }) })])
+  if (to === 'offboarded') await settleHandovers(tx, [row.id], now)
   // Also so that none of them comes back with a resumption.
   if (!back) await endSessionsOf(tx, ctx, row.id, to)
   await queueChange(tx, row.id, back ? 'resumed' : to, reason, now)

@@ -76,8 +76,12 @@ function checkUrl(what: string, text: string): URL {
   } catch {
     return refuse(`The ${what} is no URL.`)
   }
-  const plain = url.protocol === 'http:' && isLoopback(hostOf(url))
-  if (url.protocol !== 'https:' && !plain) refuse(`The ${what} begins with https:// (http:// only to 127.0.0.1 or [::1]).`)
+  // A link is opened by the reader's browser; what Rekey itself sends to is named by address, so that no name service has a say in it.
+  const local = isLoopback(hostOf(url)) || (what === 'link' && hostOf(url) === 'localhost')
+  const names = what === 'link' ? 'localhost, 127.0.0.1 or [::1]' : '127.0.0.1 or [::1]'
+  if (url.protocol !== 'https:' && !(url.protocol === 'http:' && local)) {
+    refuse(`The ${what} begins with https:// (http:// only to ${names}).`)
+  }
   // They would be shown in lists and in notices.
   if (url.username !== '' || url.password !== '' || url.hash !== '') refuse(`The ${what} holds no user, password or fragment.`)
   if (text.length > 1000) refuse(`The ${what} is longer than 1000 characters.`)

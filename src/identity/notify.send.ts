@@ -99,6 +99,9 @@ export async function sendMail(guard: Guard, settings: SmtpSettings, password: S
   } catch (error) {
     const { responseCode, code } = error as { responseCode?: number; code?: string }
     if (responseCode !== undefined) throw new SendFault(`the mail server answered with ${responseCode}`)
+    // Where it speaks in the clear, its greeting is no TLS, and that is all the library knows.
+    if (tls === 'implicit' && code === 'ESOCKET')
+      throw new SendFault('the mail server could not be reached, or speaks no TLS there (ESOCKET)')
     throw new SendFault(faultOf('the mail server', code, false))
   } finally {
     transport.close()

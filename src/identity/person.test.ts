@@ -60,9 +60,8 @@ const others = async (id: string) => (await readSamePerson(db.store, may(admin, 
 const asked = { action: 'identity:offboard', subject: 'joan', what: { identity: 'joan' }, words: 'End joan.' } as const
 const digest = approvalDigest(asked)
 const ask = (by: Principal, count: number) => {
-  const expiresAt = new Date(ctx.clock.now().getTime() + 3_600_000)
   const factors = [{ team, count, aal: 2, passkey: false }] as const
-  return tx((tx) => requestApproval(tx, ctx, { ...asked, factors, expiresAt, requestedBy: by }))
+  return tx((tx) => requestApproval(tx, ctx, { ...asked, factors, expiresSeconds: 3_600, requestedBy: by }))
 }
 const approve = (id: string, by: string) =>
   tx((tx) => decideApproval(tx, ctx, person(by), id, { decision: 'approve', reason: 'read it', digest, assertion: null }))

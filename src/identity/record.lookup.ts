@@ -44,6 +44,17 @@ export async function answerableFor(sql: Sql, record: IdentityRecord | null): Pr
   return { kind: 'team', id, name }
 }
 
+/** When these owners, people or teams, were changed last, by id: their status, or who is in them. */
+export async function ownersChanged(sql: Sql, ids: readonly string[]): Promise<Map<string, Date>> {
+  if (ids.length === 0) return new Map()
+  const rows = await sql.query<{ id: string; at: Date }>(
+    `select id, changed_at as at from identity where id = any($1::uuid[])
+      union all select id, changed_at from team where id = any($1::uuid[])`,
+    [[...new Set(ids)]],
+  )
+  return new Map(rows.map(({ id, at }) => [id, at]))
+}
+
 /** People who are entitled to these accounts, by system name and account. */
 export async function peopleEntitled(
   sql: Sql,

@@ -69,9 +69,8 @@ beforeAll(async () => {
 afterAll(() => db.drop())
 
 async function request(): Promise<void> {
-  const expiresAt = new Date(Date.now() + 3_600_000)
   const factors = [{ team, count: 2, aal: 2, passkey: false }] as const
-  const id = await tx((tx) => requestApproval(tx, ctx, { ...asked, factors, expiresAt, requestedBy: admin }))
+  const id = await tx((tx) => requestApproval(tx, ctx, { ...asked, factors, expiresSeconds: 3_600, requestedBy: admin }))
   const input = { decision: 'approve', reason: 'read it', digest, assertion: null } as const
   await tx((tx) => decideApproval(tx, ctx, person(bob), id, input))
   await tx((tx) => takeBack(tx, ctx, person(bob), id, 'thought again'))

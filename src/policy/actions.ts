@@ -51,6 +51,8 @@ const TABLE = {
   'rotation:undo': change('credential', 'credential'),
   'rotation:resolve': change('credential', 'credential'),
   'consumer:report': change('credential', 'credential'),
+  // What would become of somebody's credentials. Apart from `closure:read`, so that who ends identities may look before.
+  'closure:plan': read('credential', 'closure'),
   'closure:read': read('credential', 'closure'),
   'closure:retry': change('credential', 'closure'),
   'closure:resolve': change('credential', 'closure'),

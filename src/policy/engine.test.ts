@@ -187,8 +187,16 @@ const hostile = fc.oneof(
 )
 const anyThing = fc.record({ id: hostile, environment: hostile, owner: hostile, system: hostile, kind: hostile }, { requiredKeys: ['id'] })
 
-test('property: whoever holds only directory roles is never allowed a credential action, whatever the thing and the names', () => {
+test('who ends identities may see what would become of their credentials, and no more of those', () => {
   const credential = ACTIONS.filter((action) => factsOf(action).family === 'credential')
+  const asked = principal({ roles: ['directory-admin'] })
+  expect(credential.filter((action) => may(asked, action))).toEqual(['closure:plan'])
+  expect(may(asked, 'closure:plan', { type: 'closure', id: 'plan', environment: 'prod' })).toBe(true)
+  expect(factsOf('closure:plan').reads).toBe(true)
+})
+
+test('property: whoever holds only directory roles is never allowed a credential action but to look at the plan', () => {
+  const credential = ACTIONS.filter((action) => factsOf(action).family === 'credential' && action !== 'closure:plan')
   const who = fc.record({
     kind: fc.constantFrom('person', 'workload', 'machine', 'agent', 'token'),
     id: hostile,

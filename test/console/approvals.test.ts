@@ -26,9 +26,8 @@ const WORDS = 'End the identity joan for good.\nReason given: "left \u202egnorw"
 async function ask(passkey: boolean, count = 1, over: { readonly team?: string; readonly aal?: 3 } = {}): Promise<string> {
   const by = principal({ id: newId(), kind: 'token', name: 'pipeline' })
   const what = { action: 'identity:offboard', subject: 'joan', what: { identity: newId(), reason: 'left' }, words: WORDS } as const
-  const expiresAt = new Date(ctx.clock.now().getTime() + 3_600_000)
   const factors = [{ team, count, aal: 2, passkey, ...over }] as const
-  return lab.server.parts.store.inTx((tx) => requestApproval(tx, ctx, { ...what, factors, expiresAt, requestedBy: by }))
+  return lab.server.parts.store.inTx((tx) => requestApproval(tx, ctx, { ...what, factors, expiresSeconds: 3_600, requestedBy: by }))
 }
 
 const rowOf = async (id: string) =>

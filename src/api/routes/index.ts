@@ -23,6 +23,7 @@ import { retryClosureRoute } from './closures/retry-closure.ts'
 import { showClosure } from './closures/show-closure.ts'
 import { answerChallengeRoute } from './consumers/answer-challenge.ts'
 import { makeChallengeRoute } from './consumers/make-challenge.ts'
+import { endCredentialRoute } from './credentials/end-credential.ts'
 import { listCredentialsRoute } from './credentials/list-credentials.ts'
 import { showCredential } from './credentials/show-credential.ts'
 import { exportBundleRoute } from './evidence/export-bundle.ts'
@@ -143,6 +144,7 @@ export const ROUTES: readonly Route[] = [
   makeChallengeRoute,
   listCredentialsRoute,
   showCredential,
+  endCredentialRoute,
   exportBundleRoute,
   showKey,
   applyFleetRoute,

@@ -1,5 +1,6 @@
 import { RekeyError } from '../../kernel/index.ts'
 import type { Cli } from '../cli.ts'
+import { ifAllowed } from '../client.ts'
 import { EXIT } from '../exit.ts'
 import type { Column } from '../output.ts'
 import { shortTime, span } from '../text.ts'
@@ -13,13 +14,14 @@ interface Rule {
   readonly reason: string
 }
 
-const factorsOf = ({ factors }: Rule) =>
-  factors?.map(({ team, count, aal, passkey }) => `${count} of ${team} (level ${aal}${passkey ? ', passkey' : ''})`).join(' and ') ??
-  'cannot be read: the action is refused'
+const factorsOf = ({ factors }: Rule, names: ReadonlyMap<string, string> = new Map()) =>
+  factors
+    ?.map(({ team, count, aal, passkey }) => `${count} of ${names.get(team) ?? team} (level ${aal}${passkey ? ', passkey' : ''})`)
+    .join(' and ') ?? 'cannot be read: the action is refused'
 
-const RULES: readonly Column<Rule>[] = [
+const columnsOf = (names: ReadonlyMap<string, string>): readonly Column<Rule>[] => [
   { head: 'ACTION', of: (it) => it.action },
-  { head: 'MUST BE APPROVED BY', of: factorsOf },
+  { head: 'MUST BE APPROVED BY', of: (it) => factorsOf(it, names) },
   { head: 'WITHIN', of: (it) => span(it.expiresSeconds * 1000) },
   { head: 'SINCE', of: (it) => shortTime(it.changedAt) },
   { head: 'WHY', of: (it) => it.reason },
@@ -27,7 +29,10 @@ const RULES: readonly Column<Rule>[] = [
 
 /** Lists the actions that must be approved. */
 export async function ruleList(cli: Cli): Promise<number> {
-  cli.out.list(await (await cli.client()).all<Rule>('/v1/approval-rules'), RULES, 'No action needs approval.')
+  const client = await cli.client()
+  const rules = await client.all<Rule>('/v1/approval-rules')
+  const teams = cli.out.json || rules.length === 0 ? null : await ifAllowed(client.all<{ id: string; name: string }>('/v1/teams', {}))
+  cli.out.list(rules, columnsOf(new Map(teams?.map(({ id, name }) => [id, name]))), 'No action needs approval.')
   return EXIT.ok
 }
 
@@ -39,14 +44,17 @@ export async function ruleSet(
 ): Promise<number> {
   const client = await cli.client()
   const factors = []
+  const names = new Map<string, string>()
   for (const { team, ...rest } of factor.map(parse)) {
-    factors.push({ team: (await client.get<{ id: string }>(`/v1/teams/${encodeURIComponent(team)}`)).id, ...rest })
+    const { id, name } = await client.get<{ id: string; name: string }>(`/v1/teams/${encodeURIComponent(team)}`)
+    names.set(id, name)
+    factors.push({ team: id, ...rest })
   }
   const body = { action, factors, expiresSeconds: expires, reason }
   const rule = await client.post<Rule>('/v1/approval-rules', body, { startsWork: true })
   cli.out.fields(rule, [
     ['action', rule.action],
-    ['must be approved by', factorsOf(rule)],
+    ['must be approved by', factorsOf(rule, names)],
     ['within', span(rule.expiresSeconds * 1000)],
   ])
   return EXIT.ok
@@ -55,8 +63,11 @@ export async function ruleSet(
 /** `security:2`, `security:2:3`, `security:2:3:passkey`; the team may hold colons. */
 function parse(text: string): { team: string; count: number; aal: number; passkey: boolean } {
   const [, team, count, aal = '2', passkey] = /^(.+?):(\d{1,3})(?::([123]))?(:passkey)?$/.exec(text) ?? []
-  if (team === undefined || count === undefined) {
-    throw new RekeyError('bad_input', `Not a factor: ${text}`, { hint: 'Write team:count, team:count:level or team:count:level:passkey.' })
+  // A team may be called so, but a level that there is not is more likely: such a team is named by its id.
+  if (team === undefined || count === undefined || /:\d+$/.test(team)) {
+    throw new RekeyError('bad_input', `Not a factor: ${text}`, {
+      hint: 'Write team:count, team:count:level or team:count:level:passkey; the level is 1, 2 or 3.',
+    })
   }
   return { team, count: Number(count), aal: Number(aal), passkey: passkey !== undefined }
 }

@@ -5,9 +5,17 @@ import { CLOSURES, countsText, exitOfClosure, ITEMS } from '../closure.ts'
 import { EXIT } from '../exit.ts'
 import { shortTime } from '../text.ts'
 
+/** Options of `rekey closure list`. */
+export interface ClosureListOptions {
+  readonly open?: boolean
+  readonly waiting?: boolean
+  readonly limit?: number
+}
+
 /** Lists closures, newest first. */
-export async function closureList(cli: Cli, { open, limit }: { readonly open?: boolean; readonly limit?: number }): Promise<number> {
-  const found = await (await cli.client()).all<ClosureView>('/v1/closures', { open: open === true ? 'true' : undefined }, limit)
+export async function closureList(cli: Cli, { open, waiting, limit }: ClosureListOptions): Promise<number> {
+  const asked = { open: open === true ? 'true' : undefined, waiting: waiting === true ? 'true' : undefined }
+  const found = await (await cli.client()).all<ClosureView>('/v1/closures', asked, limit)
   cli.out.list(found, CLOSURES, 'There are no such closures.')
   return EXIT.ok
 }
@@ -20,13 +28,14 @@ export async function closureShow(cli: Cli, id: string): Promise<number> {
   const items = await client.all<ClosureItemView>(`${path}/credentials`)
   if (cli.out.json) cli.out.object({ ...closure, credentials: items })
   else {
-    showFields(cli, closure)
+    showClosure(cli, closure)
     cli.out.list(items, ITEMS, 'It has no credentials.')
   }
   return EXIT.ok
 }
 
-function showFields({ out }: Cli, closure: ClosureView): void {
+/** Shows one closure without its credentials. */
+export function showClosure({ out }: Cli, closure: ClosureView): void {
   out.fields(closure, [
     ['closure', closure.closure],
     ['identity', closure.identity],
@@ -62,6 +71,6 @@ export async function closureResolve(cli: Cli, id: string, credential: string, o
 async function send(cli: Cli, id: string, verb: string, body: object): Promise<number> {
   const client = await cli.client()
   const closure = await client.post<ClosureView>(`/v1/closures/${encodeURIComponent(id)}/${verb}`, body, { startsWork: true })
-  showFields(cli, closure)
+  showClosure(cli, closure)
   return verb === 'retry' ? EXIT.ok : exitOfClosure(closure)
 }

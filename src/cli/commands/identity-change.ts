@@ -15,6 +15,8 @@ export interface IdentityOptions {
   readonly manager?: string
   readonly label?: readonly string[]
   readonly entitlement?: readonly string[]
+  readonly ial?: string
+  readonly ialAt?: string
   readonly recoveryClass?: string
   readonly reason?: string
 }
@@ -23,14 +25,14 @@ export interface IdentityOptions {
 export async function identityJoin(cli: Cli, name: string, options: IdentityOptions): Promise<number> {
   const { recoveryClass, reason } = options
   const override = recoveryClass === undefined ? {} : { recoveryClass: { class: recoveryClass, reason } }
-  return send(cli, '/v1/identities', { name, kind: options.kind, ...given(options), ...override })
+  return send(cli, '/v1/identities', { name, kind: options.kind, ...given(cli, options), ...override })
 }
 
 /** Changes what the record says of one. */
 export async function identityMove(cli: Cli, identity: string, options: IdentityOptions): Promise<number> {
   const { recoveryClass, reason, name } = options
   const override = recoveryClass === undefined ? {} : { recoveryClass: { class: recoveryClass, reason } }
-  return send(cli, `/v1/identities/${encodeURIComponent(identity)}/move`, { ...given(options), ...override, name, reason })
+  return send(cli, `/v1/identities/${encodeURIComponent(identity)}/move`, { ...given(cli, options), ...override, name, reason })
 }
 
 /** Options of `rekey identity suspend`, `resume` and `offboard`. */
@@ -46,7 +48,7 @@ export const identityStatus =
   (verb: 'suspend' | 'resume' | 'offboard') =>
   async (cli: Cli, identity: string, { reason, wait, plan, force }: StatusOptions): Promise<number> => {
     const path = `/v1/identities/${encodeURIComponent(identity)}`
-    if (plan === true) return showPlan(cli, path)
+    if (plan === true) return showPlan(cli, path, verb === 'offboard' ? 'destroy' : 'suspend')
     if (reason === undefined) throw new RekeyError('bad_input', 'Say why with --reason, for the evidence.')
     const client = await cli.client()
     const changed = await client.post<IdentityFull>(`${path}/${verb}`, { reason, force }, { startsWork: true })
@@ -59,7 +61,7 @@ async function send(cli: Cli, path: string, body: object): Promise<number> {
   return EXIT.ok
 }
 
-function given({ owner, purpose, environment, tenancy, manager, label, entitlement }: IdentityOptions): object {
+function given(cli: Cli, { owner, purpose, environment, tenancy, manager, label, entitlement, ial, ialAt }: IdentityOptions): object {
   return {
     owner,
     purpose,
@@ -69,6 +71,7 @@ function given({ owner, purpose, environment, tenancy, manager, label, entitleme
     manager: manager === '-' ? null : manager,
     labels: label && Object.fromEntries(label.map(labelOf)),
     entitlements: entitlement?.map(entitlementOf),
+    ial: ialOf(cli, ial, ialAt),
   }
 }
 
@@ -76,6 +79,23 @@ function labelOf(text: string): [string, string] {
   const at = text.indexOf('=')
   if (at <= 0) throw new RekeyError('bad_input', 'Write a label as key=value.')
   return [text.slice(0, at), text.slice(at + 1)]
+}
+
+/** `2:passport office`, with a time of its own or as of now; `-` takes it away. */
+function ialOf({ clock }: Cli, text: string | undefined, at: string | undefined): object | null | undefined {
+  if (text === undefined && at !== undefined) throw new RekeyError('bad_input', 'A time of an assurance comes with --ial.')
+  if (text === undefined) return undefined
+  if (text === '-') return null
+  const [, level, source] = /^([123]):(.+)$/s.exec(text) ?? []
+  if (level === undefined) throw new RekeyError('bad_input', 'Write the assurance as LEVEL:SOURCE, for example 2:hr-desk, or - for none.')
+  return { level: Number(level), source, at: at === undefined ? clock.now().toISOString() : timeOf(at) }
+}
+
+function timeOf(text: string): string {
+  const at = new Date(text)
+  if (Number.isNaN(at.getTime()))
+    throw new RekeyError('bad_input', 'Write --ial-at as a day, 2026-01-31, or as a time, 2026-01-31T12:00:00Z.')
+  return at.toISOString()
 }
 
 function entitlementOf(text: string): object {

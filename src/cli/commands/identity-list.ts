@@ -1,4 +1,5 @@
 import type { Cli } from '../cli.ts'
+import { ifAllowed } from '../client.ts'
 import { EXIT } from '../exit.ts'
 import type { Column } from '../output.ts'
 
@@ -54,6 +55,8 @@ export async function identityList(cli: Cli, options: IdentityListOptions): Prom
   const client = await cli.client()
   const query = { kind, status, owner, team, environment, source, label, prefix }
   const found = await client.all<Identity>('/v1/identities', query, limit)
-  cli.out.list(found, COLUMNS, 'There are no such identities: see rekey apply --help')
+  // A team that is not there has no members; whoever mistyped it should hear so.
+  if (team !== undefined && found.length === 0) await ifAllowed(client.get(`/v1/teams/${encodeURIComponent(team)}`))
+  cli.out.list(found, COLUMNS, 'There are no such identities.')
   return EXIT.ok
 }

@@ -71,6 +71,11 @@ interface AddOptions {
 export async function channelAdd(cli: Cli, name: string, options: AddOptions): Promise<number> {
   const { webhook, smtp, link, user = null, caFile } = options
   if ((webhook === undefined) === (smtp === undefined)) throw new RekeyError('bad_input', 'Name either --webhook or --smtp.')
+  if (webhook !== undefined && options.secretFile === undefined) {
+    throw new RekeyError('bad_input', 'A webhook is signed: give the file with its key, --secret-file.', {
+      hint: 'Any 16 bytes or more; the receiver needs the same.',
+    })
+  }
   const secret = await secretOf(cli, name, options)
   const ca = caFile === undefined ? null : Buffer.from((await readInput(caFile, CA_BYTES, 'The certificates')).bytes).toString('utf8')
   const body =

@@ -1,4 +1,6 @@
+import { counted } from '../../kernel/index.ts'
 import type { Cli } from '../cli.ts'
+import { type Client, ifAllowed } from '../client.ts'
 import { EXIT } from '../exit.ts'
 import { type Column, tableLines } from '../output.ts'
 import type { Identity } from './identity-list.ts'
@@ -61,7 +63,11 @@ export async function teamShow(cli: Cli, idOrName: string): Promise<number> {
 
 /** Makes a team. */
 export async function teamCreate(cli: Cli, name: string, { tenancy }: { readonly tenancy?: string }): Promise<number> {
-  return shown(cli, await (await cli.client()).post<Team>('/v1/teams', { name, tenancy }, { startsWork: true }))
+  const client = await cli.client()
+  const team = await client.post<Team>('/v1/teams', { name, tenancy }, { startsWork: true })
+  const same = ((await ifAllowed(client.all<Team>('/v1/teams', { name }))) ?? []).filter(({ id }) => id !== team.id)
+  if (same.length > 0) cli.out.note(`Others are called ${name} too: ${same.map(({ id }) => id).join(', ')}. Name them by their ids.`)
+  return shown(cli, team)
 }
 
 /** Options of `rekey team change`. */
@@ -72,13 +78,30 @@ interface ChangeOptions {
   readonly force?: boolean
 }
 
-/** Adds and takes out members, by id or name. */
+/** Adds and takes out members, people and `team:` teams, by id or name. Says so where nobody is left who answers for what the team owns. */
 export async function teamChange(cli: Cli, team: string, { add = [], remove = [], reason, force }: ChangeOptions): Promise<number> {
   const client = await cli.client()
-  const idOf = async (name: string) => (await client.get<Identity>(`/v1/identities/${encodeURIComponent(name)}`)).id
-  const ids = async (names: readonly string[]) => ({ identities: await Promise.all(names.map(idOf)) })
-  const body = { add: await ids(add), remove: await ids(remove), reason, force }
-  return shown(cli, await client.post<Team>(`/v1/teams/${encodeURIComponent(team)}/members`, body, { startsWork: true }))
+  const body = { add: await membersOf(client, add), remove: await membersOf(client, remove), reason, force }
+  const path = `/v1/teams/${encodeURIComponent(team)}`
+  const changed = await client.post<Team>(`${path}/members`, body, { startsWork: true })
+  if (remove.length > 0) {
+    const left = await ifAllowed(client.get<TeamFull>(`/v1/teams/${changed.id}`))
+    if (left?.people === 0) {
+      const what = left.owns === 0 ? 'it owns nothing yet' : `it is to answer for ${counted(left.owns, 'identity', 'identities')}`
+      cli.out.note(`Nobody is left in ${changed.name}, and ${what}. Add somebody: rekey team change ${changed.name} --add NAME`)
+    }
+  }
+  return shown(cli, changed)
+}
+
+async function membersOf(client: Client, names: readonly string[]): Promise<{ identities: string[]; teams: string[] }> {
+  const teamNames = names.filter((name) => name.startsWith('team:')).map((name) => name.slice('team:'.length))
+  const people = names.filter((name) => !name.startsWith('team:'))
+  const idOf = async (path: string, name: string) => (await client.get<{ id: string }>(`${path}/${encodeURIComponent(name)}`)).id
+  return {
+    identities: await Promise.all(people.map((name) => idOf('/v1/identities', name))),
+    teams: await Promise.all(teamNames.map((name) => idOf('/v1/teams', name))),
+  }
 }
 
 function shown(cli: Cli, team: Team): number {

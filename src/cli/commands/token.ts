@@ -1,7 +1,10 @@
+import { RekeyError } from '../../kernel/index.ts'
 import type { Cli, CommonOptions } from '../cli.ts'
+import { type Client, ifAllowed } from '../client.ts'
 import { EXIT } from '../exit.ts'
 import type { Column } from '../output.ts'
 import { withPlace } from '../place.ts'
+import { askExactly, canAsk } from '../prompt.ts'
 import { shortTime } from '../text.ts'
 
 const PATH = '/v1/tokens'
@@ -81,13 +84,38 @@ export async function tokenList(cli: Cli, { all, identity: key }: CommonOptions 
   return EXIT.ok
 }
 
-/** Revokes tokens at once. */
-export async function tokenRevoke(cli: Cli, token: string, options: CommonOptions & { reason: string; force?: boolean }): Promise<number> {
-  const { reason, force } = options
+interface RevokeOptions extends CommonOptions {
+  readonly reason: string
+  readonly force?: boolean
+  readonly yes?: boolean
+}
+
+/** Revokes tokens at once. Asks before one that may do everything: a slip of the name must not take the way in. */
+export async function tokenRevoke(cli: Cli, token: string, { reason, force, yes }: RevokeOptions): Promise<number> {
+  const client = await cli.client()
+  const sure = yes === true || force === true
+  if (!sure && (await isFull(client, token)) && !(await agreed(cli, token))) return EXIT.failed
   const path = `${PATH}/${encodeURIComponent(token)}/revoke`
-  const done = await (await cli.client()).post<{ revoked: readonly string[] }>(path, { reason, force }, { startsWork: true })
+  const done = await client.post<{ revoked: readonly string[] }>(path, { reason, force }, { startsWork: true })
   cli.out.fields(done, [['revoked', done.revoked.join(' ')]])
   return EXIT.ok
+}
+
+/** Whether one of these tokens is a full administrator's. Who may not list tokens is not asked: the server decides alone then. */
+async function isFull(client: Client, token: string): Promise<boolean> {
+  const found = (await ifAllowed(client.all<Token>(PATH, {}))) ?? []
+  return found.some(({ id, name, roles }) => (id === token || name === token) && roles.includes('bootstrap-admin'))
+}
+
+async function agreed(cli: Cli, token: string): Promise<boolean> {
+  if (!canAsk()) {
+    throw new RekeyError('bad_input', `Nothing was done: ${token} is a full administrator's token, and there is no terminal to ask on.`, {
+      hint: 'Say --yes to revoke it.',
+    })
+  }
+  if (await askExactly(`${token} is a full administrator's token, and nothing gives it back. Type its name to go on`, token)) return true
+  cli.out.note('Nothing was done.')
+  return false
 }
 
 /** Makes a new text for a token and shows it once. */

@@ -47,9 +47,12 @@ export class OidcClients {
     return entry.config
   }
 
-  /** Reads the discovery document of a provider that is not stored yet. Throws as `of`, `bad_input` for a key that is no private JWK. */
-  async probe(ctx: Ctx, row: Row, secret: Secret | null): Promise<void> {
-    await this.#discover(ctx, row, secret)
+  /**
+   * Reads the discovery document of a provider that is not stored yet. Resolves with its issuer as the document writes it, which is how its
+   * tokens do. Throws as `of`, `bad_input` for a key that is no private JWK.
+   */
+  async probe(ctx: Ctx, row: Row, secret: Secret | null): Promise<string> {
+    return (await this.#discover(ctx, row, secret)).serverMetadata().issuer
   }
 
   async #secretOf(sql: Sql, { id, kek_id, wrapped_key, sealed }: Row): Promise<Secret | null> {

@@ -10,7 +10,7 @@ import { newToken, startSession } from '../session.ts'
 import type { Browser, LoggedIn, LoginParts } from './model.ts'
 import * as rows from './oidc.store.ts'
 import { type ProviderRow, providerById, providerNamed } from './provider.store.ts'
-import { callbackPath, linkId, linkSource } from './provider.ts'
+import { callbackPath, linkId, linkIds, linkSource } from './provider.ts'
 import { noteFailure, rememberDevice } from './throttle.ts'
 
 /** A login may be this much older than was asked for: the way through the provider's pages takes time, seconds. */
@@ -133,9 +133,8 @@ function wordOf(error: unknown): string {
 }
 
 async function login(tx: Tx, ctx: Ctx, browser: Browser, provider: ProviderRow, claims: oidc.IDToken): Promise<LoggedIn | null> {
-  const source = linkSource(provider)
   const externalId = linkId(claims.iss, claims.sub)
-  const person = (await rows.personLinked(tx, source, externalId)) ?? (await linkByEmail(tx, ctx, provider, claims, externalId))
+  const person = (await personOf(tx, provider, claims)) ?? (await linkByEmail(tx, ctx, provider, claims, externalId))
   if (person === null) return null
   const session = await startSession(tx, ctx, {
     identity: person.id,
@@ -155,6 +154,15 @@ async function login(tx: Tx, ctx: Ctx, browser: Browser, provider: ProviderRow, 
     return null
   }
   return { session, device: await rememberDevice(tx, ctx, browser, person.id) }
+}
+
+/** Whom the claims are linked to: by the issuer as they write it, else as somebody else may have written it. */
+async function personOf(tx: Tx, provider: ProviderRow, { iss, sub }: oidc.IDToken): Promise<rows.PersonRow | null> {
+  for (const id of linkIds(iss, sub)) {
+    const person = await rows.personLinked(tx, linkSource(provider), id)
+    if (person !== null) return person
+  }
+  return null
 }
 
 /** Once, and only where it says exactly one person: whose address it is was the directory's word, and the provider verified it. */

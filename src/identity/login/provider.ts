@@ -9,6 +9,7 @@ import { checkText } from '../record.model.ts'
 import type { ProvenAal } from '../session.model.ts'
 import { endSessionsBy } from '../session.ts'
 import type { LoginParts } from './model.ts'
+import { personLinked } from './oidc.store.ts'
 import type { ClientAuthMethod, ProviderRow } from './provider.store.ts'
 import * as rows from './provider.store.ts'
 
@@ -65,8 +66,8 @@ export async function addLoginProvider(
   input: LoginProviderInput,
 ): Promise<LoginProvider> {
   const { secret } = input
-  const row = rowOf(ctx, input)
-  await parts.oidc.probe(ctx, row, secret ?? null)
+  const asked = rowOf(ctx, input)
+  const row = { ...asked, issuer: await parts.oidc.probe(ctx, asked, secret ?? null) }
   await parts.store.inTx(async (tx) => {
     const kept = secret === undefined ? row : { ...row, ...sealWith(parts.keyring, await parts.keyring.pin(tx), row.id, secret) }
     if (!(await rows.insertProvider(tx, kept))) {
@@ -159,6 +160,17 @@ export function linkId(issuer: string, subject: string): string {
 }
 
 /**
+ * As `linkId`, with every way to write the issuer, as it is first. With and without the slash after the host it is one address, which the
+ * library that reads discovery documents takes for the same, and links are also written by hand.
+ */
+export function linkIds(issuer: string, subject: string): string[] {
+  const url = URL.canParse(issuer) ? new URL(issuer) : null
+  if (url === null || url.pathname !== '/') return [linkId(issuer, subject)]
+  const other = issuer.endsWith('/') ? issuer.slice(0, -1) : `${issuer}/`
+  return [linkId(issuer, subject), linkId(other, subject)]
+}
+
+/**
  * Says which subject of a provider a person is (`identity.external_ids_changed`). Whoever may do this can let anybody log in as that
  * person. Throws `not_found`, `conflict` if the subject is somebody else's, `bad_input` for what is no person, `forbidden` for oneself.
  */
@@ -174,8 +186,16 @@ export async function linkPerson(
   const person = await identityNamed(parts.store, input.identity)
   if (person.kind !== 'human') throw new RekeyError('bad_input', 'Only a person logs in at a provider.')
   if (person.id === by) throw new RekeyError('forbidden', 'Nobody links a login to themselves.', { hint: 'Ask somebody else.' })
-  const externalIds = [{ source: linkSource(provider), id: linkId(provider.issuer, checkText('subject', input.subject, 255)) }]
-  await parts.store.inTx((tx) => moveIdentity(tx, ctx, person.id, { externalIds, reason: input.reason }))
+  const source = linkSource(provider)
+  const ids = linkIds(provider.issuer, checkText('subject', input.subject, 255))
+  const externalIds = ids.slice(0, 1).map((id) => ({ source, id }))
+  await parts.store.inTx(async (tx) => {
+    for (const id of ids.slice(1)) {
+      const other = await personLinked(tx, source, id)
+      if (other !== null && other.id !== person.id) throw new RekeyError('conflict', 'This subject is linked to somebody else.')
+    }
+    await moveIdentity(tx, ctx, person.id, { externalIds, reason: input.reason })
+  })
 }
 
 /**

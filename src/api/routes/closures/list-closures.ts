@@ -14,11 +14,12 @@ export const listClosuresRoute = route({
     after: Id.optional(),
     identity: Id.optional(),
     open: z.enum(['true', 'false']).optional().describe('true: only those that have not ended.'),
+    waiting: z.enum(['true', 'false']).optional().describe('true: only those in which something waits for a human.'),
   }),
   answers: { 200: { what: 'One page', schema: pageOf(Closure) } },
   problems: [],
-  handle: async ({ parts, may, query: { open, ...query } }) => ({
+  handle: async ({ parts, may, query: { open, waiting, ...query } }) => ({
     status: 200,
-    body: await listClosures(parts.store, may, { ...query, open: open === 'true' }),
+    body: await listClosures(parts.store, may, { ...query, open: open === 'true', waiting: waiting === 'true' }),
   }),
 })

@@ -8,7 +8,7 @@ export const planClosureRoute = route({
   method: 'GET',
   path: '/v1/identities/:identity/closure-plan',
   summary: 'What would become of each credential of an identity if it were suspended or offboarded now. Changes nothing.',
-  action: 'closure:read',
+  action: 'closure:plan',
   params: z.strictObject({ identity: Name }),
   query: z.strictObject(pageQuery),
   answers: { 200: { what: 'One page', schema: pageOf(Planned) } },

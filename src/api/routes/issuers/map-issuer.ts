@@ -21,7 +21,7 @@ export const mapIssuerRoute = route({
     hardware: z.boolean().default(false).describe('The claims say that the key of a bound token lies in hardware.'),
   }),
   answers: { 201: { what: 'The rule counts', schema: z.object({ id: z.string() }) } },
-  problems: ['not_found'],
+  problems: ['not_found', 'conflict'],
   startsWork: true,
   handle: async ({ parts, ctx, may, params, body }) => {
     const { scope = null, environments = null, actsFor = null, ...rest } = body
