@@ -116,7 +116,8 @@ const WORK = `
                                                            then p.probe ->> 'outcome' end) order by v.number)
             from version v
             -- Of a value that a rotation is replacing: what it was answered before that.
-            cross join lateral (select case when v.id = l.old_version_id then coalesce(l.old_probe, v.last_probe) else v.last_probe end) p(probe)
+            cross join lateral (select case when v.id = l.old_version_id then coalesce(l.old_probe, v.last_probe)
+                                            else v.last_probe end) p(probe)
            where v.credential_id = c.id and v.state in ('current', 'staged', 'previous')) as versions,
          (select jsonb_agg(jsonb_build_object('name', k.name, 'path', k.file_path, 'key', k.file_key, 'activation', k.activation))
             from consumer k where k.credential_id = c.id) as consumers,

@@ -88,9 +88,10 @@ test('where a rule names approvers, approving leads to the request, which names 
   await lab.server.parts.store.inTx((tx) => addTeamMembers(tx, ctx, team, { identities: [ada.id, sam.id] }))
   const by = principal({ id: newId(), kind: 'token', name: 'pipeline' })
   const what = { action: 'identity:offboard', subject: 'joan', what: { reason: 'left' }, words: 'End joan.' } as const
-  const expiresAt = new Date(ctx.clock.now().getTime() + 3_600_000)
   const factors = [{ team, count: 2, aal: 2, passkey: false }] as const
-  const id = await lab.server.parts.store.inTx((tx) => requestApproval(tx, ctx, { ...what, factors, expiresAt, requestedBy: by }))
+  const id = await lab.server.parts.store.inTx((tx) =>
+    requestApproval(tx, ctx, { ...what, factors, expiresSeconds: 3_600, requestedBy: by }),
+  )
   const page = await lab.page(root)
   await page.goto(`/approvals/${id}`)
   const form = page.getByRole('region', { name: 'Bypass the approval' })
