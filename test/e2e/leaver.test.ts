@@ -166,6 +166,8 @@ ${credentials.join('\n')}
   let told = ''
   while (!told.includes('event: progress')) told += await read()
   await act('bob', 'suspend')
+  // What was shown is looked at again after a second.
+  await sleep(1_100)
   // Something to tell: both end at the first server.
   for (const { rotation } of rotations) {
     await order(`/v1/rotations/${rotation}/undo`, { reason: 'tests' })
