@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { newId, systemClock } from '../../src/kernel/index.ts'
+import { newId, sleep, systemClock } from '../../src/kernel/index.ts'
 import { LabIssuer } from '../lab/issuer.ts'
 import { type LabPostgres, startPostgres } from '../lab/postgres.ts'
 import { Site } from './kit.ts'
