@@ -28,12 +28,15 @@ export async function recordResolved(tx: Tx, ctx: Ctx, names: readonly string[])
   )
 }
 
-/** The columns of a wanted owner. Throws `not_found`, or `bad_input` for a team that nobody is in. */
+/** The columns of a wanted owner. Throws `not_found`, or `bad_input` for a team that nobody is in and for a person who has left. */
 export async function ownerOf(tx: Tx, wanted: OwnerInput): Promise<Pick<Row, 'owner' | 'owner_identity_id' | 'owner_team_id'>> {
   if (wanted.kind === 'name') return { owner: checkText('owner', wanted.name), owner_identity_id: null, owner_team_id: null }
   if (wanted.kind === 'person') {
     const person = await personById(tx, wanted.id)
     if (person === null) throw new RekeyError('not_found', `No such person: ${wanted.id}`, { hint: 'Only people and teams own.' })
+    // What they owned was handed over when they left: nothing more comes to them.
+    if (person.left_at !== null)
+      throw new RekeyError('bad_input', `${person.name} has left and answers for nothing.`, { hint: 'Name somebody else.' })
     return { owner: person.name, owner_identity_id: person.id, owner_team_id: null }
   }
   const team = await teamById(tx, wanted.id)
@@ -55,7 +58,7 @@ export async function findOwner(sql: Sql, text: string, tenancy: string): Promis
   if (only !== 'team') {
     const people = await sql.query<{ id: string }>(
       `select id from identity where ${isId(name) ? 'id = $1 and $2::text is not null' : 'name = $1 and tenancy = $2'}
-          and kind = 'human' and status <> 'offboarded'`,
+          and kind = 'human' and status <> 'offboarded' and left_at is null`,
       [name, tenancy],
     )
     found.push(...people.map(({ id }) => ({ kind: 'person', id }) as const))

@@ -398,3 +398,12 @@ test('labels and external ids are changed one by one in the record', async () =>
   )
   expect(told?.data).toEqual({ labels: { a: null, b: '3', c: '4' } })
 })
+
+test('nothing is given to somebody who has left, though they are only suspended yet', async () => {
+  const ada = await join({ name: 'ada' })
+  await inTx((tx) => leaveIdentity(tx, ctx, ada, 'gone'))
+  await expect(work('job', person(ada))).rejects.toThrow('ada has left and answers for nothing.')
+  const api = { name: 'api', kind: 'workload', owner: 'ada', purpose: 'serves', environment: 'prod' } as const
+  await inTx((tx) => putIdentities(tx, ctx, permitted(ctx), [api]))
+  expect((await shown('api')).ownerState).toBe('unresolved')
+})

@@ -173,9 +173,9 @@ export async function addExternalIds(tx: Tx, id: string, added: readonly Externa
 }
 
 /** Somebody who may own or manage: a person who is not gone. */
-export async function personById(sql: Sql, id: string): Promise<Pick<Row, 'id' | 'name' | 'tenancy' | 'status'> | null> {
-  const [row] = await sql.query<Pick<Row, 'id' | 'name' | 'tenancy' | 'status'>>(
-    "select id, name, tenancy, status from identity where id = $1 and kind = 'human' and status <> 'offboarded'",
+export async function personById(sql: Sql, id: string): Promise<Pick<Row, 'id' | 'name' | 'tenancy' | 'status' | 'left_at'> | null> {
+  const [row] = await sql.query<Pick<Row, 'id' | 'name' | 'tenancy' | 'status' | 'left_at'>>(
+    "select id, name, tenancy, status, left_at from identity where id = $1 and kind = 'human' and status <> 'offboarded'",
     [id],
   )
   return row ?? null
@@ -195,7 +195,8 @@ export async function resolveOwners(tx: Tx, names: readonly string[]): Promise<R
                    from (select m.id as team, null::uuid as person from team m where m.name = w.owner and m.tenancy = w.tenancy
                          union all
                          select null, p.id from identity p
-                          where p.name = w.owner and p.tenancy = w.tenancy and p.kind = 'human' and p.status <> 'offboarded') o) c
+                          where p.name = w.owner and p.tenancy = w.tenancy and p.kind = 'human' and p.status <> 'offboarded'
+                            and p.left_at is null) o) c
               where w.owner_key = any($1::text[]) and c.n = 1 and w.status <> 'offboarded') f
       where t.id = f.id returning ${COLUMNS.replaceAll(/\w+/g, 't.$&')}`,
     [[...new Set(names)].map((name) => `name:${name}`)],
