@@ -2,7 +2,7 @@
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
 import { afterEach, expect, test } from 'vitest'
-import { startOidc } from '../../test/lab/oidc.ts'
+import { type OidcLab, startOidc } from '../../test/lab/oidc.ts'
 import { portOf } from '../../test/lab/ports.ts'
 import { makeCtx } from '../kernel/index.ts'
 import { rotateKek } from '../keys/index.ts'
@@ -62,20 +62,19 @@ const documentOf = (issuer: string) =>
     id_token_signing_alg_values_supported: ['RS256'],
   })
 
+/** The provider as `corp`, and ada, who logs in there. */
+async function addAda(server: TestServer, { issuer, clientId, clientSecret }: OidcLab): Promise<void> {
+  const secret = Buffer.from(clientSecret).toString('base64')
+  await server.post('/v1/login/providers', { name: 'corp', issuer, clientId, auth: 'client_secret_basic', secret })
+  await server.post('/v1/identities', { name: 'ada', kind: 'human' })
+  await server.post('/v1/login/links', { identity: 'ada', provider: 'corp', subject: 'ada', reason: 'test' })
+}
+
 test('behind a proxy with TLS cookies are the host’s own, and only its public origin counts', async () => {
   const server = await start({ publicUrl: 'https://rekey.example.com' })
   const idp = await startOidc({ redirectUris: ['https://rekey.example.com/login/callback/corp'] })
   ends.push(() => idp.stop())
-  const secret = Buffer.from(idp.clientSecret).toString('base64')
-  await server.post('/v1/login/providers', {
-    name: 'corp',
-    issuer: idp.issuer,
-    clientId: idp.clientId,
-    auth: 'client_secret_basic',
-    secret,
-  })
-  await server.post('/v1/identities', { name: 'ada', kind: 'human' })
-  await server.post('/v1/login/links', { identity: 'ada', provider: 'corp', subject: 'ada', reason: 'test' })
+  await addAda(server, idp)
   const visitor = new Visitor(server, 'https://rekey.example.com')
   const begun = await visitor.post('/v1/login/oidc/begin', { provider: 'corp' })
   expect(begun.status, begun.text).toBe(200)
@@ -188,16 +187,7 @@ test('the secret of a provider is sealed, and stays readable when the key-encryp
   const server = await start()
   const idp = await startOidc({ redirectUris: [`${server.url}/login/callback/corp`] })
   ends.push(() => idp.stop())
-  const secret = Buffer.from(idp.clientSecret).toString('base64')
-  await server.post('/v1/login/providers', {
-    name: 'corp',
-    issuer: idp.issuer,
-    clientId: idp.clientId,
-    auth: 'client_secret_basic',
-    secret,
-  })
-  await server.post('/v1/identities', { name: 'ada', kind: 'human' })
-  await server.post('/v1/login/links', { identity: 'ada', provider: 'corp', subject: 'ada', reason: 'test' })
+  await addAda(server, idp)
   const [before] = await server.db.store.query<{ sealed: Buffer; kek_id: string }>('select sealed, kek_id from login_provider')
   expect(before?.sealed.includes(idp.clientSecret)).toBe(false)
   await rotateKek(server.parts, makeCtx('test', 'test'), { fresh: true })

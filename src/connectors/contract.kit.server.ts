@@ -31,7 +31,7 @@ export function describeServer(bench: InBench): void {
   )
 
   test(
-    'the server that is on record is driven as any other, and its logins are accepted',
+    'naming the right server changes nothing: it can be driven, the right value is accepted and a wrong one refused',
     bench(async (b) => {
       const server = known(await b.open().identify(b.ctx))
       const secret = freshSecret()

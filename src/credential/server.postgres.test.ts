@@ -156,17 +156,20 @@ test('a server that a human accepts is rotated; what the one before answered cou
   expect(await fsckCredentials(engine.db.store)).toEqual([])
 })
 
+/** One account of the server, declared at both systems: as `…@a` and `…@b`. */
+async function shareAccount(prefix: string, a: string, b: string): Promise<string> {
+  const account = `${prefix}${newId().slice(-8)}`
+  await one.query(`create role ${account} login password 'declared'`)
+  const spec = { strategy: 'in-place', accounts: [account], current: Secret.fromText('declared') } as const
+  await engine.addCredential(a, { ...spec, name: `${account}@a` })
+  await engine.addCredential(b, { ...spec, name: `${account}@b` })
+  return account
+}
+
 test('two systems on one server by two ways: what they share is rotated by neither', async () => {
   const a = await makeSystem()
   const b = await makeSystem()
-  const shared = `shared${newId().slice(-8)}`
-  await one.query(`create role ${shared} login password 'declared'`)
-  for (const [name, { system }] of [
-    [`${shared}@a`, a],
-    [`${shared}@b`, b],
-  ] as const) {
-    await engine.addCredential(system, { name, strategy: 'in-place', accounts: [shared], current: Secret.fromText('declared') })
-  }
+  const shared = await shareAccount('shared', a.system, b.system)
   const before = await verifier(one, shared)
   const [id = ''] = await engine.rotate([`${shared}@a`])
   const view = await engine.finished(id)
@@ -191,14 +194,7 @@ test('two systems on one server by two ways: what they share is rotated by neith
 test('an account of another system that does not answer holds nothing up', async () => {
   const a = await makeSystem()
   const b = await makeSystem()
-  const shared = `gone${newId().slice(-8)}`
-  await one.query(`create role ${shared} login password 'declared'`)
-  for (const [name, { system }] of [
-    [`${shared}@a`, a],
-    [`${shared}@b`, b],
-  ] as const) {
-    await engine.addCredential(system, { name, strategy: 'in-place', accounts: [shared], current: Secret.fromText('declared') })
-  }
+  const shared = await shareAccount('gone', a.system, b.system)
   b.proxy.refuse()
   const [id = ''] = await engine.rotate([`${shared}@a`])
   expect((await engine.finished(id)).state).toBe('proven_dead')

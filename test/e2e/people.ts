@@ -1,10 +1,10 @@
 /** People who log in at a real OpenID provider, each with a command line of their own, against one server. */
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { Visitor } from '../../src/api/routes/login/testing.ts'
-import { TestServer } from '../../src/api/testing.ts'
+import type { Visitor } from '../../src/api/routes/login/testing.ts'
+import { done, People } from '../../src/api/routes/tokens/testing.ts'
+import type { TestServer } from '../../src/api/testing.ts'
 import { type Outcome, startProgram } from '../cli/process.ts'
-import { type OidcLab, startOidc } from '../lab/oidc.ts'
 
 const PROGRAM = new URL('../../bin/rekey', import.meta.url).pathname
 
@@ -17,63 +17,34 @@ export interface SomePerson {
 }
 
 export class PeopleLab {
-  readonly server: TestServer
-  readonly #idp: OidcLab
+  readonly #people: People
   readonly #folder: string
 
-  private constructor(server: TestServer, idp: OidcLab) {
-    this.server = server
-    this.#idp = idp
-    this.#folder = join(server.folder, 'people')
+  private constructor(people: People) {
+    this.#people = people
+    this.#folder = join(people.server.folder, 'people')
     mkdirSync(join(this.#folder, 'home'), { recursive: true })
   }
 
   static async start(): Promise<PeopleLab> {
-    const server = await TestServer.start()
-    const idp = await startOidc({ redirectUris: [`${server.url}/login/callback/corp`] })
-    const { issuer, clientId, clientSecret } = idp
-    const secret = Buffer.from(clientSecret).toString('base64')
-    const fields = { name: 'corp', issuer, clientId, auth: 'client_secret_basic', secret, acr: { 'urn:lab:mfa': 2 } }
-    const added = await server.post('/v1/login/providers', fields)
-    if (added.status !== 201) throw new Error(added.text)
-    return new PeopleLab(server, idp)
+    return new PeopleLab(await People.start())
+  }
+
+  get server(): TestServer {
+    return this.#people.server
   }
 
   /** Somebody on record, with these roles, logged in with two factors. */
   async person(name: string, ...roles: readonly string[]): Promise<SomePerson> {
-    const { id } = await this.made('/v1/identities', { name, kind: 'human' })
-    for (const role of roles)
-      await this.made('/v1/role-bindings', { role, kind: 'identity', subject: id, reason: 'for a test', force: true })
-    const linked = await this.server.post('/v1/login/links', { identity: name, provider: 'corp', subject: `sub-${name}`, reason: 'test' })
-    if (linked.status !== 200) throw new Error(linked.text)
-    const browser = new Visitor(this.server)
-    await this.login(browser, name)
-    const hand = await browser.post('/v1/session/command-line')
-    if (hand.status !== 201) throw new Error(hand.text)
+    const { id, browser } = await this.#people.person(name, ...roles)
+    const hand = done(await browser.post('/v1/session/command-line'))
     const file = join(this.#folder, `${name}.session`)
-    writeFileSync(file, `${hand.body.token}\n`, { mode: 0o600 })
+    writeFileSync(file, `${hand.token}\n`, { mode: 0o600 })
     return { id, name, browser, rekey: (...args) => this.rekey(file, args) }
   }
 
-  async login(browser: Visitor, name: string): Promise<void> {
-    const begun = await browser.post('/v1/login/oidc/begin', { provider: 'corp' })
-    const response = await this.#idp.visit(begun.body.url, { account: `sub-${name}`, acr: 'urn:lab:mfa' })
-    const done = await browser.post('/v1/login/oidc/finish', { provider: 'corp', response })
-    if (done.status !== 200) throw new Error(done.text)
-  }
-
-  /** As the administrator, who has the first token. */
-  async made(path: string, body: unknown) {
-    const made = await this.server.post(path, body)
-    if (made.status !== 201) throw new Error(made.text)
-    return made.body
-  }
-
-  async team(name: string, ...people: readonly SomePerson[]): Promise<string> {
-    const { id } = await this.made('/v1/teams', { name })
-    const joined = await this.server.post(`/v1/teams/${id}/members`, { add: { identities: people.map((one) => one.id) } })
-    if (joined.status !== 200) throw new Error(joined.text)
-    return id
+  team(name: string, ...people: readonly SomePerson[]): Promise<string> {
+    return this.#people.team(name, ...people)
   }
 
   folder(name: string, files: Readonly<Record<string, string>>): string {
@@ -106,8 +77,7 @@ export class PeopleLab {
   }
 
   async stop(): Promise<void> {
-    await this.#idp.stop()
-    await this.server.stop()
+    await this.#people.stop()
     rmSync(this.#folder, { recursive: true, force: true })
   }
 }

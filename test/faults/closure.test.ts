@@ -257,7 +257,7 @@ interface Looked {
   readonly code: string | null
 }
 
-/** Waits until no worker has any of them and each is as wanted. */
+/** Waits until the items of these credentials are all as wanted, and no worker holds a lease on any. Resolves with them. */
 async function looked(ids: readonly string[], wanted: Partial<Looked>): Promise<Looked[]> {
   for (const until = engine.ctx.clock.monotonicMs() + 20_000; ; await sleep(30)) {
     const rows = await engine.db.store.query<Looked & { held: boolean }>(

@@ -40,18 +40,31 @@ export class People {
   }
 
   /** Somebody on record with these roles, logged in with two factors. */
-  async person(name: string, ...roles: readonly string[]): Promise<Asker> {
+  async person(name: string, ...roles: readonly string[]): Promise<Asker & { readonly browser: Visitor }> {
     const { id } = await this.made('/v1/identities', { name, kind: 'human' })
-    for (const role of roles) await this.made('/v1/role-bindings', { role, kind: 'identity', subject: id, reason: 'tests' })
+    for (const role of roles)
+      await this.made('/v1/role-bindings', { role, kind: 'identity', subject: id, reason: 'for the tests', force: true })
     await this.made('/v1/login/links', { identity: id, provider: 'corp', subject: `sub-${name}`, reason: 'tests' })
     const browser = new Visitor(this.server)
+    await this.login(browser, name)
+    return {
+      id,
+      browser,
+      name,
+      text: '',
+      get: (path) => browser.get(path),
+      post: (path, body, headers) => browser.post(path, body, headers),
+    }
+  }
+
+  /** Logs somebody who is linked in, with two factors. */
+  async login(browser: Visitor, name: string): Promise<void> {
     const { url } = done(await browser.post('/v1/login/oidc/begin', { provider: 'corp' }))
     const response = await this.#idp.visit(url, { account: `sub-${name}`, acr: 'mfa' })
     done(await browser.post('/v1/login/oidc/finish', { provider: 'corp', response }))
-    return { id, name, text: '', get: (path) => browser.get(path), post: (path, body, headers) => browser.post(path, body, headers) }
   }
 
-  async team(name: string, ...people: readonly Asker[]): Promise<string> {
+  async team(name: string, ...people: readonly Pick<Asker, 'id'>[]): Promise<string> {
     const { id } = await this.made('/v1/teams', { name })
     await this.made(`/v1/teams/${id}/members`, { add: { identities: people.map((one) => one.id) } })
     return id
