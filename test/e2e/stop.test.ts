@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import pg from 'pg'
 import { afterAll, afterEach, expect, test } from 'vitest'
 import { sleep } from '../../src/kernel/index.ts'
+import { startPostgres } from '../lab/postgres.ts'
 
 const PROGRAM = new URL('../../bin/rekey', import.meta.url).pathname
 const ORPHAN = new URL('../../src/store/embedded.child.ts', import.meta.url).pathname
@@ -154,6 +155,18 @@ test('SIGTERM while it waits to migrate: it goes, and takes the database of a ki
   expect(await ended(child, () => child.kill('SIGTERM'))).toBe(0)
   expect(processesIn(place)).toEqual([])
   await holder.end().catch(() => undefined)
+}, 60_000)
+
+test('SIGTERM while it waits to migrate a database that is not its own: it goes, though the lock stays taken', async () => {
+  const server = await startPostgres({ fsync: false })
+  const { account, secret } = server.superuser
+  const url = secret.revealText((password) => `postgres://${account}:${password}@${server.host}:${server.port}/postgres`)
+  await server.query('select pg_advisory_lock($1)', [MIGRATION_LOCK])
+  const { child } = serve(data(), { DATABASE_URL: url })
+  const waiting = () => server.query("select 1 from pg_locks where locktype = 'advisory' and not granted")
+  await expect.poll(waiting, { timeout: 20_000 }).toHaveLength(1)
+  expect(await ended(child, () => child.kill('SIGTERM'))).toBe(0)
+  await server.stop()
 }, 60_000)
 
 /** A folder whose path has so many bytes. */
