@@ -13,6 +13,11 @@ export interface LabProxy {
   readonly port: number
   /** The next request that carries `marker` reaches the system; its reply is dropped and the connection cut. Holds once. */
   cutAfterRequest(marker: string): void
+  /**
+   * The next request that carries `marker` is held back, also when the client goes meanwhile, until the returned function is called, which
+   * resolves when the system has answered it or closed the connection. Holds once.
+   */
+  holdRequest(marker: string): () => Promise<void>
   /** Replies reach the client so many milliseconds late. */
   delay(ms: number): void
   /** Cuts what is open and every new connection. */

@@ -160,6 +160,26 @@ export function describeFaults(when: InStrategy): void {
     })
 
   test(
+    'a change that comes after it was given up is not made',
+    behindProxy(async (b, proxy, target, move) => {
+      const deliver = proxy.holdRequest(b.lab.installMarker)
+      await expectCode(target.install(b.ctx, move.order), 'target_unreachable')
+      await target.install(b.ctx, move.order)
+      await retire(b, target, move)
+      const { account, secret } = move.next
+      const third = { account, secret: freshSecret() }
+      const { strategy } = move.order
+      await target.install(b.ctx, { account, strategy, secret: third.secret, current: secret })
+      // Of a pair the other account is retired already, and this one must not be.
+      if (move.old.account === account) await retire(b, target, { ...move, old: move.next, next: third })
+      await deliver()
+      expect(await outcome(b, target, third)).toBe('accepted')
+      expect(await outcome(b, target, move.next)).toBe('refused')
+      expect(await outcome(b, target, move.old)).toBe('refused')
+    }),
+  )
+
+  test(
     'a lost reply is unreachable, the value is there, and installing again is harmless',
     behindProxy(async (b, proxy, target, move) => {
       proxy.cutAfterRequest(b.lab.installMarker)

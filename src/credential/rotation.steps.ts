@@ -5,7 +5,7 @@ import { distribute, placeEarly, prepare } from './rotation.distribute.ts'
 import { compareGrants } from './rotation.grants.ts'
 import { ACTIVATION_PATIENCE_SECONDS, activationPauseMs, MAX_REGENERATIONS, type State } from './rotation.model.ts'
 import { prove, retire } from './rotation.retire.ts'
-import { lastProbe, noteFact, type Pair, probeData, probePair, type Run, type StepResult } from './rotation.run.ts'
+import { lastProbe, laterShred, noteFact, type Pair, probeData, probePair, type Run, type StepResult } from './rotation.run.ts'
 import { seenBefore } from './rotation.store.ts'
 import { installTurn } from './rotation.turn.ts'
 import { undo } from './rotation.undo.ts'
@@ -14,6 +14,8 @@ import { versionBound } from './targets.ts'
 
 /** The old value is dead: a database of ours that does not answer holds the files up for so long only. */
 const MARK_PATIENCE_MS = 250
+/** For so long it is believed that a value which was accepted still is. */
+const SEEN_LATELY_MS = 10 * 60_000
 
 /** The step that moves a rotation on from each state. States without one are ends or wait for a human. */
 export const STEPS: Partial<Record<State, (run: Run) => Promise<StepResult>>> = {
@@ -155,14 +157,16 @@ async function makeAccepted(run: Run, observed: Pair | null, grants: Awaited<Ret
 
 /**
  * A value that was declared and never tried may be wrong, and the refusal of a value that never worked proves nothing. So it is tried
- * once while it should still work, and the answer is committed before anything is changed. Values that Rekey installed were seen
- * accepted already: this costs a login in a credential's first rotation only.
+ * once while it should still work, and the answer is committed before anything is changed. One that was seen accepted lately is not tried
+ * again; what was seen long ago may be undone since (somebody changed it by hand, or Rekey's database was restored from a backup and holds
+ * a value that is dead).
  */
 async function lookAtOld(run: Run, observed: Pair | null): Promise<void> {
   const { work } = run
   const value = run.valueOf(work.old)
   const tooLate = run.plan.oldDiesAtInstall && observed?.control.outcome === 'accepted'
-  if (value === null || work.old.seen !== null || tooLate) return
+  const lately = work.old.probe !== null && run.now().getTime() - Date.parse(work.old.probe.at) < SEEN_LATELY_MS
+  if (value === null || (work.old.seen !== null && lately) || tooLate) return
   const probe = { ...(await run.probe(work.old.account, value)), at: run.now() }
   // What is kept here decides what can be proven at the end: nothing that only the moment says.
   if (probe.outcome === 'unreachable' || isUnconfirmed(probe))
@@ -188,7 +192,7 @@ async function callInstall(run: Run): Promise<Mark> {
       if (!isCode(error, 'target_refused_by_policy') || run.progress.regenerations >= MAX_REGENERATIONS) throw error
       await refuseIfInstalled(run)
       run.progress.regenerations++
-      run.change({ id: version.id, state: 'void', shred_after: run.now() })
+      run.change({ id: version.id, state: 'void', shred_after: laterShred(run) })
       await stageFresh(run)
       run.note('rotation.regenerated', { refused: version.number, reason: error.message, times: run.progress.regenerations })
       await commitStage(run)

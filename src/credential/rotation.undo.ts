@@ -2,7 +2,7 @@ import { isNoAccount } from '../connectors/contract.ts'
 import { RekeyError } from '../kernel/index.ts'
 import { dropFiles, prepare, writeFiles } from './rotation.distribute.ts'
 import { ACCOUNT_ABSENT, UNDO_TOO_LATE } from './rotation.model.ts'
-import { lastProbe, noteFact, probeData, probePair, type Run, type StepResult } from './rotation.run.ts'
+import { lastProbe, laterShred, noteFact, probeData, probePair, type Run, type StepResult } from './rotation.run.ts'
 
 /** Puts the old value back, takes the new one away, and shows both: old accepted, new refused. */
 export async function undo(run: Run): Promise<StepResult> {
@@ -28,7 +28,8 @@ export async function undo(run: Run): Promise<StepResult> {
       hint: 'Both values are kept. Look at the account on the system.',
     })
   }
-  run.change({ id: version.id, state: 'void', revoked_at: run.now(), proved_dead_at: run.now(), shred_after: run.now() })
+  // Kept for as long as every dead value: rather once too often than that a system has a value which nobody knows.
+  run.change({ id: version.id, state: 'void', revoked_at: run.now(), proved_dead_at: run.now(), shred_after: laterShred(run) })
   run.change({ id: run.work.old.id, state: 'current', ...(known ? { last_probe: lastProbe(pair.old) } : {}) })
   run.progress.problem = { reason: 'undone: the old value is in use again' }
   return endUndone(run, { old: probeData(pair.old), new: probeData(pair.control), sessionsEnded })
@@ -63,8 +64,6 @@ async function endAbsent(run: Run): Promise<StepResult> {
   }
   return endUndone(run, { absent: version.account })
 }
-
-const laterShred = (run: Run) => new Date(run.now().getTime() + run.parts.shredAfterSeconds * 1000)
 
 /**
  * True if the account has neither value: the new one was never installed, and the one held as old never worked. In place, putting that

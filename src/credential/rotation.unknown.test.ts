@@ -76,6 +76,25 @@ test('in place: from the call on the old value is unknown, and then it is what i
   expect(await shown(id)).toEqual({ 1: 'refused', 2: 'accepted' })
 })
 
+test('a value that was accepted long ago is tried again before the change: one that is refused by then proves nothing', async () => {
+  const id = await credential('restored')
+  const first = await rotate('restored', id)
+  await goOn(first.rotation)
+  expect((await engine.finished(first.rotation)).state).toBe('proven_dead')
+  // As after a restore of Rekey's database from a backup: the account has a value that it does not know.
+  await target.query("alter role restored password 'of-a-rotation-that-is-forgotten'")
+  await engine.db.store.query(
+    `update version set last_probe = jsonb_set(last_probe, '{at}', to_jsonb(to_char(now() - interval '1 hour', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')))
+      where credential_id = $1 and state = 'current'`,
+    [id],
+  )
+  const second = await rotate('restored', id)
+  await goOn(second.rotation)
+  const ended = await engine.finished(second.rotation)
+  expect(ended.state).toBe('not_provable')
+  expect(JSON.stringify(ended)).toContain('was not accepted before the change')
+})
+
 test('in place, undone: the old value is answered again', async () => {
   const id = await credential('put_back')
   const { rotation } = await rotate('put_back', id)

@@ -11,6 +11,7 @@ const NAMES: Readonly<Record<number, string>> = {
   1044: 'ER_DBACCESS_DENIED_ERROR',
   1045: 'ER_ACCESS_DENIED_ERROR',
   1053: 'ER_SERVER_SHUTDOWN',
+  1064: 'ER_PARSE_ERROR',
   1094: 'ER_NO_SUCH_THREAD',
   1129: 'ER_HOST_IS_BLOCKED',
   1130: 'ER_HOST_NOT_PRIVILEGED',
@@ -82,6 +83,8 @@ const CLASSES: readonly Row[] = [
     hint: 'Unlock it, or give it a new password and tell Rekey: rekey system set-root',
   },
   { numbers: [1040, 1053, 1129, 1130, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1226, 1927, 3169], code: 'target_unreachable' },
+  // Only the words in place of a statement that comes too late are no SQL.
+  { numbers: [1064], code: 'target_unreachable', message: 'The change reached MariaDB too late and was not made.' },
   { numbers: [1372, 1819], code: 'target_refused_by_policy' },
   { numbers: [1141, 1396], code: 'target_conflict', ...NO_ACCOUNT },
   {

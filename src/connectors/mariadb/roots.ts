@@ -1,4 +1,4 @@
-import { type Ctx, RekeyError } from '../../kernel/index.ts'
+import { type Ctx, RekeyError, systemClock } from '../../kernel/index.ts'
 import type { SystemSpec } from '../contract.ts'
 import { Pool } from '../pool.ts'
 import { differenceOf, otherServer, type ServerIdentity } from '../server.ts'
@@ -7,6 +7,15 @@ import { matchedAccount, serverFacts } from './identity.ts'
 import { Link } from './link.ts'
 import { parseAccount } from './names.ts'
 
+/** Microseconds since 1970 by the server's clock, not by `timestamp`, which a session may set. */
+const NOW = 'CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS UNSIGNED)'
+const TIME = `SELECT CAST(${NOW} AS CHAR) AS now`
+
+/** The statement if it is not later than `until`, else no SQL, which fails. Quoted for the mode in which every connection of ours is. */
+function inTime(statement: string, until: bigint): string {
+  return `EXECUTE IMMEDIATE IF(${NOW} <= ${until}, '${statement.replaceAll("'", "''")}', 'TOO LATE')`
+}
+
 /** Root connections to one target. */
 export class Roots {
   readonly #pool: Pool<Link>
@@ -14,6 +23,7 @@ export class Roots {
   readonly #marking = new Set<Link>()
   #versionChecked = false
   readonly #identities = new WeakMap<Link, ServerIdentity>()
+  readonly #clocks = new WeakMap<Link, { readonly micros: bigint; readonly readMs: number }>()
 
   constructor(spec: SystemSpec) {
     this.#pool = new Pool('MariaDB', spec, (signal) => this.#login(signal))
@@ -28,10 +38,17 @@ export class Roots {
     return [...this.#pool.all(), ...this.#marking].filter((link) => !link.dead).map((link) => link.id)
   }
 
-  /** Runs `use` on one connection within `timeoutMs`, waiting and login included. Rejects with the errors of `targetError`. */
-  async run<T>(ctx: Ctx, use: (link: Link, signal: AbortSignal) => Promise<T>): Promise<T> {
+  /**
+   * Runs `use` on one connection within `timeoutMs`, waiting and login included. Rejects with the errors of `targetError`.
+   * `change` runs one statement that changes something, and lets it begin before the end of that time only: one that Rekey has given up on
+   * must not happen later, when a network or a server that was stuck goes on.
+   */
+  async run<T>(ctx: Ctx, use: (link: Link, signal: AbortSignal, change: (statement: string) => Promise<void>) => Promise<T>): Promise<T> {
+    const endMs = systemClock.monotonicMs() + this.spec.timeoutMs
     try {
-      return await this.#pool.run(ctx, use)
+      return await this.#pool.run(ctx, (link, signal) =>
+        use(link, signal, async (statement) => void (await link.query(signal, inTime(statement, this.#atTarget(link, endMs))))),
+      )
     } catch (error) {
       throw targetError(error)
     }
@@ -88,7 +105,11 @@ export class Roots {
   /** One quoting whatever the server's defaults are, and a server that knows `OR` between ways to log in (MariaDB 10.4). */
   async #prepare(link: Link, signal: AbortSignal): Promise<void> {
     try {
-      await link.query(signal, "SET SESSION sql_mode = 'NO_BACKSLASH_ESCAPES', sql_quote_show_create = 1")
+      // A change that waits for a lock gives up when Rekey does.
+      const seconds = Math.ceil(this.spec.timeoutMs / 1000)
+      await link.query(signal, `SET SESSION sql_mode = 'NO_BACKSLASH_ESCAPES', sql_quote_show_create = 1, lock_wait_timeout = ${seconds}`)
+      const [time] = await link.query<{ now: string }>(signal, TIME)
+      this.#clocks.set(link, { micros: BigInt(time?.now ?? 0), readMs: systemClock.monotonicMs() })
       await this.#introduce(link, signal)
       if (this.#versionChecked) return
       const [row] = await link.query<{ version: string }>(signal, 'SELECT VERSION() AS version')
@@ -100,6 +121,14 @@ export class Roots {
       throw error
     }
   }
+
+  /** A moment of ours, by the clock of the target as the connection saw it first; rather a little early than late. */
+  #atTarget(link: Link, atMs: number): bigint {
+    const clock = this.#clocks.get(link)
+    if (clock === undefined) throw new RekeyError('internal', 'A root connection was not introduced.')
+    return clock.micros + BigInt(Math.floor((atMs - clock.readMs) * 1000))
+  }
+
   /** Before anything is changed there: which server is it, and as whom does it take root? */
   async #introduce(link: Link, signal: AbortSignal): Promise<void> {
     const { name, server } = this.spec

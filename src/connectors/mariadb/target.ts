@@ -38,9 +38,9 @@ export class MariadbTarget implements Target {
   async install(ctx: Ctx, order: InstallOrder): Promise<{ readonly mark: Mark }> {
     const account = checked(order.account, order.strategy)
     const way = wayOf(order.secret)
-    return this.#roots.run(ctx, async (link, signal) => {
+    return this.#roots.run(ctx, async (link, signal, change) => {
       const ways = order.strategy === 'in-place' ? [way] : withWay(await presentWays(link, signal, account), way)
-      await link.query(signal, `ALTER USER ${quoteAccount(account)} ${identified(ways)}`)
+      await change(`ALTER USER ${quoteAccount(account)} ${identified(ways)}`)
       return this.#takeMark(link, signal)
     })
   }
@@ -51,10 +51,10 @@ export class MariadbTarget implements Target {
    */
   async retire(ctx: Ctx, order: RetireOrder): Promise<{ readonly mark: Mark }> {
     const account = checked(order.account, order.strategy)
-    return this.#roots.run(ctx, async (link, signal) => {
+    return this.#roots.run(ctx, async (link, signal, change) => {
       if (order.strategy === 'dual') {
         const ways = await waysLeft(link, signal, account, order)
-        await link.query(signal, `ALTER USER ${quoteAccount(account)} ${identified(ways)}`)
+        await change(`ALTER USER ${quoteAccount(account)} ${identified(ways)}`)
       }
       return this.#takeMark(link, signal)
     })
@@ -132,7 +132,7 @@ export class MariadbTarget implements Target {
 
   async #alter(ctx: Ctx, account: string, clause: string): Promise<void> {
     const quoted = quoteAccount(parseAccount(account))
-    await this.#roots.run(ctx, (link, signal) => link.query(signal, `ALTER USER ${quoted} ${clause}`))
+    await this.#roots.run(ctx, (_link, _signal, change) => change(`ALTER USER ${quoted} ${clause}`))
   }
 
   forgetRoot(spec: SystemSpec): Promise<void> {

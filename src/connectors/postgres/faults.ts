@@ -63,6 +63,8 @@ const CLASSES: readonly Row[] = [
     message: 'The account exists but may not log in.',
     hint: 'Let it log in (ALTER ROLE … LOGIN) or correct its name in the fleet file, then run: rekey rotation retry',
   },
+  // Only our own check of the time reads a word as a number.
+  { state: /^22P02$/, code: 'target_unreachable', message: 'The change reached PostgreSQL too late and was not made.' },
   // Password hooks raise these: passwordcheck 22023, credcheck and others class 28, PL/pgSQL hooks P0001 or a check violation.
   { state: /^(22|28|P0001|23514)/, only: 'install', code: 'target_refused_by_policy' },
 ]

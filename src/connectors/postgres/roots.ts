@@ -1,10 +1,10 @@
-import { type Ctx, RekeyError } from '../../kernel/index.ts'
+import { type Ctx, RekeyError, systemClock } from '../../kernel/index.ts'
 import type { SystemSpec } from '../contract.ts'
 import { Pool } from '../pool.ts'
 import { differenceOf, otherServer, type ServerIdentity } from '../server.ts'
 import { sqlState, targetError } from './faults.ts'
 import { factsOfSystem, SYSTEM_IDENTIFIER } from './identity.ts'
-import { PREPARE, SEES } from './sql.ts'
+import { PREPARE, SEES, TIME } from './sql.ts'
 import { Wire } from './wire.ts'
 
 /** Root connections to one target. */
@@ -13,6 +13,7 @@ export class Roots {
   /** Index in `rootSecrets` of the one that worked last. */
   #preferred = 0
   readonly #identities = new WeakMap<Wire, ServerIdentity>()
+  readonly #clocks = new WeakMap<Wire, { readonly micros: bigint; readonly readMs: number }>()
 
   constructor(spec: SystemSpec) {
     this.#pool = new Pool('PostgreSQL', spec, (signal) => this.#login(signal))
@@ -27,10 +28,18 @@ export class Roots {
     return this.#pool.all().flatMap((wire) => wire.pid ?? [])
   }
 
-  /** Runs `use` on one connection within `timeoutMs`, waiting and login included. Rejects as `targetError` classes errors. */
-  async run<T>(ctx: Ctx, use: (wire: Wire, signal: AbortSignal) => Promise<T>, what: 'install' | 'other' = 'other'): Promise<T> {
+  /**
+   * Runs `use` on one connection within `timeoutMs`, waiting and login included. Rejects as `targetError` classes errors.
+   * `until`: the end of that time by the target's clock, after which a change of which no answer came must not begin.
+   */
+  async run<T>(
+    ctx: Ctx,
+    use: (wire: Wire, signal: AbortSignal, until: string) => Promise<T>,
+    what: 'install' | 'other' = 'other',
+  ): Promise<T> {
+    const endMs = systemClock.monotonicMs() + this.spec.timeoutMs
     try {
-      return await this.#pool.run(ctx, (wire, signal) => orDestroy(wire, use(wire, signal)))
+      return await this.#pool.run(ctx, (wire, signal) => orDestroy(wire, use(wire, signal, this.#atTarget(wire, endMs))))
     } catch (error) {
       throw targetError(error, what)
     }
@@ -94,10 +103,19 @@ export class Roots {
     throw refused
   }
 
-  /** Before anything is done there: which server is it? */
+  /** A moment of ours, by the clock of the target as the connection saw it first; rather a little early than late. */
+  #atTarget(wire: Wire, atMs: number): string {
+    const clock = this.#clocks.get(wire)
+    if (clock === undefined) throw new RekeyError('internal', 'A root connection was not introduced.')
+    return String(clock.micros + BigInt(Math.floor((atMs - clock.readMs) * 1000)))
+  }
+
+  /** Before anything is done there: which server is it, and what time has it? */
   async #introduce(wire: Wire, signal: AbortSignal): Promise<void> {
     const { name, rootAccount, server } = this.spec
-    const [row] = await wire.script<{ id: string }>(signal, `${PREPARE}; ${SYSTEM_IDENTIFIER}`).catch((error: unknown) => {
+    const [time] = await wire.script<{ now: string }>(signal, `${PREPARE}; ${TIME}`)
+    this.#clocks.set(wire, { micros: BigInt(time?.now ?? 0), readMs: systemClock.monotonicMs() })
+    const [row] = await wire.script<{ id: string }>(signal, SYSTEM_IDENTIFIER).catch((error: unknown) => {
       if (sqlState(error) === '42501') return []
       throw error
     })

@@ -6,6 +6,12 @@ export interface Statement {
   readonly text: string
 }
 
+/**
+ * Fails with 22P02 after the moment $1 (by the target's clock, microseconds since 1970): a change that Rekey has given up on must not
+ * happen later, when a network or a server that was stuck goes on. It is asked before the change and once more before its commit; what is
+ * stuck between that and the end of the commit has the row, and whoever changes it next waits for it.
+ */
+const IN_TIME = `SELECT (CASE WHEN extract(epoch FROM clock_timestamp()) * 1000000 <= $1 THEN '1' ELSE 'late' END)::int`
 /** Fails with 22012 if the role $1 may not log in. */
 const MAY_LOG_IN = `SELECT 1 / rolcanlogin::int FROM pg_roles WHERE rolname = $1`
 
@@ -24,9 +30,13 @@ const MARK = `SELECT (extract(epoch FROM greatest(clock_timestamp(), max(backend
  */
 export const PREPARE = [
   `SELECT set_config(name, 'force_generic_plan', false) FROM pg_settings WHERE name = 'plan_cache_mode'`,
+  `PREPARE in_time(numeric) AS ${IN_TIME}`,
   `PREPARE may_log_in(text) AS ${MAY_LOG_IN}`,
   `PREPARE take_mark(text) AS ${MARK}`,
 ].join('; ')
+
+/** The time of the target, microseconds since 1970, as text. */
+export const TIME = `SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint::text AS now`
 
 /** The mark alone. */
 export function takeMark(account: string): string {
@@ -35,26 +45,28 @@ export function takeMark(account: string): string {
 
 /**
  * Sets the role's password to a finished verifier, or to NULL, and takes the mark: one round trip.
- * The first statement fails if the role may not log in, so that nothing is changed then. The mark is taken after COMMIT:
+ * The first statements fail if it is too late or the role may not log in, so that nothing is changed then. The mark is taken after COMMIT:
  * taken within the transaction it would count as new a session that was still let in with the old value while the commit was on its way.
+ * `until`: see `IN_TIME`.
  */
-export function setPassword(account: string, verifier: string | null): string {
+export function setPassword(account: string, verifier: string | null, until: string): string {
   const value = verifier === null ? 'NULL' : pg.escapeLiteral(verifier)
-  return [
-    'BEGIN',
-    ...(verifier === null ? [] : [`EXECUTE may_log_in(${pg.escapeLiteral(account)})`]),
-    `ALTER ROLE ${pg.escapeIdentifier(account)} PASSWORD ${value}`,
-    'COMMIT',
-    takeMark(account),
-  ].join('; ')
+  const may = verifier === null ? [] : [`EXECUTE may_log_in(${pg.escapeLiteral(account)})`]
+  return [...inTime(until, [...may, `ALTER ROLE ${pg.escapeIdentifier(account)} PASSWORD ${value}`]), takeMark(account)].join('; ')
+}
+
+/** The statements as one transaction that is over by `until`, or has not been. */
+function inTime(until: string, statements: readonly string[]): string[] {
+  const check = `EXECUTE in_time(${pg.escapeLiteral(until)})`
+  return ['BEGIN', check, ...statements, check, 'COMMIT']
 }
 
 /** A row if server process $1 is a session that calls itself $2. Every account may see that of every other. */
 export const SEES: Statement = { name: 'sees', text: 'SELECT true AS here FROM pg_stat_get_activity($1) WHERE application_name = $2' }
 
 /** Stops or permits logins, or ends them for good, whatever was there before. Fails with 42704 if the role does not exist. */
-export function setLogins(account: string, to: 'LOGIN' | 'NOLOGIN' | 'NOLOGIN PASSWORD NULL'): string {
-  return `ALTER ROLE ${pg.escapeIdentifier(account)} ${to}`
+export function setLogins(account: string, to: 'LOGIN' | 'NOLOGIN' | 'NOLOGIN PASSWORD NULL', until: string): string {
+  return inTime(until, [`ALTER ROLE ${pg.escapeIdentifier(account)} ${to}`]).join('; ')
 }
 
 /** Whether the role $1 may log in; no row if there is none. */

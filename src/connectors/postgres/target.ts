@@ -40,7 +40,11 @@ export class PostgresTarget implements Target {
     const key = await newScramKey(order.secret)
     this.#keys.set(order.secret, key)
     const verifier = scramVerifierOf(key)
-    const rows = await this.#roots.run(ctx, (wire, signal) => wire.script(signal, setPassword(order.account, verifier)), 'install')
+    const rows = await this.#roots.run(
+      ctx,
+      (wire, signal, until) => wire.script(signal, setPassword(order.account, verifier, until)),
+      'install',
+    )
     return { mark: markOf(rows) }
   }
 
@@ -51,8 +55,8 @@ export class PostgresTarget implements Target {
    */
   async retire(ctx: Ctx, order: RetireOrder): Promise<{ readonly mark: Mark }> {
     supported(order.strategy)
-    const script = order.strategy === 'in-place' ? takeMark(order.account) : setPassword(order.account, null)
-    return { mark: markOf(await this.#roots.run(ctx, (wire, signal) => wire.script(signal, script))) }
+    const script = (until: string) => (order.strategy === 'in-place' ? takeMark(order.account) : setPassword(order.account, null, until))
+    return { mark: markOf(await this.#roots.run(ctx, (wire, signal, until) => wire.script(signal, script(until)))) }
   }
 
   probe(ctx: Ctx, account: string, secret: Secret): Promise<Probe> {
@@ -111,15 +115,15 @@ export class PostgresTarget implements Target {
 
   /** A login that has begun is stopped too: the server asks whether the role may log in when the password is done. */
   async suspend(ctx: Ctx, account: string): Promise<void> {
-    await this.#roots.run(ctx, (wire, signal) => wire.script(signal, setLogins(account, 'NOLOGIN')))
+    await this.#roots.run(ctx, (wire, signal, until) => wire.script(signal, setLogins(account, 'NOLOGIN', until)))
   }
 
   async resume(ctx: Ctx, account: string): Promise<void> {
-    await this.#roots.run(ctx, (wire, signal) => wire.script(signal, setLogins(account, 'LOGIN')))
+    await this.#roots.run(ctx, (wire, signal, until) => wire.script(signal, setLogins(account, 'LOGIN', until)))
   }
 
   async destroy(ctx: Ctx, account: string): Promise<void> {
-    await this.#roots.run(ctx, (wire, signal) => wire.script(signal, setLogins(account, 'NOLOGIN PASSWORD NULL')))
+    await this.#roots.run(ctx, (wire, signal, until) => wire.script(signal, setLogins(account, 'NOLOGIN PASSWORD NULL', until)))
   }
 
   async logins(ctx: Ctx, account: string): Promise<Logins> {

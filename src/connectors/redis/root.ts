@@ -34,6 +34,8 @@ export class Root {
   #closed = false
   /** Every root connection of ours that is open, by its number on the server. */
   readonly #ids = new Set<number>()
+  /** Connections that we gave up on with a command under way: what they still carry must not happen after what comes next. */
+  #lost: RootLink[] = []
   #clock: Clock | null = null
   /** When the spec was first used, monotonic: its server was seen before that. */
   #sinceMs: number | null = null
@@ -171,6 +173,7 @@ export class Root {
     }
     const difference = this.differenceOf(identity)
     if (difference !== null) throw otherServer(this.#spec.name, difference)
+    await this.#endLost(root, signal)
     this.#ids.add(root.id)
     return root
   }
@@ -184,6 +187,16 @@ export class Root {
   #discard(root: RootLink): void {
     root.link.destroy()
     this.#ids.delete(root.id)
+    this.#lost.push(root)
+  }
+
+  /** Ends them at the server, by their numbers: a network that held a command back then delivers it to nobody. */
+  async #endLost({ link, runId }: RootLink, signal: AbortSignal): Promise<void> {
+    const lost = this.#lost
+    const here = lost.filter((each) => each.runId === runId)
+    await Promise.all(here.map(({ id }) => link.command(signal, 'CLIENT', 'KILL', 'ID', String(id))))
+    // One of another run of the server ended with it.
+    this.#lost = this.#lost.filter((each) => !lost.includes(each))
   }
 
   async #closeCurrent(): Promise<void> {
