@@ -146,9 +146,11 @@ export function describeSessions(when: InStrategy): void {
   )
 }
 
-/** A path that loses, delays or cuts. */
-export function describeFaults(when: InStrategy): void {
-  const behindProxy = (use: (b: Bench, proxy: LabProxy, target: Target, move: Move) => Promise<void>) =>
+type BehindProxy = (use: (b: Bench, proxy: LabProxy, target: Target, move: Move) => Promise<void>) => () => Promise<void>
+
+/** A case on a path that can be made to misbehave, with a second for each call. */
+function withProxy(when: InStrategy): BehindProxy {
+  return (use) =>
     when(async (b, strategy) => {
       const proxy = await b.lab.startProxy()
       try {
@@ -158,6 +160,11 @@ export function describeFaults(when: InStrategy): void {
         await proxy.stop()
       }
     })
+}
+
+/** A path that holds a change back until Rekey has gone on without it. */
+export function describeLate(when: InStrategy): void {
+  const behindProxy = withProxy(when)
 
   test(
     'a change that comes after it was given up is not made',
@@ -178,6 +185,11 @@ export function describeFaults(when: InStrategy): void {
       expect(await outcome(b, target, move.old)).toBe('refused')
     }),
   )
+}
+
+/** A path that loses, delays or cuts. */
+export function describeFaults(when: InStrategy): void {
+  const behindProxy = withProxy(when)
 
   test(
     'a lost reply is unreachable, the value is there, and installing again is harmless',

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe } from 'vitest'
 import { type Bench, expectCode, makeMove, withBench } from './contract.kit.bench.ts'
 import type { ContractLab } from './contract.kit.lab.ts'
 import { describeServer } from './contract.kit.server.ts'
-import { describeFaults, describeMove, describeSessions } from './contract.kit.strategy.ts'
+import { describeFaults, describeLate, describeMove, describeSessions } from './contract.kit.strategy.ts'
 import { describeSuspension } from './contract.kit.suspension.ts'
 import { describeListing, describeNames, describeProbe, describeRoot } from './contract.kit.system.ts'
 import { describeTls } from './contract.kit.tls.ts'
@@ -42,6 +42,7 @@ export function contractSuite(name: string, makeLab: () => Promise<ContractLab>)
       describeMove(when)
       describeSessions(when)
       describeFaults(when)
+      describeLate(when)
     })
   })
 }

@@ -84,9 +84,8 @@ test('a value that was accepted long ago is tried again before the change: one t
   // As after a restore of Rekey's database from a backup: the account has a value that it does not know.
   await target.query("alter role restored password 'of-a-rotation-that-is-forgotten'")
   await engine.db.store.query(
-    `update version set last_probe = jsonb_set(last_probe, '{at}', to_jsonb(to_char(now() - interval '1 hour', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')))
-      where credential_id = $1 and state = 'current'`,
-    [id],
+    `update version set last_probe = jsonb_set(last_probe, '{at}', to_jsonb($2::text)) where credential_id = $1 and state = 'current'`,
+    [id, new Date(engine.ctx.clock.now().getTime() - 3_600_000).toISOString()],
   )
   const second = await rotate('restored', id)
   await goOn(second.rotation)
