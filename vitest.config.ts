@@ -14,6 +14,7 @@ for (const { program, tests } of missing) console.warn(`skipped, since ${program
 
 export default defineConfig({
   test: {
+    globalSetup: ['test/run.ts'],
     setupFiles: ['test/setup.ts'],
     pool: 'forks',
     maxWorkers: 2,
