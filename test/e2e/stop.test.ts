@@ -2,17 +2,17 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
 import { afterAll, afterEach, expect, test } from 'vitest'
 import { sleep } from '../../src/kernel/index.ts'
+import { serverFolder } from '../lab/copies.ts'
 
 const PROGRAM = new URL('../../bin/rekey', import.meta.url).pathname
 const ORPHAN = new URL('../../src/store/embedded.child.ts', import.meta.url).pathname
 /** Of src/store/migrate.ts. */
 const MIGRATION_LOCK = 7_395_001
-const folder = mkdtempSync(join(tmpdir(), 'rekey-stop-'))
+const folder = mkdtempSync(join(serverFolder(), 'rekey-stop-'))
 chmodSync(folder, 0o711)
 const running: ChildProcess[] = []
 let serial = 0
