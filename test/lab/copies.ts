@@ -14,8 +14,8 @@ export const RUN_FOLDER = 'TEST_RUN_FOLDER'
 export const FILE_FOLDER = 'TEST_FILE_FOLDER'
 
 /**
- * Where servers keep their data, whatever TMPDIR says: in memory, if the machine has enough. What Rekey writes for consumers is in `tmpdir()`, since it writes
- * nothing below /dev.
+ * Where servers keep their data, whatever TMPDIR says: in memory, if the machine has enough. What Rekey writes for consumers is in
+ * `tmpdir()`, since it writes nothing below /dev.
  */
 export function serverFolder(): string {
   return process.env[FILE_FOLDER] ?? tmpdir()

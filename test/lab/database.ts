@@ -64,8 +64,9 @@ async function embedded(): Promise<Server> {
 }
 
 /**
- * For a data folder, which it makes, in a run of tests: a copy of the cluster that the product made, with the schema in it. No power cut is tried on it, so nothing waits for
- * the disk (making and dropping a database wait most). A benchmark gets none: it makes its own, as the product does.
+ * For a data folder, which it makes, in a run of tests: a copy of the cluster that the product made, with the schema in it. No power cut
+ * is tried on it, so nothing waits for the disk (making and dropping a database wait most). A benchmark gets none: it makes its own, as
+ * the product does.
  */
 export async function copyCluster(data: string): Promise<void> {
   mkdirSync(data, { mode: 0o711 })
