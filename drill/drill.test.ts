@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 import { sleep } from '../src/kernel/index.ts'
+import { FILE_FOLDER } from '../test/lab/copies.ts'
 import { findProgram } from '../test/lab/program.ts'
 import type { Summary } from './summary.ts'
 
@@ -45,7 +46,13 @@ function startDrill(...args: readonly string[]): Started {
   mkdirSync(temporary, { mode: 0o711 })
   mkdirSync(out)
   const child = spawn(process.execPath, [join(import.meta.dirname, 'main.ts'), '--plain', '--json', '--out', out, ...args], {
-    env: { ...process.env, TMPDIR: temporary, DATABASE_URL: 'postgres://nobody@127.0.0.1:1/must-not-be-used' },
+    // Not the tests' place for servers: a drill's are in its own folder, and what it leaves there is looked for.
+    env: {
+      ...process.env,
+      TMPDIR: temporary,
+      [FILE_FOLDER]: undefined,
+      DATABASE_URL: 'postgres://nobody@127.0.0.1:1/must-not-be-used',
+    },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   children.push(child)

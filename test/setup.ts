@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, vi } from 'vitest'
 import { checkLeftovers } from './canary/recorder.ts'
+import { FILE_FOLDER, RUN_FOLDER } from './lab/copies.ts'
 import { stopServer } from './lab/database.ts'
 
 /*
@@ -38,15 +39,19 @@ const folder = mkdtempSync(join(tmpdir(), 'rk-'))
 chmodSync(folder, 0o711)
 const before = process.env.TMPDIR
 process.env.TMPDIR = folder
+const servers = mkdtempSync(join(process.env[RUN_FOLDER] ?? folder, 'f-'))
+chmodSync(servers, 0o711)
+process.env[FILE_FOLDER] = servers
 
 // The first to be registered runs last.
 afterAll(async () => {
   try {
     await stopServer()
-    checkLeftovers(folder)
+    for (const each of [folder, servers]) checkLeftovers(each)
   } finally {
     if (before === undefined) delete process.env.TMPDIR
     else process.env.TMPDIR = before
-    rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
+    delete process.env[FILE_FOLDER]
+    for (const each of [folder, servers]) rmSync(each, { recursive: true, force: true, maxRetries: 5 })
   }
 })

@@ -13,9 +13,9 @@ import {
   statSync,
   symlinkSync,
 } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { serverFolder } from '../../test/lab/copies.ts'
 import { makeCtx, silentLog } from '../kernel/index.ts'
 import { type EmbeddedDatabase, openStore, startEmbedded } from './index.ts'
 
@@ -27,7 +27,7 @@ if (!isRoot) console.warn('SKIPPED: what only root can try of the embedded datab
 let folder: string
 let running: EmbeddedDatabase[]
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'rekey-embedded-'))
+  folder = mkdtempSync(join(serverFolder(), 'rekey-embedded-'))
   chmodSync(folder, 0o711)
   running = []
 })

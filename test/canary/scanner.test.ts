@@ -1,14 +1,14 @@
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import { makeCtx, Secret, silentLog, systemClock } from '../../src/kernel/index.ts'
 import { generatePassword, newKey, seal } from '../../src/seal/index.ts'
 import { openStore, startEmbedded } from '../../src/store/index.ts'
+import { serverFolder } from '../lab/copies.ts'
 import { recordedCount, recordedScanner } from './recorder.ts'
 import { formsOf, isFindable, type Needle, Scanner } from './scanner.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'rekey-canary-'))
+const folder = mkdtempSync(join(serverFolder(), 'rekey-canary-'))
 // As root the database runs as somebody else, who must get there.
 chmodSync(folder, 0o711)
 afterAll(() => rmSync(folder, { recursive: true, force: true }))

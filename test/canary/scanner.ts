@@ -93,6 +93,8 @@ export class Scanner {
   readonly #patterns = new Map<number, Pattern[]>()
   readonly #table = new Uint8Array(1 << (TABLE_BITS - 3))
   #longest = 0
+  /** Of all files: a new one for each took as long as all the rest of a scan, since a cluster has a thousand small files. */
+  #buffer: Buffer | undefined
 
   /** Needles that would be found by chance are left out. */
   constructor(needles: Iterable<Needle>) {
@@ -140,7 +142,8 @@ export class Scanner {
     if (descriptor === undefined) return finds
     try {
       const overlap = Math.max(0, this.#longest - 1)
-      const buffer = Buffer.alloc(CHUNK_BYTES + overlap)
+      this.#buffer ??= Buffer.allocUnsafe(CHUNK_BYTES + overlap)
+      const buffer = this.#buffer
       for (let kept = 0, offset = 0; ; ) {
         const read = readSync(descriptor, buffer, kept, CHUNK_BYTES, offset)
         if (read === 0) return finds

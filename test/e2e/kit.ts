@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { sleep } from '../../src/kernel/index.ts'
 import { type Outcome, type Started, startProgram } from '../cli/process.ts'
+import { serverFolder } from '../lab/copies.ts'
 
 const PROGRAM = new URL('../../bin/rekey', import.meta.url).pathname
 
@@ -17,15 +18,20 @@ export interface Served {
   kill(): Promise<void>
 }
 
-/** One folder with fleet file, secrets, keys and token; several servers may share it. */
+/** One folder with fleet file and secrets, and one with the data, keys and token; several servers may share them. */
 export class Site {
   readonly folder: string
+  readonly data: string
+  readonly #place: string
   readonly #servers: Started[] = []
 
   constructor() {
     this.folder = mkdtempSync(join(tmpdir(), 'rekey-site-'))
     chmodSync(this.folder, 0o711)
     mkdirSync(this.path('home'))
+    this.#place = mkdtempSync(join(serverFolder(), 'rekey-data-'))
+    chmodSync(this.#place, 0o711)
+    this.data = join(this.#place, 'data')
   }
 
   path(name: string): string {
@@ -71,11 +77,11 @@ export class Site {
   async stop(): Promise<void> {
     for (const server of this.#servers) server.terminate()
     await Promise.all(this.#servers.map((server) => server.done))
-    rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 })
+    for (const each of [this.folder, this.#place]) rmSync(each, { recursive: true, force: true, maxRetries: 5 })
   }
 
   #env(more: Record<string, string>): Record<string, string> {
-    return { PATH: process.env.PATH ?? '', HOME: this.path('home'), REKEY_DATA: this.path('data'), ...more }
+    return { PATH: process.env.PATH ?? '', HOME: this.path('home'), REKEY_DATA: this.data, ...more }
   }
 }
 

@@ -25,7 +25,7 @@ beforeAll(async () => {
   const first = await site.serve({ DATABASE_URL: url, REKEY_LOG: 'warn' })
   const second = await site.serve({ DATABASE_URL: url, REKEY_LOG: 'warn' })
   urls = [first, second].map((served) => served.url ?? `not ready: ${served.errors()}`)
-  admin = readFileSync(site.path('data/admin.token'), 'utf8').trim()
+  admin = readFileSync(`${site.data}/admin.token`, 'utf8').trim()
   database = new pg.Client(url)
   await database.connect()
 }, 60_000)

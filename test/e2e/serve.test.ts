@@ -1,16 +1,16 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { sleep } from '../../src/kernel/index.ts'
+import { serverFolder } from '../lab/copies.ts'
 import { type LabPostgres, startPostgres } from '../lab/postgres.ts'
 import { LAB_TLS } from '../lab/tls.ts'
 
 const PROGRAM = new URL('../../bin/rekey', import.meta.url).pathname
-const folder = mkdtempSync(join(tmpdir(), 'rekey-serve-'))
+const folder = mkdtempSync(join(serverFolder(), 'rekey-serve-'))
 chmodSync(folder, 0o711)
 
 let target: LabPostgres

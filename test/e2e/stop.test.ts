@@ -2,11 +2,11 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
 import { afterAll, afterEach, expect, test } from 'vitest'
 import { sleep } from '../../src/kernel/index.ts'
+import { serverFolder } from '../lab/copies.ts'
 import { startPostgres } from '../lab/postgres.ts'
 
 const PROGRAM = new URL('../../bin/rekey', import.meta.url).pathname
@@ -15,7 +15,7 @@ const ORPHAN = new URL('../../src/store/embedded.child.ts', import.meta.url).pat
 const MIGRATION_LOCK = 7_395_001
 /** Of src/store/embedded.ts. */
 const OWNER_LOCK = 7_395_002
-const folder = mkdtempSync(join(tmpdir(), 'rekey-stop-'))
+const folder = mkdtempSync(join(serverFolder(), 'rekey-stop-'))
 chmodSync(folder, 0o711)
 const running: ChildProcess[] = []
 let serial = 0

@@ -19,8 +19,9 @@ export class Child {
 
   /** Resolves when its worker runs. `noFiles`: it can write no file (RLIMIT_FSIZE 0), as on a full disk. */
   static async start(engine: Engine, trap: Orders['trap'] = null, noFiles = false): Promise<Child> {
-    const { PATH, REKEY_TEST_LOG } = process.env
-    const env = { PATH, TZ: 'UTC', ...(REKEY_TEST_LOG ? { REKEY_TEST_LOG } : {}) }
+    const { PATH, REKEY_TEST_LOG, NODE_COMPILE_CACHE } = process.env
+    const cache = NODE_COMPILE_CACHE && !noFiles ? { NODE_COMPILE_CACHE } : {}
+    const env = { PATH, TZ: 'UTC', ...cache, ...(REKEY_TEST_LOG ? { REKEY_TEST_LOG } : {}) }
     const limited = { execPath: '/bin/sh', execArgv: ['-c', 'ulimit -f 0; exec "$0" "$@"', process.execPath] }
     const how = noFiles ? limited : { execArgv: [] }
     const child = new Child(fork(PROGRAM, { ...how, env, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] }))

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { Engine } from '../../src/credential/testing.ts'
 import { sleep } from '../../src/kernel/index.ts'
+import { FILE_FOLDER } from '../lab/copies.ts'
 import { Child } from './child.parent.ts'
 import { type OwnDatabase, startOwnDatabase } from './kit.database.ts'
 import { Hooks } from './kit.hooks.ts'
@@ -62,7 +63,7 @@ async function check(group: string, cases: readonly Case[], ids: readonly string
   expect((await Promise.all(found)).flat()).toEqual([])
 }
 
-test('a process that can write no file waits, and goes on when it can', async () => {
+test('a process that can write no file waits, and goes on when it can', { timeout: 120_000 }, async () => {
   const cases = await Promise.all(ways.map((way) => caseOf(way)))
   const ids = await rotate(engine, cases)
   const poor = await Child.start(engine, null, true)
@@ -136,7 +137,7 @@ test("Rekey's own database on a full disk: nothing is lost that was touched befo
   const folder = smallFolder('140m')
   if (folder === null) return
   const hooks = new Hooks()
-  vi.stubEnv('TMPDIR', folder.path)
+  vi.stubEnv(FILE_FOLDER, folder.path)
   const own = await startOwnDatabase().finally(() => vi.unstubAllEnvs())
   const other = await Engine.start({ db: own.db, parts: { trap: hooks.trap } })
   try {

@@ -31,10 +31,10 @@ afterEach(() => engine.stop())
 
 async function dieAt(die: KekOrders['die'], first = false): Promise<void> {
   const orders: KekOrders = { connection: engine.db.connection, kek: folder, die, first }
-  const { PATH } = process.env
+  const { PATH, NODE_COMPILE_CACHE } = process.env
   const child = fork(new URL('kek.child.ts', import.meta.url).pathname, {
     execArgv: [],
-    env: { PATH, TZ: 'UTC' },
+    env: { PATH, TZ: 'UTC', ...(NODE_COMPILE_CACHE ? { NODE_COMPILE_CACHE } : {}) },
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   })
   child.send(orders as unknown as Serializable)

@@ -13,7 +13,7 @@ export interface OwnDatabase {
   stop(): Promise<void>
 }
 
-/** Starts the server, where TMPDIR says, and brings the schema in. */
+/** Starts the server, where FILE_FOLDER (test/lab/copies.ts) says, and brings the schema in. */
 export async function startOwnDatabase(): Promise<OwnDatabase> {
   const server = await startPostgres()
   await server.query('create database rekey')

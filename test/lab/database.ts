@@ -1,11 +1,12 @@
-import { chmodSync, lstatSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { appendFileSync, chmodSync, lstatSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type pg from 'pg'
 import { makeCtx, newId, silentLog, systemClock } from '../../src/kernel/index.ts'
+import { findPlaces } from '../../src/store/embedded.cluster.ts'
 import { migrate, openStore, type Store, startEmbedded } from '../../src/store/index.ts'
 import { recordedScanner } from '../canary/recorder.ts'
 import { describeFinds } from '../canary/scanner.ts'
+import { copyOf, serverFolder } from './copies.ts'
 import { type OlderPostgres, startPostgres } from './postgres.ts'
 
 export const SCHEMA_FOLDER = new URL('../../schema', import.meta.url).pathname
@@ -46,9 +47,11 @@ export function makeDatabasesWith({ programs }: OlderPostgres): void {
 }
 
 async function embedded(): Promise<Server> {
-  const folder = mkdtempSync(join(tmpdir(), 'rekey-test-'))
+  const folder = mkdtempSync(join(serverFolder(), 'rekey-test-'))
   chmodSync(folder, 0o711)
-  const database = await startEmbedded(makeCtx('test', 'lab'), join(folder, 'data'))
+  const data = join(folder, 'data')
+  await copyCluster(data)
+  const database = await startEmbedded(makeCtx('test', 'lab'), data)
   // When a hook fails vitest may skip the others: the server must not outlive the process.
   process.once('exit', () => {
     try {
@@ -60,18 +63,46 @@ async function embedded(): Promise<Server> {
   return { connection: database.connection, folder, end: () => database.stop() }
 }
 
+/**
+ * For a data folder, which it makes, in a run of tests: a copy of the cluster that the product made, with the schema in it. No power cut
+ * is tried on it, so nothing waits for the disk (making and dropping a database wait most). A benchmark gets none: it makes its own, as
+ * the product does.
+ */
+export async function copyCluster(data: string): Promise<void> {
+  mkdirSync(data, { mode: 0o711 })
+  const { cluster, socket } = await findPlaces(data)
+  const copied = await copyOf('cluster', cluster, async (made) => {
+    const making = `${made}.data`
+    const database = await startEmbedded(makeCtx('test', 'lab'), making)
+    try {
+      await bringSchemaIn(database.connection)
+    } finally {
+      await database.stop()
+    }
+    renameSync((await findPlaces(making)).cluster, made)
+  })
+  // The last line of a name counts.
+  if (copied) appendFileSync(join(cluster, 'postgresql.conf'), `unix_socket_directories = '${socket.replaceAll("'", "''")}'\nfsync = off\n`)
+}
+
+async function bringSchemaIn(connection: pg.ClientConfig): Promise<void> {
+  const template = openStore({ connection, max: 1, log: silentLog })
+  try {
+    await migrate(template, SCHEMA_FOLDER)
+  } finally {
+    await template.close()
+  }
+}
+
 async function startServer(): Promise<Running> {
   const database = await start()
   // What lay there before, and was not written since, knows no secret of these tests. A second for clocks of coarse file systems.
   const sinceMs = systemClock.now().getTime() - 1000
-  const template = openStore({ connection: database.connection, max: 1, log: silentLog })
   try {
-    await migrate(template, SCHEMA_FOLDER)
+    await bringSchemaIn(database.connection)
   } catch (error) {
     await database.end()
     throw error
-  } finally {
-    await template.close()
   }
   const admin = openStore({ connection: { ...database.connection, database: 'postgres' }, max: 2, log: silentLog })
   return { ...database, admin, sinceMs }

@@ -1,9 +1,9 @@
 import { once } from 'node:events'
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { sleep, systemClock } from '../../src/kernel/index.ts'
+import { serverFolder } from './copies.ts'
 
 /** A port of 127.0.0.1 on which nothing listens at the moment. Another program may take it before its user does. */
 export async function freePort(): Promise<number> {
@@ -62,9 +62,9 @@ export async function startSilent(): Promise<{ readonly port: number; stop(): Pr
   }
 }
 
-/** A new folder under the system's temporary folder, open only to us (or, with `mode`, as told). */
+/** A new folder for a server's data, open only to us (or, with `mode`, as told). */
 export async function temporaryFolder(prefix: string, mode = 0o700): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), `${prefix}-`))
+  const folder = await mkdtemp(join(serverFolder(), `${prefix}-`))
   await chmod(folder, mode)
   return folder
 }
