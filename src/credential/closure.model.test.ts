@@ -14,7 +14,6 @@ import {
   ITEM_STATES,
   type ItemState,
   isOutage,
-  isOwnConsumer,
   lookPauseMs,
   NEXT_CLOSURE,
   NEXT_ITEM,
@@ -181,22 +180,19 @@ test('nothing comes back from destruction', () => {
 })
 
 const FACTS: WayFacts = {
-  identity: 'orders-api',
   decommissioned: false,
   canSuspend: true,
   canRevoke: true,
   drives: false,
   sharedWith: [],
-  consumers: [],
-  identities: new Set(),
+  others: [],
   users: [],
   forAll: false,
 }
 
 test('the way, by what is known of the credential', () => {
   expect(wayFor(FACTS)).toMatchObject({ way: 'suspend' })
-  expect(wayFor({ ...FACTS, consumers: ['orders-api', 'orders-api-1'] })).toMatchObject({ way: 'suspend', consumers: [] })
-  expect(wayFor({ ...FACTS, consumers: ['orders-api', 'billing'] })).toMatchObject({ way: 'rotate', consumers: ['billing'] })
+  expect(wayFor({ ...FACTS, others: ['billing'] })).toMatchObject({ way: 'rotate', consumers: ['billing'] })
   expect(wayFor({ ...FACTS, users: ['ada'] })).toMatchObject({ way: 'rotate', why: 'also used by ada' })
   expect(wayFor({ ...FACTS, users: ['ada'], forAll: true })).toEqual({
     way: 'suspend',
@@ -214,14 +210,12 @@ test('the way, by what is known of the credential', () => {
 test('whatever else is so: no account of Rekey or of others is stopped, and what others use is destroyed by a word for all alone', () => {
   const text = fc.array(fc.string({ minLength: 1 }), { maxLength: 3 })
   const facts = fc.record({
-    identity: fc.string({ minLength: 1 }),
     decommissioned: fc.boolean(),
     canSuspend: fc.boolean(),
     canRevoke: fc.boolean(),
     drives: fc.boolean(),
     sharedWith: text,
-    consumers: text,
-    identities: text.map((names) => new Set(names)),
+    others: text,
     users: text,
     forAll: fc.boolean(),
   })
@@ -229,21 +223,7 @@ test('whatever else is so: no account of Rekey or of others is stopped, and what
     fc.property(facts, (some) => {
       const { way } = wayFor(some)
       if (some.drives || some.sharedWith.length > 0) expect(way).toBe('hand_over')
-      const others = some.consumers.some((name) => !isOwnConsumer(name, some.identity, some.identities)) || some.users.length > 0
-      if (others && !some.forAll) expect(way).not.toBe('suspend')
+      if (some.others.length + some.users.length > 0 && !some.forAll) expect(way).not.toBe('suspend')
     }),
   )
-})
-
-test.each([
-  ['orders-api', true],
-  ['orders-api-1', true],
-  ['orders-api/eu', true],
-  ['orders-apix', false],
-  ['orders', false],
-  ['nightly-report', false],
-  ['orders-api-ui', false],
-  ['orders-api-', false],
-])('the consumer %s of orders-api is its own: %s', (name, own) => {
-  expect(isOwnConsumer(name, 'orders-api', new Set(['orders-api-ui']))).toBe(own)
 })

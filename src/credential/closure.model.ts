@@ -188,8 +188,6 @@ export type Way = 'suspend' | 'rotate' | 'hand_over'
 
 /** What decides the way of one credential. */
 export interface WayFacts {
-  /** Its identity's name. */
-  readonly identity: string
   readonly decommissioned: boolean
   /** The system's connector can stop logins. */
   readonly canSuspend: boolean
@@ -199,9 +197,8 @@ export interface WayFacts {
   readonly drives: boolean
   /** Other credentials on the same account of the same server. */
   readonly sharedWith: readonly string[]
-  readonly consumers: readonly string[]
-  /** Names of other identities, so that a consumer called like one of them is that one. */
-  readonly identities: ReadonlySet<string>
+  /** Names of its consumers that are somebody else's, or nobody's that is known. */
+  readonly others: readonly string[]
   /** Names of those who share it by an exception on record. */
   readonly users: readonly string[]
   /** Somebody said that it is to be ended for these too. */
@@ -216,18 +213,11 @@ export interface WayChosen {
 }
 
 /**
- * Whether a consumer is the identity itself: called like it, or like one of its instances (`orders-api-1` of `orders-api`), and not like
- * another identity. Everything else counts as somebody else's: to rotate what nobody uses harms nobody, to destroy what others use does.
+ * Chooses the way. Never one that could take a working credential from somebody else unless a human said so, nor from Rekey itself: to
+ * rotate what nobody uses harms nobody, to destroy what others use does.
  */
-export function isOwnConsumer(consumer: string, identity: string, identities: ReadonlySet<string>): boolean {
-  if (consumer === identity) return true
-  if (identities.has(consumer)) return false
-  return consumer.startsWith(identity) && /^[-./:@#_]./.test(consumer.slice(identity.length))
-}
-
-/** Chooses the way. Never one that could take a working credential from somebody else unless a human said so, nor from Rekey itself. */
 export function wayFor(facts: WayFacts): WayChosen {
-  const others = facts.consumers.filter((name) => !isOwnConsumer(name, facts.identity, facts.identities))
+  const { others } = facts
   const give = (why: string): WayChosen => ({ way: 'hand_over', why, consumers: others })
   if (facts.decommissioned) return give('its system was given up')
   if (facts.drives) return give('its account is the one with which Rekey drives the system')

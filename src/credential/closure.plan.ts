@@ -1,6 +1,7 @@
 import { type IdentityRecord, idsByName, recordsById } from '../identity/index.ts'
 import type { Sql, Tx } from '../store/index.ts'
 import { type Way, type WayChosen, wayFor } from './closure.model.ts'
+import { type NamedConsumer, whoseConsumer } from './consumer.whose.ts'
 import type { Targets } from './targets.ts'
 
 /** What becomes of one credential, and why. */
@@ -26,7 +27,7 @@ interface Row {
   readonly decommissioned: boolean
   readonly drives: boolean
   readonly shared: readonly string[] | null
-  readonly consumers: readonly string[] | null
+  readonly consumers: readonly NamedConsumer[] | null
   readonly users: readonly string[] | null
 }
 
@@ -39,7 +40,8 @@ const ROWS = `
             join system t on t.id = a.system_id
            where a.name = any(c.accounts) and o.id <> c.id and not o.is_root
              and t.connector = s.connector and t.host = s.host and t.port = s.port) as shared,
-         (select array_agg(k.name order by k.name) from consumer k where k.credential_id = c.id) as consumers,
+         (select jsonb_agg(jsonb_build_object('name', k.name, 'identity', k.identity_id) order by k.name)
+            from consumer k where k.credential_id = c.id) as consumers,
          (select array_agg(distinct u.id::text) from exception e, unnest(e.users) as u(id)
            where e.credential_id = c.id and e.closed_at is null) as users
     from credential c join system s on s.id = c.system_id
@@ -56,21 +58,25 @@ export async function planFor(
   forAll = false,
 ): Promise<PlannedItem[]> {
   const found = await sql.query<Row>(ROWS, [record.id, credential])
-  const names = await idsByName(sql, [...new Set(found.flatMap(({ consumers }) => consumers ?? []))])
-  const users = await recordsById(sql, [...new Set(found.flatMap(({ users }) => users ?? []))])
-  const identities = new Set([...names.keys()].filter((name) => name !== record.name))
+  const consumers = found.flatMap((row) => row.consumers ?? [])
+  const named = await idsByName(
+    sql,
+    consumers.flatMap(({ name, identity }) => (identity === null ? [name] : [])),
+  )
+  const users = await recordsById(sql, [...consumers.flatMap(({ identity }) => identity ?? []), ...found.flatMap((row) => row.users ?? [])])
   return found.map((row) => {
     const { suspension, canRevoke } = targets.connectorFor(row.connector).describe()
     const chosen = wayFor({
-      identity: record.name,
       decommissioned: row.decommissioned,
       canSuspend: suspension !== null,
       canRevoke,
       drives: row.drives,
       sharedWith: row.shared ?? [],
-      consumers: row.consumers ?? [],
+      others: (row.consumers ?? []).flatMap((consumer) => {
+        const gone = consumer.identity !== null && users.get(consumer.identity)?.status === 'offboarded'
+        return gone || whoseConsumer(consumer, record, named) === record.id ? [] : [consumer.name]
+      }),
       forAll,
-      identities,
       // Who left shares nothing any more; who is only suspended may come back.
       users: (row.users ?? []).flatMap((id) => {
         const user = users.get(id)

@@ -119,7 +119,8 @@ const WORK = `
             cross join lateral (select case when v.id = l.old_version_id then coalesce(l.old_probe, v.last_probe)
                                             else v.last_probe end) p(probe)
            where v.credential_id = c.id and v.state in ('current', 'staged', 'previous')) as versions,
-         (select jsonb_agg(jsonb_build_object('name', k.name, 'path', k.file_path, 'key', k.file_key, 'activation', k.activation))
+         (select jsonb_agg(jsonb_build_object('name', k.name, 'path', k.file_path, 'key', k.file_key, 'activation', k.activation,
+                                              'identity', k.identity_id))
             from consumer k where k.credential_id = c.id) as consumers,
          l.id as live_id, l.state as live_state, c.closed_at is not null as closed,
          l.due_at is null and coalesce(l.lease_until <= now(), true) and c.closed_at is not null as live_parked, r.state as rotation_state,

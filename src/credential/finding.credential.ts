@@ -1,5 +1,6 @@
 /** Findings about credentials that could authenticate. */
 import { type IdentityRecord, idsByName, ownersChanged, peopleEntitled, recordsById } from '../identity/index.ts'
+import { type NamedConsumer, whoseConsumer } from './consumer.whose.ts'
 import { type FindingKind, LONG_LIVED_DAYS, OVERDUE_SECONDS } from './finding.model.ts'
 import { type Other, pageOf, type Raw, type Source } from './finding.source.ts'
 
@@ -15,7 +16,7 @@ interface CredentialRow {
   readonly shared_value: readonly Other[] | null
   readonly shared_account: readonly Other[] | null
   readonly users: readonly string[] | null
-  readonly consumers: readonly string[] | null
+  readonly consumers: readonly NamedConsumer[] | null
   readonly reporters: readonly string[] | null
   readonly closing: boolean
   readonly created_at: Date
@@ -38,7 +39,8 @@ const CREDENTIALS_SQL = `
              and t.connector = s.connector and t.host = s.host and t.port = s.port) as shared_account,
          (select array_agg(u.id::text) from exception e, unnest(e.users) as u(id)
            where e.credential_id = c.id and e.closed_at is null) as users,
-         (select array_agg(k.name) from consumer k where k.credential_id = c.id) as consumers,
+         (select jsonb_agg(jsonb_build_object('name', k.name, 'identity', k.identity_id))
+            from consumer k where k.credential_id = c.id) as consumers,
          (select array_agg(distinct a.by_person::text) from rotation r join activation a on a.rotation_id = r.id
            where r.credential_id = c.id and r.new_version_id = v.id and a.by_person is not null) as reporters,
          exists (select 1 from closure_item i where i.credential_id = c.id and i.ended_at is null) as closing
@@ -52,13 +54,17 @@ export const CREDENTIALS: Source = {
   kinds: ['orphan', 'ownerless', 'reused', 'human_use', 'overdue', 'long_lived'],
   async read(sql, after, limit) {
     const rows = await sql.query<CredentialRow>(CREDENTIALS_SQL, [after, limit])
-    const named = await idsByName(sql, [...new Set(rows.flatMap(({ consumers }) => consumers ?? []))])
+    const consumers = rows.flatMap((row) => row.consumers ?? [])
+    const named = await idsByName(
+      sql,
+      consumers.flatMap(({ name, identity }) => (identity === null ? [name] : [])),
+    )
     const ids = rows.flatMap(({ identity_id, users, reporters }) => [
       ...(identity_id === null ? [] : [identity_id]),
       ...(users ?? []),
       ...(reporters ?? []),
     ])
-    const records = await recordsById(sql, [...ids, ...named.values()])
+    const records = await recordsById(sql, [...ids, ...named.values(), ...consumers.flatMap(({ identity }) => identity ?? [])])
     const changed = await ownersChanged(
       sql,
       [...records.values()].flatMap((record) => (isOwned(record) ? [] : (record.ownerId ?? []))),
@@ -94,7 +100,7 @@ function peopleOf(
   named: ReadonlyMap<string, string>,
   entitled: readonly string[],
 ): string[] {
-  const consumers = (row.consumers ?? []).flatMap((name) => named.get(name) ?? [])
+  const consumers = (row.consumers ?? []).flatMap((consumer) => whoseConsumer(consumer, undefined, named) ?? [])
   const others = [...(row.users ?? []), ...consumers, ...(row.reporters ?? [])].flatMap((id) => {
     const record = records.get(id)
     return record?.kind === 'human' && record.status !== 'offboarded' ? [record.name] : []
