@@ -120,7 +120,7 @@ test('offboarding: suspended, destroyed and proven dead, with its sessions; what
   expect(await itemOf(own.id)).toMatchObject({ state: 'proven_dead', closure_id: id, sessions_ended: 1, attempt_step: null, due_at: null })
   expect(await itemOf(shared.id)).toMatchObject({ state: 'rotated' })
   // The old value of what was rotated is as dead as that of what was destroyed, and said to be.
-  const items = await closureItems(engine.db.store, id, null, 100)
+  const { items } = await closureItems(engine.db.store, allowed(engine.ctx, 'closure:read'), id, { after: null, limit: 100 })
   expect(items.map(({ state, provedDeadAt }) => [state, provedDeadAt !== null])).toEqual(
     expect.arrayContaining([
       ['proven_dead', true],

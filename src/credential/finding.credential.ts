@@ -43,7 +43,7 @@ const CREDENTIALS_SQL = `
             from consumer k where k.credential_id = c.id) as consumers,
          (select array_agg(distinct a.by_person::text) from rotation r join activation a on a.rotation_id = r.id
            where r.credential_id = c.id and r.new_version_id = v.id and a.by_person is not null) as reporters,
-         exists (select 1 from closure_item i where i.credential_id = c.id and i.ended_at is null) as closing
+         exists (select 1 from closure_item i where i.credential_id = c.id and i.ended_at is null and i.relation = 'own') as closing
     from credential c join system s on s.id = c.system_id
     join version v on v.credential_id = c.id and v.state = 'current'
    where not c.is_root and s.decommissioned_at is null and ($1::uuid is null or c.id > $1)
