@@ -5,7 +5,7 @@ create index consumer_identity on consumer (identity_id) where identity_id is no
 create index consumer_called on consumer (name) where identity_id is null;
 
 -- Why a closure has a credential. own: it is the identity's. The others are somebody else's, and who leaves knows the value, because they
--- consume it: it is rotated, and nothing of it is ever stopped.
+-- consume it or because a credential of theirs has the same one: it is rotated, and nothing of it is ever stopped.
 alter table closure_item
   add column relation text not null default 'own' check (relation in ('own', 'consumer', 'same_value')),
   -- Versions that could authenticate when it was planned.

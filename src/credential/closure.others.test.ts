@@ -13,6 +13,7 @@ import { closureItems, planClosure } from './closure.list.ts'
 import type { ClosureState } from './closure.model.ts'
 import { listFindings } from './finding.list.ts'
 import { fsckCredentials } from './fsck.ts'
+import { startRotations } from './rotation.actions.ts'
 import { type CredentialSpec, Engine } from './testing.ts'
 
 let target: LabPostgres
@@ -111,7 +112,7 @@ const plan = ({ id }: Who, may = allowed(engine.ctx, 'closure:plan')) => planClo
 const rotationsOf = ({ id }: Made) =>
   engine.db.store.query<{ state: string; reason: string }>('select state, reason from rotation where credential_id = $1 order by id', [id])
 
-test('a consumer of somebody else’s credential leaves: a suspension changes nothing of it, the offboarding rotates it past them', async () => {
+test('a consumer of what is somebody else’s leaves: a suspension changes nothing of it, the offboarding rotates it past them', async () => {
   const [leaver, owner] = [await person(), await person()]
   const report = await workload(owner)
   const named = await person()
@@ -296,6 +297,81 @@ test('two leave at once: each closure has a rotation of its own after it, and th
   expect(await answer(used.name, valueIn(used.path(owner.name)))).toBe('accepted')
 })
 
+const reused = async (subject: string) => {
+  const { items } = await listFindings(engine.db.store, allowed(engine.ctx, 'finding:read'), { kind: 'reused', limit: 200 })
+  return items.filter((one) => one.subject === subject).map(({ detail }) => detail)
+}
+
+test('the same value elsewhere (NHI9): the plan names it, and it is rotated for whose it is; the finding goes with its cause', async () => {
+  const [leaver, owner, third] = [await person(), await person(), await person()]
+  const own = await credential(leaver)
+  const twin = await credential(owner, [{ name: owner.name }, { name: third.name }], { current: Secret.fromText(own.password) })
+  await target.query(`alter role ${twin.name} password '${own.password}'`)
+  const consumed = await credential(third, [{ name: 'desk-7', whose: leaver.id }, { name: third.name }])
+  const twice = await credential(owner, [{ name: owner.name }], { current: Secret.fromText(consumed.password) })
+  await target.query(`alter role ${twice.name} password '${consumed.password}'`)
+  const stranger = await credential(owner, [{ name: owner.name }])
+  const planned = new Map((await plan(leaver)).map((one) => [one.credential, one]))
+  expect([...planned.keys()].sort()).toEqual([own.name, twin.name, consumed.name, twice.name].sort())
+  expect(planned.get(twin.name)).toMatchObject({
+    way: 'rotate',
+    relation: 'same_value',
+    begins: 'offboarding',
+    why: `its value is also that of ${own.name}, which ${leaver.name} knows`,
+    consumers: [owner.name, third.name].sort(),
+  })
+  expect(planned.get(twice.name)).toMatchObject({ relation: 'same_value', why: expect.stringContaining(consumed.name) })
+  expect(await reused(twin.name)).toEqual([`its value is also that of ${own.name}`])
+  await leave(leaver)
+  const closure = await settled(leaver, ['closed'])
+  for (const [one, value] of [
+    [twin, own.password],
+    [twice, consumed.password],
+    [consumed, consumed.password],
+  ] as const) {
+    expect(await itemOf(one, closure)).toMatchObject({ state: 'rotated' })
+    expect(await answer(one.name, value)).toBe('28P01')
+  }
+  expect(await itemOf(own, closure)).toMatchObject({ state: 'proven_dead' })
+  expect(valueIn(twin.path(owner.name))).toBe(valueIn(twin.path(third.name)))
+  expect(await answer(twin.name, valueIn(twin.path(owner.name)))).toBe('accepted')
+  expect(await reused(twin.name)).toEqual([])
+  expect([await answer(stranger.name, stranger.password), await itemOf(stranger, closure)]).toEqual(['accepted', null])
+})
+
+test('the same value where Rekey must not rotate it: with a human, and a finding until it is dead, not only the leaver’s own', async () => {
+  const [leaver, owner] = [await person(), await person()]
+  const own = await credential(leaver)
+  const twin = await credential(owner, [{ name: owner.name }], { current: Secret.fromText(own.password) })
+  await target.query(`alter role ${twin.name} password '${own.password}'`)
+  const again = await engine.addSystem(`twin-${++serial}`, 'postgres', where(), {
+    account: target.superuser.account,
+    secret: target.superuser.secret,
+  })
+  const also = { strategy: 'in-place', accounts: [twin.name], current: Secret.fromText(newId()), identity: owner.id } as const
+  await engine.addCredential(again, { ...also, name: `also-${twin.name}` })
+  // The password of a root account is among them.
+  await target.query(`create role root_of_${serial} login superuser password '${own.password}'`)
+  const root = { account: `root_of_${serial}`, secret: Secret.fromText(own.password) }
+  const name = `driven-${serial}`
+  await engine.addSystem(name, 'postgres', where(), root)
+  await leave(leaver)
+  const closure = await settled(leaver, ['waiting'])
+  expect(await itemOf(own, closure)).toMatchObject({ state: 'proven_dead' })
+  expect(await itemOf(twin, closure)).toMatchObject({ state: 'handed_over', relation: 'same_value', human_id: owner.id })
+  expect(await reused(twin.name)).toEqual([`its value is also that of ${own.name}, root@${name}`])
+  const [rootItem] = await engine.db.store.query<Row>('select * from closure_item where credential_name = $1', [`root@${name}`])
+  expect(rootItem).toMatchObject({ state: 'handed_over', human_name: 'security-contact', why: expect.stringContaining(own.name) })
+  await engine.db.store.query('delete from credential where name = $1', [`also-${twin.name}`])
+  await engine.finishedBatch(await engine.rotate([twin.name]))
+  const may = allowed(engine.ctx, 'rotation:start')
+  const started = await startRotations(engine.parts, engine.ctx, may, { system: name }, { reason: 'reused', urgent: true, root: true })
+  await engine.finishedBatch(started.rotations.map(({ rotation }) => rotation))
+  await settled(leaver, ['closed'])
+  expect(await reused(twin.name)).toEqual([])
+  expect([await answer(twin.name, own.password), await answer(root.account, own.password)]).toEqual(['28P01', '28P01'])
+})
+
 /** What somebody may do who is let into one environment. */
 const within = <A extends 'closure:plan' | 'closure:read' | 'closure:resolve'>(environment: string, action: A) =>
   new Policies(defaultPolicies()).allow(engine.ctx, principal({ roles: ['bootstrap-admin'], environments: [environment] }), action)
@@ -305,7 +381,7 @@ test('what is of others is named only to who may read it, and given up only by w
   const [leaver, holder] = [await workload(boss, 'near'), await workload(boss, 'far')]
   const used = await credential(holder, [{ name: 'desk-6', whose: leaver.id }])
   // The account with which Rekey drives a system.
-  const root = { account: used.name, secret: Secret.fromText(used.password) }
+  const root = { account: used.name, secret: Secret.fromText(newId()) }
   await engine.addSystem(`twin-${++serial}`, 'postgres', where(), root)
   expect(await plan(leaver, within('near', 'closure:plan'))).toMatchObject([
     { credential: '1 credential of others', system: '', accounts: [], consumers: [], begins: 'offboarding' },

@@ -37,9 +37,15 @@ interface Row {
   readonly known: readonly string[]
 }
 
-/** The facts of credentials with a value that could still authenticate, of which more conditions choose. */
-const ROWS = `
-  select c.id, c.name, c.identity_id, c.system_id, s.name as system, s.connector, c.accounts,
+/** Of somebody else's credential: how an identity knows its value. */
+interface RowOfOthers extends Row {
+  readonly consumed: boolean
+  /** Credentials that the identity has or consumes, and that have or had the same value. */
+  readonly same: readonly string[] | null
+}
+
+/** The facts of a credential. */
+const FACTS = `c.id, c.name, c.identity_id, c.system_id, s.name as system, s.connector, c.accounts,
          s.decommissioned_at is not null as decommissioned,
          exists (select 1 from system r where r.connector = s.connector and r.host = s.host and r.port = s.port
                     and r.root_account = any(c.accounts)) as drives,
@@ -51,7 +57,10 @@ const ROWS = `
             from consumer k where k.credential_id = c.id) as consumers,
          (select array_agg(distinct u.id::text) from exception e, unnest(e.users) as u(id)
            where e.credential_id = c.id and e.closed_at is null) as users,
-         v.known
+         v.known`
+
+/** Credentials with a value that could still authenticate, of which more conditions choose. */
+const WHOSE = `
     from credential c join system s on s.id = c.system_id
     cross join lateral (select array_agg(v.id::text order by v.id) as known from version v
                          where v.credential_id = c.id and v.state in ('staged', 'current', 'previous')) v
@@ -65,6 +74,21 @@ const CONSUMED = `
    union select r.credential_id from activation a join rotation r on r.id = a.rotation_id join version v on v.id = r.new_version_id
           where a.by_person = $1 and v.state in ('staged', 'current', 'previous')`
 
+/** Values of an identity: by keyed fingerprints, of every version that its credentials and those that it consumes have or had. */
+const VALUES = `
+  select v.fingerprint, x.name from version v join credential x on x.id = v.credential_id
+   where v.fingerprint is not null and (x.identity_id = $1 or x.id in (select id from consumed))`
+
+const OF_OTHERS = `
+  with consumed as (${CONSUMED}), own_value as (${VALUES}),
+       same as (select w.credential_id as id, array_agg(distinct o.name order by o.name) as names
+                  from own_value o join version w on w.fingerprint = o.fingerprint
+                 where w.state in ('staged', 'current', 'previous') group by w.credential_id)
+  select ${FACTS}, c.id in (select id from consumed) as consumed, (select names from same where same.id = c.id) as same
+         ${WHOSE} and c.identity_id is distinct from $1
+     and (c.id in (select id from consumed) and not c.is_root or c.id in (select id from same))
+   order by c.name`
+
 type Plans = Pick<Targets, 'connectorFor'>
 
 /** The way of each credential of an identity, or of one of them, by name; `forAll`: ended also for others who use it. */
@@ -75,11 +99,15 @@ export async function planFor(
   credential: string | null,
   forAll = false,
 ): Promise<PlannedItem[]> {
-  const found = await sql.query<Row>(`${ROWS} and c.identity_id = $1 and not c.is_root order by c.name`, [record.id, credential])
+  const found = await sql.query<Row>(`select ${FACTS} ${WHOSE} and c.identity_id = $1 and not c.is_root order by c.name`, [
+    record.id,
+    credential,
+  ])
   const users = await usersOf(sql, found, record)
   return found.map((row) => {
     const { suspension, canRevoke } = targets.connectorFor(row.connector).describe()
-    const chosen = wayFor({ ...factsOf(row), ...users(row), canSuspend: suspension !== null, canRevoke, forAll })
+    const { own: _, ...rest } = users(row)
+    const chosen = wayFor({ ...factsOf(row), ...rest, canSuspend: suspension !== null, canRevoke, forAll })
     const does = chosen.way === 'suspend' ? suspension : null
     return { ...itemOf(row, chosen, 'own'), suspends: does?.suspends ?? null, destroys: does?.destroys ?? null }
   })
@@ -90,19 +118,20 @@ export async function planFor(
  * identity is offboarded: a suspension leaves what is somebody else's as it is.
  */
 export async function planOfOthers(sql: Sql, targets: Plans, record: IdentityRecord, credential: string | null): Promise<PlannedItem[]> {
-  const found = await sql.query<Row>(
-    `with consumed as (${CONSUMED}) ${ROWS}
-        and c.identity_id is distinct from $1 and not c.is_root and c.id in (select id from consumed) order by c.name`,
-    [record.id, credential, record.name],
-  )
+  const found = await sql.query<RowOfOthers>(OF_OTHERS, [record.id, credential, record.name])
   const users = await usersOf(sql, found, record)
   return found.map((row) => {
     const { canRevoke } = targets.connectorFor(row.connector).describe()
-    const own = users(row).own
-    const because = own.length > 0 ? `${record.name} consumes it as ${own.join(', ')}` : `${record.name} shares it and knows its value`
-    const chosen = wayOfOthers({ ...factsOf(row), ...users(row), canRevoke }, because)
-    return { ...itemOf(row, chosen, 'consumer'), suspends: null, destroys: null }
+    const { own, ...rest } = users(row)
+    const chosen = wayOfOthers({ ...factsOf(row), ...rest, canRevoke }, becauseOf(row, own, record))
+    return { ...itemOf(row, chosen, row.consumed ? 'consumer' : 'same_value'), suspends: null, destroys: null }
   })
+}
+
+function becauseOf({ consumed, same }: RowOfOthers, own: readonly string[], { name }: IdentityRecord): string {
+  if (own.length > 0) return `${name} consumes it as ${own.slice(0, 3).join(', ')}`
+  if (consumed) return `${name} shares it and knows its value`
+  return `its value is also that of ${(same ?? []).slice(0, 3).join(', ')}, which ${name} knows`
 }
 
 const factsOf = ({ decommissioned, drives, shared }: Row) => ({ decommissioned, drives, sharedWith: shared ?? [] })

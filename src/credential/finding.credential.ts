@@ -29,10 +29,17 @@ const CREDENTIALS_SQL = `
   select c.id, c.name, s.name as system, c.identity_id, c.accounts, c.created_at, v.created_at as current_since,
          c.every_seconds is null and v.created_at <= now() - make_interval(days => ${LONG_LIVED_DAYS}) as lasting,
          case when c.next_rotation_at <= now() - make_interval(secs => ${OVERDUE_SECONDS}) then c.next_rotation_at end as overdue_since,
-         (select jsonb_agg(distinct ${OTHER}) from version w join credential o on o.id = w.credential_id
-            join system t on t.id = o.system_id
-           where w.fingerprint = v.fingerprint and w.credential_id <> c.id and w.state in ('staged', 'current', 'previous', 'irrevocable')
-             and o.identity_id is distinct from c.identity_id) as shared_value,
+         (select jsonb_agg(distinct x.other) from (
+            select ${OTHER} as other from version w join credential o on o.id = w.credential_id
+              join system t on t.id = o.system_id
+             where w.fingerprint = v.fingerprint and w.credential_id <> c.id and w.state in ('staged', 'current', 'previous', 'irrevocable')
+               and o.identity_id is distinct from c.identity_id
+            -- Who left knows it: it is no less shared because their own credential with it is dead by now.
+            union all
+            select ${OTHER} from closure_item i join closure_item j on j.closure_id = i.closure_id
+              join credential o on o.id = j.credential_id join system t on t.id = o.system_id
+             where i.credential_id = c.id and i.relation = 'same_value' and i.ended_at is null and o.id <> c.id
+               and exists (select 1 from version w where w.credential_id = o.id and w.fingerprint = v.fingerprint)) x) as shared_value,
          (select jsonb_agg(distinct ${OTHER}) from account a join credential o on o.id = a.credential_id
             join system t on t.id = a.system_id
            where a.name = any(c.accounts) and o.id <> c.id and o.identity_id is distinct from c.identity_id
