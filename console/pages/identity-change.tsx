@@ -110,7 +110,15 @@ const WAYS: Readonly<Record<Planned['way'], string>> = {
 const COLUMNS = [
   { name: 'Credential', show: ({ credential }: Planned) => <Name>{credential}</Name> },
   { name: 'System', show: ({ system }: Planned) => <Name>{system}</Name> },
-  { name: 'Is', show: ({ way }: Planned) => (way === 'hand_over' ? <Badge state="blocked">{WAYS[way]}</Badge> : WAYS[way]) },
+  {
+    name: 'Is',
+    show: ({ way, begins }: Planned) => (
+      <>
+        {way === 'hand_over' ? <Badge state="blocked">{WAYS[way]}</Badge> : WAYS[way]}
+        {begins === 'offboarding' ? ', when it is offboarded; a suspension leaves it' : null}
+      </>
+    ),
+  },
   { name: 'Because', show: ({ why }: Planned) => <Name>{why}</Name> },
   { name: 'Consumers', show: ({ consumers }: Planned) => (consumers.length === 0 ? <None /> : <Name>{consumers.join(', ')}</Name>) },
   {

@@ -183,6 +183,8 @@ export const Consumer = z
     name: z.string(),
     file: z.object({ path: z.string(), key: z.string().nullable() }).nullable(),
     activation: z.enum(['session', 'report', 'none']),
+    identity: z.string().nullable().describe("Whose it is; null: nobody's that is known."),
+    identityBy: z.enum(['file', 'name']).nullable().describe('What says so: the fleet file, or its name.'),
   })
   .meta({ id: 'Consumer' })
 

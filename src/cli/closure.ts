@@ -24,11 +24,16 @@ function planColumns(goal: 'suspend' | 'destroy'): Column<PlanView>[] {
   return [
     { head: 'CREDENTIAL', of: (it) => it.credential },
     { head: 'SYSTEM', of: (it) => it.system },
-    { head: 'WHAT', of: (it) => (goal === 'suspend' && it.way === 'suspend' ? 'suspend' : DOES[it.way]) },
+    { head: 'WHAT', of: (it) => whatText(it, goal) },
     { head: 'BECAUSE', of: (it) => it.why },
     { head: 'ON THE SYSTEM', of: (it) => (it.suspends === null ? null : `${it.suspends}${atEnd(it)}`) },
     { head: 'ALSO USED BY', of: (it) => (it.consumers.length === 0 ? null : it.consumers.join(', ')) },
   ]
+}
+
+function whatText({ way, begins }: PlanView, goal: 'suspend' | 'destroy'): string {
+  if (goal === 'suspend' && begins === 'offboarding') return `nothing; when it is offboarded: ${DOES[way]}`
+  return goal === 'suspend' && way === 'suspend' ? 'suspend' : DOES[way]
 }
 
 /** Shows what would become of each credential of an identity that is suspended, or offboarded. */

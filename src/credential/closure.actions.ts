@@ -1,10 +1,11 @@
 import { append, type EvidenceEvent } from '../evidence/index.ts'
+import { recordsById } from '../identity/index.ts'
 import { type Ctx, RekeyError } from '../kernel/index.ts'
-import type { Allowed } from '../policy/index.ts'
+import { type Allowed, isMine } from '../policy/index.ts'
 import type { Store, Tx } from '../store/index.ts'
 import { retriedEvent } from './closure.changes.ts'
-import { type ClosureView, closureById } from './closure.list.ts'
-import type { ItemState } from './closure.model.ts'
+import { type ClosureView, closureById, closureResource } from './closure.list.ts'
+import type { ItemState, Relation } from './closure.model.ts'
 import { planAnew } from './closure.plan.ts'
 import * as rows from './closure.rows.ts'
 import { retryBlocked } from './closure.wait.ts'
@@ -52,12 +53,16 @@ interface Stuck {
   readonly blocked_from: ItemState
   readonly rotation_id: string | null
   readonly rotation_state: State | null
+  readonly relation: Relation
+  /** Id of the identity whose the credential is. */
+  readonly holder_id: string | null
 }
 
 async function lockStuck(tx: Tx, closure: string, credential: string | null): Promise<Stuck[]> {
   return tx.query(
-    `select i.id, i.credential_id, i.credential_name, i.system_id, i.blocked_from, i.rotation_id, r.state as rotation_state
-       from closure_item i left join rotation r on r.id = i.rotation_id
+    `select i.id, i.credential_id, i.credential_name, i.system_id, i.blocked_from, i.rotation_id, r.state as rotation_state,
+            i.relation, c.identity_id as holder_id
+       from closure_item i join credential c on c.id = i.credential_id left join rotation r on r.id = i.rotation_id
       where i.closure_id = $1 and i.state in ('blocked', 'handed_over') and ($2::text is null or i.credential_name = $2)
       order by i.id for update of i`,
     [closure, credential],
@@ -80,8 +85,8 @@ async function goOn(parts: Parts, tx: Tx, ctx: Ctx, view: ClosureView, item: Stu
 const isLive = (state: State | null) => state !== null && state !== 'undone' && state !== 'taken_over'
 
 /**
- * A human's word that nobody can revoke a credential that was handed over: it ends `irrevocable` and stays a finding. Throws `not_found`,
- * `wrong_state`.
+ * A human's word that nobody can revoke a credential that was handed over: it ends `irrevocable` and stays a finding. Of somebody else's
+ * credential only who may say so of theirs says it, and not while a closure of its own is under way. Throws `not_found`, `wrong_state`.
  */
 export async function giveUpItem(
   parts: Pick<Parts, 'store'>,
@@ -95,6 +100,7 @@ export async function giveUpItem(
     await rows.lockIdentity(tx, view.identityId)
     const [item] = await lockStuck(tx, id, word.credential)
     if (item === undefined) throw nothingWaits(view)
+    await refuseOfOthers(tx, may, view, item)
     const [live] = await tx.query<{ id: string }>('select id from rotation where credential_id = $1 and ended_at is null', [
       item.credential_id,
     ])
@@ -120,6 +126,20 @@ export async function giveUpItem(
   })
 }
 
+async function refuseOfOthers(tx: Tx, may: Allowed<'closure:resolve'>, view: ClosureView, item: Stuck): Promise<void> {
+  if (item.relation === 'own') return
+  const holder = item.holder_id ?? ''
+  if (!isMine(may, closureResource(view.closure, (await recordsById(tx, [holder])).get(holder)))) throw nothingWaits(view)
+  const [own] = await tx.query<{ closure: string }>(
+    `select closure_id as closure from closure_item where credential_id = $1 and ended_at is null and relation = 'own'`,
+    [item.credential_id],
+  )
+  if (own === undefined) return
+  throw new RekeyError('wrong_state', `${item.credential_name} is being ended by a closure of its own.`, {
+    hint: `See rekey closure show ${own.closure}.`,
+  })
+}
+
 /**
  * Somebody says that the value of a credential of this closure is out: it is never given back. Throws `not_found`; `wrong_state` if the
  * credential has ended in it.
@@ -135,8 +155,8 @@ export async function tellLeaked(
   await parts.store.inTx(async (tx) => {
     const found = await tx.query<{ id: string; number: number; credential_id: string }>(
       `update version v set leaked_at = now(), leaked_reason = $3 from closure_item i
-        where i.closure_id = $1 and i.credential_name = $2 and i.ended_at is null and v.credential_id = i.credential_id
-          and v.state in ('current', 'previous', 'staged') returning v.id, v.number, v.credential_id`,
+        where i.closure_id = $1 and i.credential_name = $2 and i.ended_at is null and i.relation = 'own'
+          and v.credential_id = i.credential_id and v.state in ('current', 'previous', 'staged') returning v.id, v.number, v.credential_id`,
       [id, word.credential, word.reason],
     )
     if (found.length === 0)

@@ -4,7 +4,7 @@ import { dueChanges, type IdentityChange, type IdentityRecord, markHandled, reco
 import { type Ctx, type Json, newId } from '../kernel/index.ts'
 import type { Tx } from '../store/index.ts'
 import { CLOSURE_ENDS, type ClosureState, closureStateOf, type Goal, goalAfter } from './closure.model.ts'
-import { type PlannedItem, planFor } from './closure.plan.ts'
+import { type PlannedItem, planFor, planOfOthers } from './closure.plan.ts'
 import * as rows from './closure.rows.ts'
 import type { ClosingParts } from './closure.run.ts'
 
@@ -62,10 +62,7 @@ export async function closeCredentials(parts: ClosingParts, tx: Tx, ctx: Ctx, wa
   const id = open?.id ?? newId(ctx.clock.now().getTime())
   if (open === null) await rows.insertClosure(tx, { id, record, credential, goal, reason, by: ctx.actor, destroyAt })
   const wentOn = open === null ? [] : await rows.turnClosure(tx, id, { goal, reason, destroyAt })
-  const added =
-    goal === 'resume'
-      ? []
-      : await rows.insertItems(tx, id, await planFor(tx, parts.targets, record, credential, wanted.forAll), ctx, credential === null)
+  const added = goal === 'resume' ? [] : await addItems(parts, tx, ctx, { ...wanted, goal }, id)
   const event = closureEvent(
     open === null ? 'closure.opened' : 'closure.turned',
     { id, identity: record.id, name: record.name },
@@ -86,13 +83,22 @@ export async function closeCredentials(parts: ClosingParts, tx: Tx, ctx: Ctx, wa
   return id
 }
 
+/** What is somebody else's is left alone by a suspension, which may be taken back, and by the end of one credential. */
+async function addItems(parts: ClosingParts, tx: Tx, ctx: Ctx, wanted: Wanted, id: string): Promise<PlannedItem[]> {
+  const { record, goal, credential, forAll } = wanted
+  const own = await rows.insertItems(tx, id, await planFor(tx, parts.targets, record, credential, forAll), ctx, credential === null)
+  if (goal !== 'destroy' || credential !== null) return own
+  return [...own, ...(await rows.insertOfOthers(tx, id, await planOfOthers(tx, parts.targets, record, null), ctx))]
+}
+
 function countWays(items: readonly PlannedItem[]): Record<string, Json> {
   return Object.fromEntries([...Map.groupBy(items, ({ way }) => way)].map(([way, each]) => [way, each.length]))
 }
 
 function itemEvent(closure: string, { id }: IdentityRecord, item: PlannedItem): EvidenceEvent {
   const links = { closure, credential: item.credential, system: item.systemId, identity: id }
-  const data = { way: item.way, why: item.why, consumers: [...item.consumers] }
+  const others: Record<string, Json> = item.relation === 'own' ? {} : { relation: item.relation, known: [...item.known] }
+  const data = { way: item.way, why: item.why, consumers: [...item.consumers], ...others }
   return { log: 'credential', type: 'logins.planned', subject: item.name, links, data }
 }
 

@@ -38,7 +38,7 @@ async function end(parts: ClosingParts, tx: Tx, ctx: Ctx, may: Allowed<'closure:
     throw not(name, `its identity ${record.name} is ${record.status}`, `To end all that it has: rekey identity offboard ${record.name}`)
   }
   const [live] = await tx.query<{ closure: string }>(
-    'select closure_id as closure from closure_item where credential_id = $1 and ended_at is null',
+    "select closure_id as closure from closure_item where credential_id = $1 and ended_at is null and relation = 'own'",
     [row.id],
   )
   if (live !== undefined) throw not(name, 'its closure is under way', `See rekey closure show ${live.closure}.`)

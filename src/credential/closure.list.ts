@@ -1,9 +1,9 @@
 import { type IdentityRecord, identityNamed, recordsById, type TokenView, tokensOnRecord } from '../identity/index.ts'
-import { RekeyError } from '../kernel/index.ts'
+import { counted, RekeyError } from '../kernel/index.ts'
 import { type Allowed, isMine, type Resource } from '../policy/index.ts'
 import type { Sql } from '../store/index.ts'
-import type { ClosureState, Goal, ItemCounts, ItemState, Way } from './closure.model.ts'
-import { planFor } from './closure.plan.ts'
+import type { ClosureState, Goal, ItemCounts, ItemState, Relation, Way } from './closure.model.ts'
+import { type PlannedItem, planFor, planOfOthers } from './closure.plan.ts'
 import type { Targets } from './targets.ts'
 
 /** A closure as it is listed. Times are RFC 3339. */
@@ -28,6 +28,8 @@ export interface ClosureItemView {
   readonly system: string
   readonly way: Way
   readonly why: string
+  /** Whether it is the identity's own, or why the closure has what is somebody else's. */
+  readonly relation: Relation
   /** Who else uses it. */
   readonly consumers: readonly string[]
   readonly state: ItemState
@@ -58,6 +60,9 @@ export interface PlanView {
   readonly accounts: readonly string[]
   readonly way: Way
   readonly why: string
+  readonly relation: Relation
+  /** From which order on: what is somebody else's is left as it is by a suspension. */
+  readonly begins: 'suspension' | 'offboarding'
   readonly consumers: readonly string[]
   readonly suspends: string | null
   readonly destroys: string | null
@@ -154,18 +159,35 @@ export async function closureById(
   return viewOf(row)
 }
 
-/** The credentials of a closure, by name; `after` is the name of the last one seen. */
-export async function closureItems(sql: Sql, id: string, after: string | null, limit: number): Promise<ClosureItemView[]> {
+/**
+ * A page of the credentials of a closure, by name; `after` is the name of the last one seen. What is somebody else's is left out where the
+ * asker may not read closures of whose it is, so a page may be short.
+ */
+export async function closureItems(
+  sql: Sql,
+  may: Allowed<'closure:read'>,
+  id: string,
+  page: { readonly after: string | null; readonly limit: number },
+): Promise<{ readonly items: ClosureItemView[]; readonly next: string | null }> {
   const rows = await sql.query<ItemRow>(
-    `select i.credential_name, s.name as system, i.way, i.why, i.consumers, i.state, i.blocked_from, i.problem, i.human_kind, i.human_id,
-            i.human_name, i.blocked_at, i.due_at, i.looks, i.rotation_id, i.sessions_ended,
+    `select i.credential_name, s.name as system, i.way, i.why, i.relation, c.identity_id as holder_id, i.consumers, i.state, i.blocked_from,
+            i.problem, i.human_kind, i.human_id, i.human_name, i.blocked_at, i.due_at, i.looks, i.rotation_id, i.sessions_ended,
             i.suspended_at, i.resumed_at, i.destroyed_at, i.ended_at,
             coalesce(i.proved_dead_at, case when i.state = 'rotated' then r.proved_dead_at end) as proved_dead_at
-       from closure_item i join system s on s.id = i.system_id left join rotation r on r.id = i.rotation_id
+       from closure_item i join system s on s.id = i.system_id join credential c on c.id = i.credential_id
+       left join rotation r on r.id = i.rotation_id
       where i.closure_id = $1 and ($2::text is null or i.credential_name > $2) order by i.credential_name limit $3`,
-    [id, after, limit],
+    [id, page.after, page.limit + 1],
   )
-  return rows.map(itemOf)
+  const shown = rows.slice(0, page.limit)
+  const holders = await recordsById(
+    sql,
+    shown.flatMap(({ relation, holder_id }) => (relation === 'own' ? [] : (holder_id ?? []))),
+  )
+  const items = shown
+    .filter((row) => row.relation === 'own' || isMine(may, closureResource(id, holders.get(row.holder_id ?? ''))))
+    .map(itemOf)
+  return { items, next: rows.length > page.limit ? (shown.at(-1)?.credential_name ?? null) : null }
 }
 
 interface ItemRow {
@@ -173,6 +195,8 @@ interface ItemRow {
   readonly system: string
   readonly way: Way
   readonly why: string
+  readonly relation: Relation
+  readonly holder_id: string | null
   readonly consumers: readonly string[]
   readonly state: ItemState
   readonly blocked_from: ItemState | null
@@ -201,6 +225,7 @@ function itemOf(row: ItemRow): ClosureItemView {
     system: row.system,
     way: row.way,
     why: row.why,
+    relation: row.relation,
     consumers: row.consumers,
     state: row.state,
     from: waits ? row.blocked_from : null,
@@ -221,22 +246,39 @@ function itemOf(row: ItemRow): ClosureItemView {
 
 /**
  * What would become of each credential of an identity if it were suspended or offboarded now, its tokens and those that it made among
- * them. Throws `not_found`.
+ * them; and of those of others whose value it knows. Of these the ones that the asker may not read are only counted. Throws `not_found`.
  */
 export async function planClosure(
   parts: { readonly store: Sql; readonly targets: Pick<Targets, 'connectorFor'> },
   may: Allowed<'closure:plan'>,
   idOrName: string,
 ): Promise<PlanView[]> {
-  const record = await identityNamed(parts.store, idOrName)
+  const { store, targets } = parts
+  const record = await identityNamed(store, idOrName)
   if (!isMine(may, closureResource('plan', record))) {
     throw new RekeyError('not_found', `No such identity: ${idOrName}`, { hint: 'See rekey identity list.' })
   }
-  const items = await planFor(parts.store, parts.targets, record, null)
-  const planned = items.map(({ name, system, accounts, way, why, consumers, suspends, destroys }) => {
-    return { credential: name, system, accounts, way, why, consumers, suspends, destroys }
-  })
-  return [...planned, ...(await plannedTokens(parts.store, record))]
+  const own = await planFor(store, targets, record, null)
+  const others = await planOfOthers(store, targets, record, null)
+  const holders = await recordsById(
+    store,
+    others.flatMap(({ holder }) => holder ?? []),
+  )
+  const mine = others.filter(({ holder }) => isMine(may, closureResource('plan', holders.get(holder ?? ''))))
+  const hidden = others.length - mine.length
+  return [...[...own, ...mine].map(plannedView), ...(hidden === 0 ? [] : [hiddenView(hidden)]), ...(await plannedTokens(store, record))]
+}
+
+function plannedView({ name, system, accounts, way, why, relation, consumers, suspends, destroys }: PlannedItem): PlanView {
+  const begins = relation === 'own' ? 'suspension' : 'offboarding'
+  return { credential: name, system, accounts, way, why, relation, begins, consumers, suspends, destroys }
+}
+
+function hiddenView(count: number): PlanView {
+  const credential = `${counted(count, 'credential')} of others`
+  const why = 'it knows their values; which they are, you may not read'
+  const nothing = { accounts: [], consumers: [], suspends: null, destroys: null }
+  return { credential, system: '', way: 'rotate', why, relation: 'consumer', begins: 'offboarding', ...nothing }
 }
 
 const TOKENS_AT_ONCE = 500
@@ -258,6 +300,8 @@ async function plannedTokens(sql: Sql, record: IdentityRecord): Promise<PlanView
       accounts: [],
       way: 'suspend',
       why: of ? `an API token of ${record.name}` : made,
+      relation: 'own',
+      begins: 'suspension',
       consumers: of || identity === null ? [] : [identity.name ?? identity.id],
       suspends: 'the API token is refused from the next request on',
       destroys: 'it is revoked, tried and proven dead',

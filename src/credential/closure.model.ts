@@ -67,6 +67,31 @@ export const NEXT_ITEM: Readonly<Record<ItemState, readonly ItemState[]>> = {
   irrevocable: [],
 }
 
+/**
+ * Why a closure has a credential: it is the identity's own; or it is somebody else's, and who leaves knows its value, because they consume
+ * it or because a credential of theirs has the same one.
+ */
+export const RELATIONS = ['own', 'consumer', 'same_value'] as const
+/** One of them. */
+export type Relation = (typeof RELATIONS)[number]
+
+/**
+ * What may follow what of a credential that is somebody else's: it is rotated, and nothing of it is ever stopped or destroyed. It ends
+ * `proven_dead` where the closure of whose it is has ended it meanwhile.
+ */
+const NEXT_OF_OTHERS: Readonly<Record<ItemState, readonly ItemState[]>> = {
+  ...(Object.fromEntries(ITEM_STATES.map((state) => [state, []])) as unknown as Record<ItemState, readonly ItemState[]>),
+  planned: ['rotating', 'blocked', 'handed_over'],
+  rotating: ['rotated', 'proven_dead', 'not_provable', 'irrevocable', 'blocked', 'handed_over'],
+  blocked: ['planned', 'rotating', 'handed_over', 'irrevocable'],
+  handed_over: ['planned', 'rotating', 'rotated', 'proven_dead', 'irrevocable'],
+}
+
+/** The table of an item, by why the closure has it. */
+export function nextItem(relation: Relation): Readonly<Record<ItemState, readonly ItemState[]>> {
+  return relation === 'own' ? NEXT_ITEM : NEXT_OF_OTHERS
+}
+
 /** States that nothing leaves. */
 export const ITEM_ENDS: readonly ItemState[] = ITEM_STATES.filter((state) => NEXT_ITEM[state].length === 0)
 /** States that wait for a human. */
@@ -93,6 +118,9 @@ export function goalAfter(now: Goal, wanted: Goal): Goal {
 
 /** Code of what is with a human because a rotation that Rekey did not start for it is blocked: it goes on when that has ended. */
 export const ROTATION_BLOCKED = 'rotation_blocked'
+
+/** Code of what is with a human because another closure has stopped its logins: it goes on when they are given back, or ended. */
+export const LOGINS_STOPPED = 'logins_stopped'
 
 const FIRST_LOOK_MS = 60_000
 const LONGEST_LOOK_MS = 15 * 60_000
@@ -188,8 +216,6 @@ export type Way = 'suspend' | 'rotate' | 'hand_over'
 
 /** What decides the way of one credential. */
 export interface WayFacts {
-  /** Its identity's name. */
-  readonly identity: string
   readonly decommissioned: boolean
   /** The system's connector can stop logins. */
   readonly canSuspend: boolean
@@ -199,9 +225,8 @@ export interface WayFacts {
   readonly drives: boolean
   /** Other credentials on the same account of the same server. */
   readonly sharedWith: readonly string[]
-  readonly consumers: readonly string[]
-  /** Names of other identities, so that a consumer called like one of them is that one. */
-  readonly identities: ReadonlySet<string>
+  /** Names of its consumers that are somebody else's, or nobody's that is known. */
+  readonly others: readonly string[]
   /** Names of those who share it by an exception on record. */
   readonly users: readonly string[]
   /** Somebody said that it is to be ended for these too. */
@@ -215,27 +240,39 @@ export interface WayChosen {
   readonly consumers: readonly string[]
 }
 
-/**
- * Whether a consumer is the identity itself: called like it, or like one of its instances (`orders-api-1` of `orders-api`), and not like
- * another identity. Everything else counts as somebody else's: to rotate what nobody uses harms nobody, to destroy what others use does.
- */
-export function isOwnConsumer(consumer: string, identity: string, identities: ReadonlySet<string>): boolean {
-  if (consumer === identity) return true
-  if (identities.has(consumer)) return false
-  return consumer.startsWith(identity) && /^[-./:@#_]./.test(consumer.slice(identity.length))
+/** Why Rekey must leave a credential to a human, whosever it is; null: it need not. */
+function whyHuman(facts: Pick<WayFacts, 'decommissioned' | 'drives' | 'sharedWith' | 'canRevoke'>): string | null {
+  if (facts.decommissioned) return 'its system was given up'
+  if (facts.drives) return 'its account is the one with which Rekey drives the system'
+  if (facts.sharedWith.length > 0) return `its account is also that of ${facts.sharedWith.slice(0, 3).join(', ')}`
+  return facts.canRevoke ? null : 'nobody can revoke it centrally'
 }
 
-/** Chooses the way. Never one that could take a working credential from somebody else unless a human said so, nor from Rekey itself. */
+/**
+ * Chooses the way. Never one that could take a working credential from somebody else unless a human said so, nor from Rekey itself: to
+ * rotate what nobody uses harms nobody, to destroy what others use does.
+ */
 export function wayFor(facts: WayFacts): WayChosen {
-  const others = facts.consumers.filter((name) => !isOwnConsumer(name, facts.identity, facts.identities))
+  const { others } = facts
   const give = (why: string): WayChosen => ({ way: 'hand_over', why, consumers: others })
-  if (facts.decommissioned) return give('its system was given up')
-  if (facts.drives) return give('its account is the one with which Rekey drives the system')
-  if (facts.sharedWith.length > 0) return give(`its account is also that of ${facts.sharedWith.slice(0, 3).join(', ')}`)
-  if (!facts.canRevoke) return give('nobody can revoke it centrally')
+  const human = whyHuman(facts)
+  if (human !== null) return give(human)
   const users = [...new Set([...others, ...facts.users])]
   if (users.length > 0 && !facts.forAll) return { way: 'rotate', why: `also used by ${users.slice(0, 5).join(', ')}`, consumers: users }
   if (!facts.canSuspend) return give('logins of one account cannot be stopped on this system')
   if (users.length > 0) return { way: 'suspend', why: `to be ended also for ${users.slice(0, 5).join(', ')}`, consumers: users }
   return { way: 'suspend', why: 'used by nobody else', consumers: [] }
+}
+
+/**
+ * The way of a credential that is somebody else's and of which who leaves knows the value; `because` says why they do. It is rotated, or a
+ * human has it; nothing of it is stopped. Where nobody else on record uses it the new value goes into no file: whose it is may get it by
+ * the next rotation, and the value that the leaver knows does not outlive them.
+ */
+export function wayOfOthers(facts: Omit<WayFacts, 'canSuspend' | 'forAll'>, because: string): WayChosen {
+  const consumers = [...new Set([...facts.others, ...facts.users])]
+  const human = whyHuman(facts)
+  if (human !== null) return { way: 'hand_over', why: `${because}, and ${human}`, consumers }
+  const alone = consumers.length === 0 ? '; nobody else on record uses it, so its new value goes into no file' : ''
+  return { way: 'rotate', why: `${because}${alone}`, consumers }
 }

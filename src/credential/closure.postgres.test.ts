@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type LabPostgres, startPostgres } from '../../test/lab/postgres.ts'
-import { joinIdentity, offboardIdentity, recordsById, resumeIdentity, suspendIdentity } from '../identity/index.ts'
+import { joinIdentity, moveIdentity, offboardIdentity, recordsById, resumeIdentity, suspendIdentity } from '../identity/index.ts'
 import { newId, Secret, sleep } from '../kernel/index.ts'
 import { allowed } from '../policy/testing.ts'
 import { closeCredentials } from './closure.changes.ts'
@@ -120,7 +120,7 @@ test('offboarding: suspended, destroyed and proven dead, with its sessions; what
   expect(await itemOf(own.id)).toMatchObject({ state: 'proven_dead', closure_id: id, sessions_ended: 1, attempt_step: null, due_at: null })
   expect(await itemOf(shared.id)).toMatchObject({ state: 'rotated' })
   // The old value of what was rotated is as dead as that of what was destroyed, and said to be.
-  const items = await closureItems(engine.db.store, id, null, 100)
+  const { items } = await closureItems(engine.db.store, allowed(engine.ctx, 'closure:read'), id, { after: null, limit: 100 })
   expect(items.map(({ state, provedDeadAt }) => [state, provedDeadAt !== null])).toEqual(
     expect.arrayContaining([
       ['proven_dead', true],
@@ -181,6 +181,42 @@ test("the leaver's own consumers get no new value, nor do those of others who ar
   expect(later.slice(0, 2)).toEqual([shared.password, shared.password])
   expect(new Set(later.slice(2)).size).toBe(1)
   expect(await answer(shared.name, later[2] ?? '')).toBe('accepted')
+})
+
+test('what the fleet file says of a consumer decides, by id, whatever the two are called by now', async () => {
+  const leaver = await person()
+  const colleague = await person()
+  const names = ['laptop-17', `${leaver.name}-desk`, leaver.name, 'report']
+  const path = (name: string) => join(engine.folder, `${name}.declared`)
+  const whose = [leaver.id, colleague.id, colleague.id, undefined]
+  const consumers = names.map((name, at) => ({
+    name,
+    path: path(name),
+    activation: 'none' as const,
+    ...(whose[at] === undefined ? {} : { whose: whose[at] }),
+  }))
+  const shared = await credential(leaver.id, { consumers })
+  const alone = await credential(leaver.id, { consumers: [{ name: 'laptop-17-too', activation: 'none', whose: leaver.id }] })
+  for (const name of names) writeFileSync(path(name), shared.password)
+  await inTx((tx) => moveIdentity(tx, engine.ctx, leaver.id, { name: `was-${leaver.name}` }))
+  await inTx((tx) => offboardIdentity(tx, engine.ctx, leaver.id, 'left'))
+  await settled(leaver.id, ['closed'])
+  const held = names.map((name) => readFileSync(path(name), 'utf8').trim())
+  expect(held[0]).toBe(shared.password)
+  expect(new Set(held.slice(1)).size).toBe(1)
+  expect([await answer(shared.name, shared.password), await answer(shared.name, held[1] ?? '')]).toEqual(['28P01', 'accepted'])
+  expect(await itemOf(shared.id)).toMatchObject({ state: 'rotated', consumers: [leaver.name, `${leaver.name}-desk`, 'report'] })
+  expect(await itemOf(alone.id)).toMatchObject({ state: 'proven_dead', consumers: [] })
+})
+
+test('a consumer that is declared to be of somebody who has left keeps no credential alive', async () => {
+  const gone = await person()
+  const leaver = await person()
+  await inTx((tx) => offboardIdentity(tx, engine.ctx, gone.id, 'left'))
+  const own = await credential(leaver.id, { consumers: [{ name: 'old-laptop', activation: 'none', whose: gone.id }] })
+  await inTx((tx) => offboardIdentity(tx, engine.ctx, leaver.id, 'left too'))
+  await settled(leaver.id, ['closed'])
+  expect(await itemOf(own.id)).toMatchObject({ state: 'proven_dead', way: 'suspend' })
 })
 
 test('suspended and resumed: the same value works again, and the schedule waits meanwhile', async () => {

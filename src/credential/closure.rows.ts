@@ -109,19 +109,31 @@ export async function insertItems(
   ofIdentity: boolean,
 ): Promise<PlannedItem[]> {
   if (items.length === 0) return []
-  const input = items.map((item) => ({ ...item, id: newId(ctx.clock.now().getTime()) }))
   await tx.query(
     `update closure_item i set closure_id = $1, nudge = i.nudge + 1,
             due_at = case when i.state in ('blocked', 'handed_over', 'rotating') then i.due_at else now() end
-      where $3 and i.credential_id = any($2::uuid[]) and i.ended_at is null and i.closure_id <> $1`,
+      where $3 and i.relation = 'own' and i.credential_id = any($2::uuid[]) and i.ended_at is null and i.closure_id <> $1`,
     [closure, items.map(({ credential }) => credential), ofIdentity],
   )
+  return insert(tx, closure, items, ctx, 'o.closure_id = $1 or o.ended_at is null')
+}
+
+/** Adds credentials of somebody else, each once; other closures may have them too. Resolves with those that are new. */
+export function insertOfOthers(tx: Tx, closure: string, items: readonly PlannedItem[], ctx: Ctx): Promise<PlannedItem[]> {
+  return insert(tx, closure, items, ctx, 'o.closure_id = $1')
+}
+
+async function insert(tx: Tx, closure: string, items: readonly PlannedItem[], ctx: Ctx, there: string): Promise<PlannedItem[]> {
+  if (items.length === 0) return []
+  const input = items.map((item) => ({ ...item, id: newId(ctx.clock.now().getTime()) }))
   const rows = await tx.query<{ credential_id: string }>(
-    `insert into closure_item (id, closure_id, credential_id, credential_name, system_id, way, why, consumers, state)
-     select i.id, $1, i.credential, i.name, i."systemId", i.way, i.why, array(select jsonb_array_elements_text(i.consumers)), 'planned'
+    `insert into closure_item (id, closure_id, credential_id, credential_name, system_id, way, why, consumers, state, relation, known)
+     select i.id, $1, i.credential, i.name, i."systemId", i.way, i.why, array(select jsonb_array_elements_text(i.consumers)), 'planned',
+            i.relation, array(select jsonb_array_elements_text(i.known)::uuid)
        from jsonb_to_recordset($2::jsonb)
-         as i(id uuid, credential uuid, name text, "systemId" uuid, way text, why text, consumers jsonb)
-      where not exists (select 1 from closure_item o where o.credential_id = i.credential and (o.closure_id = $1 or o.ended_at is null))
+         as i(id uuid, credential uuid, name text, "systemId" uuid, way text, why text, consumers jsonb, relation text, known jsonb)
+      where not exists (select 1 from closure_item o
+                         where o.credential_id = i.credential and (o.relation = 'own') = (i.relation = 'own') and (${there}))
      returning credential_id`,
     [closure, JSON.stringify(input)],
   )

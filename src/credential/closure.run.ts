@@ -4,7 +4,7 @@ import { type Answerable, answerableFor, queueEscalation, recordsById } from '..
 import { type Ctx, type Json, LIMITS, RekeyError, type Secret } from '../kernel/index.ts'
 import { open } from '../seal/index.ts'
 import type { Tx } from '../store/index.ts'
-import { ITEM_ENDS, type ItemState, isOutage, lookPauseMs, NEXT_ITEM, STUCK } from './closure.model.ts'
+import { ITEM_ENDS, type ItemState, isOutage, lookPauseMs, nextItem, STUCK } from './closure.model.ts'
 import { type AliveVersion, commitItem, type ItemProgress, type ItemWork } from './closure.store.ts'
 import { storedVersions } from './record.ts'
 import { LostClaim, type RotationParts } from './rotation.run.ts'
@@ -154,12 +154,17 @@ export class ItemRun {
 
   /** Records a move with its evidence; nothing is written before `commit`. */
   move(to: ItemState, data: { readonly [key: string]: Json } = {}, more: Readonly<Record<string, string>> = {}): void {
-    if (!NEXT_ITEM[this.state].includes(to)) throw new RekeyError('internal', `No item goes from ${this.state} to ${to}.`)
+    this.#check(to)
     const { progress } = this
     progress.state = to
     if (ITEM_ENDS.includes(to)) progress.ended_at = this.now()
     const type = `logins.${to}`
     this.#tell(type, data, more)
+  }
+
+  #check(to: ItemState): void {
+    const next = nextItem(this.work.relation)[this.state]
+    if (!next.includes(to)) throw new RekeyError('internal', `No item goes from ${this.state} to ${to}.`)
   }
 
   #tell(type: string, data: { readonly [key: string]: Json }, more: Readonly<Record<string, string>>): void {
@@ -185,9 +190,8 @@ export class ItemRun {
 
   /** Stops for a named human: who answers for the identity now. `blocked_from` is where it goes on when the human says so. */
   async stop(to: 'blocked' | 'handed_over', problem: NonNullable<ItemProgress['problem']>): Promise<void> {
-    const { progress, work } = this
-    const records = await recordsById(this.parts.store, [work.closure.identity])
-    const human = await answerableFor(this.parts.store, records.get(work.closure.identity) ?? null)
+    const { progress } = this
+    const human = await this.#humanFor()
     const from = STUCK.includes(this.state) ? (progress.blocked_from ?? 'planned') : this.state
     progress.problem = problem
     progress.blocked_at = this.now()
@@ -198,11 +202,22 @@ export class ItemRun {
     this.#waits = human
   }
 
+  /** Who answers for whose the credential is. What is somebody else's is the matter of that person, if they are there. */
+  async #humanFor(): Promise<Answerable> {
+    const { closure, credential, relation } = this.work
+    const id = relation === 'own' ? closure.identity : credential.identity
+    const record = id === null ? undefined : (await recordsById(this.parts.store, [id])).get(id)
+    if (relation !== 'own' && record?.kind === 'human' && record.status === 'active') {
+      return { kind: 'person', id: record.id, name: record.name }
+    }
+    return answerableFor(this.parts.store, record ?? null)
+  }
+
   /** Takes it back from the human, since the cause is gone, to where it stopped; told as a human's retry is. */
   goOn(): void {
     const { progress } = this
     const to = progress.blocked_from ?? 'planned'
-    if (!NEXT_ITEM[this.state].includes(to)) throw new RekeyError('internal', `No item goes from ${this.state} to ${to}.`)
+    this.#check(to)
     this.#tell('logins.retried', { from: to, byItself: true, looks: progress.looks }, {})
     Object.assign(progress, { state: to, blocked_from: null, blocked_at: null, problem: null, tries: 0 } satisfies Partial<ItemProgress>)
     this.#waits = null

@@ -38,6 +38,7 @@ async function begin(run: ItemRun): Promise<ItemResult> {
     run.shut(false)
     return finish(run, unparkLive(run))
   }
+  if (work.relation !== 'own') return rotate(run)
   if (work.way === 'hand_over') {
     const hint =
       'End it by hand where it lives, then say so: rekey closure resolve --irrevocable, or mend the cause and: rekey closure retry'

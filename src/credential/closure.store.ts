@@ -2,7 +2,7 @@ import type { ProbeOutcome, Strategy } from '../connectors/contract.ts'
 import { append, type EvidenceEvent } from '../evidence/index.ts'
 import type { Ctx } from '../kernel/index.ts'
 import type { Sql, Store, Tx } from '../store/index.ts'
-import { type Goal, type ItemState, ROTATION_BLOCKED, type Way } from './closure.model.ts'
+import { type Goal, type ItemState, LOGINS_STOPPED, type Relation, ROTATION_BLOCKED, type Way } from './closure.model.ts'
 import type { VersionState } from './model.ts'
 import { ACCOUNT_ABSENT, type State } from './rotation.model.ts'
 import { TARGET_COLUMNS, type TargetRow, targetOf, type VersionChange, type Work, type WorkConsumer } from './rotation.store.ts'
@@ -65,10 +65,17 @@ export interface ItemWork {
   readonly nudge: number
   readonly way: Way
   readonly why: string
+  readonly relation: Relation
+  /** What became of the versions that could authenticate when it was planned. */
+  readonly known: readonly { readonly id: string; readonly state: VersionState; readonly provedDeadAt: string | null }[]
+  /** Of somebody else's: a value could authenticate that was not made by a rotation planned since. */
+  readonly stale: boolean
   readonly closure: { readonly id: string; readonly identity: string; readonly goal: Goal; readonly destroyAt: Date | null }
   readonly credential: {
     readonly id: string
     readonly name: string
+    /** Id of the identity whose it is; null: a root credential's. */
+    readonly identity: string | null
     readonly accounts: readonly string[]
     readonly strategy: Strategy
     readonly kekId: string
@@ -103,11 +110,18 @@ export async function claimItems(sql: Sql, room: number, leaseMs: number, by: st
   return rows.map((row) => row.id)
 }
 
+/** Of the version `v` of item `i`: it could authenticate, and may have reached who left before their consumers were left out. */
+const STALE = `v.credential_id = i.credential_id and v.state in ('staged', 'current', 'previous') and not exists (
+           select 1 from rotation n where n.credential_id = i.credential_id and n.new_version_id = v.id and n.created_at > i.created_at)`
+
 const WORK = `
-  select i.id, statement_timestamp() as loaded_at, i.created_at, i.lease_epoch as epoch, i.nudge, i.way, i.why,
+  select i.id, statement_timestamp() as loaded_at, i.created_at, i.lease_epoch as epoch, i.nudge, i.way, i.why, i.relation,
          ${NAMES.map((name) => `i.${name}`).join(', ')},
          o.id as closure_id, o.identity_id, o.goal, o.destroy_at,
-         c.id as credential_id, c.name as credential_name, c.accounts, c.strategy, c.kek_id, c.wrapped_key,
+         (select jsonb_agg(jsonb_build_object('id', v.id, 'state', v.state, 'provedDeadAt', v.proved_dead_at))
+            from version v where v.id = any(i.known)) as known,
+         exists (select 1 from version v where ${STALE}) as stale,
+         c.id as credential_id, c.name as credential_name, c.identity_id as holder_id, c.accounts, c.strategy, c.kek_id, c.wrapped_key,
          ${TARGET_COLUMNS},
          (select jsonb_agg(jsonb_build_object('id', v.id, 'number', v.number, 'account', v.account, 'state', v.state,
                                               'sealed', encode(v.sealed, 'hex'), 'leaked', v.leaked_at is not null,
@@ -119,7 +133,8 @@ const WORK = `
             cross join lateral (select case when v.id = l.old_version_id then coalesce(l.old_probe, v.last_probe)
                                             else v.last_probe end) p(probe)
            where v.credential_id = c.id and v.state in ('current', 'staged', 'previous')) as versions,
-         (select jsonb_agg(jsonb_build_object('name', k.name, 'path', k.file_path, 'key', k.file_key, 'activation', k.activation))
+         (select jsonb_agg(jsonb_build_object('name', k.name, 'path', k.file_path, 'key', k.file_key, 'activation', k.activation,
+                                              'identity', k.identity_id))
             from consumer k where k.credential_id = c.id) as consumers,
          l.id as live_id, l.state as live_state, c.closed_at is not null as closed,
          l.due_at is null and coalesce(l.lease_until <= now(), true) and c.closed_at is not null as live_parked, r.state as rotation_state,
@@ -141,6 +156,10 @@ interface WorkRow extends ItemProgress, TargetRow {
   nudge: number
   way: Way
   why: string
+  relation: Relation
+  known: ItemWork['known'] | null
+  stale: boolean
+  holder_id: string | null
   closure_id: string
   identity_id: string
   goal: Goal
@@ -179,10 +198,14 @@ function workOf(row: WorkRow): ItemWork {
     nudge: row.nudge,
     way: row.way,
     why: row.why,
+    relation: row.relation,
+    known: row.known ?? [],
+    stale: row.stale,
     closure: { id: row.closure_id, identity: row.identity_id, goal: row.goal, destroyAt: row.destroy_at },
     credential: {
       id: row.credential_id,
       name: row.credential_name,
+      identity: row.holder_id,
       accounts: row.accounts,
       strategy: row.strategy,
       kekId: row.kek_id,
@@ -307,6 +330,13 @@ export async function wakeRotated(sql: Sql): Promise<boolean> {
     `update closure_item i set due_at = now()
       where i.state = 'handed_over' and i.due_at is null and i.problem ->> 'code' = '${ROTATION_BLOCKED}' and not exists (
         select 1 from rotation r where r.credential_id = i.credential_id and r.ended_at is null and r.state = 'blocked')`,
+  )
+  await sql.query(
+    `update closure_item i set due_at = now() from credential c
+      where c.id = i.credential_id and i.relation <> 'own' and i.ended_at is null and i.state = 'handed_over' and i.due_at is null
+        and (i.problem ->> 'code' = '${LOGINS_STOPPED}' and c.closed_at is null
+          or not exists (select 1 from version v where ${STALE})
+             and not exists (select 1 from version v where v.id = any(i.known) and v.state = 'unprovable'))`,
   )
   const [row] = await sql.query<{ waits: boolean }>(
     "select exists (select 1 from closure_item where rotation_id is not null and ended_at is null and state = 'rotating') as waits",

@@ -3,7 +3,8 @@ import type { Target } from '../connectors/contract.ts'
 import { append } from '../evidence/index.ts'
 import type { Ctx } from '../kernel/index.ts'
 import type { Tx } from '../store/index.ts'
-import { isOutage, lookPauseMs, NEXT_ITEM, ROTATION_BLOCKED } from './closure.model.ts'
+import { isOutage, LOGINS_STOPPED, lookPauseMs, nextItem, ROTATION_BLOCKED } from './closure.model.ts'
+import { beforeRotation, endReplaced, waitForOwner } from './closure.others.ts'
 import { planAnew } from './closure.plan.ts'
 import { finish, handOver, type ItemResult, type ItemRun } from './closure.run.ts'
 import { planRotations, startableOf } from './rotation.actions.ts'
@@ -23,6 +24,8 @@ const SAME_LOOK_MS = 1_000
 /** The rotation is planned in the transaction that says so: urgent, since whoever leaves knows the value. */
 export async function rotate(run: ItemRun): Promise<ItemResult> {
   const { work } = run
+  const held = work.relation === 'own' ? null : await beforeRotation(run)
+  if (held !== null) return held
   if (work.live?.state === 'blocked') {
     const hint = `End that rotation (rekey rotation show ${work.live.id}); then it goes on by itself.`
     return handOver(run, {
@@ -67,12 +70,13 @@ export async function followRotation(run: ItemRun): Promise<ItemResult> {
   const reason = rotation?.problem?.reason
   if (state === 'not_provable' || state === 'irrevocable') {
     // From a human's hands only the human's own word leads to an end that proves nothing.
-    if (!NEXT_ITEM[progress.state].includes(state)) return { waitMs: null }
+    if (!nextItem(run.work.relation)[progress.state].includes(state)) return { waitMs: null }
     run.move(state, { reason: reason ?? state }, links)
     return finish(run)
   }
   // The wait for a human goes on until the human has brought the rotation to an end.
   if (progress.state === 'handed_over') return { waitMs: null }
+  if (state === 'taken_over' && run.work.credential.closed && run.work.relation !== 'own') return waitForOwner(run)
   if (state === 'undone' || state === 'taken_over') {
     await run.stop('blocked', { reason: 'Its rotation was undone: the old value is in use.', hint: 'Rotate it again: rekey closure retry' })
     return { waitMs: null }
@@ -88,12 +92,15 @@ export async function followRotation(run: ItemRun): Promise<ItemResult> {
  */
 export async function lookAgain(run: ItemRun): Promise<ItemResult> {
   const { progress, work } = run
+  const ended = await endReplaced(run)
+  if (ended !== null) return ended
   if (progress.blocked_from === 'rotating') {
     const followed = await followRotation(run)
     if (followed === 'end') return followed
   }
   const { code } = progress.problem ?? {}
-  if (!isOutage(code) && code !== ROTATION_BLOCKED) return { waitMs: null }
+  if (!isOutage(code) && code !== ROTATION_BLOCKED && code !== LOGINS_STOPPED) return { waitMs: null }
+  if (code === LOGINS_STOPPED && work.credential.closed) return { waitMs: null }
   if (code === ROTATION_BLOCKED && work.live?.state === 'blocked') return { waitMs: null }
   await run.trap('before_look')
   const answered = await isBack(run)

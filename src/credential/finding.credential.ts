@@ -1,5 +1,6 @@
 /** Findings about credentials that could authenticate. */
 import { type IdentityRecord, idsByName, ownersChanged, peopleEntitled, recordsById } from '../identity/index.ts'
+import { type NamedConsumer, whoseConsumer } from './consumer.whose.ts'
 import { type FindingKind, LONG_LIVED_DAYS, OVERDUE_SECONDS } from './finding.model.ts'
 import { type Other, pageOf, type Raw, type Source } from './finding.source.ts'
 
@@ -15,7 +16,7 @@ interface CredentialRow {
   readonly shared_value: readonly Other[] | null
   readonly shared_account: readonly Other[] | null
   readonly users: readonly string[] | null
-  readonly consumers: readonly string[] | null
+  readonly consumers: readonly NamedConsumer[] | null
   readonly reporters: readonly string[] | null
   readonly closing: boolean
   readonly created_at: Date
@@ -28,20 +29,28 @@ const CREDENTIALS_SQL = `
   select c.id, c.name, s.name as system, c.identity_id, c.accounts, c.created_at, v.created_at as current_since,
          c.every_seconds is null and v.created_at <= now() - make_interval(days => ${LONG_LIVED_DAYS}) as lasting,
          case when c.next_rotation_at <= now() - make_interval(secs => ${OVERDUE_SECONDS}) then c.next_rotation_at end as overdue_since,
-         (select jsonb_agg(distinct ${OTHER}) from version w join credential o on o.id = w.credential_id
-            join system t on t.id = o.system_id
-           where w.fingerprint = v.fingerprint and w.credential_id <> c.id and w.state in ('staged', 'current', 'previous', 'irrevocable')
-             and o.identity_id is distinct from c.identity_id) as shared_value,
+         (select jsonb_agg(distinct x.other) from (
+            select ${OTHER} as other from version w join credential o on o.id = w.credential_id
+              join system t on t.id = o.system_id
+             where w.fingerprint = v.fingerprint and w.credential_id <> c.id and w.state in ('staged', 'current', 'previous', 'irrevocable')
+               and o.identity_id is distinct from c.identity_id
+            -- Who left knows it: it is no less shared because their own credential with it is dead by now.
+            union all
+            select ${OTHER} from closure_item i join closure_item j on j.closure_id = i.closure_id
+              join credential o on o.id = j.credential_id join system t on t.id = o.system_id
+             where i.credential_id = c.id and i.relation = 'same_value' and i.ended_at is null and o.id <> c.id
+               and exists (select 1 from version w where w.credential_id = o.id and w.fingerprint = v.fingerprint)) x) as shared_value,
          (select jsonb_agg(distinct ${OTHER}) from account a join credential o on o.id = a.credential_id
             join system t on t.id = a.system_id
            where a.name = any(c.accounts) and o.id <> c.id and o.identity_id is distinct from c.identity_id
              and t.connector = s.connector and t.host = s.host and t.port = s.port) as shared_account,
          (select array_agg(u.id::text) from exception e, unnest(e.users) as u(id)
            where e.credential_id = c.id and e.closed_at is null) as users,
-         (select array_agg(k.name) from consumer k where k.credential_id = c.id) as consumers,
+         (select jsonb_agg(jsonb_build_object('name', k.name, 'identity', k.identity_id))
+            from consumer k where k.credential_id = c.id) as consumers,
          (select array_agg(distinct a.by_person::text) from rotation r join activation a on a.rotation_id = r.id
            where r.credential_id = c.id and r.new_version_id = v.id and a.by_person is not null) as reporters,
-         exists (select 1 from closure_item i where i.credential_id = c.id and i.ended_at is null) as closing
+         exists (select 1 from closure_item i where i.credential_id = c.id and i.ended_at is null and i.relation = 'own') as closing
     from credential c join system s on s.id = c.system_id
     join version v on v.credential_id = c.id and v.state = 'current'
    where not c.is_root and s.decommissioned_at is null and ($1::uuid is null or c.id > $1)
@@ -52,13 +61,17 @@ export const CREDENTIALS: Source = {
   kinds: ['orphan', 'ownerless', 'reused', 'human_use', 'overdue', 'long_lived'],
   async read(sql, after, limit) {
     const rows = await sql.query<CredentialRow>(CREDENTIALS_SQL, [after, limit])
-    const named = await idsByName(sql, [...new Set(rows.flatMap(({ consumers }) => consumers ?? []))])
+    const consumers = rows.flatMap((row) => row.consumers ?? [])
+    const named = await idsByName(
+      sql,
+      consumers.flatMap(({ name, identity }) => (identity === null ? [name] : [])),
+    )
     const ids = rows.flatMap(({ identity_id, users, reporters }) => [
       ...(identity_id === null ? [] : [identity_id]),
       ...(users ?? []),
       ...(reporters ?? []),
     ])
-    const records = await recordsById(sql, [...ids, ...named.values()])
+    const records = await recordsById(sql, [...ids, ...named.values(), ...consumers.flatMap(({ identity }) => identity ?? [])])
     const changed = await ownersChanged(
       sql,
       [...records.values()].flatMap((record) => (isOwned(record) ? [] : (record.ownerId ?? []))),
@@ -94,7 +107,7 @@ function peopleOf(
   named: ReadonlyMap<string, string>,
   entitled: readonly string[],
 ): string[] {
-  const consumers = (row.consumers ?? []).flatMap((name) => named.get(name) ?? [])
+  const consumers = (row.consumers ?? []).flatMap((consumer) => whoseConsumer(consumer, undefined, named) ?? [])
   const others = [...(row.users ?? []), ...consumers, ...(row.reporters ?? [])].flatMap((id) => {
     const record = records.get(id)
     return record?.kind === 'human' && record.status !== 'offboarded' ? [record.name] : []

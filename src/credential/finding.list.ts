@@ -34,7 +34,7 @@ const CLOSURES: Source = {
       id: string
       credential_name: string
       system: string
-      identity_id: string
+      identity_id: string | null
       state: string
       reason: string | null
       human_kind: 'person' | 'team' | null
@@ -42,9 +42,11 @@ const CLOSURES: Source = {
       human_name: string | null
       blocked_at: Date
     }>(
-      `select i.id, i.credential_name, s.name as system, o.identity_id, i.state, i.problem ->> 'reason' as reason, i.human_kind, i.human_id,
-              i.human_name, i.blocked_at
+      `select i.id, i.credential_name, s.name as system, i.state,
+              case when i.relation = 'own' then o.identity_id else c.identity_id end as identity_id,
+              i.problem ->> 'reason' as reason, i.human_kind, i.human_id, i.human_name, i.blocked_at
          from closure_item i join closure o on o.id = i.closure_id join system s on s.id = i.system_id
+         join credential c on c.id = i.credential_id
         where i.blocked_at is not null and i.state in ('blocked', 'handed_over') and ($1::uuid is null or i.id > $1)
         order by i.id limit $2`,
       [after, limit],

@@ -115,6 +115,16 @@ const CASES: readonly (readonly [string, string, ...string[]])[] = [
     '27 credentials[0].consumers[1].name: There is another consumer of this credential "orders-api-1", on line 26.',
   ],
   [
+    'name: orders-api-2, identity: orders-api',
+    'name: orders-api-2, identity: orders-app',
+    '27 credentials[0].consumers[1].identity: The identity "orders-app" is not declared in this file. Did you mean "orders-api"?',
+  ],
+  [
+    'name: orders-api-2, identity: orders-api',
+    'name: orders-api-2, identity: 7',
+    '27 credentials[0].consumers[1].identity: "identity" must be text: put quotes around it.',
+  ],
+  [
     'activation: none',
     'activation: maybe',
     '34 credentials[1].consumers[0].activation: "activation" must be one of session, report, none.',

@@ -99,10 +99,7 @@ function checkRootFile({ fields }: SystemDraft, known: Known): void {
 function checkCredential(draft: CredentialDraft, known: Known): void {
   const { identity, system, strategy, consumers } = draft.fields
   const { faults } = draft.at.source
-  if (identity && !known.identities.has(identity.value)) {
-    const near = faults.suggest(identity.value, [...known.identities])
-    fault(identity.at, `The identity ${quote(identity.value)} is not declared in this file.${near}`)
-  }
+  checkIdentity(identity, known)
   const target = system && known.systems.get(system.value)
   if (system && !target) {
     const near = faults.suggest(system.value, [...known.systems.keys()])
@@ -115,8 +112,17 @@ function checkCredential(draft: CredentialDraft, known: Known): void {
   }
   checkAccounts(draft, system, target, known)
   unique('consumer of this credential', consumers?.value ?? [])
-  for (const { value } of consumers?.value ?? []) checkConsumerFile(value, known, strategy?.value === 'alternating')
+  for (const { value } of consumers?.value ?? []) {
+    checkIdentity(value.fields.identity, known)
+    checkConsumerFile(value, known, strategy?.value === 'alternating')
+  }
   if (capabilities) checkActivation(draft, capabilities)
+}
+
+function checkIdentity(identity: Found<string> | undefined, { identities }: Known): void {
+  if (identity === undefined || identities.has(identity.value)) return
+  const near = identity.at.source.faults.suggest(identity.value, [...identities])
+  fault(identity.at, `The identity ${quote(identity.value)} is not declared in this file.${near}`)
 }
 
 /** The accounts of a credential as far as they can be read, the one in use first. */

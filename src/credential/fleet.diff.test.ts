@@ -34,6 +34,7 @@ const identity = fc.record({
 })
 const consumer: fc.Arbitrary<FleetConsumer> = fc.record({
   name,
+  identity: maybe(name),
   file: fc.option(fc.record({ path: name, key: maybe(name) }), { nil: null }),
   activation: fc.constantFrom('session' as const, 'none' as const),
 })
@@ -62,8 +63,8 @@ function tableOf({ systems, identities, credentials }: Inventory, unordered: Rea
   for (const { name: itemName, ...fields } of identities) put('identity', null, itemName, fields)
   for (const { name: itemName, consumers, live: _live, accounts, ...fields } of credentials) {
     put('credential', null, itemName, { ...fields, accounts: unordered.has(itemName) ? [...accounts].sort() : accounts })
-    for (const { name: consumerName, file, activation } of consumers) {
-      put('consumer', itemName, consumerName, { file: file ?? { path: null, key: null }, activation })
+    for (const { name: consumerName, identity, file, activation } of consumers) {
+      put('consumer', itemName, consumerName, { identity, file: file ?? { path: null, key: null }, activation })
     }
   }
   return table
@@ -205,6 +206,7 @@ test('the diff is shown as lines, with a summary', () => {
     '    rotate.every: 30d -> 10d',
     '    refused: accounts cannot change while a version of the credential is alive',
     '+ consumer orders-api-2 of orders-api@orders-db',
+    '    identity: orders-api',
     '    activation: session',
     '1 to add, 1 to change, 1 missing from the file',
   ])

@@ -151,8 +151,8 @@ function credentialRows({ credentials }: Inventory, liveNames: ReadonlySet<strin
   })
 }
 
-function consumerRow(credential: string, { name, file, activation }: FleetConsumer): Row {
-  const fields = { 'file.path': file?.path ?? null, 'file.key': file?.key ?? null, activation }
+function consumerRow(credential: string, { name, identity, file, activation }: FleetConsumer): Row {
+  const fields = { identity, 'file.path': file?.path ?? null, 'file.key': file?.key ?? null, activation }
   return { of: 'consumer', name, credential, fields }
 }
 

@@ -30,7 +30,7 @@ credentials:
     rotate: { every: 30d, grace: 10m }
     consumers:
       - { name: orders-api-1, file: { path: ./orders.env, key: DB_PASSWORD }, activation: session }
-      - { name: orders-api-2, activation: session }
+      - { name: orders-api-2, identity: orders-api, activation: session }
   - name: orders-job@orders-db
     identity: orders-api
     system: orders-db

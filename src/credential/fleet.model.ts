@@ -42,6 +42,8 @@ export interface FleetIdentity {
 /** One user of a credential, as declared. */
 export interface FleetConsumer {
   readonly name: string
+  /** The identity whose it is; null: its name decides (`whoseConsumer`). */
+  readonly identity: string | null
   /** The file it reads; `key` null: the whole file is the value. Null: it reads the value elsewhere. */
   readonly file: { readonly path: string; readonly key: string | null } | null
   readonly activation: Activation

@@ -34,8 +34,8 @@ test('a good file is read with every default filled in', () => {
     current: { file: './orders.secret' },
     rotate: { everySeconds: 2_592_000, graceSeconds: 600 },
     consumers: [
-      { name: 'orders-api-1', file: { path: './orders.env', key: 'DB_PASSWORD' }, activation: 'session' },
-      { name: 'orders-api-2', file: null, activation: 'session' },
+      { name: 'orders-api-1', identity: null, file: { path: './orders.env', key: 'DB_PASSWORD' }, activation: 'session' },
+      { name: 'orders-api-2', identity: 'orders-api', file: null, activation: 'session' },
     ],
   })
   expect(fleet.credentials[1]).toMatchObject({

@@ -116,9 +116,14 @@ function buildCredential(draft: CredentialDraft): FleetCredential {
 }
 
 function buildConsumer({ fields }: ConsumerDraft): FleetConsumer {
-  const { name, file, activation } = fields
+  const { name, identity, file, activation } = fields
   const { path, key } = file?.value.fields ?? {}
-  return { name: must(name), file: path ? { path: path.value, key: key?.value ?? null } : null, activation: must(activation) }
+  return {
+    name: must(name),
+    identity: identity?.value ?? null,
+    file: path ? { path: path.value, key: key?.value ?? null } : null,
+    activation: must(activation),
+  }
 }
 
 function valuesOf<T>(list: Found<readonly Found<T>[]> | undefined): T[] {

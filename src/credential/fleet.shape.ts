@@ -199,7 +199,7 @@ const identity = record(
 )
 
 const consumer = record(
-  { name, file: record({ path, key: fileKey }, { needed: ['path'] }), activation: oneOf('session', 'report', 'none') },
+  { name, identity: name, file: record({ path, key: fileKey }, { needed: ['path'] }), activation: oneOf('session', 'report', 'none') },
   { needed: ['name', 'activation'] },
 )
 

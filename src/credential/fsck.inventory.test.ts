@@ -25,7 +25,7 @@ const credential = {
   rotate: { every: '30d', grace: '10m' },
   consumers: [
     { name: 'one', file: { path: './one.env', key: 'PASSWORD' }, activation: 'session' },
-    { name: 'two', activation: 'session' },
+    { name: 'two', identity: 'api', activation: 'session' },
   ],
 }
 const FLEET = {
@@ -97,6 +97,14 @@ const TAMPERED: readonly (readonly [string, string])[] = [
   [
     "update credential set identity_id = (select id from identity where name = 'job') where name = 'api@db'",
     'credential api@db: identity is "api" by the log; the table says "job".',
+  ],
+  [
+    "update consumer set identity_id = (select id from identity where name = 'job') where name = 'two'",
+    'consumer two of api@db: identity is "api" by the log; the table says "job".',
+  ],
+  [
+    "update consumer set identity_id = (select id from identity where name = 'api') where name = 'one'",
+    'consumer one of api@db: identity is null by the log; the table says "api".',
   ],
   ["update credential set is_root = true where name = 'job@db'", 'violates'],
   [

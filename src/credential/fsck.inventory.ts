@@ -157,12 +157,18 @@ function withAuthority({ systems }: Present, item: Item): Item {
   return { ...item, fields: { ...item.fields, ca: authorityDigest(row.ca), decommissioned, server, epoch, apart, rootMatched } }
 }
 
-/** A credential's events name its identity as it was called at that time. */
-function withToldName({ credentials }: Present, item: Item, told: Item | undefined, names: Names): Item {
-  const row = item.of === 'credential' ? credentials.get(item.name) : undefined
+/** The events of a credential and of a consumer name its identity as it was called at that time. */
+function withToldName(present: Present, item: Item, told: Item | undefined, names: Names): Item {
+  const id = identityOf(present, item)
   const then = told?.fields.identity
-  if (row === undefined || typeof then !== 'string' || !names.get(row.identity_id)?.has(then)) return item
+  if (id === null || typeof then !== 'string' || !names.get(id)?.has(then)) return item
   return { ...item, fields: { ...item.fields, identity: then } }
+}
+
+function identityOf({ credentials, consumers }: Present, { of, name, credential }: Item): string | null {
+  if (of === 'credential') return credentials.get(name)?.identity_id ?? null
+  const row = credentials.get(credential ?? '')
+  return (row && consumers.get(row.id)?.find((consumer) => consumer.name === name)?.identity_id) ?? null
 }
 
 /** Every name that an identity had by the log, by its id. */

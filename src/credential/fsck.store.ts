@@ -1,5 +1,5 @@
 import type { Sql } from '../store/index.ts'
-import type { ClosureState, Goal, ItemCounts, ItemState } from './closure.model.ts'
+import type { ClosureState, Goal, ItemCounts, ItemState, Relation } from './closure.model.ts'
 import type { VersionState } from './model.ts'
 import { RECORD_COLUMNS, type RotationRecord } from './record.ts'
 import type { State } from './rotation.model.ts'
@@ -124,6 +124,7 @@ export interface FsckItem {
   readonly closure_id: string
   readonly credential_id: string
   readonly credential_name: string
+  readonly relation: Relation
   readonly state: ItemState
   readonly ended: boolean
   readonly shut: boolean
@@ -131,13 +132,15 @@ export interface FsckItem {
   readonly moving: boolean
 }
 
-/** The latest item of each credential. */
+/** The latest item of each credential, and each item that a closure has of somebody else's. */
 export async function itemRows(sql: Sql): Promise<FsckItem[]> {
   return sql.query(
-    `select distinct on (i.credential_id) i.closure_id, i.credential_id, i.credential_name, i.state, i.ended_at is not null as ended,
+    `select distinct on (i.credential_id, case when i.relation <> 'own' then i.closure_id end)
+            i.closure_id, i.credential_id, i.credential_name, i.relation, i.state, i.ended_at is not null as ended,
             c.closed_at is not null as shut, coalesce(i.due_at <= now(), false) or coalesce(i.lease_until > now(), false)
               or (i.due_at is not null and i.state <> 'handed_over') as moving
-       from closure_item i join credential c on c.id = i.credential_id order by i.credential_id, i.id desc`,
+       from closure_item i join credential c on c.id = i.credential_id
+      order by i.credential_id, case when i.relation <> 'own' then i.closure_id end, i.id desc`,
   )
 }
 
@@ -167,7 +170,8 @@ export async function strayClosed(sql: Sql): Promise<{ name: string }[]> {
   return sql.query(
     `select c.name from credential c
       where c.closed_at is not null
-        and coalesce((select i.state from closure_item i where i.credential_id = c.id order by i.id desc limit 1), 'none')
+        and coalesce((select i.state from closure_item i where i.credential_id = c.id and i.relation = 'own'
+                       order by i.id desc limit 1), 'none')
             in ('none', 'rotating', 'rotated', 'resumed')
       order by c.name`,
   )

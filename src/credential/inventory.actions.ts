@@ -141,7 +141,7 @@ async function refuse(
   throwFaults('conflict', 'The file asks for changes that are refused; nothing was applied.', [
     ...faults,
     ...onGivenUp(present, changes, fleet, lineOf),
-    ...(await escapes(tx, present, fleet, changes, lineOf)),
+    ...(await escapes(tx, present, { fleet, changes, prune }, lineOf)),
   ])
   const kept = keptBeside(present, fleet, prune)
   const met = metSystems(present.systems.values(), fleet)
@@ -163,12 +163,17 @@ function onGivenUp(present: Present, changes: readonly Change[], fleet: Fleet, l
 
 type LineFinder = (change: Change) => { line?: number }
 
-/** Tells the line of the item that a change is of: a system or a credential. One look each, since all of a fleet may be refused. */
+/** Tells the line of the system, credential or consumer that a change is of. One look each, since all of a fleet may be refused. */
 function lineFinder({ fleet, lines }: LinedFleet): LineFinder {
   const placesOf = (items: readonly { readonly name: string }[]) => new Map(items.map(({ name }, i) => [name, i]))
   const [systems, credentials] = [placesOf(fleet.systems), placesOf(fleet.credentials)]
-  return ({ of, name }) => {
-    const line = lines.get(`${of}s[${(of === 'system' ? systems : credentials).get(name)}].name`)
+  return ({ of, name, credential }) => {
+    const at = of === 'system' ? `systems[${systems.get(name)}]` : `credentials[${credentials.get(credential ?? name)}]`
+    const consumers = of === 'consumer' ? (fleet.credentials[credentials.get(credential ?? '') ?? -1]?.consumers ?? []) : []
+    const nth = consumers.findIndex((consumer) => consumer.name === name)
+    const place = `${at}.consumers[${nth}]`
+    // A consumer that is not in the file is missed where its credential stands.
+    const line = nth < 0 ? lines.get(`${at}.name`) : (lines.get(`${place}.identity`) ?? lines.get(`${place}.name`))
     return line === undefined ? {} : { line }
   }
 }
@@ -208,7 +213,7 @@ async function write(job: Job, looks: Looks | null): Promise<void> {
   await updateCredentials(job, identities)
   await renameAccounts(job)
   const ids = new Map([...present.credentials.values(), ...declared.credentials].map(({ name, id }) => [name, id]))
-  await putConsumers(job, ids)
+  await putConsumers(job, ids, identities)
   const authorities = new Map(systems.map(({ row }) => [row.name, { before: present.systems.get(row.name)?.ca ?? null, after: row.ca }]))
   const idOf = (map: ReadonlyMap<string, string>) => (name: string) => map.get(name) ?? ''
   await append(tx, ctx, [
@@ -313,17 +318,23 @@ async function renameAccounts({ tx, present, changes, fleet }: Job): Promise<voi
   )
 }
 
-async function putConsumers({ ctx, tx, changes, fleet }: Job, ids: ReadonlyMap<string, string>): Promise<void> {
+async function putConsumers(
+  { ctx, tx, changes, fleet }: Job,
+  ids: ReadonlyMap<string, string>,
+  identities: ReadonlyMap<string, string>,
+): Promise<void> {
   const touched = new Set(
     changes.flatMap(({ kind, of, name, credential }) => (of === 'consumer' && kind !== 'missing-from-file' ? [key(credential, name)] : [])),
   )
   await rows.putConsumers(
     tx,
     fleet.credentials.flatMap((credential) =>
-      credential.consumers.flatMap(({ name, file, activation }) => {
+      credential.consumers.flatMap(({ name, identity, file, activation }) => {
         if (!touched.has(key(credential.name, name))) return []
+        const id = newId(ctx.clock.now().getTime())
         const places = { file_path: file?.path ?? null, file_key: file?.key ?? null }
-        return [{ id: newId(ctx.clock.now().getTime()), credential_id: ids.get(credential.name) ?? '', name, ...places, activation }]
+        const refers = { credential_id: ids.get(credential.name) ?? '', identity_id: identity && (identities.get(identity) ?? '') }
+        return [{ id, ...refers, name, ...places, activation }]
       }),
     ),
   )

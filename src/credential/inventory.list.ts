@@ -1,8 +1,9 @@
 import { type Account, type Address, isNoAccount, type Strategy, type Target } from '../connectors/contract.ts'
-import { countIdentities, identitiesById } from '../identity/index.ts'
+import { countIdentities, identitiesById, idsByName } from '../identity/index.ts'
 import { type Ctx, LIMITS, RekeyError } from '../kernel/index.ts'
 import type { Allowed } from '../policy/index.ts'
 import type { Sql } from '../store/index.ts'
+import { whoseConsumer } from './consumer.whose.ts'
 import { ALIVE, type ConsumerRow } from './inventory.store.ts'
 import { systemForWork } from './inventory.system.ts'
 import type { CredentialView, SystemView, VersionView } from './model.ts'
@@ -18,6 +19,10 @@ export interface ConsumerView {
   readonly name: string
   readonly file: { readonly path: string; readonly key: string | null } | null
   readonly activation: ConsumerRow['activation']
+  /** Name of the identity whose it is; null: nobody's that is known. */
+  readonly identity: string | null
+  /** What says so: the fleet file, or its name. */
+  readonly identityBy: 'file' | 'name' | null
 }
 
 /** How much there is, for the status page. Rotations that are blocked count as live too. */
@@ -195,17 +200,25 @@ export async function listVersions(sql: Sql, credentialId: string): Promise<Vers
   }))
 }
 
-/** The consumers of a credential, by name. */
+/** The consumers of a credential, by name, each with whose it is. */
 export async function listConsumers(sql: Sql, credentialId: string): Promise<ConsumerView[]> {
-  const rows = await sql.query<Omit<ConsumerRow, 'credential_id'>>(
-    'select name, file_path, file_key, activation from consumer where credential_id = $1 order by name collate "C"',
+  const rows = await sql.query<Omit<ConsumerRow, 'credential_id'> & { holder_id: string | null }>(
+    `select k.name, k.file_path, k.file_key, k.activation, k.identity_id, c.identity_id as holder_id
+       from consumer k join credential c on c.id = k.credential_id where c.id = $1 order by k.name collate "C"`,
     [credentialId],
   )
-  return rows.map(({ name, file_path, file_key, activation }) => ({
-    name,
-    file: file_path === null ? null : { path: file_path, key: file_key },
-    activation,
-  }))
+  const named = await idsByName(
+    sql,
+    rows.flatMap(({ name, identity_id: id }) => (id === null ? [name] : [])),
+  )
+  const ids = rows.flatMap(({ identity_id, holder_id }) => [identity_id ?? [], holder_id ?? []].flat())
+  const known = await identitiesById(sql, [...new Set([...ids, ...named.values()])])
+  return rows.map(({ name, file_path: path, file_key: key, activation, identity_id, holder_id }) => {
+    const whose = whoseConsumer({ name, identity: identity_id }, known.get(holder_id ?? ''), named)
+    const identity = known.get(whose ?? '')?.name ?? null
+    const identityBy = identity === null ? null : identity_id === null ? 'name' : 'file'
+    return { name, file: path === null ? null : { path, key }, activation, identity, identityBy }
+  })
 }
 
 /**

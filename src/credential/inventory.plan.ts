@@ -8,7 +8,7 @@ import { realPathOf, whyNotThere } from './files.guard.ts'
 import { checkPath } from './files.ts'
 import { parseFleetApart } from './fleet.apart.ts'
 import { type Change, diffFleet } from './fleet.diff.ts'
-import { type Fleet, type Inventory, mapPaths, type SecretSource } from './fleet.model.ts'
+import { type Fleet, type FleetConsumer, type Inventory, mapPaths, type SecretSource } from './fleet.model.ts'
 import type { LinedFleet } from './fleet.parse.ts'
 import { allConsumers, allCredentials, allSystems, type ConsumerRow, type CredentialRow, type SystemRow } from './inventory.store.ts'
 import type { RotationParts } from './rotation.run.ts'
@@ -44,6 +44,8 @@ export interface Present {
   readonly inventory: Inventory
   readonly systems: ReadonlyMap<string, SystemRow>
   readonly credentials: ReadonlyMap<string, CredentialRow>
+  /** By the id of their credential. */
+  readonly consumers: ReadonlyMap<string, readonly ConsumerRow[]>
 }
 
 /** A system whose account or kind of server changes: its root secret is asked for again. */
@@ -145,10 +147,10 @@ export async function loadPresent(sql: Sql, fleet: Pick<Fleet, 'identities'> = {
   const identities = await fleetIdentities(sql, named)
   const [systems, credentials, consumers] = [await allSystems(sql), await allCredentials(sql), await allConsumers(sql)]
   const known = new Map(identities.map((identity) => [identity.id, identity]))
-  // A credential may be of an identity that no fleet file declares.
-  const others = await identitiesById(sql, [
-    ...new Set(credentials.flatMap((row) => (known.has(row.identity_id) ? [] : [row.identity_id]))),
-  ])
+  // A credential, or a consumer, may be of an identity that no fleet file declares.
+  const used = [...credentials, ...consumers].flatMap(({ identity_id: id }) => (id === null || known.has(id) ? [] : [id]))
+  const others = await identitiesById(sql, [...new Set(used)])
+  const nameOf = (id: string) => (known.get(id) ?? others.get(id))?.name ?? ''
   const consumersOf = Map.groupBy(consumers, (row) => row.credential_id)
   const inventory: Inventory = {
     identities,
@@ -161,22 +163,23 @@ export async function loadPresent(sql: Sql, fleet: Pick<Fleet, 'identities'> = {
     })),
     credentials: credentials.map((row) => ({
       name: row.name,
-      identity: (known.get(row.identity_id) ?? others.get(row.identity_id))?.name ?? '',
+      identity: nameOf(row.identity_id),
       system: row.system,
       accounts: row.accounts,
       strategy: row.strategy,
       rotate: { everySeconds: row.every_seconds, graceSeconds: row.grace_seconds },
-      consumers: (consumersOf.get(row.id) ?? []).map(consumerOf),
+      consumers: (consumersOf.get(row.id) ?? []).map((consumer) => consumerOf(consumer, nameOf)),
       live: row.live,
       held: row.held,
     })),
   }
   const byName = <Row extends { readonly name: string }>(rows: readonly Row[]) => new Map(rows.map((row) => [row.name, row]))
-  return { inventory, systems: byName(systems), credentials: byName(credentials) }
+  return { inventory, systems: byName(systems), credentials: byName(credentials), consumers: consumersOf }
 }
 
-function consumerOf({ name, file_path, file_key, activation }: ConsumerRow): Inventory['credentials'][number]['consumers'][number] {
-  return { name, activation, file: file_path === null ? null : { path: file_path, key: file_key } }
+function consumerOf(row: ConsumerRow, nameOf: (id: string) => string): FleetConsumer {
+  const { name, file_path: path, file_key: key, activation, identity_id: id } = row
+  return { name, identity: id === null ? null : nameOf(id), activation, file: path === null ? null : { path, key } }
 }
 
 /** What is between the stored inventory and the file: of equal ones always the same. */

@@ -79,10 +79,12 @@ export interface ConsumerRow {
   readonly file_path: string | null
   readonly file_key: string | null
   readonly activation: FleetConsumer['activation']
+  /** Whose the file says it is; null: it says nothing. */
+  readonly identity_id: string | null
 }
 
 export async function allConsumers(sql: Sql): Promise<ConsumerRow[]> {
-  return sql.query('select credential_id, name, file_path, file_key, activation from consumer order by name')
+  return sql.query('select credential_id, name, file_path, file_key, activation, identity_id from consumer order by name')
 }
 
 /** The columns of a system that a file declares, and its authority's text. */
@@ -259,11 +261,13 @@ export interface NewConsumer extends ConsumerRow {
 export async function putConsumers(tx: Tx, consumers: readonly NewConsumer[]): Promise<void> {
   if (consumers.length === 0) return
   await tx.query(
-    `insert into consumer (id, credential_id, name, file_path, file_key, activation)
-     select id, credential_id, name, file_path, file_key, activation
-       from jsonb_to_recordset($1::jsonb) as i(id uuid, credential_id uuid, name text, file_path text, file_key text, activation text)
+    `insert into consumer (id, credential_id, name, file_path, file_key, activation, identity_id)
+     select id, credential_id, name, file_path, file_key, activation, identity_id
+       from jsonb_to_recordset($1::jsonb)
+         as i(id uuid, credential_id uuid, name text, file_path text, file_key text, activation text, identity_id uuid)
      on conflict (credential_id, name) do update
-        set file_path = excluded.file_path, file_key = excluded.file_key, activation = excluded.activation`,
+        set file_path = excluded.file_path, file_key = excluded.file_key, activation = excluded.activation,
+            identity_id = excluded.identity_id`,
     [JSON.stringify(consumers)],
   )
 }

@@ -117,7 +117,7 @@ test('a new fleet is stored whole, with its values sealed', async () => {
     strategy: 'in-place',
   })
   expect(await listConsumers(engine.db.store, view?.id ?? '')).toEqual([
-    { name: 'one', file: { path: '/srv/fleet/one.env', key: 'PASSWORD' }, activation: 'session' },
+    { name: 'one', file: { path: '/srv/fleet/one.env', key: 'PASSWORD' }, activation: 'session', identity: null, identityBy: null },
   ])
   expect(await listSystems(engine.db.store)).toMatchObject([
     { name: 'db', credentials: 1, rootAccount: 'rekey_root', address: { port: 5432, ca: false } },

@@ -28,6 +28,8 @@ export interface WorkConsumer {
   readonly path: string | null
   readonly key: string | null
   readonly activation: ActivationRule
+  /** Id of the identity whose the fleet file says it is; null: it says nothing. */
+  readonly identity: string | null
 }
 
 /** What the engine changes in a rotation. Held in memory during a claim and written whole at each commit; the epoch guards it. */
@@ -212,7 +214,8 @@ const WORK = `
          ${OLD_PROBE} as old_before,
          case when r.state in ('planned', 'staged') then ${RIVALS} end as rivals,
          nv.id as new_id, nv.number as new_number, nv.account as new_account_name, nv.sealed as new_sealed,
-         (select jsonb_agg(jsonb_build_object('name', k.name, 'path', k.file_path, 'key', k.file_key, 'activation', k.activation)
+         (select jsonb_agg(jsonb_build_object('name', k.name, 'path', k.file_path, 'key', k.file_key, 'activation', k.activation,
+                                              'identity', k.identity_id)
                            order by k.name)
             from consumer k where k.credential_id = c.id) as consumers,
          case when r.state = 'distributed'

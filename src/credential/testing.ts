@@ -31,7 +31,8 @@ export interface CredentialSpec {
   readonly isRoot?: boolean
   /** Id of the identity that it belongs to; default a new one. */
   readonly identity?: string
-  readonly consumers?: readonly { name: string; path?: string; key?: string; activation: 'session' | 'report' | 'none' }[]
+  /** `whose`: id of the identity whose it is declared to be. */
+  readonly consumers?: readonly { name: string; path?: string; key?: string; activation: 'session' | 'report' | 'none'; whose?: string }[]
 }
 
 export interface EngineOptions {
@@ -183,14 +184,11 @@ export class Engine {
       [version, id, spec.accounts[0], sealed, print],
     )
     for (const consumer of spec.consumers ?? []) {
-      await store.query('insert into consumer (id, credential_id, name, file_path, file_key, activation) values ($1,$2,$3,$4,$5,$6)', [
-        newId(),
-        id,
-        consumer.name,
-        consumer.path ?? null,
-        consumer.key ?? null,
-        consumer.activation,
-      ])
+      const { name, path = null, key = null, activation, whose = null } = consumer
+      await store.query(
+        'insert into consumer (id, credential_id, name, file_path, file_key, activation, identity_id) values ($1,$2,$3,$4,$5,$6,$7)',
+        [newId(), id, name, path, key, activation, whose],
+      )
     }
     await this.#tellCredential(id, systemId, spec)
     const declared = { id: version, credential: id, number: 1, account: spec.accounts[0] ?? '', fingerprint: print }
@@ -203,10 +201,12 @@ export class Engine {
     const common = { accounts: [...spec.accounts], strategy: spec.strategy }
     if (spec.isRoot) return this.#tell('credential.added', spec.name, { root: true, ...common })
     const schedule = { 'rotate.everySeconds': spec.everySeconds ?? null, 'rotate.graceSeconds': spec.graceSeconds ?? 0 }
-    const consumers = (spec.consumers ?? []).map(({ name, path, key, activation }) => {
-      return { name, 'file.path': path ?? null, 'file.key': key ?? null, activation }
+    const ids = [spec.identity, ...(spec.consumers ?? []).map(({ whose }) => whose)].flatMap((one) => one ?? [])
+    const records = await recordsById(this.db.store, ids)
+    const consumers = (spec.consumers ?? []).map(({ name, path, key, activation, whose = '' }) => {
+      return { name, identity: records.get(whose)?.name ?? null, 'file.path': path ?? null, 'file.key': key ?? null, activation }
     })
-    const known = spec.identity === undefined ? undefined : (await recordsById(this.db.store, [spec.identity])).get(spec.identity)
+    const known = records.get(spec.identity ?? '')
     const identity = known?.name ?? `id-${id}`
     await this.#tell('credential.added', spec.name, { ...common, ...schedule, identity, system: system?.name ?? '', consumers })
   }

@@ -106,7 +106,8 @@ function tellCredential(steps: readonly Step[], systems: ReadonlyMap<string, str
   const anyLink = (what: string) => steps.map(({ event }) => link(event, what)).findLast((text) => text !== '') ?? ''
   const told = (key: string) => steps.map(({ event }) => dataText(event, key)).find((text) => text !== '') ?? ''
   const planned = steps.find(({ event }) => event.type === 'logins.planned')?.event
-  const others = planned?.data.consumers
+  // Of what is somebody else's the reason says more than who uses it too.
+  const others = planned?.data.relation === undefined ? planned?.data.consumers : []
   return [
     {
       name: last.subject,

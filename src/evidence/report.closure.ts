@@ -16,7 +16,7 @@ const MEANINGS: readonly (readonly [string, string])[] = [
     'The value was refused while root was let in by the same way at the same moment, the system itself said that the account is shut, ' +
       'and no session was left.',
   ],
-  ['rotated', 'Others use it: they have a new value, and the old one is proven dead in its rotation.'],
+  ['rotated', 'It lives on for others: they have a new value, and the old one is proven dead in its rotation.'],
   ['handed_over', 'Rekey could not end it. A named human has it, until it is ended.'],
   ['not_provable', 'Its account was ended. Whether the value that was held ever worked is not known, so its refusal shows nothing.'],
   ['irrevocable', 'A human said that nobody can revoke it: it may still work.'],
@@ -95,7 +95,7 @@ function stoppedText(json: string): string {
 function howText({ state, last, why, consumers }: ClosedCredential): string {
   const told = (key: string) => dataText(last, key)
   const because = [told('reason'), told('hint')].filter(Boolean).join(' ')
-  if (state === 'proven_dead') return proofText(last)
+  if (state === 'proven_dead') return told('reason') || proofText(last)
   if (state === 'rotated' || state === 'rotating') return consumers === '' ? sentence(why) : `Used by ${consumers} too.`
   if (state === 'handed_over' || state === 'blocked')
     return `${told('human') || 'Nobody'} (${told('humanKind') || 'human'}) has it. ${because}`.trim()

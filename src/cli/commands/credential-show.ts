@@ -9,6 +9,8 @@ import { stateText } from '../views.ts'
 interface Consumer {
   readonly name: string
   readonly activation: string
+  readonly identity?: string | null
+  readonly identityBy?: 'file' | 'name' | null
   readonly file?: { readonly path: string; readonly key: string | null } | null
 }
 
@@ -36,6 +38,7 @@ function lastSeen({ lastProbe, unknownSince }: VersionView): string | null {
 
 const CONSUMERS: Column<Consumer>[] = [
   { head: 'CONSUMER', of: (it) => it.name },
+  { head: 'WHOSE', of: ({ identity, identityBy }) => (identityBy === 'name' ? `${identity}, by its name` : (identity ?? null)) },
   { head: 'ACTIVATION', of: (it) => it.activation },
   { head: 'FILE', of: ({ file }) => (file ? `${file.path}${file.key === null ? '' : ` ${file.key}`}` : null) },
 ]

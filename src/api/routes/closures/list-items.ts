@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { closureById, closureItems } from '../../../credential/index.ts'
 import { route } from '../../route.ts'
-import { cut, Id, pageOf, pageQuery } from '../../views.ts'
+import { Id, pageOf, pageQuery } from '../../views.ts'
 import { ClosureItem } from './views.ts'
 
 export const listItemsRoute = route({
@@ -15,7 +15,6 @@ export const listItemsRoute = route({
   problems: ['not_found'],
   handle: async ({ parts, may, params, query: { after, limit } }) => {
     const { closure } = await closureById(parts.store, may, params.id)
-    const found = await closureItems(parts.store, closure, after ?? null, limit + 1)
-    return { status: 200, body: cut(found, limit, ({ credential }) => credential) }
+    return { status: 200, body: await closureItems(parts.store, may, closure, { after: after ?? null, limit }) }
   },
 })

@@ -1,11 +1,23 @@
 import { z } from 'zod'
-import { CLOSURE_STATES, type ClosureItemView, type ClosureView, GOALS, ITEM_STATES, type PlanView } from '../../../credential/index.ts'
+import {
+  CLOSURE_STATES,
+  type ClosureItemView,
+  type ClosureView,
+  GOALS,
+  ITEM_STATES,
+  type PlanView,
+  RELATIONS,
+} from '../../../credential/index.ts'
 
 const Time = z.iso.datetime()
 const ItemState = z.enum(ITEM_STATES)
 const Way = z
   .enum(['suspend', 'rotate', 'hand_over'])
   .describe('Stopped and destroyed; rotated, because others use it; or given to a human.')
+
+const Relation = z
+  .enum(RELATIONS)
+  .describe("The identity's own; or somebody else's, whose value it knows: it consumes it, or has the same one.")
 
 /** Who answers for something. */
 export const Human = z.object({ kind: z.enum(['person', 'team']), id: z.string(), name: z.string() })
@@ -34,6 +46,7 @@ export const ClosureItem = z
     system: z.string(),
     way: Way,
     why: z.string(),
+    relation: Relation,
     consumers: z.array(z.string()),
     state: ItemState,
     from: ItemState.nullable(),
@@ -60,6 +73,8 @@ export const Planned = z
     accounts: z.array(z.string()),
     way: Way,
     why: z.string(),
+    relation: Relation,
+    begins: z.enum(['suspension', 'offboarding']).describe("From which order on: a suspension leaves what is somebody else's as it is."),
     consumers: z.array(z.string()),
     suspends: z.string().nullable().describe('What is done on the system, in its own words.'),
     destroys: z.string().nullable(),
