@@ -8,6 +8,7 @@ import { type Approvable, approvalDigest, type Factor } from './approval.model.t
 import { type ApprovalRule, ruleOf } from './approval.rule.store.ts'
 import { personOf, type Standing, standingOf } from './approval.standing.ts'
 import { lockDigest, openByDigest } from './approval.store.ts'
+import { handsAsked } from './policyset.hands.ts'
 import { type ApprovalGate, type Ask, changesBetween, secondPerson } from './policyset.model.ts'
 import { activeSet, findSet } from './policyset.store.ts'
 
@@ -156,14 +157,16 @@ async function policiesAsked(tx: Tx, { subject, digest, words }: Ask): Promise<A
   const rest = changes.length - FILES_NAMED
   const lines = changes.flatMap((it) => [`- ${it.file}: ${it.change}`, ...it.lines.map((line) => `    ${line}`)])
   const inWords = changes.length <= FILES_NAMED && lines.join('\n').length <= WORDS_CHARS
+  const hands = handsAsked(proposal?.both_hands ?? [])
   return {
     action: 'policy:approve',
     subject,
-    what: { set: subject, digest, base: active?.digest ?? null, changes: shown },
+    what: { set: subject, digest, base: active?.digest ?? null, changes: shown, ...hands.facts },
     words: [
       `Bring the policies ${subject} into force (digest ${digest}).`,
       ...(inWords ? lines : short.slice(0, FILES_NAMED).map((it) => `- ${it.file}: ${it.change}, ${it.lines} lines`)),
       ...(rest > 0 ? [`- and ${rest} more files`] : []),
+      ...hands.lines,
       `The whole set: rekey policy show ${subject}`,
       `Whoever proposed them says: ${JSON.stringify(words)}`,
     ].join('\n'),

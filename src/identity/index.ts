@@ -82,6 +82,8 @@ export { type NotifyParts, runNotifier, sendDue, testChannel } from './notify.wo
 export { readSamePerson, type SamePerson, sayPerson } from './person.actions.ts'
 export { likelyDoubles } from './person.ts'
 export { activatePolicies, diffPolicies, ensurePolicySet, type Proposed, proposePolicies } from './policyset.actions.ts'
+export type { Activation } from './policyset.activation.ts'
+export type { BothHandsView, HandView } from './policyset.hands.ts'
 export { findPolicySet, listPolicySets, type WholePolicySet } from './policyset.list.ts'
 export {
   type ApprovalGate,

@@ -7,7 +7,7 @@ import { type BoundSubject, boundSubjects } from './role.store.ts'
 const KINDS = { human: 'person', workload: 'workload', machine: 'machine', agent: 'agent' } as const
 
 /** Whoever holds the roles, with the best login there is. Of a team: some person in it. */
-function atBest(ctx: Ctx, { kind, id, what, roles }: BoundSubject): Principal {
+export function atBest(ctx: Ctx, { kind, id, what, roles }: BoundSubject): Principal {
   const principalKind: PrincipalKind = kind === 'token' ? 'token' : kind === 'team' ? 'person' : KINDS[what ?? 'human']
   const person = principalKind === 'person'
   return {
@@ -72,4 +72,5 @@ async function isChangeable(sql: Sql, ctx: Ctx, set: PolicySet): Promise<boolean
   })
 }
 
-const isPeople = ({ kind, what }: BoundSubject) => kind === 'team' || what === 'human'
+/** Whether people act with what is bound to it. */
+export const isPeople = ({ kind, what }: BoundSubject) => kind === 'team' || what === 'human'
