@@ -8,3 +8,18 @@ alter table notify_delivery
   add constraint notify_delivery_event_check
     check (event in ('requested', 'reminder', 'bypassed', 'test', 'review_missed', 'closure_waits',
                      'approved', 'rejected', 'expired', 'let_through'));
+
+-- Suspended by a directory, and with them went the last way to change policy. Whether that is still so is asked of the roles at each look.
+create table way_lost (
+  identity_id uuid primary key references identity on delete cascade,
+  provider text not null,
+  since timestamptz not null
+);
+
+alter table notify_delivery
+  drop constraint notify_delivery_event_check,
+  add constraint notify_delivery_event_check
+    check (event in ('requested', 'reminder', 'bypassed', 'test', 'review_missed', 'closure_waits', 'way_lost',
+                     'approved', 'rejected', 'expired', 'let_through')),
+  drop constraint notify_delivery_about,
+  add constraint notify_delivery_about check ((about is not null) = (event in ('review_missed', 'closure_waits', 'way_lost')));

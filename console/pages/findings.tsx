@@ -19,6 +19,7 @@ const KINDS = [
   'review_overdue',
   'handover',
   'offboarding_waits',
+  'way_lost',
   'likely_double',
   'orphan',
   'ownerless',

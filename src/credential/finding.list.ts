@@ -3,6 +3,7 @@ import {
   type Answerable,
   answerableFor,
   likelyDoubles,
+  lostWays,
   openHandovers,
   recordsById,
   tokenMatters,
@@ -177,6 +178,19 @@ const OFFBOARDINGS: Source = {
   },
 }
 
+const WAYS: Source = {
+  name: 'ways',
+  kinds: ['way_lost'],
+  async read(sql, after, limit) {
+    const { found, last } = await lostWays(sql, { after, limit })
+    const raw = found.map(({ id, name, provider, since }): Raw => {
+      const detail = `${provider} suspended it, and nobody is left who can log in and could change policy`
+      return { kind: 'way_lost', key: id, subject: name, system: null, identity: id, detail, since }
+    })
+    return { found: raw, last }
+  },
+}
+
 const VERSIONS: Source = {
   name: 'versions',
   kinds: ['irrevocable', 'unprovable'],
@@ -253,6 +267,7 @@ const SOURCES: readonly Source[] = [
   REVIEWS,
   HANDOVERS,
   OFFBOARDINGS,
+  WAYS,
   DOUBLES,
   WEAK_RULES,
   VERSIONS,

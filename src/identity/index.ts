@@ -152,6 +152,7 @@ export { type Explained, explainPolicies } from './role.explain.ts'
 export { listBindings, type RoleHolder, type RoleView, rolesIn, rolesOf } from './role.list.ts'
 export type { Binding, SubjectKind } from './role.model.ts'
 export { waitingOffboardings } from './scim/wait.ts'
+export { lostWays } from './scim/way.ts'
 export { type NewSession, SESSION_LIMITS, type SessionHolder, type SessionView } from './session.model.ts'
 export { authenticateSession, beginHandSession, endSession, endSessionsOf, readHandToken, readSessions, readToken } from './session.ts'
 export {

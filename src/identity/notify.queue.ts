@@ -14,12 +14,16 @@ export type Outcome = (typeof OUTCOMES)[number]
 
 /** Something that waits for a human. Names and ids only: what is told goes where others read it. */
 export interface Escalation {
-  /** review_missed: nobody looked in time. closure_waits: Rekey cannot end a credential by itself. */
-  readonly event: 'review_missed' | 'closure_waits'
-  /** Of the review, or of the closure. */
+  /**
+   * review_missed: nobody looked in time. closure_waits: Rekey cannot end a credential by itself. way_lost: a directory suspended the last
+   * person who could change policy.
+   */
+  readonly event: 'review_missed' | 'closure_waits' | 'way_lost'
+  /** Of the review, of the closure, or of the person. */
   readonly id: string
-  /** Name of the credential. */
+  /** Name of the credential, or of the person. */
   readonly subject: string
+  /** Of the credential; or the directory. */
   readonly system: string
 }
 

@@ -22,6 +22,7 @@ const OPENINGS = {
   expired: 'What you asked for was not approved, or not done, in time.',
   review_missed: 'A review that nobody did in time waits for you.',
   closure_waits: 'A credential that Rekey cannot end by itself waits for you.',
+  way_lost: 'A directory suspended the last person who could change policies.',
   test: 'This is a test. Nothing waits for you.',
 } as const
 
@@ -35,6 +36,7 @@ const SUBJECTS = {
   expired: 'Rekey: what you asked for expired',
   review_missed: 'Rekey: a review was missed',
   closure_waits: 'Rekey: a credential waits for you',
+  way_lost: 'Rekey: nobody can change policies',
   test: 'Rekey: a test',
 } as const
 
@@ -90,8 +92,12 @@ function escalationMail(event: Claimed['event'], link: string, about: NonNullabl
   const lines = [
     OPENINGS[event],
     '',
-    `Credential:  ${oneLine(about.subject)} on ${oneLine(about.system)}`,
-    `${event === 'review_missed' ? 'Review:     ' : 'Closure:    '} ${about.id}`,
+    ...(event === 'way_lost'
+      ? [`Suspended:   ${oneLine(about.subject)}`, `By:          ${oneLine(about.system)}`]
+      : [
+          `Credential:  ${oneLine(about.subject)} on ${oneLine(about.system)}`,
+          `${event === 'review_missed' ? 'Review:     ' : 'Closure:    '} ${about.id}`,
+        ]),
     '',
     'What to do, and everything else that waits:',
     waitingLink(link),

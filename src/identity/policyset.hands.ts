@@ -3,7 +3,7 @@ import { type Ctx, type Json, RekeyError } from '../kernel/index.ts'
 import { type Action, factsOf, type Grip, type Hand, holdersOf, type PolicySet } from '../policy/index.ts'
 import type { Sql, Tx } from '../store/index.ts'
 import * as rows from './role.hands.store.ts'
-import { requireForce, tellForced } from './role.hands.ts'
+import { requireForce, settleForced, tellForced } from './role.hands.ts'
 
 /** What puts one hand there: a role, team or policy, and the actions of that hand that it lets do. */
 export interface HandView {
@@ -101,11 +101,7 @@ export async function recordBoth(
   }
   const people = found.flatMap(({ kind, id }) => (kind === 'identity' ? [id] : []))
   await rows.noteForced(tx, ctx, people, proposal.words)
-  const after = await rows.bothHanded(tx, sets.next.policies)
-  await rows.dropForced(
-    tx,
-    after.map(({ id }) => id),
-  )
+  await settleForced(tx, sets.next)
   const subject = proposal.words.replace(/\p{Cc}/gu, ' ')
   const event = { subject, links: { policySet: proposal.id }, reason: proposal.words } as const
   if (people.length > 0) await tellForced(tx, ctx, { ...event, to: 'identity' }, people)

@@ -59,7 +59,8 @@ export async function stayChangeable<T>(sql: Sql, ctx: Ctx, set: PolicySet, chan
   return made
 }
 
-async function isChangeable(sql: Sql, ctx: Ctx, set: PolicySet): Promise<boolean> {
+/** Whether somebody could change policy, as `requireChangeable` counts it. */
+export async function isChangeable(sql: Sql, ctx: Ctx, set: PolicySet): Promise<boolean> {
   const subjects = (await boundSubjects(sql)).filter(({ actors }) => actors.length > 0)
   const ruled = (await hasRule(sql, 'policy:approve')) && (await hasRule(sql, 'approval:configure'))
   return onTrial(set, (policies) => {

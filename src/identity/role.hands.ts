@@ -39,12 +39,20 @@ export async function keepApart<T>(
   }
   const ids = fresh.map(({ id }) => id)
   await rows.noteForced(tx, ctx, ids, why.reason)
-  // Who does not hold both any more is forced anew the next time.
+  await dropAllBut(tx, after)
+  return { made, people: ids }
+}
+
+/** Who does not hold both any more is forced anew the next time. For changes that `keepApart` does not see. */
+export async function settleForced(tx: Tx, set: PolicySet): Promise<void> {
+  await dropAllBut(tx, await rows.bothHanded(tx, set.policies))
+}
+
+async function dropAllBut(tx: Tx, holders: readonly rows.BothHanded[]): Promise<void> {
   await rows.dropForced(
     tx,
-    after.map(({ id }) => id),
+    holders.map(({ id }) => id),
   )
-  return { made, people: ids }
 }
 
 /** Throws `wrong_state` with these words unless it is forced, and `bad_input` if the reason has less than 10 characters. */

@@ -14,6 +14,7 @@ import type { UserRow } from './user.store.ts'
 import * as rows from './user.store.ts'
 import { managerOf, textOf } from './view.ts'
 import { endWait } from './wait.ts'
+import { watchWay } from './way.ts'
 
 /** What the record has as the source of everything that a provider pushes. */
 export function sourceOf({ provider }: Pick<ScimClient, 'provider'>): string {
@@ -175,7 +176,7 @@ async function stop(tx: Tx, ctx: Ctx, client: ScimClient, user: UserRow, how: ty
   const status = await rows.statusOf(tx, identity_id)
   if (status === 'offboarded') return { suspended: false, offboard_at: null }
   const reason = how === leaveIdentity ? `${client.provider} deleted the user.` : `${client.provider} says active is false.`
-  await how(tx, ctx, identity_id, reason)
+  await watchWay(tx, ctx, client, identity_id, () => how(tx, ctx, identity_id, reason))
   // An earlier date stands: a provider that repeats itself does not put the end off.
   const due = user.offboard_at ?? new Date(ctx.clock.now().getTime() + client.offboardAfterSeconds * 1000)
   if (user.offboard_at === null) {
