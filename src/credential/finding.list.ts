@@ -7,6 +7,7 @@ import {
   openHandovers,
   recordsById,
   tokenMatters,
+  unreachableApprovers,
   waitingOffboardings,
   weakRules,
 } from '../identity/index.ts'
@@ -191,6 +192,19 @@ const WAYS: Source = {
   },
 }
 
+const UNREACHABLE: Source = {
+  name: 'unreachable',
+  kinds: ['unreachable_approver'],
+  async read(sql, after, limit) {
+    const { found, last } = await unreachableApprovers(sql, { after, limit })
+    const raw = found.map(({ id, name, since }): Raw => {
+      const detail = 'a rule asks for its approval, and it has no mail address to which notices could go'
+      return { kind: 'unreachable_approver', key: id, subject: name, system: null, identity: id, detail, since }
+    })
+    return { found: raw, last }
+  },
+}
+
 const VERSIONS: Source = {
   name: 'versions',
   kinds: ['irrevocable', 'unprovable'],
@@ -268,6 +282,7 @@ const SOURCES: readonly Source[] = [
   HANDOVERS,
   OFFBOARDINGS,
   WAYS,
+  UNREACHABLE,
   DOUBLES,
   WEAK_RULES,
   VERSIONS,

@@ -24,6 +24,11 @@ export const FINDINGS = {
     control: 'NHI1',
     action: 'Let somebody administer again: rekey identity resume, or the directory says active',
   },
+  unreachable_approver: {
+    severity: 'medium',
+    control: 'NHI1',
+    action: 'Give a mail address: rekey identity move --label email=ADDRESS, or by the directory',
+  },
   offboarding_waits: { severity: 'high', control: 'NHI1', action: 'Approve or reject it: rekey approval list' },
   likely_double: {
     severity: 'medium',

@@ -8,15 +8,17 @@ import { type Approvable, approvalDigest, type Factor } from './approval.model.t
 import { type ApprovalRule, ruleOf } from './approval.rule.store.ts'
 import { personOf, type Standing, standingOf } from './approval.standing.ts'
 import { lockDigest, openByDigest } from './approval.store.ts'
+import { unreachedBy } from './notify.reach.ts'
 import { handsAsked } from './policyset.hands.ts'
 import { type ApprovalGate, type Ask, changesBetween, secondPerson } from './policyset.model.ts'
 import { activeSet, findSet } from './policyset.store.ts'
 
-/** `approval_required`, with the request that waits. */
+/** `approval_required`, with the request that waits, and who no notice can reach. */
 export class ApprovalRequired extends RekeyError {
   readonly approval: string
-  constructor(approval: string) {
-    super('approval_required', 'Others must approve exactly this first; they have been asked.', {
+  constructor(approval: string, unreached: string | null) {
+    const untold = unreached === null ? '' : ` ${unreached}`
+    super('approval_required', `Others must approve exactly this first; they have been asked.${untold}`, {
       hint: `See rekey approval show ${approval}, and repeat this once it is approved.`,
     })
     this.approval = approval
@@ -56,7 +58,11 @@ export async function withApproval<T>(store: Store, ctx: Ctx, by: Principal, use
     return await store.inTx(use)
   } catch (error) {
     if (!(error instanceof ApprovalMissing)) throw error
-    throw new ApprovalRequired(await store.inTx((tx) => askOnce(tx, ctx, by, error)))
+    const [id, unreached] = await store.inTx(async (tx) => {
+      const id = await askOnce(tx, ctx, by, error)
+      return [id, await unreachedBy(tx, id)] as const
+    })
+    throw new ApprovalRequired(id, unreached)
   }
 }
 

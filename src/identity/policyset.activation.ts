@@ -3,6 +3,7 @@ import type { Ctx } from '../kernel/index.ts'
 import { onTrial, type PolicySet } from '../policy/index.ts'
 import type { Sql } from '../store/index.ts'
 import { ownersOf } from './approval.store.ts'
+import { unreachedBy } from './notify.reach.ts'
 import { humansAmong } from './person.ts'
 import { atBest, isPeople } from './role.changeable.ts'
 import { boundSubjects, peopleWhoCanLogIn } from './role.store.ts'
@@ -47,7 +48,10 @@ export async function activationOf(
   const others = may.filter(({ id }) => !own.has(humanOf(id)))
   const token = may.length === 0 && (bypass ?? []).some((one) => !isPeople(one))
   const [approvers, bypassers] = [others, past].map((people) => people.slice(0, NAMED).map(({ name }) => name))
-  const words = approval === null ? wordsOf(approvers ?? [], bypassers ?? [], token) : `A rule names who approves this: see ${approval}.`
+  const words =
+    approval === null
+      ? wordsOf(approvers ?? [], bypassers ?? [], token)
+      : [`A rule names who approves this: see ${approval}.`, await unreachedBy(sql, approval)].flatMap((it) => it ?? []).join(' ')
   return { rule: approval !== null, approvers: approvers ?? [], bypassers: bypassers ?? [], words }
 }
 
