@@ -23,3 +23,6 @@ alter table notify_delivery
                      'approved', 'rejected', 'expired', 'let_through')),
   drop constraint notify_delivery_about,
   add constraint notify_delivery_about check ((about is not null) = (event in ('review_missed', 'closure_waits', 'way_lost')));
+
+-- SHA-256 of a secret that whoever showed the token first sent with it: with the same one it counts again. Null: it counts once.
+alter table proof_seen add column holder bytea;
