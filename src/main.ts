@@ -103,15 +103,27 @@ export interface Opened {
 /**
  * Opens the database, for reading only, for a command that works without a server (`rekey fsck`). An embedded one that does not run is
  * started, and `close` stops it again, unless a server has come to use it meanwhile. Throws `config_invalid` where there is none (none
- * is made), `wrong_state` where the schema is not up to date. A signal ends the process, and an embedded database that it owns with it.
+ * is made), `wrong_state` where the schema is not up to date. A signal closes and ends the process; a second one ends it at once, and an
+ * embedded database that it owns with it.
  */
 export async function openOffline(overrides: Overrides = {}): Promise<Opened> {
   const config = loadConfig(overrides)
   if (config.databaseUrl === null && !existsSync(config.data)) throw noDatabase(config)
+  const asked = new AbortController()
+  const ctx = makeCtx('cli', newId(), { log: openLog('silent'), signal: asked.signal })
+  const opening = openDatabase(config, ctx, 4, TOLD_TO_NOBODY, true)
   // The default way to die by a signal runs no exit handler, which would leave the database running.
-  const ignore = onSignals((signal) => process.exit(128 + constants.signals[signal]))
-  const opened = await openDatabase(config, makeCtx('cli', newId(), { log: openLog('silent') }), 4, TOLD_TO_NOBODY, true)
-  return { ...opened, close: () => opened.close().finally(ignore) }
+  const die = (signal: EndSignal) => process.exit(128 + constants.signals[signal])
+  const leave = (signal: EndSignal) => {
+    asked.abort()
+    const left = opening.then((opened) => opened.close()).catch(() => undefined)
+    void within(CLOSE_MS, left).finally(() => die(signal))
+  }
+  const ignore = onSignals(twice(leave, die))
+  // Once asked to end nothing goes on here: nobody is to tell that the database was closed under him.
+  const unlessAsked = <T>(done: Promise<T>) => done.finally(() => (asked.signal.aborted ? new Promise(() => undefined) : undefined))
+  const opened = await unlessAsked(opening)
+  return { ...opened, close: () => unlessAsked(opened.close()).finally(ignore) }
 }
 
 function noDatabase({ data }: Config): RekeyError {
@@ -129,10 +141,11 @@ async function openDatabase(config: Config, ctx: Ctx, max: number, { step }: Sta
   const embedded: EmbeddedDatabase | null = config.databaseUrl === null ? await startEmbedded(ctx, config.data, making) : null
   const connection = embedded?.connection ?? connectionFromUrl(config.databaseUrl ?? '')
   const store = openStore({ connection, max, log: ctx.log, readOnly })
-  const close = async () => {
+  let closed: Promise<void> | null = null
+  const close = () => {
     // A statement that hangs, or waits for another process's lock, ends with its database.
-    await within(DATABASE_CLOSE_MS, store.close())
-    await (readOnly ? embedded?.leave() : embedded?.stop())
+    closed ??= within(DATABASE_CLOSE_MS, store.close()).then(() => (readOnly ? embedded?.leave() : embedded?.stop()))
+    return closed
   }
   step('reaching the database and bringing its tables up to date')
   try {
@@ -375,13 +388,12 @@ function listen({ config, ctx, store }: Opened, { parts, keyring, guard }: Compo
  */
 export async function serve(overrides: Overrides = {}, starting = TOLD_TO_NOBODY): Promise<void> {
   const asked = new AbortController()
-  let askedMs = 0
-  onSignals(() => {
-    const nowMs = systemClock.monotonicMs()
-    if (!asked.signal.aborted) askedMs = nowMs
-    else if (nowMs - askedMs > SAME_SIGNAL_MS) process.exit(130)
-    asked.abort()
-  })
+  onSignals(
+    twice(
+      () => asked.abort(),
+      () => process.exit(130),
+    ),
+  )
   let running: Running
   try {
     running = await start(overrides, asked.signal, starting)
@@ -406,8 +418,21 @@ function giveBackMemory(): void {
   if (typeof collect === 'function') collect({ type: 'major', execution: 'sync', flavor: 'last-resort' })
 }
 
+/** `first` at the first signal, `again` at the next that is not the same one by another way (a terminal and npm both pass it on). */
+function twice(first: (signal: EndSignal) => void, again: (signal: EndSignal) => void): (signal: EndSignal) => void {
+  let firstMs: number | null = null
+  return (signal) => {
+    const nowMs = systemClock.monotonicMs()
+    if (firstMs === null) first(signal)
+    else if (nowMs - firstMs > SAME_SIGNAL_MS) again(signal)
+    firstMs ??= nowMs
+  }
+}
+
+type EndSignal = 'SIGTERM' | 'SIGINT' | 'SIGHUP'
+
 /** Calls `act` at each signal that asks the process to end; the returned function ends that. */
-function onSignals(act: (signal: 'SIGTERM' | 'SIGINT' | 'SIGHUP') => void): () => void {
+function onSignals(act: (signal: EndSignal) => void): () => void {
   const signals = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const
   for (const signal of signals) process.on(signal, act)
   return () => {

@@ -47,6 +47,11 @@ export class Pool<C extends Pooled> {
     return this.#spec
   }
 
+  /** Whether a call would be served at once, by a connection that is there. */
+  get ready(): boolean {
+    return this.#open < this.#spec.concurrent && this.#idle.some((idle) => !idle.connection.dead)
+  }
+
   /** Every connection at this moment; one that says goodbye counts until it is closed. */
   all(): C[] {
     return [...this.#busy, ...this.#idle.map((idle) => idle.connection)]

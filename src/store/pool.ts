@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net'
 import pg from 'pg'
 import { isCode, isUntrusted, type Log, messageOf, RekeyError, sleep } from '../kernel/index.ts'
 import type { Sql, Store, Tx } from './tx.ts'
@@ -104,7 +105,12 @@ export function openStore(options: StoreOptions): Store {
   pool.on('error', (error) => options.log.warn({ error: messageOf(error) }, 'an idle database connection was lost'))
   // Of its own from birth to death: the pool takes its listener away when it hands a connection out, and an error that stands in the same
   // packet as the end of its login would find nobody, which ends the process.
-  pool.on('connect', (client) => client.on('error', () => undefined))
+  const open = new Set<pg.PoolClient>()
+  pool.on('connect', (client) => {
+    client.on('error', () => undefined)
+    open.add(client)
+  })
+  pool.on('remove', (client) => open.delete(client))
 
   async function onClient<T>(use: (client: pg.PoolClient) => Promise<T>): Promise<T> {
     const client = await connect(pool)
@@ -144,8 +150,20 @@ export function openStore(options: StoreOptions): Store {
       }),
     onConnection: (use) => onClient((client) => use({ query: (text, params) => run(client, text, params) } satisfies Sql)),
     listen: (channel, onNotice) => listen(config, channel, onNotice, options.log),
-    close: () => pool.end(),
+    close: () => closePool(pool, open),
   }
+}
+
+/** How long a statement that runs may take when the pool is closed: one that waits for somebody's lock would keep the process for ever. */
+const LAST_STATEMENT_MS = 3_000
+
+/** Statements that run may finish; then the connections are cut, and what becomes of them is as if the process had been killed. */
+async function closePool(pool: pg.Pool, open: ReadonlySet<pg.PoolClient>): Promise<void> {
+  const ended = pool.end()
+  const cut = setTimeout(() => {
+    for (const client of open) (client as unknown as { connection: { stream: Socket } }).connection.stream.destroy()
+  }, LAST_STATEMENT_MS)
+  await ended.finally(() => clearTimeout(cut))
 }
 
 /** One connection of its own that comes back after every loss; a notice may be lost meanwhile, hence the call with '' at each reconnect. */

@@ -123,6 +123,28 @@ test('a connection that is ended in the same packet as its login ends nothing bu
   }
 })
 
+test('a statement that waits for a lock does not keep the pool from closing; one that ends soon is waited for', async () => {
+  await db.store.query('create table locked (n integer)')
+  await db.store.inTx(async (holder) => {
+    await holder.query('lock table locked in access exclusive mode')
+    const store = openStore({ connection: db.connection, max: 2, log: silentLog })
+    const waits = store.query('insert into locked values (1)').catch((error: unknown) => error)
+    const ends = store.query<{ n: number }>('select 2 as n from pg_sleep(0.3)')
+    await expect
+      .poll(() => db.store.query("select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like 'insert into locked%'"))
+      .toHaveLength(1)
+    await store.close()
+    expect(await waits).toMatchObject({ code: 'unavailable' })
+    expect(await ends).toEqual([{ n: 2 }])
+  })
+  await expect
+    .poll(() => db.store.query("select 1 from pg_stat_activity where query like 'insert into locked%' and state = 'active'"), {
+      timeout: 10_000,
+    })
+    .toEqual([])
+  await db.store.query('drop table locked')
+})
+
 test('a batch commits many in one go, and one bad item does not fail its neighbours', async () => {
   let commits = 0
   const batcher = new Batcher<number, number>(async (items) => {

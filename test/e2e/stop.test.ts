@@ -7,11 +7,14 @@ import { join } from 'node:path'
 import pg from 'pg'
 import { afterAll, afterEach, expect, test } from 'vitest'
 import { sleep } from '../../src/kernel/index.ts'
+import { startPostgres } from '../lab/postgres.ts'
 
 const PROGRAM = new URL('../../bin/rekey', import.meta.url).pathname
 const ORPHAN = new URL('../../src/store/embedded.child.ts', import.meta.url).pathname
 /** Of src/store/migrate.ts. */
 const MIGRATION_LOCK = 7_395_001
+/** Of src/store/embedded.ts. */
+const OWNER_LOCK = 7_395_002
 const folder = mkdtempSync(join(tmpdir(), 'rekey-stop-'))
 chmodSync(folder, 0o711)
 const running: ChildProcess[] = []
@@ -156,6 +159,18 @@ test('SIGTERM while it waits to migrate: it goes, and takes the database of a ki
   await holder.end().catch(() => undefined)
 }, 60_000)
 
+test('SIGTERM while it waits to migrate a database that is not its own: it goes, though the lock stays taken', async () => {
+  const server = await startPostgres({ fsync: false })
+  const { account, secret } = server.superuser
+  const url = secret.revealText((password) => `postgres://${account}:${password}@${server.host}:${server.port}/postgres`)
+  await server.query('select pg_advisory_lock($1)', [MIGRATION_LOCK])
+  const { child } = serve(data(), { DATABASE_URL: url })
+  const waiting = () => server.query("select 1 from pg_locks where locktype = 'advisory' and not granted")
+  await expect.poll(waiting, { timeout: 20_000 }).toHaveLength(1)
+  expect(await ended(child, () => child.kill('SIGTERM'))).toBe(0)
+  await server.stop()
+}, 60_000)
+
 /** A folder whose path has so many bytes. */
 function deepFolder(bytes: number): string {
   let path = join(folder, `deep-${++serial}`)
@@ -227,6 +242,36 @@ test('fsck beside a running server leaves it its database', async () => {
   expect(before).toBeGreaterThan(0)
   expect(await ended(child, () => child.kill('SIGTERM'))).toBe(0)
 })
+
+test('fsck that is interrupted leaves its database to a server that has come to use it', async () => {
+  const place = data()
+  const { child } = await ready(place)
+  await ended(child, () => child.kill('SIGTERM'))
+  const { child: checking, said } = fsck(place)
+  const watcher = () => new pg.Client({ host: join(place, 'socket'), user: 'rekey', database: 'rekey' })
+  const owned = async () => {
+    const client = watcher()
+    client.on('error', () => undefined)
+    try {
+      await client.connect()
+      return (await client.query("select 1 from pg_locks where locktype = 'advisory' and objid = $1 and granted", [OWNER_LOCK])).rowCount
+    } catch {
+      return 0
+    } finally {
+      await client.end().catch(() => undefined)
+    }
+  }
+  await expect.poll(owned, { timeout: 20_000, interval: 5 }).toBe(1)
+  checking.kill('SIGSTOP')
+  const served = await ready(place)
+  const postmaster = postmasterOf(place)
+  checking.kill('SIGCONT')
+  expect([await ended(checking, () => checking.kill('SIGINT')), said()]).toEqual([130, ''])
+  expect(postmasterOf(place)).toBe(postmaster)
+  expect((await fetch(`${served.url}/readyz`)).status).toBe(200)
+  expect(await ended(served.child, () => served.child.kill('SIGTERM'))).toBe(0)
+  expect(processesIn(place)).toEqual([])
+}, 60_000)
 
 test('fsck where there is no database says so and makes none', async () => {
   const place = data()

@@ -1,11 +1,11 @@
 import { isIP, Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
-import type { Secret } from '../../kernel/index.ts'
+import { newId, type Secret } from '../../kernel/index.ts'
 import { md5Answer, type ScramKey, ScramLogin } from '../../seal/index.ts'
 import type { Address } from '../contract.ts'
 import { GOODBYE_MS, gaveUp } from '../deadline.ts'
 import { tlsOptions } from '../tls.ts'
-import { APPLICATION } from './wire.ts'
+import { APPLICATION_PREFIX } from './wire.ts'
 
 const PROTOCOL_3 = 196_608
 const SSL_REQUEST = 80_877_103
@@ -93,6 +93,8 @@ export class Login {
   readonly #account: string
   readonly #secret: Secret
   readonly #known: ScramKey | undefined
+  /** What this login alone calls itself on the server. */
+  readonly application = `${APPLICATION_PREFIX}${newId().slice(-12)}`
   #stream: Socket
   #inbox: Inbox | null = null
   #asked = false
@@ -191,7 +193,7 @@ export class Login {
 
   async #converse(inbox: Inbox): Promise<void> {
     const { database = 'postgres' } = this.#address
-    const said = ['user', this.#account, 'database', database, 'application_name', APPLICATION, 'client_encoding', 'UTF8']
+    const said = ['user', this.#account, 'database', database, 'application_name', this.application, 'client_encoding', 'UTF8']
     this.#stream.write(message('', int32(PROTOCOL_3), `${said.join('\0')}\0\0`))
     for (;;) {
       const next = inbox.take()

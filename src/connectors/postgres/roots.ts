@@ -4,6 +4,7 @@ import { Pool } from '../pool.ts'
 import { differenceOf, otherServer, type ServerIdentity } from '../server.ts'
 import { sqlState, targetError } from './faults.ts'
 import { factsOfSystem, SYSTEM_IDENTIFIER } from './identity.ts'
+import { PREPARE, SEES } from './sql.ts'
 import { Wire } from './wire.ts'
 
 /** Root connections to one target. */
@@ -42,6 +43,16 @@ export class Roots {
       if (identity === undefined) throw new RekeyError('internal', 'A root connection was not introduced.')
       return identity
     })
+  }
+
+  /**
+   * Whether an idle root connection sees the session of server process `pid` that calls itself `application`: then it lives on the server
+   * on record. False proves nothing, nor does a root that is busy. Never rejects.
+   */
+  async sees(ctx: Ctx, pid: number | null, application: string): Promise<boolean> {
+    if (pid === null || !this.#pool.ready) return false
+    const look = this.run(ctx, (wire, signal) => wire.query(signal, SEES, [pid, application]))
+    return (await look.catch(() => [])).length > 0
   }
 
   /** A root login of its own, which the known server alone passes. Rejects as `targetError` classes errors. */
@@ -83,10 +94,10 @@ export class Roots {
     throw refused
   }
 
-  /** Before anything else is asked of it: which server is it? */
+  /** Before anything is done there: which server is it? */
   async #introduce(wire: Wire, signal: AbortSignal): Promise<void> {
     const { name, rootAccount, server } = this.spec
-    const [row] = await wire.script<{ id: string }>(signal, SYSTEM_IDENTIFIER).catch((error: unknown) => {
+    const [row] = await wire.script<{ id: string }>(signal, `${PREPARE}; ${SYSTEM_IDENTIFIER}`).catch((error: unknown) => {
       if (sqlState(error) === '42501') return []
       throw error
     })

@@ -61,7 +61,7 @@ test('an account that may not ask which server it is leaves that to a root login
   const before = await one.countConnections()
   await withTarget({ server, address: { ...one.address, port: proxy.port } }, async (target) => {
     expect(await target.probe(ctx, account, secret)).toEqual({ outcome: 'accepted', code: 'ready' })
-    expect(await one.countConnections()).toBe(before)
+    await expect.poll(() => one.countConnections(), { timeout: 10_000 }).toBe(before)
     await withTarget({ server: { facts: { system_identifier: '1' }, run: null } }, async (other) => {
       expect(await other.probe(ctx, account, secret)).toEqual({ outcome: 'inconclusive', code: 'other_server' })
     })
@@ -70,6 +70,30 @@ test('an account that may not ask which server it is leaves that to a root login
     })
   })
   await proxy.stop()
+  await one.server.query('grant execute on function pg_control_system() to public')
+})
+
+test('a root connection that sees the login among its sessions knows where it is; nothing needs to be asked', async () => {
+  const server = await knownOne()
+  const account = `seen_${newId().slice(-12)}`
+  const secret = freshSecret()
+  for (const lab of [one, two]) await createAccount(lab.server, account, secret)
+  await one.server.query('revoke execute on function pg_control_system() from public')
+  await one.server.query("create role bare_root login password 'the-same-root-value-on-both'")
+  await one.server.query('grant execute on function pg_control_system() to bare_root')
+  // Neither the account nor another root login can tell where it is: only the root connection that is there.
+  for (const rootAccount of [one.root.account, 'bare_root']) {
+    const proxy = await startProxy(one.address)
+    await withTarget({ rootAccount, server, address: { ...one.address, port: proxy.port } }, async (target) => {
+      await target.discover(ctx)
+      await one.server.query(`alter role ${rootAccount} password 'another-value'`)
+      expect(await target.probe(ctx, account, secret)).toEqual({ outcome: 'accepted', code: 'ready' })
+      proxy.leadTo(two.address)
+      expect(await target.probe(ctx, account, secret)).toEqual({ outcome: 'inconclusive', code: 'other_server' })
+      await one.server.query(`alter role ${rootAccount} password 'the-same-root-value-on-both'`)
+    })
+    await proxy.stop()
+  }
   await one.server.query('grant execute on function pg_control_system() to public')
 })
 

@@ -6,32 +6,51 @@ export interface Statement {
   readonly text: string
 }
 
+/** Fails with 22012 if the role $1 may not log in. */
+const MAY_LOG_IN = `SELECT 1 / rolcanlogin::int FROM pg_roles WHERE rolname = $1`
+
 /**
- * The mark alone: target time in microseconds since 1970, as text; exact, and in the unit in which PostgreSQL keeps `backend_start`.
+ * The mark: target time in microseconds since 1970, as text; exact, and in the unit in which PostgreSQL keeps `backend_start`.
  * Sessions began by the same clock, which may have been set back since: the mark lies never before the youngest living session of the
- * account, or before one whose login is still under way. Then, until the clock has caught up, new sessions count as old.
+ * account $1, or before one whose login is still under way. Then, until the clock has caught up, new sessions count as old.
  */
-export function takeMark(account: string): string {
-  return `SELECT (extract(epoch FROM greatest(clock_timestamp(), max(backend_start))) * 1000000)::bigint::text AS mark
-    FROM pg_stat_activity WHERE coalesce(usename = ${pg.escapeLiteral(account)}, true)
+const MARK = `SELECT (extract(epoch FROM greatest(clock_timestamp(), max(backend_start))) * 1000000)::bigint::text AS mark
+    FROM pg_stat_activity WHERE coalesce(usename = $1, true)
       AND coalesce(backend_type, 'walsender') IN ('client backend', 'walsender')`
+
+/**
+ * What every root connection is told first: the statements of the scripts below, which cannot have parameters of the protocol. One plan
+ * for all their lives: to plan these takes longer than to run them. (`plan_cache_mode` is there from PostgreSQL 12.)
+ */
+export const PREPARE = [
+  `SELECT set_config(name, 'force_generic_plan', false) FROM pg_settings WHERE name = 'plan_cache_mode'`,
+  `PREPARE may_log_in(text) AS ${MAY_LOG_IN}`,
+  `PREPARE take_mark(text) AS ${MARK}`,
+].join('; ')
+
+/** The mark alone. */
+export function takeMark(account: string): string {
+  return `EXECUTE take_mark(${pg.escapeLiteral(account)})`
 }
 
 /**
  * Sets the role's password to a finished verifier, or to NULL, and takes the mark: one round trip.
- * The first statement fails with 22012 if the role may not log in, so that nothing is changed then. The mark is taken after COMMIT:
+ * The first statement fails if the role may not log in, so that nothing is changed then. The mark is taken after COMMIT:
  * taken within the transaction it would count as new a session that was still let in with the old value while the commit was on its way.
  */
 export function setPassword(account: string, verifier: string | null): string {
   const value = verifier === null ? 'NULL' : pg.escapeLiteral(verifier)
   return [
     'BEGIN',
-    ...(verifier === null ? [] : [`SELECT 1 / rolcanlogin::int FROM pg_roles WHERE rolname = ${pg.escapeLiteral(account)}`]),
+    ...(verifier === null ? [] : [`EXECUTE may_log_in(${pg.escapeLiteral(account)})`]),
     `ALTER ROLE ${pg.escapeIdentifier(account)} PASSWORD ${value}`,
     'COMMIT',
     takeMark(account),
   ].join('; ')
 }
+
+/** A row if server process $1 is a session that calls itself $2. Every account may see that of every other. */
+export const SEES: Statement = { name: 'sees', text: 'SELECT true AS here FROM pg_stat_get_activity($1) WHERE application_name = $2' }
 
 /** Stops or permits logins, or ends them for good, whatever was there before. Fails with 42704 if the role does not exist. */
 export function setLogins(account: string, to: 'LOGIN' | 'NOLOGIN' | 'NOLOGIN PASSWORD NULL'): string {
