@@ -34,6 +34,7 @@ export const TABLE_OWNERS: Record<string, string> = {
   scim_token: 'identity',
   scim_user: 'identity',
   scim_wait: 'identity',
+  way_lost: 'identity',
   scim_email: 'identity',
   scim_group: 'identity',
   scim_member: 'identity',

@@ -55,6 +55,7 @@ function Approval({ of: it }: { readonly of: Full }) {
         ]}
       />
       <GoOn of={it} />
+      <AtItsEnd of={it} />
       <Section title="Exactly this is approved" id="what">
         <div className="quote">
           <Lines>{it.words}</Lines>
@@ -138,7 +139,56 @@ function GoOn({ of: it }: { readonly of: Full }) {
           Bring them into force…
         </Link>
       ) : (
-        <p>Run the same command again.</p>
+        <>
+          <p>Run the same command again{it.action === 'role:bind' ? ':' : ', with the same options.'}</p>
+          <Command of={it} />
+        </>
+      )}
+    </Section>
+  )
+}
+
+const quoted = (text: string) => `'${text.replaceAll("'", "'\\''")}'`
+
+/** The command that asks for exactly this; nothing where it is too much for a line. */
+function Command({ of: it }: { readonly of: Full }) {
+  const [role, to, subject, reason] = ['role', 'to', 'subject', 'reason'].map((name) => memberOf(it, name))
+  if (it.action !== 'role:bind' || !role || !to || !subject || !reason) return null
+  const force = (it.what as { readonly both?: unknown }).both === true ? ' --force' : ''
+  return (
+    <pre>
+      <Lines>{`rekey role bind ${quoted(role)} --to ${quoted(`${to}:${subject}`)} --reason ${quoted(reason)}${force}`}</Lines>
+    </pre>
+  )
+}
+
+const ENDS: Readonly<Record<string, string>> = {
+  rejected: 'It was rejected, for the reason below, and is not done. The same may be asked for again: that is a new request.',
+  expired: 'It was not approved, or not done, in time. Ask for it again: that is a new request.',
+  withdrawn: 'You withdrew it, and it is not done. It may be asked for again: that is a new request.',
+  consumed: 'It was done, and this approval is used up.',
+}
+
+/** For who asked: what became of it, and where to ask again. */
+function AtItsEnd({ of: it }: { readonly of: Full }) {
+  const words = ENDS[it.state]
+  if (!it.mine || words === undefined) return null
+  const [identity, set] = [memberOf(it, 'identity'), memberOf(it, 'set')]
+  return (
+    <Section title="What you can do now" id="go-on">
+      <p>{words}</p>
+      {it.state === 'consumed' ? (
+        <About of={it} />
+      ) : it.action === 'identity:offboard' && identity !== null ? (
+        <Link to="/identities/$identity/$change" params={{ identity, change: 'offboard' }}>
+          Ask again to offboard <Name>{it.subject}</Name>…
+        </Link>
+      ) : it.action === 'policy:approve' && set !== null ? (
+        <Link to="/policies/$policies" params={{ policies: set }}>
+          Go to these policies…
+        </Link>
+      ) : (
+        <Command of={it} />
       )}
     </Section>
   )

@@ -19,6 +19,8 @@ const KINDS = [
   'review_overdue',
   'handover',
   'offboarding_waits',
+  'way_lost',
+  'unreachable_approver',
   'likely_double',
   'orphan',
   'ownerless',

@@ -57,6 +57,7 @@ function Shown({ of: it }: { readonly of: Full }) {
           Digest of the whole set <code>{it.digest}</code>
         </p>
       </Section>
+      <BothHands of={it.bothHands} />
       <Section title="The whole set" id="files">
         {it.files.map(({ name, text }) => (
           <details key={name}>
@@ -70,6 +71,32 @@ function Shown({ of: it }: { readonly of: Full }) {
       {proposed && me.may.includes('policy:approve') ? <PolicyApproveForm of={it} own={own} /> : null}
       {proposed && me.may.includes('policy:bypass') ? <PolicyBypassForm of={it} /> : null}
     </>
+  )
+}
+
+/** Who was found to come to hold both hands by it, and was forced for the reason in its words. */
+function BothHands({ of: found }: { readonly of: Full['bothHands'] }) {
+  if (found.length === 0) return null
+  return (
+    <Section title="Brings both hands together" id="hands">
+      <p className="fault">
+        By force, for the reason above, these would hold directory rights and credential rights together. They were found when it was
+        proposed; nobody who was given a role since comes with it.
+      </p>
+      <ul>
+        {found.map(({ kind, id, name, hands }) => (
+          <li key={id}>
+            {kind === 'token' ? 'The token ' : ''}
+            <Name>{name}</Name>
+            {hands.map(({ hand, by, actions }) => (
+              <p key={`${hand} ${by}`} className="muted">
+                {hand}: <Name>{by}</Name> ({actions.join(', ')})
+              </p>
+            ))}
+          </li>
+        ))}
+      </ul>
+    </Section>
   )
 }
 

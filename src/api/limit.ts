@@ -30,7 +30,15 @@ export function presentedOf(request: FastifyRequest, token: Secret, origins: (re
   const proof = typeof dpop === 'string' && dpop.length <= PROOF_CHARS ? dpop : null
   const scheme = schemeOf(request)
   const path = request.url.split('?', 1)[0] ?? ''
-  return { token, scheme, proof, method: request.method, path, origins: origins(request) }
+  return { token, scheme, proof, holder: holderOf(request), method: request.method, path, origins: origins(request) }
+}
+
+/** 256 bits, base64url; anything else is as good as nothing. */
+const HOLDER = /^[A-Za-z0-9_-]{43}$/
+
+function holderOf({ headers }: FastifyRequest): Secret | null {
+  const text = headers['rekey-holder']
+  return typeof text === 'string' && HOLDER.test(text) ? Secret.fromText(text) : null
 }
 
 /** What a request's session cookie holds; null if it has none. */

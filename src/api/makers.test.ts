@@ -19,7 +19,8 @@ const propose = (by: Asker | People['server']) => {
   const text = `permit (principal in Role::"r${newId()}", action == Action::"status:read", resource);`
   return by.post('/v1/policies', { files: [{ name: `f${newId()}.cedar`, text }], reason: 'tests' })
 }
-const approve = (by: Asker, { id, digest }: { id: string; digest: string }) => by.post(`/v1/policies/${id}/approve`, { digest })
+const approve = (by: Asker, { id, digest }: { id: string; digest: string }) =>
+  by.post(`/v1/policies/${id}/approve`, { digest, reason: 'read it' })
 
 test('nobody approves the policies that a token of theirs proposed, whatever made it or took its place', async () => {
   const one = await people.token(eve, 'one', ['security-admin'])

@@ -1,6 +1,7 @@
 import { readFile, stat } from 'node:fs/promises'
 import type { CliConfig } from '../config.ts'
 import { ERRORS, type ErrorCode, type ErrorExtra, newId, RekeyError, Secret, sleep } from '../kernel/index.ts'
+import { randomSecret } from '../seal/index.ts'
 import { readEvents, type ServerEvent } from './events.ts'
 import { NoServer } from './exit.ts'
 import { warnIfReadable } from './files.ts'
@@ -10,6 +11,7 @@ const RETRY_PAUSES_MS = [200, 1000]
 /** Three missed heartbeats: the stream is dead, whatever TCP thinks. */
 const SILENCE_MS = 45_000
 const PAGE = 500
+const HOLDER_BYTES = 32
 
 type Query = Readonly<Record<string, string | number | undefined>>
 
@@ -81,10 +83,14 @@ function refuse(base: URL, cause: unknown): never {
 export class Client {
   readonly #base: URL
   readonly #token: Secret
+  /** With a signed token, which counts once: by this secret of one command it counts for all of its requests. */
+  readonly #holder: Secret | null
 
   constructor(base: URL, token: Secret) {
     this.#base = base
     this.#token = token
+    const signed = token.revealText((text) => text.split('.').length === 3)
+    this.#holder = signed ? randomSecret(HOLDER_BYTES).reveal((bytes) => Secret.fromText(Buffer.from(bytes).toString('base64url'))) : null
   }
 
   async get<T>(path: string, query: Query = {}): Promise<T> {
@@ -159,6 +165,7 @@ export class Client {
     for (const [name, value] of Object.entries(how.query ?? {})) if (value !== undefined) url.searchParams.set(name, String(value))
     const headers = new Headers({ accept: how.accept ?? 'application/json, text/html' })
     this.#token.revealText((token) => headers.set('authorization', `Bearer ${token}`))
+    this.#holder?.revealText((text) => headers.set('rekey-holder', text))
     if (how.body !== undefined) headers.set('content-type', 'application/json')
     if (how.startsWork) headers.set('idempotency-key', newId())
     const body = how.body === undefined ? undefined : JSON.stringify(how.body)

@@ -94,6 +94,16 @@ function addTeams(team: Command, add: Add): void {
     '--tenancy <name>',
     'to which tenancy it belongs',
   )
+  const rename = { does: 'give a team that is kept by hand another name', example: 'rekey team rename orders shop-orders' }
+  add(team, 'rename <team> <name>', rename, async () => (await import('./commands/team.ts')).teamRename)
+  const remove = {
+    does: 'remove a team that owns nothing, approves nothing and holds no role',
+    example: 'rekey team remove orders --reason "merged into billing"',
+  }
+  add(team, 'remove <team>', remove, async () => (await import('./commands/team.ts')).teamRemove).requiredOption(
+    '--reason <text>',
+    'why, for the evidence',
+  )
   const change = {
     does: 'add and take out members of a team that is kept by hand',
     example: 'rekey team change security-contact --add ada',

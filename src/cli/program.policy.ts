@@ -33,17 +33,16 @@ function addPolicies(policy: Command, add: Add): void {
     does: 'propose a folder of policies; they count when they are approved',
     example: 'rekey policy propose ./policies --reason "night shift may rotate"',
   }
-  add(policy, 'propose <folder>', propose, async () => (await import('./commands/policy.ts')).policyPropose).requiredOption(
-    '--reason <text>',
-    'why, for whoever approves and for the evidence',
-  )
+  add(policy, 'propose <folder>', propose, async () => (await import('./commands/policy.ts')).policyPropose)
+    .requiredOption('--reason <text>', 'why, for whoever approves and for the evidence')
+    .option('--force', 'although somebody then holds directory rights and credential rights')
   const approve = {
     does: 'show proposed policies, ask, approve them and bring them into force',
     example: 'rekey policy approve 01890000-0000-7000-8000-000000000000',
   }
   add(policy, 'approve <policies>', approve, async () => (await import('./commands/policy.ts')).policyApprove)
     .option('--digest <digest>', 'of what you have read: it is not shown, and you are not asked')
-    .option('--reason <text>', 'why, for the evidence')
+    .option('--reason <text>', 'why, for the evidence; asked for where somebody can be')
   const bypass = {
     does: 'bring proposed policies into force without approval',
     example: 'rekey policy bypass 01890000-0000-7000-8000-000000000000 --reason "nobody else is here yet"',

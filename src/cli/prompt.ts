@@ -20,7 +20,7 @@ export async function askExactly(question: string, wanted: string): Promise<bool
 }
 
 /** A line without blanks at its ends; empty at the end of input. */
-function askLine(question: string): Promise<string> {
+export function askLine(question: string): Promise<string> {
   const lines = createInterface({ input: process.stdin, output: process.stderr })
   return new Promise((resolve, reject) => {
     lines.once('SIGINT', () => {

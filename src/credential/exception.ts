@@ -1,7 +1,7 @@
 /** The register of what is not as it should be and is known: each with an owner, a reason, an end and the migration it waits for. */
 import { append } from '../evidence/index.ts'
-import { type Answerable, findOwner, identityIds, identityNamed, recordsById, teamById } from '../identity/index.ts'
-import { type Ctx, isId, newId, RekeyError } from '../kernel/index.ts'
+import { type AlsoOwned, type Answerable, findOwner, identityIds, identityNamed, recordsById, teamById } from '../identity/index.ts'
+import { type Ctx, counted, isId, newId, RekeyError } from '../kernel/index.ts'
 import { type Allowed, isMine, type Resource } from '../policy/index.ts'
 import type { Sql, Store, Tx } from '../store/index.ts'
 import { mineBy, pageOfMine, standingResource } from './resources.ts'
@@ -275,4 +275,14 @@ export async function listExceptions(
   ])
   const { rows, next } = pageOfMine(found, page.limit, await mineBy(sql, may, 'exception', found))
   return { items: await viewsOf(sql, rows), next }
+}
+
+/** What else a team answers for, in words: exceptions that are open. Empty: nothing. */
+export const ownedByTeam: AlsoOwned = async (tx, team) => {
+  const [row] = await tx.query<{ count: number }>(
+    "select count(*)::int as count from exception where owner_kind = 'team' and owner_id = $1 and closed_at is null",
+    [team],
+  )
+  const open = row?.count ?? 0
+  return open === 0 ? [] : [`it answers for ${counted(open, 'exception', 'exceptions')} (rekey exception list)`]
 }

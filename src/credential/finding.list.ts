@@ -3,9 +3,11 @@ import {
   type Answerable,
   answerableFor,
   likelyDoubles,
+  lostWays,
   openHandovers,
   recordsById,
   tokenMatters,
+  unreachableApprovers,
   waitingOffboardings,
   weakRules,
 } from '../identity/index.ts'
@@ -179,6 +181,32 @@ const OFFBOARDINGS: Source = {
   },
 }
 
+const WAYS: Source = {
+  name: 'ways',
+  kinds: ['way_lost'],
+  async read(sql, after, limit) {
+    const { found, last } = await lostWays(sql, { after, limit })
+    const raw = found.map(({ id, name, provider, since }): Raw => {
+      const detail = `${provider} suspended it, and nobody is left who can log in and could change policy`
+      return { kind: 'way_lost', key: id, subject: name, system: null, identity: id, detail, since }
+    })
+    return { found: raw, last }
+  },
+}
+
+const UNREACHABLE: Source = {
+  name: 'unreachable',
+  kinds: ['unreachable_approver'],
+  async read(sql, after, limit) {
+    const { found, last } = await unreachableApprovers(sql, { after, limit })
+    const raw = found.map(({ id, name, since }): Raw => {
+      const detail = 'a rule asks for its approval, and it has no mail address to which notices could go'
+      return { kind: 'unreachable_approver', key: id, subject: name, system: null, identity: id, detail, since }
+    })
+    return { found: raw, last }
+  },
+}
+
 const VERSIONS: Source = {
   name: 'versions',
   kinds: ['irrevocable', 'unprovable'],
@@ -255,6 +283,8 @@ const SOURCES: readonly Source[] = [
   REVIEWS,
   HANDOVERS,
   OFFBOARDINGS,
+  WAYS,
+  UNREACHABLE,
   DOUBLES,
   WEAK_RULES,
   VERSIONS,

@@ -19,6 +19,16 @@ export const FINDINGS = {
     action: 'Give it a living identity in the fleet file, or end it for whoever still uses it: rekey credential end',
   },
   ownerless: { severity: 'medium', control: 'NHI1', action: 'Name an owner that exists: rekey identity move --owner' },
+  way_lost: {
+    severity: 'high',
+    control: 'NHI1',
+    action: 'Let somebody administer again: rekey identity resume, or the directory says active',
+  },
+  unreachable_approver: {
+    severity: 'medium',
+    control: 'NHI1',
+    action: 'Give a mail address: rekey identity move --label email=ADDRESS, or by the directory',
+  },
   offboarding_waits: { severity: 'high', control: 'NHI1', action: 'Approve or reject it: rekey approval list' },
   likely_double: {
     severity: 'medium',

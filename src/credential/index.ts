@@ -22,6 +22,7 @@ export {
   endException,
   listExceptions,
   ON_MISSED,
+  ownedByTeam,
 } from './exception.ts'
 export { type FindingFilter, listFindings } from './finding.list.ts'
 export { FINDING_KINDS, type Finding } from './finding.model.ts'

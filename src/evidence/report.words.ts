@@ -92,6 +92,7 @@ const WORDS = new Map([
   ['identity.owner_resolved', 'Declared owner found on record'],
   ['identity.removed', 'Identity removed'],
   ['identity.barred', 'Identity kept suspended by a person'],
+  ['identity.way_lost', 'A directory suspended the last person who could change policies'],
   ['identity.resume_refused', 'Identity not resumed: a person keeps it suspended'],
   ['identity.resumed', 'Identity resumed'],
   ['identity.suspended', 'Identity suspended'],

@@ -198,13 +198,13 @@ test('policies come into force by the rule, and never by who proposed them', asy
   await rule('policy:approve', { factors: [{ team: crew, count: 1 }] })
   const files = [{ name: 'night.cedar', text: 'permit (principal in Role::"night", action == Action::"rotation:start", resource);\n' }]
   const proposer = person(ada, { roles: ['security-admin'] })
-  const proposed = await proposePolicies(db.store, ctx, may(proposer, 'policy:propose'), proposer, { files, words: 'nights' })
+  const proposed = await proposePolicies(db.store, ctx, may(proposer, 'policy:propose'), proposer, { files, words: 'nights', force: false })
   const by = person(await join(), { roles: ['security-admin'] })
   const activate = () =>
     activatePolicies(db.store, ctx, by, {
       id: proposed.id,
       digest: proposed.digest,
-      warrant: { may: may(by, 'policy:approve'), gate: approvalGate },
+      warrant: { may: may(by, 'policy:approve'), gate: approvalGate, because: 'read it' },
     })
   const id = await waits(activate())
   expect(id, 'they were asked when it was proposed').toBe(proposed.approval)
@@ -224,9 +224,13 @@ test('policies come into force by the rule, and never by who proposed them', asy
 test('without a rule, policies still need a second person', async () => {
   const files = [{ name: 'day.cedar', text: 'permit (principal in Role::"day", action == Action::"rotation:start", resource);\n' }]
   const proposer = person(ada, { roles: ['security-admin'] })
-  const { id, digest } = await proposePolicies(db.store, ctx, may(proposer, 'policy:propose'), proposer, { files, words: 'days' })
+  const { id, digest } = await proposePolicies(db.store, ctx, may(proposer, 'policy:propose'), proposer, {
+    files,
+    words: 'days',
+    force: false,
+  })
   const activate = (by: Principal) =>
-    activatePolicies(db.store, ctx, by, { id, digest, warrant: { may: may(by, 'policy:approve'), gate: approvalGate } })
+    activatePolicies(db.store, ctx, by, { id, digest, warrant: { may: may(by, 'policy:approve'), gate: approvalGate, because: 'read it' } })
   await expect(activate(proposer)).rejects.toSatisfy(code('forbidden'))
   expect((await activate(person(bob, { roles: ['security-admin'] }))).state).toBe('active')
 })

@@ -8,14 +8,17 @@ import { type Approvable, approvalDigest, type Factor } from './approval.model.t
 import { type ApprovalRule, ruleOf } from './approval.rule.store.ts'
 import { personOf, type Standing, standingOf } from './approval.standing.ts'
 import { lockDigest, openByDigest } from './approval.store.ts'
+import { unreachedBy } from './notify.reach.ts'
+import { handsAsked } from './policyset.hands.ts'
 import { type ApprovalGate, type Ask, changesBetween, secondPerson } from './policyset.model.ts'
 import { activeSet, findSet } from './policyset.store.ts'
 
-/** `approval_required`, with the request that waits. */
+/** `approval_required`, with the request that waits, and who no notice can reach. */
 export class ApprovalRequired extends RekeyError {
   readonly approval: string
-  constructor(approval: string) {
-    super('approval_required', 'Others must approve exactly this first; they have been asked.', {
+  constructor(approval: string, unreached: string | null) {
+    const untold = unreached === null ? '' : ` ${unreached}`
+    super('approval_required', `Others must approve exactly this first; they have been asked.${untold}`, {
       hint: `See rekey approval show ${approval}, and repeat this once it is approved.`,
     })
     this.approval = approval
@@ -55,7 +58,11 @@ export async function withApproval<T>(store: Store, ctx: Ctx, by: Principal, use
     return await store.inTx(use)
   } catch (error) {
     if (!(error instanceof ApprovalMissing)) throw error
-    throw new ApprovalRequired(await store.inTx((tx) => askOnce(tx, ctx, by, error)))
+    const [id, unreached] = await store.inTx(async (tx) => {
+      const id = await askOnce(tx, ctx, by, error)
+      return [id, await unreachedBy(tx, id)] as const
+    })
+    throw new ApprovalRequired(id, unreached)
   }
 }
 
@@ -156,14 +163,16 @@ async function policiesAsked(tx: Tx, { subject, digest, words }: Ask): Promise<A
   const rest = changes.length - FILES_NAMED
   const lines = changes.flatMap((it) => [`- ${it.file}: ${it.change}`, ...it.lines.map((line) => `    ${line}`)])
   const inWords = changes.length <= FILES_NAMED && lines.join('\n').length <= WORDS_CHARS
+  const hands = handsAsked(proposal?.both_hands ?? [])
   return {
     action: 'policy:approve',
     subject,
-    what: { set: subject, digest, base: active?.digest ?? null, changes: shown },
+    what: { set: subject, digest, base: active?.digest ?? null, changes: shown, ...hands.facts },
     words: [
       `Bring the policies ${subject} into force (digest ${digest}).`,
       ...(inWords ? lines : short.slice(0, FILES_NAMED).map((it) => `- ${it.file}: ${it.change}, ${it.lines} lines`)),
       ...(rest > 0 ? [`- and ${rest} more files`] : []),
+      ...hands.lines,
       `The whole set: rekey policy show ${subject}`,
       `Whoever proposed them says: ${JSON.stringify(words)}`,
     ].join('\n'),

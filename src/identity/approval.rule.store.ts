@@ -51,6 +51,14 @@ export async function hasRule(sql: Sql, action: string): Promise<boolean> {
   return (await sql.query('select action from approval_rule where action = $1', [action])).length === 1
 }
 
+/** Actions whose rule asks this team. */
+export async function rulesAsking(sql: Sql, team: string): Promise<string[]> {
+  const found = await sql.query<{ action: string }>('select action from approval_rule where factors @> $1::jsonb order by action', [
+    JSON.stringify([{ team }]),
+  ])
+  return found.map(({ action }) => action)
+}
+
 export async function upsertRule(tx: Tx, { action, factors, expiresSeconds, changedAt, changedBy, reason }: ApprovalRule): Promise<void> {
   await tx.query(
     `insert into approval_rule (action, factors, expires_seconds, changed_at, changed_by, reason) values ($1, $2::jsonb, $3, $4, $5, $6)

@@ -5,6 +5,7 @@ import type { Principal } from '../policy/index.ts'
 import type { Sql, Tx } from '../store/index.ts'
 import { type ApprovalState, type Eligible, missing, NEXT_APPROVAL } from './approval.model.ts'
 import * as rows from './approval.store.ts'
+import { type Outcome, queueOutcome } from './notify.queue.ts'
 import { type HumanOf, humansAmong } from './person.ts'
 
 /** A request with everything that decides whether it is approved now. */
@@ -77,11 +78,11 @@ export function requireState({ state }: Standing, ...wanted: readonly ApprovalSt
   if (!wanted.includes(state)) throw new RekeyError('wrong_state', `The request is ${state}.`)
 }
 
-/** Moves the row, by the table, with its event. */
+/** Moves the row, by the table, with its event; who asked is told of what concerns them. */
 export async function move(
   tx: Tx,
   ctx: Ctx,
-  row: Pick<rows.ApprovalRow, 'id' | 'subject' | 'action' | 'digest'>,
+  row: Pick<rows.ApprovalRow, 'id' | 'subject' | 'action' | 'digest' | 'requester_identity'>,
   [from, to]: readonly [ApprovalState, ApprovalState],
   data: Record<string, Json>,
 ): Promise<void> {
@@ -89,6 +90,17 @@ export async function move(
   const ends = NEXT_APPROVAL[to].length === 0 ? ctx.clock.now() : null
   if (!(await rows.moveApproval(tx, row.id, from, to, ends))) throw new RekeyError('conflict', 'The request changed at this moment.')
   await append(tx, ctx, [approvalEvent(EVENT_OF[to], row, data)])
+  const told = TOLD_OF[to]
+  // Who lets it through by themselves knows.
+  if (told !== undefined && data.by !== row.requester_identity) await queueOutcome(tx, row.id, told, row.requester_identity)
+}
+
+/** What who asked is told. A withdrawal and a use are their own; that it fell short again they see when they try. */
+const TOLD_OF: { readonly [State in ApprovalState]?: Outcome } = {
+  approved: 'approved',
+  bypassed: 'let_through',
+  rejected: 'rejected',
+  expired: 'expired',
 }
 
 const EVENT_OF = {

@@ -287,3 +287,13 @@ export async function listApprovals(
     [page.id, page.identity, page.now, page.after, page.limit],
   )
 }
+
+/** How many requests that are still open ask this team. */
+export async function openRequestsTo(sql: Sql, team: string): Promise<number> {
+  const [row] = await sql.query<{ count: number }>(
+    `select count(distinct a.id)::int as count from approval_factor f join approval a on a.id = f.approval_id
+      where f.team_id = $1 and a.state in ('requested', 'approved', 'bypassed')`,
+    [team],
+  )
+  return row?.count ?? 0
+}

@@ -76,12 +76,15 @@ export type { Begun, Identity, IdentityFields, IdentityKind } from './model.ts'
 export { addChannel, type ChannelParts, type ChannelView, readChannels, removeChannel, rewrapChannels } from './notify.channel.ts'
 export { CHANNEL_KINDS, type ChannelFields, type ChannelKind, type SmtpSettings, type WebhookSettings } from './notify.model.ts'
 export { type Escalation, queueEscalation } from './notify.queue.ts'
+export { unreachableApprovers } from './notify.reach.ts'
 export type { Guard } from './notify.send.ts'
 export { type Delivery, listDeliveries } from './notify.store.ts'
 export { type NotifyParts, runNotifier, sendDue, testChannel } from './notify.worker.ts'
 export { readSamePerson, type SamePerson, sayPerson } from './person.actions.ts'
 export { likelyDoubles } from './person.ts'
 export { activatePolicies, diffPolicies, ensurePolicySet, type Proposed, proposePolicies } from './policyset.actions.ts'
+export type { Activation } from './policyset.activation.ts'
+export type { BothHandsView, HandView } from './policyset.hands.ts'
 export { findPolicySet, listPolicySets, type WholePolicySet } from './policyset.list.ts'
 export {
   type ApprovalGate,
@@ -150,6 +153,7 @@ export { type Explained, explainPolicies } from './role.explain.ts'
 export { listBindings, type RoleHolder, type RoleView, rolesIn, rolesOf } from './role.list.ts'
 export type { Binding, SubjectKind } from './role.model.ts'
 export { waitingOffboardings } from './scim/wait.ts'
+export { lostWays } from './scim/way.ts'
 export { type NewSession, SESSION_LIMITS, type SessionHolder, type SessionView } from './session.model.ts'
 export { authenticateSession, beginHandSession, endSession, endSessionsOf, readHandToken, readSessions, readToken } from './session.ts'
 export {
@@ -166,6 +170,7 @@ export {
   teamsOf,
 } from './team.actions.ts'
 export { changeTeam, type TeamChange } from './team.change.ts'
+export { type AlsoOwned, removeTeamByHand, renameTeamByHand } from './team.end.ts'
 export { createTeam, readTeam, readTeams, type TeamDetail, type TeamPage, teamNamed } from './team.list.ts'
 export type { Members, Team, TeamFields } from './team.model.ts'
 export {

@@ -166,11 +166,12 @@ export async function deleteRule(tx: Tx, issuerId: string, id: string): Promise<
   return row ?? null
 }
 
-/** True the first time only, over all processes. */
-export async function seeOnce(sql: Sql, source: string, hashHex: string, until: Date): Promise<boolean> {
+/** True the first time only, over all processes; and again for who comes with the secret (by its hash) that came the first time. */
+export async function seeOnce(sql: Sql, source: string, hashHex: string, until: Date, holderHex: string | null = null): Promise<boolean> {
   const fresh = await sql.query(
-    `insert into proof_seen (source, hash, expires_at) values ($1, decode($2, 'hex'), $3) on conflict do nothing returning source`,
-    [source, hashHex, until],
+    `insert into proof_seen (source, hash, expires_at, holder) values ($1, decode($2, 'hex'), $3, decode($4, 'hex'))
+     on conflict (source, hash) do update set holder = proof_seen.holder where proof_seen.holder = excluded.holder returning source`,
+    [source, hashHex, until, holderHex],
   )
   return fresh.length === 1
 }

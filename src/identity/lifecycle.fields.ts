@@ -17,6 +17,7 @@ import {
 } from './record.model.ts'
 import type { Row } from './record.store.ts'
 import * as rows from './record.store.ts'
+import { lockNesting } from './team.store.ts'
 
 /** An identity that joins. A person needs no owner, purpose or environment; everything else does. */
 export interface JoinFields {
@@ -66,6 +67,13 @@ export async function checkManager(tx: Tx, kind: IdentityKind, id: string, manag
   if (person === null)
     throw new RekeyError('not_found', 'The manager is no person who is there: only a person who has not left for good is one.')
   return person.id
+}
+
+/** Throws `conflict` if a person would be above their own manager. As with nestings of teams, both halves of a circle see one another. */
+export async function refuseManagerCircle(tx: Tx, id: string, manager: string): Promise<void> {
+  await lockNesting(tx)
+  if (!(await rows.isManagedBy(tx, manager, id))) return
+  throw new RekeyError('conflict', 'Nobody is the manager of their own manager, directly or through others.')
 }
 
 export function classColumns(override: RecoveryOverride | null): Pick<Row, 'recovery_class' | 'recovery_class_reason'> {

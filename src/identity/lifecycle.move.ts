@@ -9,6 +9,7 @@ import {
   type JoinFields,
   keepExternalIds,
   labelEvents,
+  refuseManagerCircle,
   refuseTaken,
 } from './lifecycle.fields.ts'
 import { handOverPerson, recordHandovers, securityHeir, settleHandovers } from './lifecycle.handover.ts'
@@ -81,6 +82,8 @@ async function columnsAfter(tx: Tx, before: Row, change: MoveChange): Promise<Ro
     checkIdentityName(name)
     await refuseTaken(tx, name, before.id)
   }
+  const managerId = manager === undefined ? before.manager_id : await checkManager(tx, before.kind, before.id, manager)
+  if (managerId !== null && managerId !== before.manager_id) await refuseManagerCircle(tx, before.id, managerId)
   return {
     ...before,
     name: name ?? before.name,
@@ -89,7 +92,7 @@ async function columnsAfter(tx: Tx, before: Row, change: MoveChange): Promise<Ro
     environment: environment === undefined ? before.environment : checkText('environment', environment),
     tenancy: tenancy === undefined ? before.tenancy : checkText('tenancy', tenancy),
     source: source === undefined ? before.source : checkText('source', source),
-    manager_id: manager === undefined ? before.manager_id : await checkManager(tx, before.kind, before.id, manager),
+    manager_id: managerId,
     ...(ial === undefined ? {} : ialColumns(before.kind, ial)),
     ...(recoveryClass === undefined ? {} : classColumns(recoveryClass)),
   }

@@ -240,7 +240,8 @@ test('a manager who is gone or suspended takes nothing over; in the end there is
 test('two who leave at the same moment do not hand over to one another', async () => {
   const ada = await join({ name: 'ada' })
   const bob = await join({ name: 'bob', manager: ada })
-  await move(ada, { manager: bob })
+  // A circle of managers that is refused now may be there from before.
+  await db.store.query('update identity set manager_id = $2 where id = $1', [ada, bob])
   const ids = [await work('one', person(ada)), await work('two', person(bob))]
   await Promise.all([ada, bob].map((id) => inTx((tx) => offboardIdentity(tx, ctx, id, 'gone'))))
   for (const id of ids) expect([ada, bob]).not.toContain((await shown(id)).ownerId)

@@ -6,16 +6,24 @@ import { peopleBelow } from './team.store.ts'
 export const NOTIFY_CHANNEL = 'rekey_notify'
 
 /** What people are told of. */
-export type NoticeEvent = 'requested' | 'reminder' | 'bypassed' | Escalation['event']
+export type NoticeEvent = 'requested' | 'reminder' | 'bypassed' | Outcome | Escalation['event']
+
+/** What became of a request, for who asked. let_through: somebody bypassed the approval. */
+export const OUTCOMES = ['approved', 'rejected', 'expired', 'let_through'] as const
+export type Outcome = (typeof OUTCOMES)[number]
 
 /** Something that waits for a human. Names and ids only: what is told goes where others read it. */
 export interface Escalation {
-  /** review_missed: nobody looked in time. closure_waits: Rekey cannot end a credential by itself. */
-  readonly event: 'review_missed' | 'closure_waits'
-  /** Of the review, or of the closure. */
+  /**
+   * review_missed: nobody looked in time. closure_waits: Rekey cannot end a credential by itself. way_lost: a directory suspended the last
+   * person who could change policy.
+   */
+  readonly event: 'review_missed' | 'closure_waits' | 'way_lost'
+  /** Of the review, of the closure, or of the person. */
   readonly id: string
-  /** Name of the credential. */
+  /** Name of the credential, or of the person. */
   readonly subject: string
+  /** Of the credential; or the directory. */
   readonly system: string
 }
 
@@ -32,6 +40,22 @@ export async function queueNotices(tx: Tx, approval: string, event: NoticeEvent,
      select gen_random_uuid(), c.id, $2, $1::uuid, p from notify_channel c cross join unnest($3::uuid[]) p
       where c.kind = 'smtp' and c.removed_at is null`,
     [approval, event, people],
+  )
+  await tx.query('select pg_notify($1, $2)', [NOTIFY_CHANNEL, ''])
+}
+
+/**
+ * Tells who asked what became of it, in the transaction that makes it so: each webhook, and by mail the person who asked. A program has no
+ * mailbox; its request is told to webhooks alone.
+ */
+export async function queueOutcome(tx: Tx, approval: string, event: Outcome, requester: string | null): Promise<void> {
+  await tx.query(
+    `insert into notify_delivery (id, channel_id, event, approval_id, identity_id)
+     select gen_random_uuid(), c.id, $2, $1::uuid, null from notify_channel c where c.kind = 'webhook' and c.removed_at is null
+     union all
+     select gen_random_uuid(), c.id, $2, $1::uuid, p.id from notify_channel c join identity p on p.id::text = $3 and p.kind = 'human'
+      where c.kind = 'smtp' and c.removed_at is null`,
+    [approval, event, requester],
   )
   await tx.query('select pg_notify($1, $2)', [NOTIFY_CHANNEL, ''])
 }

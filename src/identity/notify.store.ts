@@ -163,10 +163,22 @@ export async function namesOf(sql: Sql, ids: readonly string[]): Promise<{ id: s
   return sql.query('select id, name from identity where id = any($1::uuid[]) order by id', [ids])
 }
 
+/** A person's mail address; null: none. */
+export interface Mailbox {
+  readonly id: string
+  readonly name: string
+  readonly email: string | null
+}
+
 /** An active person and their mail address: the label `email`, else what a directory pushed as the primary one. */
-export async function mailbox(sql: Sql, identity: string): Promise<{ readonly name: string; readonly email: string | null } | null> {
-  const [row] = await sql.query<{ name: string; email: string | null }>(
-    `select i.name, coalesce(
+export async function mailbox(sql: Sql, identity: string): Promise<Mailbox | null> {
+  return (await mailboxes(sql, [identity]))[0] ?? null
+}
+
+/** The same of several; who is no active person is left out. */
+export async function mailboxes(sql: Sql, identities: readonly string[]): Promise<Mailbox[]> {
+  return sql.query(
+    `select i.id, i.name, coalesce(
         (select l.value from identity_label l where l.identity_id = i.id and l.key = 'email'),
         (select e.mail ->> 'value'
            from scim_user u
@@ -174,8 +186,22 @@ export async function mailbox(sql: Sql, identity: string): Promise<{ readonly na
              case when jsonb_typeof(u.resource -> 'emails') = 'array' then u.resource -> 'emails' else '[]' end) as e(mail)
           where u.identity_id = i.id and u.deleted_at is null
           order by (e.mail ->> 'primary') = 'true' desc nulls last limit 1)) as email
-       from identity i where i.id = $1 and i.kind = 'human' and i.status = 'active'`,
-    [identity],
+       from identity i where i.id = any($1::uuid[]) and i.kind = 'human' and i.status = 'active'`,
+    [identities],
   )
-  return row ?? null
+}
+
+/** Active people in teams that a rule asks, through any nesting, by id; since when they are there. */
+export async function peopleAsked(sql: Sql, after: string | null, limit: number): Promise<{ id: string; name: string; since: Date }[]> {
+  return sql.query(
+    `with recursive asked(id) as (
+       select (f ->> 'team')::uuid from approval_rule r
+         cross join jsonb_array_elements(case when jsonb_typeof(r.factors) = 'array' then r.factors else '[]' end) f
+        where f ->> 'team' ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+       union select n.child_id from team_nesting n join asked a on n.parent_id = a.id)
+     select i.id, i.name, i.created_at as since from identity i
+      where i.id in (select m.identity_id from asked a join team_member m on m.team_id = a.id)
+        and i.kind = 'human' and i.status = 'active' and ($1::uuid is null or i.id > $1) order by i.id limit $2`,
+    [after, limit],
+  )
 }

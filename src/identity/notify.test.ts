@@ -1,30 +1,17 @@
 /** Notices against a real HTTP receiver and a real mail server. */
 import { createHmac } from 'node:crypto'
-import { mkdtempSync } from 'node:fs'
-import { createServer as httpServer, type IncomingMessage, type Server } from 'node:http'
-import { createServer as httpsServer } from 'node:https'
-import type { AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import fc from 'fast-check'
-import { SMTPServer, type SMTPServerOptions } from 'smtp-server'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { makeAuthority } from '../../test/lab/certificates.ts'
-import { freshDatabase, type TestDatabase } from '../../test/lab/database.ts'
-import { AddressGuard, type Ctx, type ErrorCode, isCode, makeCtx, newId, Secret } from '../kernel/index.ts'
-import { fileKeks, Keyring, rotateKek } from '../keys/index.ts'
-import { allowed, principal } from '../policy/testing.ts'
-import type { Tx } from '../store/index.ts'
-import { bypassApproval, decideApproval, type NewApproval, requestApproval, withdrawApproval } from './approval.actions.ts'
+import { AddressGuard, makeCtx, newId, Secret } from '../kernel/index.ts'
+import { rotateKek } from '../keys/index.ts'
+import { bypassApproval, decideApproval, requestApproval, withdrawApproval } from './approval.actions.ts'
 import { approvalDigest } from './approval.model.ts'
 import { sweepApprovals } from './approval.sweep.ts'
 import {
   addChannel,
   addTeamMembers,
-  joinIdentity,
   listDeliveries,
-  type NotifyParts,
-  putTeam,
   readChannels,
   removeChannel,
   rewrapChannels,
@@ -33,153 +20,39 @@ import {
   suspendIdentity,
   testChannel,
 } from './index.ts'
-import { backoffSeconds, type ChannelFields, checkChannel, isMailAddress } from './notify.model.ts'
+import { backoffSeconds, checkChannel, isMailAddress } from './notify.model.ts'
 import { claimDue } from './notify.store.ts'
 import { sendOne } from './notify.worker.ts'
-
-let db: TestDatabase
-let parts: NotifyParts
-let nowMs = Date.UTC(2026, 0, 1)
-const ctx: Ctx = makeCtx('test', 'test', { clock: { now: () => new Date(nowMs), monotonicMs: () => nowMs } })
-const authority = makeAuthority()
-const closers: (() => Promise<unknown>)[] = []
-beforeAll(async () => {
-  db = await freshDatabase()
-  const keyring = new Keyring([fileKeks(join(mkdtempSync(join(tmpdir(), 'rekey-notify-')), 'kek'))])
-  await keyring.start(db.store)
-  parts = { store: db.store, keyring, guard: new AddressGuard() }
-})
-afterAll(() => db.drop())
-afterEach(async () => {
-  for (const close of closers.splice(0)) await close()
-  for (const { name } of await readChannels(db.store)) await removeChannel(parts, ctx, may(), name)
-})
-
-const tx = <T>(use: (tx: Tx) => Promise<T>): Promise<T> => db.store.inTx(use)
-const may = () => allowed(ctx, 'notify:configure')
-const code = (wanted: ErrorCode) => (error: unknown) => isCode(error, wanted)
-const KEY = Secret.fromText(`webhook key ${newId()}`)
-const PASSWORD = Secret.fromText(`mail password ${newId()}`)
-const LINK = 'https://rekey.example.com/console/'
-
-interface Got {
-  readonly headers: IncomingMessage['headers']
-  readonly body: string
-}
-
-/** A receiver that answers as told, and keeps what it got. */
-async function receiver(options: { status?: () => number; tls?: boolean; location?: string; silent?: boolean } = {}) {
-  const got: Got[] = []
-  const answer = (request: IncomingMessage, response: { writeHead: (...args: never[]) => { end: (text: string) => void } }) => {
-    let body = ''
-    request.setEncoding('utf8').on('data', (chunk: string) => {
-      body += chunk
-    })
-    request.on('end', () => {
-      got.push({ headers: request.headers, body })
-      if (options.silent) return
-      const headers = options.location === undefined ? {} : { location: options.location }
-      response.writeHead(...([options.status?.() ?? 200, headers] as never[])).end('thank you')
-    })
-  }
-  const server: Server = options.tls ? httpsServer(authority.issue({ hosts: ['127.0.0.1'] }), answer as never) : httpServer(answer as never)
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  closers.push(async () => {
-    server.closeAllConnections()
-    await new Promise((resolve) => server.close(resolve))
-  })
-  return { got, url: `${options.tls ? 'https' : 'http'}://127.0.0.1:${(server.address() as AddressInfo).port}/hook` }
-}
-
-interface GotMail {
-  readonly from: string
-  readonly to: readonly string[]
-  readonly secure: boolean
-  readonly user: string | null
-  readonly text: string
-}
-
-async function mailServer(options: SMTPServerOptions & { refuse?: boolean } = {}) {
-  const got: GotMail[] = []
-  const { refuse, ...rest } = options
-  const server = new SMTPServer({
-    authOptional: true,
-    disableReverseLookup: true,
-    logger: false,
-    onAuth: ({ username, password }, _session, done) => {
-      const right = PASSWORD.revealText((text) => text === password)
-      if (right) done(null, { user: username })
-      else done(new Error('no'))
-    },
-    onData: (stream, session, done) => {
-      let text = ''
-      stream.setEncoding('utf8').on('data', (chunk: string) => {
-        text += chunk
-      })
-      stream.on('end', () => {
-        if (refuse) return done(Object.assign(new Error('mailbox of somebody is full'), { responseCode: 452 }))
-        const { mailFrom, rcptTo } = session.envelope
-        const from = mailFrom === false ? '' : mailFrom.address
-        got.push({ from, to: rcptTo.map(({ address }) => address), secure: session.secure, user: session.user ?? null, text })
-        done()
-      })
-    },
-    ...rest,
-  })
-  // A client that does not trust its certificate ends the connection, which the server reports.
-  server.on('error', () => undefined)
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  closers.push(() => new Promise((resolve) => server.close(() => resolve(undefined))))
-  return { got, port: (server.server.address() as AddressInfo).port }
-}
-
-const addWebhook = (url: string, ca: string | null = null) =>
-  addChannel(parts, ctx, may(), { name: newId(), kind: 'webhook', secret: KEY, settings: { url, link: LINK, ca } })
-const addMail = (port: number, changes: Partial<Extract<ChannelFields, { kind: 'smtp' }>['settings']> = {}, secret: Secret | null = null) =>
-  addChannel(parts, ctx, may(), {
-    name: newId(),
-    kind: 'smtp',
-    secret,
-    settings: { host: '127.0.0.1', port, tls: 'none', from: 'rekey@example.com', user: null, link: LINK, ca: null, ...changes },
-  })
-
-const joinPerson = (email: string | null = null) =>
-  tx((tx) => joinIdentity(tx, ctx, { name: `x ${newId()}`, kind: 'human', source: 'api', ...(email && { labels: { email } }) }))
-const asked = {
-  action: 'identity:offboard',
-  subject: 'ada',
-  what: { reason: 'the secret plan' },
-  words: 'End ada for the secret plan.',
-} as const
-const person = (id: string) => principal({ id, identity: id, kind: 'person', name: 'Grace', aal: 2, authenticatedAt: ctx.clock.now() })
-let ada = ''
-let bob = ''
-let crew = ''
-let asker = ''
-beforeEach(async () => {
-  asker = await joinPerson()
-  ada = await joinPerson('ada@example.com')
-  bob = await joinPerson('bob@example.com')
-  crew = await tx((tx) => putTeam(tx, ctx, { name: `t ${newId()}` }))
-  await tx((tx) => addTeamMembers(tx, ctx, crew, { identities: [ada, bob] }))
-})
-const ask = (changes: Partial<NewApproval> = {}) =>
-  tx((tx) =>
-    requestApproval(tx, ctx, {
-      ...asked,
-      factors: [{ team: crew, count: 1, aal: 2, passkey: false }],
-      expiresSeconds: 86_400,
-      requestedBy: person(asker),
-      ...changes,
-    }),
-  )
-const deliveries = (approval: string) =>
-  db.store.query<{ id: string; event: string; identity_id: string | null; state: string; attempts: number; fault: string | null }>(
-    'select id, event, identity_id, state, attempts, fault from notify_delivery where approval_id = $1 order by created_at, id',
-    [approval],
-  )
-/** Lets the wait of every notice pass. */
-const soon = () => db.store.query("update notify_delivery set due_at = now(), claimed_until = null where state = 'waiting'")
+import {
+  ada,
+  addMail,
+  addWebhook,
+  ask,
+  asked,
+  asker,
+  authority,
+  bob,
+  code,
+  crew,
+  ctx,
+  db,
+  deliveries,
+  forward,
+  type Got,
+  type GotMail,
+  joinPerson,
+  KEY,
+  LINK,
+  mailServer,
+  may,
+  nowMs,
+  PASSWORD,
+  parts,
+  person,
+  receiver,
+  soon,
+  tx,
+} from './testing.ts'
 
 test('a webhook gets one signed message that says who may decide and where to look, and nothing of what it is', async () => {
   const { got, url } = await receiver()
@@ -394,7 +267,7 @@ test('who has not decided is reminded at half of the time that is left, and not 
   await tx((tx) => decideApproval(tx, ctx, person(ada), id, input))
   got.length = 0
   for (let hour = 0; hour < 23; hour++) {
-    nowMs += 3_600_000
+    forward(3_600_000)
     await sweepApprovals(db.store, ctx)
     while ((await sendDue(parts, ctx)) > 0);
   }

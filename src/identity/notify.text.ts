@@ -1,8 +1,12 @@
 import { printable } from '../kernel/index.ts'
 import type { Standing } from './approval.standing.ts'
+import { OUTCOMES } from './notify.queue.ts'
 import type { Claimed } from './notify.store.ts'
 
-/** What approvers are told, and by mail: who asks for what kind of thing until when, and where to look. Never what it is in full. */
+/**
+ * What approvers and who asked are told, and by mail: who asks for what kind of thing until when, and where to look. Never what it is in
+ * full.
+ */
 export interface Notice {
   readonly subject: string
   readonly text: string
@@ -12,8 +16,13 @@ const OPENINGS = {
   requested: 'Your approval is asked for.',
   reminder: 'Your approval is still asked for.',
   bypassed: 'An approval that you were asked for was bypassed. It went ahead without you.',
+  approved: 'What you asked for was approved. It is not done yet: ask for it again.',
+  let_through: 'The approval that you asked for was bypassed. Ask for it again to do it.',
+  rejected: 'What you asked for was rejected, and is not done.',
+  expired: 'What you asked for was not approved, or not done, in time.',
   review_missed: 'A review that nobody did in time waits for you.',
   closure_waits: 'A credential that Rekey cannot end by itself waits for you.',
+  way_lost: 'A directory suspended the last person who could change policies.',
   test: 'This is a test. Nothing waits for you.',
 } as const
 
@@ -21,8 +30,13 @@ const SUBJECTS = {
   requested: 'Rekey: your approval is asked for',
   reminder: 'Rekey: your approval is still asked for',
   bypassed: 'Rekey: an approval was bypassed',
+  approved: 'Rekey: what you asked for was approved',
+  let_through: 'Rekey: what you asked for may be done',
+  rejected: 'Rekey: what you asked for was rejected',
+  expired: 'Rekey: what you asked for expired',
   review_missed: 'Rekey: a review was missed',
   closure_waits: 'Rekey: a credential waits for you',
+  way_lost: 'Rekey: nobody can change policies',
   test: 'Rekey: a test',
 } as const
 
@@ -34,12 +48,12 @@ export function mailOf({ event, about }: Pick<Claimed, 'event' | 'about'>, link:
   const lines = [
     OPENINGS[event],
     '',
-    `Who asks:  ${oneLine(row.requester_name)} (${row.requester_kind})`,
+    ...(isOutcome(event) ? [] : [`Who asks:  ${oneLine(row.requester_name)} (${row.requester_kind})`]),
     `For:       ${row.action} ${oneLine(row.subject)}`,
     `Until:     ${row.expires_at.toISOString()}`,
     ...(event === 'bypassed' ? [`Reason:    ${oneLine(row.bypass_reason ?? '')}`] : []),
     '',
-    'Read exactly what it is before you decide:',
+    isOutcome(event) ? 'What was said, and what you can do now:' : 'Read exactly what it is before you decide:',
     approvalLink(link, row.id),
     '',
     'Rekey never asks for a secret by mail.',
@@ -78,8 +92,12 @@ function escalationMail(event: Claimed['event'], link: string, about: NonNullabl
   const lines = [
     OPENINGS[event],
     '',
-    `Credential:  ${oneLine(about.subject)} on ${oneLine(about.system)}`,
-    `${event === 'review_missed' ? 'Review:     ' : 'Closure:    '} ${about.id}`,
+    ...(event === 'way_lost'
+      ? [`Suspended:   ${oneLine(about.subject)}`, `By:          ${oneLine(about.system)}`]
+      : [
+          `Credential:  ${oneLine(about.subject)} on ${oneLine(about.system)}`,
+          `${event === 'review_missed' ? 'Review:     ' : 'Closure:    '} ${about.id}`,
+        ]),
     '',
     'What to do, and everything else that waits:',
     waitingLink(link),
@@ -88,6 +106,8 @@ function escalationMail(event: Claimed['event'], link: string, about: NonNullabl
   ]
   return { subject: SUBJECTS[event], text: `${lines.join('\n')}\n` }
 }
+
+const isOutcome = (event: Claimed['event']) => OUTCOMES.some((one) => one === event)
 
 /** Both are findings. */
 function waitingLink(base: string): string {

@@ -3,12 +3,13 @@ import { type Ctx, messageOf, newId, RekeyError, sleep } from '../kernel/index.t
 import type { Keyring } from '../keys/index.ts'
 import type { Allowed } from '../policy/index.ts'
 import type { Store } from '../store/index.ts'
+import { NEXT_APPROVAL } from './approval.model.ts'
 import { type Standing, standingOf } from './approval.standing.ts'
 import { approversOf, findApproval } from './approval.store.ts'
 import { sweepApprovals } from './approval.sweep.ts'
 import { noChannel, secretOf } from './notify.channel.ts'
 import { isMailAddress, SendFault, type SmtpSettings, type WebhookSettings } from './notify.model.ts'
-import { NOTIFY_CHANNEL } from './notify.queue.ts'
+import { NOTIFY_CHANNEL, OUTCOMES } from './notify.queue.ts'
 import { type Guard, sendMail, sendWebhook } from './notify.send.ts'
 import * as rows from './notify.store.ts'
 import { mailOf, webhookBody } from './notify.text.ts'
@@ -93,7 +94,9 @@ async function standingFor(store: Store, ctx: Ctx, { approval_id, event, identit
   const row = await findApproval(store, approval_id)
   if (row === null) return 'over'
   const standing = await standingOf(store, ctx, row)
-  if (event === 'bypassed') return standing
+  if (event === 'bypassed' || event === 'rejected' || event === 'expired') return standing
+  // Used, taken back or withdrawn meanwhile: who asked has nothing to go on with.
+  if (event === 'approved' || event === 'let_through') return NEXT_APPROVAL[standing.state].includes('consumed') ? standing : 'over'
   const waits = identity_id === null || undecided(standing).has(identity_id)
   return standing.state === 'requested' && waits ? standing : 'over'
 }
@@ -109,6 +112,7 @@ function askedOf(store: Store, standing: Standing | null, event: rows.Claimed['e
 }
 
 async function whom(store: Store, standing: Standing, event: rows.Claimed['event']): Promise<{ id: string; name: string }[]> {
+  if (OUTCOMES.some((one) => one === event)) return []
   const names = new Map((await approversOf(store, standing.row.id)).map(({ identity, name }) => [identity, name]))
   const ids = event === 'bypassed' ? [...names.keys()] : [...undecided(standing)]
   return ids.sort().map((id) => ({ id, name: names.get(id) ?? '' }))

@@ -120,9 +120,9 @@ test('no second pair of eyes for policies, and no role for oneself, through a se
   await say(ada, ada2, true)
   const [one, two] = [person(ada, { roles: ['security-admin'] }), person(ada2, { roles: ['security-admin'] })]
   const files = [{ name: 'night.cedar', text: 'permit (principal in Role::"night", action == Action::"rotation:start", resource);\n' }]
-  const proposed = await proposePolicies(db.store, ctx, may(one, 'policy:propose'), one, { files, words: 'nights' })
+  const proposed = await proposePolicies(db.store, ctx, may(one, 'policy:propose'), one, { files, words: 'nights', force: false })
   const activate = (by: Principal) => {
-    const warrant = { may: may(by, 'policy:approve'), gate: approvalGate }
+    const warrant = { may: may(by, 'policy:approve'), gate: approvalGate, because: 'read it' }
     return activatePolicies(db.store, ctx, by, { id: proposed.id, digest: proposed.digest, warrant })
   }
   await expect(activate(two)).rejects.toSatisfy(code('forbidden'))

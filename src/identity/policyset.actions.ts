@@ -15,6 +15,8 @@ import {
 } from '../policy/index.ts'
 import type { Store, Tx } from '../store/index.ts'
 import { askForPolicies, bypassPolicyRule, withApproval } from './approval.gate.ts'
+import { type Activation, activationOf } from './policyset.activation.ts'
+import { type BothHandsView, handsFacts, newlyBoth, noteBoth, recordBoth, requireForcedSet } from './policyset.hands.ts'
 import {
   changesBetween,
   digestOf,
@@ -35,6 +37,10 @@ export interface Proposed {
   readonly changes: readonly FileChange[]
   /** The request that was made for it; null where no rule asks for approval by more than one person. */
   readonly approval: string | null
+  /** Who would newly hold directory rights and credential rights together: forced, with the reason of the proposal. */
+  readonly bothHands: readonly BothHandsView[]
+  /** Who can bring it into force. */
+  readonly activation: Activation
 }
 
 /**
@@ -60,11 +66,14 @@ export async function ensurePolicySet(store: Store, ctx: Ctx): Promise<PolicySet
       words,
       by: ctx.actor,
       proposers: [],
+      bothHands: [],
     })
     await rows.activateSet(tx, id, ctx.actor, null)
-    const before = active === null ? [] : forcedRoles(readOrNone(active.files))
+    const was = active === null ? null : readOrNone(active.files)
+    const before = forcedRoles(was)
+    const hands = await noteBoth(tx, ctx, was, defaultPolicies())
     await append(tx, ctx, [
-      activated(id, words, { digest, base: active?.digest ?? null, origin: 'default' }),
+      activated(id, words, { digest, base: active?.digest ?? null, origin: 'default', ...hands }),
       ...forcedEvents(id, before, forcedRoles(defaultPolicies())),
     ])
     return null
@@ -76,8 +85,8 @@ export async function ensurePolicySet(store: Store, ctx: Ctx): Promise<PolicySet
 }
 
 /**
- * Checks files, laid over the default set, and says what would change. Stores nothing. Throws `policy_invalid` with every fault,
- * `wrong_state` if nothing would change or if nobody could change policy any more.
+ * Checks files, laid over the default set, and says what would change, and who would newly hold both hands. Stores nothing. Throws
+ * `policy_invalid` with every fault, `wrong_state` if nothing would change or if nobody could change policy any more.
  */
 export async function diffPolicies(store: Store, ctx: Ctx, _may: Allowed<'policy:propose'>, own: readonly PolicyFile[]) {
   return store.inTx((tx) => compare(tx, ctx, own))
@@ -86,36 +95,40 @@ export async function diffPolicies(store: Store, ctx: Ctx, _may: Allowed<'policy
 /**
  * As `diffPolicies`, and stores the set as proposed (event `policy.proposed`). It changes no decision yet. Where a rule says who approves
  * policies, they are asked in the same transaction; `bad_input` then where too few of them could approve. Throws `forbidden` for a token
- * that nobody on record stands behind.
+ * that nobody on record stands behind; `wrong_state` where somebody would newly hold both hands and it is not forced, `bad_input` where it
+ * is and the reason has less than 10 characters.
  */
 export async function proposePolicies(
   store: Store,
   ctx: Ctx,
   _may: Allowed<'policy:propose'>,
   by: Principal,
-  input: { readonly files: readonly PolicyFile[]; readonly words: string },
+  input: { readonly files: readonly PolicyFile[]; readonly words: string; readonly force: boolean },
 ): Promise<Proposed> {
   requireSomebody(by)
   return store.inTx(async (tx) => {
     await rows.lockPolicies(tx)
-    const { set, digest, baseDigest, changes } = await compare(tx, ctx, input.files)
+    const { set, now, digest, baseDigest, changes, bothHands } = await compare(tx, ctx, input.files)
+    requireForcedSet(bothHands, input.force, input.words)
     const id = newId(ctx.clock.now().getTime())
     const { words } = input
     const proposers = standsBehind(by)
-    await rows.insertSet(tx, { id, origin: 'own', files: set.files, digest, baseDigest, words, by: ctx.actor, proposers })
+    await rows.insertSet(tx, { id, origin: 'own', files: set.files, digest, baseDigest, words, by: ctx.actor, proposers, bothHands })
     const files = changes.map(({ file, change }) => ({ file, change }))
-    await append(tx, ctx, [event('policy.proposed', id, words, { digest, base: baseDigest, files })])
+    await append(tx, ctx, [event('policy.proposed', id, words, { digest, base: baseDigest, files, ...handsFacts(bothHands) })])
     const approval = await askForPolicies(tx, ctx, { action: 'policy:approve', subject: id, digest, words, proposers, by })
-    return { id, digest, baseDigest, changes, approval }
+    const activation = await activationOf(tx, ctx, now, { proposers, approval })
+    return { id, digest, baseDigest, changes, approval, bothHands, activation }
   })
 }
 
 /**
  * Brings a proposed set into force: approved (`policy.approved`), or without approval where policy lets somebody (`policy.bypassed`). In
- * one transaction with `policy.activated`, and `role.forced` for each role that now holds both hands. `digest` is what whoever says
- * yes has seen. Throws `not_found`; `wrong_state` if it is not proposed any more; `conflict` if the digest is another one or if another set
- * came into force since it was proposed; `forbidden` if it is not approved, and for a token that bypasses while somebody could approve;
- * `approval_required` where a rule asks for more people. Where a rule asks for approval, only people bypass it, and its approvers are told.
+ * one transaction with `policy.activated`, and `role.forced` for each role, and for whoever else, that now holds both hands. `digest` is
+ * what whoever says yes has seen. Throws `not_found`; `wrong_state` if it is not proposed any more, or if somebody came to hold both
+ * hands by it since it was proposed; `conflict` if the digest is another one or if another set came into force since it was proposed;
+ * `forbidden` if it is not approved, and for a token that bypasses while somebody could approve; `approval_required` where a rule asks
+ * for more people. Where a rule asks for approval, only people bypass it, and its approvers are told.
  */
 export async function activatePolicies(
   store: Store,
@@ -141,9 +154,11 @@ export async function activatePolicies(
     await requireChangeable(tx, ctx, set)
     const granted = await grant(tx, ctx, by, proposal, warrant)
     await rows.activateSet(tx, id, ctx.actor, 'reason' in warrant ? warrant.reason : null)
-    const before = active === null ? [] : forcedRoles(readOrNone(active.files))
+    const was = active === null ? null : readOrNone(active.files)
+    const before = forcedRoles(was)
     const facts = { digest, base: proposal.base_digest, origin: 'own', proposedBy: proposal.proposed_by }
     await append(tx, ctx, [granted, activated(id, proposal.words, facts), ...forcedEvents(id, before, forcedRoles(set))])
+    await recordBoth(tx, ctx, { now: was, next: set }, proposal)
     return viewOf((await rows.findSet(tx, id)) ?? proposal)
   })
 }
@@ -158,8 +173,7 @@ async function grant(tx: Tx, ctx: Ctx, by: Principal, proposal: rows.SetRowWithF
   }
   const { approvedBy } = await warrant.gate.require(tx, ctx, ask)
   const { because } = warrant
-  const facts = { digest, approvedBy: [...approvedBy], proposedBy: proposed_by }
-  return event('policy.approved', id, words, because === undefined ? facts : { ...facts, reason: because })
+  return event('policy.approved', id, words, { digest, approvedBy: [...approvedBy], proposedBy: proposed_by, reason: because })
 }
 
 /** A program bypasses only as long as there is nobody whom it could ask: the first token of a new installation. */
@@ -182,7 +196,16 @@ async function compare(tx: Tx, ctx: Ctx, own: readonly PolicyFile[]) {
   const digest = digestOf(set.files)
   if (digest === active.digest) throw new RekeyError('wrong_state', 'These are the policies in force: nothing would change.')
   await requireChangeable(tx, ctx, set)
-  return { set, digest, baseDigest: active.digest, changes: changesBetween(active.files, set.files) }
+  const now = readOrNone(active.files)
+  const bothHands = await newlyBoth(tx, now, set)
+  return {
+    set,
+    now: now ?? NO_POLICIES,
+    digest,
+    baseDigest: active.digest,
+    changes: changesBetween(active.files, set.files),
+    bothHands,
+  }
 }
 
 /** For comparison with what is past: it need not be valid any more. */

@@ -88,7 +88,7 @@ export const secondPerson: ApprovalGate = {
 
 /** Who may bring a set into force, and how. */
 export type Warrant =
-  | { readonly may: Allowed<'policy:approve'>; readonly gate: ApprovalGate; readonly because?: string | undefined }
+  | { readonly may: Allowed<'policy:approve'>; readonly gate: ApprovalGate; readonly because: string }
   | { readonly may: Allowed<'policy:bypass'>; readonly reason: string }
 
 /** Stands for exactly these texts under these names. */

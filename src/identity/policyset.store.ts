@@ -1,5 +1,6 @@
 import type { PolicyFile } from '../policy/index.ts'
 import type { Sql, Tx } from '../store/index.ts'
+import type { BothHandsView } from './policyset.hands.ts'
 
 const POLICY_LOCK = 7_395_006
 /** On which servers are told that another set is in force. It carries nothing: the row says which. */
@@ -22,6 +23,7 @@ export interface SetRow {
 
 export interface SetRowWithFiles extends SetRow {
   readonly files: readonly PolicyFile[]
+  readonly both_hands: readonly BothHandsView[]
 }
 
 const COLUMNS = `id, origin, state, digest, base_digest, words, proposed_at, proposed_by, proposers,
@@ -36,7 +38,7 @@ export async function lockPolicies(tx: Tx): Promise<void> {
 }
 
 export async function activeSet(sql: Sql): Promise<SetRowWithFiles | null> {
-  const [row] = await sql.query<SetRowWithFiles>(`select ${COLUMNS}, files from policy_set where state = 'active'`)
+  const [row] = await sql.query<SetRowWithFiles>(`select ${COLUMNS}, files, both_hands from policy_set where state = 'active'`)
   return row ?? null
 }
 
@@ -47,7 +49,7 @@ export async function activeMark(sql: Sql): Promise<{ readonly id: string; reado
 }
 
 export async function findSet(sql: Sql, id: string): Promise<SetRowWithFiles | null> {
-  const [row] = await sql.query<SetRowWithFiles>(`select ${COLUMNS}, files from policy_set where id = $1`, [id])
+  const [row] = await sql.query<SetRowWithFiles>(`select ${COLUMNS}, files, both_hands from policy_set where id = $1`, [id])
   return row ?? null
 }
 
@@ -64,13 +66,24 @@ export interface NewSet {
   readonly words: string
   readonly by: string
   readonly proposers: readonly string[]
+  readonly bothHands: readonly BothHandsView[]
 }
 
 export async function insertSet(tx: Tx, set: NewSet): Promise<void> {
   await tx.query(
-    `insert into policy_set (id, origin, state, files, digest, base_digest, words, proposed_by, proposers)
-     values ($1, $2, 'proposed', $3::jsonb, $4, $5, $6, $7, $8)`,
-    [set.id, set.origin, JSON.stringify(set.files), set.digest, set.baseDigest, set.words, set.by, set.proposers],
+    `insert into policy_set (id, origin, state, files, digest, base_digest, words, proposed_by, proposers, both_hands)
+     values ($1, $2, 'proposed', $3::jsonb, $4, $5, $6, $7, $8, $9::jsonb)`,
+    [
+      set.id,
+      set.origin,
+      JSON.stringify(set.files),
+      set.digest,
+      set.baseDigest,
+      set.words,
+      set.by,
+      set.proposers,
+      JSON.stringify(set.bothHands),
+    ],
   )
 }
 

@@ -5,6 +5,7 @@ import { defaultFiles, Policies, type PolicyFile, type Principal, readPolicies }
 import { permitted, principal } from '../policy/testing.ts'
 import {
   activatePolicies,
+  addTeamMembers,
   bindRole,
   ensureAdminToken,
   ensurePolicySet,
@@ -14,6 +15,7 @@ import {
   type Proposed,
   proposePolicies,
   putIdentities,
+  putTeam,
   secondPerson,
   unbindRole,
   watchPolicies,
@@ -37,9 +39,13 @@ const OWN = { name: 'night.cedar', text: 'permit (principal in Role::"night", ac
 const person = (id: string, roles = ['security-admin']) =>
   principal({ id, kind: 'person', identity: id, roles, aal: 3, authenticatedAt: new Date() })
 const propose = (files: readonly PolicyFile[] = [OWN], by = admin) =>
-  proposePolicies(db.store, ctx, policies.allow(ctx, by, 'policy:propose'), by, { files, words: 'nights' })
+  proposePolicies(db.store, ctx, policies.allow(ctx, by, 'policy:propose'), by, { files, words: 'nights', force: false })
 const approve = (by: Principal, { id, digest }: Pick<Proposed, 'id' | 'digest'>) =>
-  activatePolicies(db.store, ctx, by, { id, digest, warrant: { may: policies.allow(ctx, by, 'policy:approve'), gate: secondPerson } })
+  activatePolicies(db.store, ctx, by, {
+    id,
+    digest,
+    warrant: { may: policies.allow(ctx, by, 'policy:approve'), gate: secondPerson, because: 'read every line' },
+  })
 const bypass = ({ id, digest }: Pick<Proposed, 'id' | 'digest'>, reason = 'nobody else is here yet') =>
   activatePolicies(db.store, ctx, admin, { id, digest, warrant: { may: policies.allow(ctx, admin, 'policy:bypass'), reason } })
 const events = () =>
@@ -79,7 +85,7 @@ test('a proposed set decides nothing until another person has approved it by its
   expect(active).toMatchObject({ state: 'active', origin: 'own', digest: proposed.digest })
   expect((await events()).slice(4)).toMatchObject([
     { type: 'policy.proposed' },
-    { type: 'policy.approved', data: { digest: proposed.digest, approvedBy: ['b'] } },
+    { type: 'policy.approved', data: { digest: proposed.digest, approvedBy: ['b'], reason: 'read every line' } },
     { type: 'policy.activated' },
   ])
   await expect(approve(person('c'), proposed)).rejects.toSatisfy(code('wrong_state'))
@@ -233,4 +239,115 @@ test('a set in force that cannot be read lets nobody do anything', async () => {
   const stop = await watchPolicies(db.store, ctx, policies)
   expect(policies.explain(ctx, admin, 'status:read').allowed).toBe(false)
   await stop()
+})
+
+/** Two people and one token, each with the role `operator`, and who answers for nobody. */
+async function operators(...names: string[]) {
+  const one = (name: string) => ({ name, kind: 'human' as const, owner: name, purpose: 'works here', environment: 'prod' })
+  const ids = await db.store.inTx((tx) => putIdentities(tx, ctx, permitted(ctx), names.map(one)))
+  for (const name of names) await bindOperator('identity', name)
+  return ids
+}
+const bindOperator = (kind: 'identity' | 'token' | 'team', subject: string, role = 'operator', force = false) =>
+  bindRole(db.store, ctx, policies.allow(ctx, admin, 'role:bind'), admin, policies, {
+    role,
+    kind,
+    subject,
+    reason: 'they run the night shift',
+    force,
+  })
+/** Gives the role `operator`, which rotates, a right over who exists, in a file that says nothing of force. */
+const JOINS = {
+  name: 'joins.cedar',
+  text: '@forced("operators join people")\npermit (principal in Role::"operator", action == Action::"identity:join", resource);\n',
+}
+const forcedPropose = (files: readonly PolicyFile[], force: boolean, words = 'the night shift joins people') =>
+  proposePolicies(db.store, ctx, policies.allow(ctx, admin, 'policy:propose'), admin, { files, words, force })
+
+test('a set by which somebody comes to hold both hands is refused, naming whom, by what and for what, unless it is forced', async () => {
+  await operators('ada', 'bob')
+  const refused = forcedPropose([JOINS], false)
+  await expect(refused).rejects.toSatisfy(code('wrong_state'))
+  await expect(refused).rejects.toThrow(
+    'ada would hold directory rights (Role::"operator": identity:join) and credential rights (Role::"operator": ',
+  )
+  await expect(refused).rejects.toThrow(/\bbob would hold/)
+  await expect(forcedPropose([JOINS], true, 'short')).rejects.toSatisfy(code('bad_input'))
+  expect(await types()).not.toContain('policy.proposed')
+
+  const proposed = await forcedPropose([JOINS], true)
+  expect(proposed.bothHands.map(({ kind, name }) => `${kind} ${name}`)).toEqual(['identity ada', 'identity bob'])
+  const stored = await findPolicySet(db.store, proposed.id)
+  expect(stored.bothHands).toEqual(proposed.bothHands)
+  expect((await events()).at(-1)).toMatchObject({ type: 'policy.proposed', data: { bothHandsCount: 2 } })
+  await bypass(proposed)
+  const forced = (await events()).filter(({ type, data }) => type === 'role.forced' && data.identities !== undefined)
+  expect(forced).toMatchObject([{ data: { to: 'identity', reason: 'the night shift joins people' } }])
+  expect(forced[0]?.data.identities).toHaveLength(2)
+  expect(await db.store.query('select reason from both_hands')).toHaveLength(2)
+})
+
+test('both hands by two roles of which the set widens one: through a team, and for a token that is nobody\u2019s', async () => {
+  const ids = await operators('ada')
+  const lists = { name: 'lists.cedar', text: 'permit (principal in Role::"lists", action == Action::"status:read", resource);\n' }
+  await bypass(await propose([lists]))
+  policies.replace(readPolicies([...defaultFiles(), lists]))
+  const team = await db.store.inTx((tx) => putTeam(tx, ctx, { name: 'crew' }))
+  await db.store.inTx((tx) => addTeamMembers(tx, ctx, team, { identities: [ids.get('ada') ?? ''] }))
+  await bindOperator('team', team, 'lists')
+  await db.store.query(`insert into api_token (id, name, hash, created_by, makers) values ($1, 'lone', '\\x00', 'test', '{}')`, [newId()])
+  for (const role of ['operator', 'lists']) {
+    await db.store.query(
+      `insert into role_binding (id, role, subject_kind, subject_id, created_by, reason)
+       select gen_random_uuid(), $1, 'token', id, 'test', 'test' from api_token where name = 'lone'`,
+      [role],
+    )
+  }
+  const wider = { ...lists, text: 'permit (principal in Role::"lists", action == Action::"team:create", resource);\n' }
+  const refused = forcedPropose([wider], false)
+  await expect(refused).rejects.toThrow(/^ada would hold directory rights \(Role::"lists": team:create\)/)
+  await expect(refused).rejects.toThrow(/The token lone would hold/)
+})
+
+test('who came to the role after the proposal was not forced: the set does not come into force', async () => {
+  await operators('ada')
+  const proposed = await forcedPropose([JOINS], true)
+  await operators('bob')
+  await expect(bypass(proposed)).rejects.toThrow(/Since it was proposed roles were given to others: bob would hold/)
+  expect((await findPolicySet(db.store, 'active')).origin).toBe('default')
+  expect(await db.store.query('select from both_hands')).toEqual([])
+})
+
+test('the proposal says who can bring it into force: without a rule one other person, or who may bypass, or as yet a token', async () => {
+  const first = await propose()
+  expect(first.activation).toMatchObject({ rule: false, approvers: [], bypassers: [] })
+  expect(first.activation.words).toMatch(/no rule names who approves policies, and nobody .* a token that may policy:bypass can/)
+  const ids = await db.store.inTx((tx) =>
+    putIdentities(tx, ctx, permitted(ctx), [
+      { name: 'ada', kind: 'human', owner: 'ada', purpose: 'works here', environment: 'prod' },
+      { name: 'bob', kind: 'human', owner: 'bob', purpose: 'works here', environment: 'prod' },
+    ]),
+  )
+  for (const [name, id] of ids) {
+    await bindOperator('identity', name, 'security-admin')
+    await enrolled(id)
+  }
+  const second = await propose([{ ...OWN, name: 'two.cedar' }], person(ids.get('ada') ?? ''))
+  expect(second.activation).toMatchObject({ rule: false, approvers: ['bob'], bypassers: [] })
+  expect(second.activation.words).toBe('Nobody was asked: no rule names who approves policies. One of these people is enough: bob.')
+})
+
+test('a hand that only a directory gives does not count, so to give it by hand brings both together, and must be forced', async () => {
+  const ids = await operators('ada')
+  const identities = [ids.get('ada') ?? '']
+  const given = await db.store.inTx((tx) => putTeam(tx, ctx, { name: 'given', source: 'scim:corp', externalId: 'g1' }))
+  const made = await db.store.inTx((tx) => putTeam(tx, ctx, { name: 'made' }))
+  await bindOperator('team', given, 'directory-admin')
+  await db.store.inTx((tx) => addTeamMembers(tx, ctx, given, { identities }))
+  await db.store.inTx((tx) => addTeamMembers(tx, ctx, made, { identities }))
+  // She holds both by the rows; what the directory gives is withheld, and nobody forced anything.
+  expect(await db.store.query('select from both_hands')).toEqual([])
+  await expect(bindOperator('team', made, 'directory-admin')).rejects.toThrow(/ada would hold directory rights and credential rights/)
+  await bindOperator('team', made, 'directory-admin', true)
+  expect(await db.store.query('select identity_id from both_hands')).toEqual([{ identity_id: identities[0] }])
 })

@@ -172,6 +172,17 @@ export async function addExternalIds(tx: Tx, id: string, added: readonly Externa
   return rows.length === added.length
 }
 
+/** Whether somebody is below a manager, or is the manager, through any number of steps. */
+export async function isManagedBy(sql: Sql, id: string, manager: string): Promise<boolean> {
+  const found = await sql.query(
+    `with recursive above(id) as (
+       select $1::uuid union select i.manager_id from above a join identity i on i.id = a.id where i.manager_id is not null)
+     select 1 from above where id = $2::uuid`,
+    [id, manager],
+  )
+  return found.length > 0
+}
+
 /** Somebody who may own or manage: a person who is not gone. */
 export async function personById(sql: Sql, id: string): Promise<Pick<Row, 'id' | 'name' | 'tenancy' | 'status' | 'left_at'> | null> {
   const [row] = await sql.query<Pick<Row, 'id' | 'name' | 'tenancy' | 'status' | 'left_at'>>(

@@ -7,7 +7,7 @@ import { type BoundSubject, boundSubjects } from './role.store.ts'
 const KINDS = { human: 'person', workload: 'workload', machine: 'machine', agent: 'agent' } as const
 
 /** Whoever holds the roles, with the best login there is. Of a team: some person in it. */
-function atBest(ctx: Ctx, { kind, id, what, roles }: BoundSubject): Principal {
+export function atBest(ctx: Ctx, { kind, id, what, roles }: BoundSubject): Principal {
   const principalKind: PrincipalKind = kind === 'token' ? 'token' : kind === 'team' ? 'person' : KINDS[what ?? 'human']
   const person = principalKind === 'person'
   return {
@@ -59,7 +59,8 @@ export async function stayChangeable<T>(sql: Sql, ctx: Ctx, set: PolicySet, chan
   return made
 }
 
-async function isChangeable(sql: Sql, ctx: Ctx, set: PolicySet): Promise<boolean> {
+/** Whether somebody could change policy, as `requireChangeable` counts it. */
+export async function isChangeable(sql: Sql, ctx: Ctx, set: PolicySet): Promise<boolean> {
   const subjects = (await boundSubjects(sql)).filter(({ actors }) => actors.length > 0)
   const ruled = (await hasRule(sql, 'policy:approve')) && (await hasRule(sql, 'approval:configure'))
   return onTrial(set, (policies) => {
@@ -72,4 +73,5 @@ async function isChangeable(sql: Sql, ctx: Ctx, set: PolicySet): Promise<boolean
   })
 }
 
-const isPeople = ({ kind, what }: BoundSubject) => kind === 'team' || what === 'human'
+/** Whether people act with what is bound to it. */
+export const isPeople = ({ kind, what }: BoundSubject) => kind === 'team' || what === 'human'

@@ -17,9 +17,9 @@ const IDS_AN_EVENT = 500
 
 /**
  * Does `change`, in the caller's transaction and under the lock on policies, and looks at whom it gives both hands who did not hold them
- * before: through roles of their own, of their teams through any nesting, and of tokens that are theirs or that they made. Resolves with
- * what it made, and those people's ids. Throws `wrong_state` if there are any and it is not forced, `bad_input` for a short reason; nothing
- * is to be kept then.
+ * before: through roles of their own, of their teams through any nesting, and of tokens that are theirs or that they made. Who held both
+ * only with what a directory provider alone gave, which does not count, did not hold them. Resolves with what it made, and those people's
+ * ids. Throws `wrong_state` if there are any and it is not forced, `bad_input` for a short reason; nothing is to be kept then.
  */
 export async function keepApart<T>(
   tx: Tx,
@@ -28,10 +28,10 @@ export async function keepApart<T>(
   why: Force,
   change: () => Promise<T>,
 ): Promise<{ readonly made: T; readonly people: readonly string[] }> {
-  const before = new Set((await rows.bothHanded(tx, set.policies)).map(({ id }) => id))
+  const before = await rows.bothHanded(tx, set.policies)
   const made = await change()
   const after = await rows.bothHanded(tx, set.policies)
-  const fresh = after.filter(({ id }) => !before.has(id))
+  const fresh = rows.newlyHeld(before, after)
   if (fresh.length > 0) {
     const names = fresh.slice(0, NAMED).map(({ name }) => name)
     const more = fresh.length > NAMED ? ` and ${fresh.length - NAMED} more` : ''
@@ -39,12 +39,20 @@ export async function keepApart<T>(
   }
   const ids = fresh.map(({ id }) => id)
   await rows.noteForced(tx, ctx, ids, why.reason)
-  // Who does not hold both any more is forced anew the next time.
+  await dropAllBut(tx, after)
+  return { made, people: ids }
+}
+
+/** Who does not hold both any more is forced anew the next time. For changes that `keepApart` does not see. */
+export async function settleForced(tx: Tx, set: PolicySet): Promise<void> {
+  await dropAllBut(tx, await rows.bothHanded(tx, set.policies))
+}
+
+async function dropAllBut(tx: Tx, holders: readonly rows.BothHanded[]): Promise<void> {
   await rows.dropForced(
     tx,
-    after.map(({ id }) => id),
+    holders.map(({ id }) => id),
   )
-  return { made, people: ids }
 }
 
 /** Throws `wrong_state` with these words unless it is forced, and `bad_input` if the reason has less than 10 characters. */

@@ -5,10 +5,12 @@ import { freshDatabase, type TestDatabase } from '../../test/lab/database.ts'
 import { isCode, makeCtx, newId } from '../kernel/index.ts'
 import { Policies, type Principal } from '../policy/index.ts'
 import { allowed, principal } from '../policy/testing.ts'
+import type { Tx } from '../store/index.ts'
 import { boundFor } from './delegate.ts'
 import { ensurePolicySet } from './index.ts'
 import { joinIdentity } from './lifecycle.join.ts'
 import { bindRole, unbindRole } from './role.actions.ts'
+import { settleHands } from './scim/way.ts'
 import { addTeamMembers, putTeam, removeTeamMembers } from './team.actions.ts'
 import { changeTeam } from './team.change.ts'
 import { createToken } from './token.actions.ts'
@@ -138,10 +140,11 @@ class World {
         const list = { identities: [this.people[step.who] ?? ''] }
         const key = `${step.who} ${step.team}`
         const given = step.do === 'add' ? addTeamMembers : removeTeamMembers
-        const act = () =>
-          step.team === GIVEN
-            ? db.store.inTx((tx) => given(tx, ctx, this.teams[GIVEN] ?? '', list))
-            : change(step.team, { [step.do]: list })
+        const byDirectory = async (tx: Tx) => {
+          await given(tx, ctx, this.teams[GIVEN] ?? '', list)
+          await settleHands(tx, this.teams[GIVEN] ?? '')
+        }
+        const act = () => (step.team === GIVEN ? db.store.inTx(byDirectory) : change(step.team, { [step.do]: list }))
         if (!(await attempt(act))) return false
         if (step.do === 'add') this.members.add(key)
         else this.members.delete(key)

@@ -29,7 +29,7 @@ export interface Held {
 }
 
 /** True of a team whose members a directory provider gives. */
-const PROVIDED = "starts_with(t.source, 'scim:')"
+export const PROVIDED = "starts_with(t.source, 'scim:')"
 
 /** Roles of one identity, its teams and one token together, each once, by name. */
 export async function rolesHeld(sql: Sql, identity: string | null, teams: readonly string[], token: string | null): Promise<Held> {
@@ -148,5 +148,21 @@ export async function boundSubjects(sql: Sql): Promise<BoundSubject[]> {
              and (t.identity_id is null or o.status = 'active') and (t.acts_for_id is null or a.status = 'active')
              and not exists (select 1 from unnest(t.makers) m(id) left join identity w on w.id = m.id
                               where w.status is distinct from 'active'))`,
+  )
+}
+
+/** Of these people, and of those in these teams through any nesting, who is active and can log in; by name. */
+export async function peopleWhoCanLogIn(
+  sql: Sql,
+  identities: readonly string[],
+  teams: readonly string[],
+): Promise<{ id: string; name: string }[]> {
+  return sql.query(
+    `with recursive below(id) as (
+       select unnest($2::uuid[]) union select n.child_id from team_nesting n join below x on n.parent_id = x.id)
+     select p.id, p.name from identity p
+      where (p.id = any($1::uuid[]) or p.id in (select m.identity_id from below x join team_member m on m.team_id = x.id))
+        and ${canLogIn('p', 'null')} order by p.name`,
+    [identities, teams],
   )
 }

@@ -53,16 +53,19 @@ async function makeTeam(
 
 /**
  * Takes a team away (`team.removed`). What it owned goes to the nearest team around it that has people, else to the security contact,
- * with a row in the list of handovers for each. Throws `not_found`; `wrong_state` for the team that is always there.
+ * with a row in the list of handovers for each. `reason` is somebody's who does it by hand. Throws `not_found`; `wrong_state` for the
+ * team that is always there.
  */
-export async function removeTeam(tx: Tx, ctx: Ctx, id: string): Promise<void> {
+export async function removeTeam(tx: Tx, ctx: Ctx, id: string, reason?: string): Promise<void> {
   await lockRecord(tx, 'alone')
   await rows.lockNesting(tx)
   const team = (await rows.lockTeam(tx, id)) ?? noTeam(id)
   if (team.source === BUILT_IN) throw new RekeyError('wrong_state', 'This team belongs to Rekey and stays.')
   await handOverTeam(tx, ctx, team)
   await rows.deleteTeam(tx, id)
-  await append(tx, ctx, [teamEvent('team.removed', team, { tenancy: team.tenancy, source: team.source })])
+  await append(tx, ctx, [
+    teamEvent('team.removed', team, { tenancy: team.tenancy, source: team.source, ...(reason !== undefined && { reason }) }),
+  ])
 }
 
 /**

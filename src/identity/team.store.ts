@@ -50,13 +50,18 @@ export async function around(sql: Sql, id: string) {
   type Named = { id: string; name: string }
   const nested = 'select t.id, t.name from team_nesting n join team t on t.id = n.child_id where n.parent_id = $1 order by t.name, t.id'
   const parents = 'select t.id, t.name from team_nesting n join team t on t.id = n.parent_id where n.child_id = $1 order by t.name, t.id'
-  const [owned] = await sql.query<{ count: number }>('select count(*)::int as count from identity where owner_team_id = $1', [id])
   return {
     people: (await peopleBelow(sql, id)).length,
     nested: await sql.query<Named>(nested, [id]),
     parents: await sql.query<Named>(parents, [id]),
-    owns: owned?.count ?? 0,
+    owns: await ownedBy(sql, id),
   }
+}
+
+/** How many identities it answers for. */
+export async function ownedBy(sql: Sql, id: string): Promise<number> {
+  const [owned] = await sql.query<{ count: number }>('select count(*)::int as count from identity where owner_team_id = $1', [id])
+  return owned?.count ?? 0
 }
 
 /** False if the source has given this external id to another team. */

@@ -19,6 +19,8 @@ export interface Presented {
   readonly scheme: 'bearer' | 'dpop'
   /** The header `DPoP`; null if there is none. */
   readonly proof: string | null
+  /** The header `Rekey-Holder`: a secret of one command, by which its signed token counts again; null if there is none. */
+  readonly holder: Secret | null
   readonly method: string
   /** Without its query. */
   readonly path: string

@@ -4,7 +4,7 @@ import { exportSPKI, importJWK, SignJWT, UnsecuredJWT } from 'jose'
 import { expect, test } from 'vitest'
 import { ciClaims, kubernetesClaims, labKey, startProvider, svidClaims } from '../../test/lab/issuer.ts'
 import { AUDIENCE, ahead, at, claims, ctx, db, join, lab, logged, map, may, setUp, show, trust, usual } from '../../test/lab/proofs.ts'
-import { newId } from '../kernel/index.ts'
+import { newId, Secret } from '../kernel/index.ts'
 import { Policies } from '../policy/index.ts'
 import { defaultPolicies } from '../policy/set.ts'
 import { allowed, principal } from '../policy/testing.ts'
@@ -239,6 +239,28 @@ test('a token counts once where it has an id and its issuer says so; without one
   expect(await show(await lab.sign(claims()))).toBeNull()
   for (const jti of ['', 7, 'x'.repeat(2_000)]) expect(await show(await lab.sign(claims({ jti: jti as string })))).toBeNull()
   expect(await show(await lab.sign(claims({ jti: 'one' })))).toMatchObject({ id })
+})
+
+test('with a secret of its own a command shows its token many times; nobody else does, nor it after the token ends', async () => {
+  const id = await usual({ replay: 'jti' })
+  const [mine, theirs] = [Secret.fromText('m'.repeat(43)), Secret.fromText('t'.repeat(43))]
+  const text = await lab.sign(claims({ jti: 'one' }))
+  const together = await Promise.all([mine, theirs, mine, theirs, mine].map((holder) => show(text, { holder })))
+  const [first, other] = together[0] === null ? [theirs, mine] : [mine, theirs]
+  expect(together.filter((one) => one?.id === id)).toHaveLength(first === mine ? 3 : 2)
+  expect(await show(text, { holder: first })).toMatchObject({ id, attestation: 'token' })
+  expect(await show(text, { holder: other })).toBeNull()
+  expect(await show(text)).toBeNull()
+  // One that was shown without a secret takes none later.
+  const bare = await lab.sign(claims({ jti: 'two' }))
+  expect(await show(bare)).toMatchObject({ id })
+  expect(await show(bare, { holder: mine })).toBeNull()
+  expect(JSON.stringify(await db.store.query('select encode(holder, $1) as holder from proof_seen', ['escape']))).not.toContain('mmm')
+  await db.store.query("update identity set status = 'suspended' where id = $1", [id])
+  expect(await show(text, { holder: first })).toBeNull()
+  await db.store.query("update identity set status = 'active' where id = $1", [id])
+  ahead(700_000)
+  expect(await show(text, { holder: first })).toBeNull()
 })
 
 test('a token that would not count otherwise is not used up by whoever shows it', async () => {

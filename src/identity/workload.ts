@@ -36,7 +36,7 @@ export async function authenticateWorkload(
     const found = await whoIs(sql, ctx, rules, token.claims, issuer)
     const bound = shown === 'again' ? token.claims.cnf !== undefined : await possession(sql, ctx, presented, token)
     // Last, and only for a token that would count otherwise: nobody else can use up a token by showing it.
-    if (!bound && shown === 'first') await refuseReplay(sql, ctx, issuer, token)
+    if (!bound && shown === 'first') await refuseReplay(sql, ctx, issuer, token, presented.holder)
     const attestation: Attestation = !bound ? 'token' : found.rule.hardware ? 'hardware' : 'bound'
     return { ...found.principal, attestation }
   } catch (error) {
@@ -115,7 +115,11 @@ async function possession(sql: Sql, ctx: Ctx, presented: Presented, { claims }: 
   return true
 }
 
-async function refuseReplay(sql: Sql, ctx: Ctx, issuer: Issuer, { claims }: Unverified): Promise<void> {
+/**
+ * A token with an id counts once; again only for who sends the secret that came with it the first time. So one command can ask many times,
+ * and everything of the token, its end and its age too, is checked each time. Without its secret the text of the token is worth nothing.
+ */
+async function refuseReplay(sql: Sql, ctx: Ctx, issuer: Issuer, { claims }: Unverified, holder: Secret | null): Promise<void> {
   const { jti, exp } = claims
   if (issuer.replay === 'age') return
   if (jti === undefined && issuer.replay === 'jti') return
@@ -124,5 +128,6 @@ async function refuseReplay(sql: Sql, ctx: Ctx, issuer: Issuer, { claims }: Unve
   // It cannot count longer than either its end or its age says.
   const endMs = Math.min(exp * 1000, nowMs + 2 * issuer.maxTokenAgeSeconds * 1000) + 2 * issuer.clockSkewSeconds * 1000
   await dropOldProofs(sql, new Date(nowMs - 60_000))
-  if (!(await seeOnce(sql, issuer.id, sha256Hex(Secret.fromText(jti)), new Date(endMs)))) throw new Refused('seen before')
+  const by = holder === null ? null : sha256Hex(holder)
+  if (!(await seeOnce(sql, issuer.id, sha256Hex(Secret.fromText(jti)), new Date(endMs), by))) throw new Refused('seen before')
 }

@@ -52,6 +52,7 @@ export const show = (text: string, more: Partial<Presented> = {}): Promise<Princ
     token: Secret.fromText(text),
     scheme: 'bearer',
     proof: null,
+    holder: null,
     method: 'GET',
     path: '/v1/x',
     origins: [HERE],

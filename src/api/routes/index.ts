@@ -114,6 +114,8 @@ import { setRootRoute } from './systems/set-root.ts'
 import { changeMembersRoute } from './teams/change-members.ts'
 import { createTeamRoute } from './teams/create-team.ts'
 import { listTeamsRoute } from './teams/list-teams.ts'
+import { removeTeamRoute } from './teams/remove-team.ts'
+import { renameTeamRoute } from './teams/rename-team.ts'
 import { showTeam } from './teams/show-team.ts'
 import { createTokenRoute } from './tokens/create-token.ts'
 import { listTokensRoute } from './tokens/list-tokens.ts'
@@ -199,6 +201,8 @@ export const ROUTES: readonly Route[] = [
   changeMembersRoute,
   createTeamRoute,
   listTeamsRoute,
+  renameTeamRoute,
+  removeTeamRoute,
   showTeam,
   listMoversRoute,
   settleMoverRoute,

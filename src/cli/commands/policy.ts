@@ -3,7 +3,7 @@ import type { Cli, CommonOptions } from '../cli.ts'
 import { EXIT } from '../exit.ts'
 import { readPolicyFolder } from '../folder.ts'
 import type { Column } from '../output.ts'
-import { askYesNo, canAsk } from '../prompt.ts'
+import { askLine, askYesNo, canAsk } from '../prompt.ts'
 import { shortTime } from '../text.ts'
 
 interface PolicySet {
@@ -25,9 +25,16 @@ interface FileChange {
   readonly lines: readonly string[]
 }
 
+interface BothHands {
+  readonly kind: string
+  readonly name: string
+  readonly hands: readonly { readonly hand: string; readonly by: string; readonly actions: readonly string[] }[]
+}
+
 interface WholeSet extends PolicySet {
   readonly files: readonly { readonly name: string; readonly text: string }[]
   readonly changes: readonly FileChange[]
+  readonly bothHands: readonly BothHands[]
   readonly schema: string
 }
 
@@ -57,12 +64,20 @@ export async function policyShow(cli: Cli, id: string | undefined, { schema }: {
   return EXIT.ok
 }
 
+interface Diff {
+  readonly changes: readonly FileChange[]
+  readonly bothHands: readonly BothHands[]
+}
+
 /** What a folder of policies, laid over the default ones, would change. Nothing is stored. */
 export async function policyDiff(cli: Cli, folder: string): Promise<number> {
   const files = await readPolicyFolder(folder)
-  const diff = await (await cli.client()).post<{ changes: readonly FileChange[] }>('/v1/policies/diff', { files }, { startsWork: false })
+  const diff = await (await cli.client()).post<Diff>('/v1/policies/diff', { files }, { startsWork: false })
   if (cli.out.json) cli.out.object(diff)
-  else showChanges(cli, diff.changes)
+  else {
+    showChanges(cli, diff.changes)
+    noteBoth(cli, diff.bothHands)
+  }
   return EXIT.ok
 }
 
@@ -71,19 +86,30 @@ interface Proposed {
   readonly digest: string
   readonly changes: readonly FileChange[]
   readonly approval: string | null
+  readonly bothHands: readonly BothHands[]
+  readonly activation: { readonly words: string }
+}
+
+interface ProposeOptions extends CommonOptions {
+  readonly reason: string
+  readonly force?: boolean
 }
 
 /** Proposes a folder of policies, laid over the default ones. They decide nothing until they are approved. */
-export async function policyPropose(cli: Cli, folder: string, { reason }: { readonly reason: string }): Promise<number> {
-  const body = { files: await readPolicyFolder(folder), reason }
+export async function policyPropose(cli: Cli, folder: string, { reason, force = false }: ProposeOptions): Promise<number> {
+  const body = { files: await readPolicyFolder(folder), reason, force }
   const made = await (await cli.client()).post<Proposed>('/v1/policies', body, {
     startsWork: true,
   })
-  if (!cli.out.json) showChanges(cli, made.changes)
+  if (!cli.out.json) {
+    showChanges(cli, made.changes)
+    noteBoth(cli, made.bothHands)
+  }
   cli.out.fields(made, [
     ['proposed', made.id],
     ['digest', made.digest],
     ['others were asked', made.approval],
+    ['in force by', made.activation.words],
   ])
   return EXIT.ok
 }
@@ -99,9 +125,12 @@ interface ApproveOptions extends CommonOptions {
  */
 export async function policyApprove(cli: Cli, id: string, { digest, reason }: ApproveOptions): Promise<number> {
   const client = await cli.client()
+  if (reason === undefined && !canAsk()) throw new RekeyError('bad_input', 'Say why: nobody can be asked here.', { hint: 'Add --reason.' })
   const seen = digest ?? (await read(cli, id))
   if (seen === null) return EXIT.failed
-  showSet(cli, await client.post<PolicySet>(`${pathOf(id)}/approve`, { digest: seen, reason }, { startsWork: false }))
+  const why = reason ?? (await askLine('Why, for the evidence: '))
+  if (why === '') throw new RekeyError('bad_input', 'There is no approval without a reason.')
+  showSet(cli, await client.post<PolicySet>(`${pathOf(id)}/approve`, { digest: seen, reason: why }, { startsWork: false }))
   return EXIT.ok
 }
 
@@ -111,8 +140,9 @@ async function read(cli: Cli, id: string): Promise<string | null> {
       hint: 'Read it with rekey policy show ID --json, and add its --digest.',
     })
   }
-  const { digest, changes, words, proposedBy } = await (await cli.client()).get<WholeSet>(pathOf(id))
+  const { digest, changes, bothHands, words, proposedBy } = await (await cli.client()).get<WholeSet>(pathOf(id))
   showChanges(cli, changes)
+  noteBoth(cli, bothHands)
   cli.out.note(`${printable(proposedBy)} says: ${printable(words)}`)
   cli.out.note(`digest ${digest}`)
   if (await askYesNo('Do you approve exactly these policies?')) return digest
@@ -127,8 +157,9 @@ export async function policyBypass(
   { reason, yes }: CommonOptions & { readonly reason: string; readonly yes?: boolean },
 ): Promise<number> {
   const client = await cli.client()
-  const { digest, changes } = await client.get<WholeSet>(pathOf(id))
+  const { digest, changes, bothHands } = await client.get<WholeSet>(pathOf(id))
   if (!cli.out.json) showChanges(cli, changes)
+  noteBoth(cli, bothHands)
   if (!yes && !canAsk()) throw new RekeyError('bad_input', 'Nobody can be asked here.', { hint: 'Add --yes.' })
   if (!yes && !(await askYesNo('Bring these policies into force without approval?'))) {
     cli.out.note('Nothing was changed.')
@@ -146,6 +177,14 @@ function showSet({ out }: Cli, set: PolicySet): void {
     ['in force since', shortTime(set.activatedAt)],
     ['without approval', set.bypassReason],
   ])
+}
+
+/** Whom it puts both hands together for, by what. */
+function noteBoth({ out }: Cli, found: readonly BothHands[]): void {
+  for (const { kind, name, hands } of found) {
+    out.note(printable(`${kind} ${name} would hold directory rights and credential rights together, by:`))
+    for (const { hand, by, actions } of hands) out.note(printable(`  ${hand}: ${by} (${actions.join(', ')})`))
+  }
 }
 
 function showChanges({ out }: Cli, changes: readonly FileChange[]): void {

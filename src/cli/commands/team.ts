@@ -1,4 +1,4 @@
-import { counted } from '../../kernel/index.ts'
+import { counted, printable } from '../../kernel/index.ts'
 import type { Cli } from '../cli.ts'
 import { type Client, ifAllowed } from '../client.ts'
 import { EXIT } from '../exit.ts'
@@ -68,6 +68,21 @@ export async function teamCreate(cli: Cli, name: string, { tenancy }: { readonly
   const same = ((await ifAllowed(client.all<Team>('/v1/teams', { name }))) ?? []).filter(({ id }) => id !== team.id)
   if (same.length > 0) cli.out.note(`Others are called ${name} too: ${same.map(({ id }) => id).join(', ')}. Name them by their ids.`)
   return shown(cli, team)
+}
+
+/** Gives a team another name. */
+export async function teamRename(cli: Cli, team: string, name: string): Promise<number> {
+  const client = await cli.client()
+  return shown(cli, await client.post<Team>(`/v1/teams/${encodeURIComponent(team)}/rename`, { name }, { startsWork: false }))
+}
+
+/** Removes a team that nothing depends on; the refusal says what does. */
+export async function teamRemove(cli: Cli, team: string, { reason }: { readonly reason: string }): Promise<number> {
+  const client = await cli.client()
+  const gone = await client.post<Team>(`/v1/teams/${encodeURIComponent(team)}/remove`, { reason }, { startsWork: false })
+  if (cli.out.json) cli.out.object(gone)
+  else cli.out.note(`${printable(gone.name)} is removed.`)
+  return EXIT.ok
 }
 
 /** Options of `rekey team change`. */

@@ -15,6 +15,7 @@ import { GROUP } from './types.ts'
 import { sourceOf } from './user.record.ts'
 import { identitiesOfUsers } from './user.store.ts'
 import { groupKeys, textOf } from './view.ts'
+import { settleHands } from './way.ts'
 import { checkVersion, writing } from './writing.ts'
 
 /** Most members of one group. */
@@ -212,5 +213,6 @@ async function drop(tx: Tx, ctx: Ctx, groupId: string, given: Members): Promise<
   const identities = gone.flatMap(({ identity_id }) => identity_id ?? [])
   const teams = gone.flatMap(({ member_id, identity_id }) => (identity_id === null ? [member_id] : []))
   await removeTeamMembers(tx, ctx, groupId, { identities, teams })
+  await settleHands(tx, groupId)
   return gone.length
 }

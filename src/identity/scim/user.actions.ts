@@ -14,6 +14,7 @@ import { join, leave, move, settle } from './user.record.ts'
 import type { ResourceRow, UserRow } from './user.store.ts'
 import * as rows from './user.store.ts'
 import { userKeys } from './view.ts'
+import { settleHands } from './way.ts'
 import { checkVersion, writing } from './writing.ts'
 
 /** Makes a user and the identity behind it (RFC 7644 section 3.3). Throws `ScimError`: 400, or 409 `uniqueness` for a taken userName. */
@@ -125,7 +126,10 @@ export async function deleteUser(store: Store, ctx: Ctx, client: ScimClient, id:
     await dropEverywhere(tx, id, groups, now)
     // First the record's leaver, who hands over to a team that the person is in; then out of the teams.
     const left = await leave(tx, ctx, client, before)
-    for (const team of groups) await removeTeamMembers(tx, ctx, team, { identities: [before.identity_id] })
+    for (const team of groups) {
+      await removeTeamMembers(tx, ctx, team, { identities: [before.identity_id] })
+      await settleHands(tx, team)
+    }
     if (left.offboard_at === null) await rows.dropUser(tx, id)
     else await rows.tombstone(tx, id, now, left.suspended, left.offboard_at)
   })

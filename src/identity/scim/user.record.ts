@@ -5,8 +5,9 @@ import type { Tx } from '../../store/index.ts'
 import { joinIdentity } from '../lifecycle.join.ts'
 import { moveIdentity } from '../lifecycle.move.ts'
 import { leaveIdentity, resumeUnlessBarred, suspendIdentity } from '../lifecycle.status.ts'
-import { dropExternalIds, labelsOf, nameTaken } from '../record.store.ts'
+import { dropExternalIds, isManagedBy, labelsOf, nameTaken } from '../record.store.ts'
 import { addTeamMembers } from '../team.actions.ts'
+import { lockNesting } from '../team.store.ts'
 import { isObject, type JsonObject } from './attribute.ts'
 import type { ScimClient } from './provider.ts'
 import { ENTERPRISE_URN } from './types.ts'
@@ -14,6 +15,7 @@ import type { UserRow } from './user.store.ts'
 import * as rows from './user.store.ts'
 import { managerOf, textOf } from './view.ts'
 import { endWait } from './wait.ts'
+import { watchWay } from './way.ts'
 
 /** What the record has as the source of everything that a provider pushes. */
 export function sourceOf({ provider }: Pick<ScimClient, 'provider'>): string {
@@ -62,13 +64,23 @@ async function freeName(tx: Tx, client: ScimClient, userName: string, exceptId: 
   }
 }
 
-/** The manager's identity, if the id that the provider wrote is one of its users. */
-async function managerIdentity(tx: Tx, client: ScimClient, resource: JsonObject, selfId: string): Promise<string | null> {
+/** The manager's identity, if the id that the provider wrote is one of its users, and none below `own`. */
+async function managerIdentity(
+  tx: Tx,
+  client: ScimClient,
+  resource: JsonObject,
+  selfId: string,
+  own: string | null,
+): Promise<string | null> {
   const id = managerOf(resource)
   if (id === null || !isId(id) || id === selfId) return null
   const identity = (await rows.identitiesOfUsers(tx, client.providerId, [id])).get(id)
   if (identity === undefined) return null
-  return (await rows.statusOf(tx, identity)) === 'offboarded' ? null : identity
+  if ((await rows.statusOf(tx, identity)) === 'offboarded') return null
+  // Two that are swapped come one after the other: refused, the provider would stop here. It reads back what it wrote; the record has none.
+  if (own === null) return identity
+  await lockNesting(tx)
+  return (await isManagedBy(tx, identity, own)) ? null : identity
 }
 
 /** The provider's id of the person, if no other identity has it from there; else the SCIM id, which nobody else has. */
@@ -89,7 +101,7 @@ export async function join(tx: Tx, ctx: Ctx, client: ScimClient, userId: string,
     source,
     externalIds: [{ source, id: await externalIdOf(tx, client, resource, userId, null) }],
     labels: Object.fromEntries(labels),
-    manager: await managerIdentity(tx, client, resource, userId),
+    manager: await managerIdentity(tx, client, resource, userId, null),
   })
 }
 
@@ -110,7 +122,7 @@ export async function move(tx: Tx, ctx: Ctx, client: ScimClient, before: UserRow
   await moveIdentity(tx, ctx, identity, {
     ...(changes.name ? { name: await freeName(tx, client, userName(after) ?? before.id, identity) } : {}),
     ...(changes.labels ? { labels: await mergedLabels(tx, identity, after) } : {}),
-    ...(changes.manager ? { manager: await managerIdentity(tx, client, after, before.id) } : {}),
+    ...(changes.manager ? { manager: await managerIdentity(tx, client, after, before.id, identity) } : {}),
     ...(changes.external ? { externalIds: [{ source, id: await externalIdOf(tx, client, after, before.id, identity) }] } : {}),
   })
 }
@@ -175,7 +187,7 @@ async function stop(tx: Tx, ctx: Ctx, client: ScimClient, user: UserRow, how: ty
   const status = await rows.statusOf(tx, identity_id)
   if (status === 'offboarded') return { suspended: false, offboard_at: null }
   const reason = how === leaveIdentity ? `${client.provider} deleted the user.` : `${client.provider} says active is false.`
-  await how(tx, ctx, identity_id, reason)
+  await watchWay(tx, ctx, client, identity_id, () => how(tx, ctx, identity_id, reason))
   // An earlier date stands: a provider that repeats itself does not put the end off.
   const due = user.offboard_at ?? new Date(ctx.clock.now().getTime() + client.offboardAfterSeconds * 1000)
   if (user.offboard_at === null) {

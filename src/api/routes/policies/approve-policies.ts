@@ -10,7 +10,7 @@ export const approvePoliciesRoute = route({
   summary: 'Approves proposed policies, named by their digest, and brings them into force. Who proposed them cannot.',
   action: 'policy:approve',
   params: z.strictObject({ id: Id }),
-  body: z.strictObject({ digest: Digest, reason: Reason.optional().describe('Why, for the record.') }),
+  body: z.strictObject({ digest: Digest, reason: Reason.describe('Why, for the record.') }),
   answers: { 200: { what: 'They are in force', schema: PolicySetView } },
   problems: ['not_found', 'wrong_state', 'conflict', 'policy_invalid', 'approval_required'],
   handle: async ({ parts, ctx, may, principal, params, body }) => {

@@ -49,6 +49,20 @@ export async function named<T extends Row>({ store }: Pick<ApiParts, 'store'>, s
   return { ...set, proposedByName: nameOf(proposer), activatedByName: nameOf(activator) }
 }
 
+export const BothHands = z
+  .array(
+    z.object({
+      kind: z.enum(['identity', 'token']),
+      id: z.string(),
+      name: z.string(),
+      hands: z.array(z.object({ hand: z.enum(['directory', 'credential']), by: z.string(), actions: z.array(z.string()) })),
+    }),
+  )
+  .describe('Who would newly hold directory rights and credential rights together, by what and for which actions; the first hundred.')
+
+/** As many as an answer shows. */
+export const firstBothHands = <T>(found: readonly T[]): T[] => found.slice(0, 100)
+
 export const FileChange = z
   .object({ file: z.string(), change: z.enum(['added', 'removed', 'changed']), lines: z.array(z.string()) })
   .meta({ id: 'PolicyFileChange' })

@@ -3,7 +3,7 @@ import { findPolicySet } from '../../../identity/index.ts'
 import { schemaText } from '../../../policy/index.ts'
 import { route } from '../../route.ts'
 import { Name } from '../../views.ts'
-import { FileChange, named, PolicySetView } from './schemas.ts'
+import { BothHands, FileChange, firstBothHands, named, PolicySetView } from './schemas.ts'
 
 export const showPolicies = route({
   method: 'GET',
@@ -17,13 +17,14 @@ export const showPolicies = route({
       schema: PolicySetView.extend({
         files: z.array(z.object({ name: z.string(), text: z.string() })),
         changes: z.array(FileChange).describe('Against the set in force.'),
+        bothHands: BothHands,
         schema: z.string().describe('What policies can speak of, as a Cedar schema.'),
       }),
     },
   },
   problems: ['not_found'],
-  handle: async ({ parts, params }) => ({
-    status: 200,
-    body: { ...(await named(parts, await findPolicySet(parts.store, params.id))), schema: schemaText() },
-  }),
+  handle: async ({ parts, params }) => {
+    const set = await named(parts, await findPolicySet(parts.store, params.id))
+    return { status: 200, body: { ...set, bothHands: firstBothHands(set.bothHands), schema: schemaText() } }
+  },
 })
