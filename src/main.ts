@@ -57,7 +57,16 @@ import {
 import { openLog } from './log.ts'
 import { Policies } from './policy/index.ts'
 import { fingerprint } from './seal/index.ts'
-import { checkSchema, connectionFromUrl, type EmbeddedDatabase, migrate, openStore, type Store, startEmbedded } from './store/index.ts'
+import {
+  checkSchema,
+  connectionFromUrl,
+  type EmbeddedDatabase,
+  keepEmbedded,
+  migrate,
+  openStore,
+  type Store,
+  startEmbedded,
+} from './store/index.ts'
 
 const SCHEMA = new URL('../schema', import.meta.url).pathname
 const CONSOLE = new URL('../console/dist', import.meta.url).pathname
@@ -141,10 +150,11 @@ async function openDatabase(config: Config, ctx: Ctx, max: number, { step }: Sta
   const embedded: EmbeddedDatabase | null = config.databaseUrl === null ? await startEmbedded(ctx, config.data, making) : null
   const connection = embedded?.connection ?? connectionFromUrl(config.databaseUrl ?? '')
   const store = openStore({ connection, max, log: ctx.log, readOnly })
+  const kept = embedded && !readOnly ? keepEmbedded(ctx, config.data, embedded, endLost) : null
   let closed: Promise<void> | null = null
   const close = () => {
     // A statement that hangs, or waits for another process's lock, ends with its database.
-    closed ??= within(DATABASE_CLOSE_MS, store.close()).then(() => (readOnly ? embedded?.leave() : embedded?.stop()))
+    closed ??= within(DATABASE_CLOSE_MS, store.close()).then(async () => (kept ? (await kept.release()).stop() : embedded?.leave()))
     return closed
   }
   step('reaching the database and bringing its tables up to date')
@@ -155,6 +165,12 @@ async function openDatabase(config: Config, ctx: Ctx, max: number, { step }: Sta
     throw error
   }
   return { config, ctx, store, close }
+}
+
+/** Whoever keeps services running is to hear of it: a process that only answers 503 looks alive. */
+function endLost(error: unknown): never {
+  process.stderr.write(`rekey: the embedded database has ended and does not start again: ${messageOf(error)}\n`)
+  process.exit(1)
 }
 
 /** What `work` resolves with. Throws `unavailable` as soon as the process is told to stop; the work is left to itself. */

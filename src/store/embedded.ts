@@ -15,6 +15,8 @@ const LINGER_MS = 1_000
 export interface EmbeddedDatabase {
   readonly connection: pg.ClientConfig
   readonly pid: number
+  /** False once the server has ended. It is not stopped at this process's exit then. */
+  isAlive(): boolean
   /** True if this process will stop the server: it started it, or took over one that a killed process left behind. */
   readonly owner: boolean
   /**
@@ -45,7 +47,7 @@ export async function startEmbedded(ctx: Ctx, dataFolder: string, onMake: () => 
   const server = running === null ? await startServer(ctx, places, connection) : { pid: running, ours: false }
   try {
     await makeDatabase(connection)
-    return await hold(connection, server.pid)
+    return await hold(places, connection, server.pid)
   } catch (error) {
     if (server.ours) await endServer(ctx, server.pid)
     throw error
@@ -192,7 +194,7 @@ async function makeDatabase(connection: pg.ClientConfig): Promise<void> {
 }
 
 /** Ownership is a session lock in the database itself: it cannot outlive its process, and an orphaned server has no owner. */
-async function hold(connection: pg.ClientConfig, pid: number): Promise<EmbeddedDatabase> {
+async function hold(places: Places, connection: pg.ClientConfig, pid: number): Promise<EmbeddedDatabase> {
   const holder = new pg.Client({ ...connection, database: 'postgres', application_name: 'rekey-owner' })
   holder.on('error', () => undefined)
   await holder.connect()
@@ -221,6 +223,12 @@ async function hold(connection: pg.ClientConfig, pid: number): Promise<EmbeddedD
     connection,
     pid,
     owner,
+    isAlive: () => {
+      if (isAlive(pid) && serverPid(places) === pid) return true
+      // Its number may be another program's by the time that this process exits.
+      keepAtExit(pid)
+      return false
+    },
     stop: () => {
       stopped ??= stop()
       return stopped

@@ -1,5 +1,6 @@
 export { Batcher } from './batch.ts'
 export { connectionFromUrl } from './connection.ts'
+export { type KeptDatabase, keepEmbedded } from './embedded.keep.ts'
 export { type EmbeddedDatabase, startEmbedded } from './embedded.ts'
 export { checkSchema, migrate } from './migrate.ts'
 export { isDatabaseLost, openStore, type StoreOptions } from './pool.ts'

@@ -171,6 +171,35 @@ test('SIGTERM while it waits to migrate a database that is not its own: it goes,
   await server.stop()
 }, 60_000)
 
+const isReady = (url: string) =>
+  fetch(`${url}/readyz`).then(
+    (answer) => answer.status,
+    () => 0,
+  )
+
+test('a database that is killed is started again, and stopped in order at the end', async () => {
+  const place = data()
+  const { child, url } = await ready(place)
+  const before = postmasterOf(place)
+  process.kill(before, 'SIGKILL')
+  await expect
+    .poll(() => existsSync(join(place, 'postgres', 'postmaster.pid')) && postmasterOf(place) !== before, { timeout: 30_000 })
+    .toBe(true)
+  await expect.poll(() => isReady(url), { timeout: 20_000 }).toBe(200)
+  expect(await ended(child, () => child.kill('SIGTERM'))).toBe(0)
+  expect(processesIn(place)).toEqual([])
+}, 90_000)
+
+test('of two servers on one data folder, the second starts the database again when the first has stopped it', async () => {
+  const place = data()
+  const first = await ready(place)
+  const second = await ready(place)
+  expect(await ended(first.child, () => first.child.kill('SIGTERM'))).toBe(0)
+  await expect.poll(() => isReady(second.url), { timeout: 30_000, interval: 500 }).toBe(200)
+  expect(await ended(second.child, () => second.child.kill('SIGTERM'))).toBe(0)
+  expect(processesIn(place)).toEqual([])
+}, 90_000)
+
 /** A folder whose path has so many bytes. */
 function deepFolder(bytes: number): string {
   let path = join(folder, `deep-${++serial}`)
