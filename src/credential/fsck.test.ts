@@ -56,6 +56,9 @@ afterAll(async () => {
 
 test('a value that the policy refuses is made anew and stored before it is tried; the refused ones are void and in evidence', async () => {
   refusals = 2
+  // These are destroyed at once, so that fsck has something to look at.
+  const { shredAfterSeconds } = engine.parts
+  Object.assign(engine.parts, { shredAfterSeconds: 0 })
   const [id = ''] = await engine.rotate(['choosy'])
   expect(await engine.finished(id)).toMatchObject({ state: 'proven_dead', newVersion: 4 })
   expect(new Set(refused).size).toBe(2)
@@ -66,6 +69,7 @@ test('a value that the policy refuses is made anew and stored before it is tried
   const told = await engine.db.store.query<{ body: string }>("select body from evidence_event where body like '%rotation.regenerated%'")
   expect(told).toHaveLength(2)
   for (const value of refused) expect(told.map((event) => event.body).join()).not.toContain(value)
+  Object.assign(engine.parts, { shredAfterSeconds })
 })
 
 test('a policy that refuses everything blocks, with the last value kept', async () => {

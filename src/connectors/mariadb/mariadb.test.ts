@@ -197,6 +197,27 @@ describe('sessions', () => {
   }, 30_000)
 })
 
+test('a server that validates passwords strictly is told as that, before the first rotation and at it', async () => {
+  const { account, secret } = await fresh()
+  const order = { account, strategy: 'dual', secret: freshSecret(), current: secret } as const
+  expect(await target.warnings?.(ctx)).toEqual([])
+  await lab.server.query("install soname 'simple_password_check'")
+  try {
+    expect(await target.warnings?.(ctx)).toEqual([expect.stringContaining('simple_password_check')])
+    for (const strategy of ['dual', 'in-place'] as const) {
+      const error = await expectCode(target.install(ctx, { ...order, strategy }), 'target_conflict')
+      expect(error.message).toContain('strict_password_validation')
+    }
+    await lab.server.query('set global strict_password_validation = off')
+    expect(await target.warnings?.(ctx)).toEqual([])
+    await target.install(ctx, order)
+    expect(await outcome(account, order.secret)).toBe('accepted')
+  } finally {
+    await lab.server.query('set global strict_password_validation = on')
+    await lab.server.query("uninstall soname 'simple_password_check'")
+  }
+})
+
 test('grants carry neither the name nor what it logs in with', async () => {
   const odd = "g'r`a nt"
   const { secret } = await fresh(odd)

@@ -2,7 +2,7 @@ import { type Ctx, RekeyError, systemClock } from '../../kernel/index.ts'
 import type { SystemSpec } from '../contract.ts'
 import { Pool } from '../pool.ts'
 import { differenceOf, otherServer, type ServerIdentity } from '../server.ts'
-import { isWrongValue, targetError } from './faults.ts'
+import { isWrongValue, serverErrno, targetError } from './faults.ts'
 import { matchedAccount, serverFacts } from './identity.ts'
 import { Link } from './link.ts'
 import { parseAccount } from './names.ts'
@@ -15,6 +15,24 @@ const TIME = `SELECT CAST(${NOW} AS CHAR) AS now`
 function inTime(statement: string, until: bigint): string {
   return `EXECUTE IMMEDIATE IF(${NOW} <= ${until}, '${statement.replaceAll("'", "''")}', 'TOO LATE')`
 }
+
+/**
+ * Of several faults the server answers the last one: a finished hash that strict_password_validation refuses (1290) becomes "the account
+ * cannot be altered" (1396), as if there were none. The first one is the reason.
+ */
+async function changeInTime(link: Link, signal: AbortSignal, statement: string): Promise<void> {
+  try {
+    await link.query(signal, statement)
+  } catch (error) {
+    if (serverErrno(error) !== CANNOT_USER || link.dead) throw error
+    const faults = await link.query<{ Level: string; Code: number }>(signal, 'SHOW WARNINGS')
+    const first = faults.find(({ Level, Code }) => Level === 'Error' && Number(Code) !== CANNOT_USER)
+    throw first === undefined ? error : Object.assign(new Error('refused'), { errno: Number(first.Code), sqlState: 'HY000' })
+  }
+}
+
+/** ER_CANNOT_USER. */
+const CANNOT_USER = 1396
 
 /** Root connections to one target. */
 export class Roots {
@@ -47,7 +65,7 @@ export class Roots {
     const endMs = systemClock.monotonicMs() + this.spec.timeoutMs
     try {
       return await this.#pool.run(ctx, (link, signal) =>
-        use(link, signal, async (statement) => void (await link.query(signal, inTime(statement, this.#atTarget(link, endMs))))),
+        use(link, signal, (statement) => changeInTime(link, signal, inTime(statement, this.#atTarget(link, endMs)))),
       )
     } catch (error) {
       throw targetError(error)

@@ -12,6 +12,8 @@ import { grantText, identified, nativeWay, readWays, type Way, withoutWay, withW
 
 const LIST_ACCOUNTS = `SELECT User AS user, Host AS host, COALESCE(JSON_VALUE(Priv, '$.account_locked'), '0') IN ('1', 'true') AS locked
   FROM mysql.global_priv WHERE NOT COALESCE(JSON_VALUE(Priv, '$.is_role'), '0') IN ('1', 'true') ORDER BY User, Host`
+const VALIDATION = `SELECT PLUGIN_NAME AS plugin, @@GLOBAL.strict_password_validation AS strict
+  FROM information_schema.PLUGINS WHERE PLUGIN_TYPE = 'PASSWORD VALIDATION' AND PLUGIN_STATUS = 'ACTIVE'`
 const READ_ACCOUNT = 'SELECT CAST(Priv AS CHAR) AS priv FROM mysql.global_priv WHERE User = ? AND Host = ?'
 const READ_LOCK = `SELECT COALESCE(JSON_VALUE(Priv, '$.account_locked'), '0') IN ('1', 'true') AS locked
   FROM mysql.global_priv WHERE User = ? AND Host = ?`
@@ -95,6 +97,17 @@ export class MariadbTarget implements Target {
   async discover(ctx: Ctx): Promise<readonly Account[]> {
     const rows = await this.#roots.run(ctx, (link, signal) => link.query<AccountName & { locked: number }>(signal, LIST_ACCOUNTS))
     return rows.map((row) => ({ name: formatAccount(row), canLogin: Number(row.locked) === 0 }))
+  }
+
+  /** A plugin that validates passwords refuses finished hashes unless told otherwise: better known before the first rotation. */
+  async warnings(ctx: Ctx): Promise<readonly string[]> {
+    const rows = await this.#roots.run(ctx, (link, signal) => link.query<{ plugin: string; strict: number }>(signal, VALIDATION))
+    const plugins = rows.filter(({ strict }) => Number(strict) === 1).map(({ plugin }) => plugin)
+    if (plugins.length === 0) return []
+    return [
+      `MariaDB validates passwords (${plugins.join(', ')}) with strict_password_validation, which refuses the hashes that Rekey sets. ` +
+        'No rotation can be made on it. Set strict_password_validation = OFF: values of Rekey have 40 random characters.',
+    ]
   }
 
   /** Rights given to the account itself; of a role only that it is given, not what it holds. */
