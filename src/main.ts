@@ -143,9 +143,9 @@ function noDatabase({ data }: Config): RekeyError {
 
 async function openDatabase(config: Config, ctx: Ctx, max: number, { step }: Starting, readOnly = false): Promise<Opened> {
   if (config.databaseUrl === null) step('starting the database')
-  const making = () => {
+  const making = (folder: string) => {
     if (readOnly) throw noDatabase(config)
-    step(`making the database in ${config.data}, at the first start only`, true)
+    step(`making the database in ${folder}, at the first start only`, true)
   }
   const embedded: EmbeddedDatabase | null = config.databaseUrl === null ? await startEmbedded(ctx, config.data, making) : null
   const connection = embedded?.connection ?? connectionFromUrl(config.databaseUrl ?? '')
@@ -247,6 +247,15 @@ export async function ownEvidenceKey({ config, store }: Opened): Promise<string 
   return seed && formatVerifierKey(signerOfSeed(seed))
 }
 
+/** Who empties a data folder to begin anew leaves a database that lies elsewhere, and then its key is missing. */
+function nameDatabase({ data, databaseUrl }: Config, error: unknown): unknown {
+  const note = join(data, 'database-is-in.txt')
+  if (!(error instanceof RekeyError) || error.code !== 'kek_unavailable' || databaseUrl !== null || !existsSync(note)) return error
+  const place = readFileSync(note, 'utf8').trim()
+  const hint = `${error.hint ?? ''} The database of this data folder is in ${place}: to begin anew without what it holds, remove that folder too.`
+  return new RekeyError(error.code, error.message, { hint: hint.trim(), cause: error })
+}
+
 /** What no consumer's file may be or be in. The embedded database may lie elsewhere, and a note in the data folder says where. */
 function ownPlaces({ data, tokenFile, passphraseFile }: Config): string[] {
   const note = join(data, 'database-is-in.txt')
@@ -345,7 +354,7 @@ export async function start(overrides: Overrides = {}, asked?: AbortSignal, star
 
 /** What runs on the database. Each part is in `cleanups` as soon as it runs. */
 async function startParts(config: Config, ctx: Ctx, opened: Opened, cleanups: (() => Promise<unknown>)[]): Promise<{ url: string | null }> {
-  const composed = await untilStopped(ctx, compose(opened))
+  const composed = await untilStopped(ctx, compose(opened)).catch((error: unknown) => Promise.reject(nameDatabase(config, error)))
   await untilStopped(
     ctx,
     ensureAdminToken(opened.store, ctx, async (token) => writeTokenFile(config.tokenFile, token)),

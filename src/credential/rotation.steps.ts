@@ -276,7 +276,7 @@ async function seenConsumers(run: Run): Promise<{ consumer: string; by: string }
 }
 
 async function waitForConsumers(run: Run, missing: readonly string[]): Promise<StepResult> {
-  const { progress } = run
+  const { progress, work } = run
   const waitedMs = run.now().getTime() - (progress.distributed_at ?? run.now()).getTime()
   if (waitedMs > ACTIVATION_PATIENCE_SECONDS * 1000) {
     throw new RekeyError('conflict', `Not seen with the new value: ${missing.join(', ')}.`, {
@@ -284,7 +284,13 @@ async function waitForConsumers(run: Run, missing: readonly string[]): Promise<S
       detail: 'activation_patience',
     })
   }
-  progress.problem = { reason: `waiting for ${missing.join(', ')} to be seen with the new value` }
+  const reporter = work.consumers.find(({ name, activation }) => activation === 'report' && missing.includes(name))
+  progress.problem = {
+    reason: `waiting for ${missing.join(', ')} to be seen with the new value`,
+    ...(reporter
+      ? { hint: `A consumer with activation: report runs: rekey consumer report ${work.credential.name} ${reporter.name}` }
+      : {}),
+  }
   return { waitMs: activationPauseMs(Math.max(0, waitedMs)) }
 }
 

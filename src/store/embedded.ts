@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { closeSync, existsSync, openSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import pg from 'pg'
 import { type Ctx, RekeyError, sleep } from '../kernel/index.ts'
 import { findPlaces, makeCluster, type Places, refuseIfStopping } from './embedded.cluster.ts'
@@ -35,13 +35,17 @@ export interface EmbeddedDatabase {
  * Starts the embedded database in `dataFolder`, makes it first if there is none, or attaches to one that runs there already. As root
  * the server runs as an unprivileged user. Throws `unavailable` with the end of the server's log if it does not come up, or if
  * `ctx.signal` aborts before it is up, and `config_invalid` if there are no server programs for this machine or the folder's path is
- * too long. What it started has ended then. `onMake` is called before a database is made, which takes seconds; where it
+ * too long. What it started has ended then. `onMake` is called with its folder before a database is made, which takes seconds; where it
  * throws, none is made.
  */
-export async function startEmbedded(ctx: Ctx, dataFolder: string, onMake: () => void = () => undefined): Promise<EmbeddedDatabase> {
+export async function startEmbedded(
+  ctx: Ctx,
+  dataFolder: string,
+  onMake: (folder: string) => void = () => undefined,
+): Promise<EmbeddedDatabase> {
   const places = await findPlaces(dataFolder)
   const connection: pg.ClientConfig = { host: places.socket, port: 5432, user: 'rekey', database: 'rekey', ssl: false }
-  if (!existsSync(places.cluster)) onMake()
+  if (!existsSync(places.cluster)) onMake(dirname(places.cluster))
   await makeCluster(ctx, places)
   const running = await attach(ctx, places, connection)
   const server = running === null ? await startServer(ctx, places, connection) : { pid: running, ours: false }

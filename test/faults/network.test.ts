@@ -85,7 +85,7 @@ test('cut after the request of a retirement', async () => {
   await harmed('cut in the call', ['before_retire'], overlapping, ({ one, proxy }) => proxy.cutAfterRequest(one.yard.lab.installMarker))
 })
 
-test('replies come later than the deadline', async () => {
+test('replies come later than the deadline', { timeout: 120_000 }, async () => {
   await harmed('replies too late', ['before_install', 'after_install', 'before_retire'], ways, ({ proxy }) => {
     proxy.delay(CALL_MS * 2)
     setTimeout(() => proxy.heal(), CALL_MS * 4)
