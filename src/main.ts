@@ -358,7 +358,7 @@ async function startParts(config: Config, ctx: Ctx, opened: Opened, cleanups: ((
   return { url: server?.url ?? null }
 }
 
-function listen({ config, ctx, store }: Opened, { parts, keyring, guard }: Composed, policies: Policies): Promise<RunningServer> {
+function listen({ config, ctx, store }: Opened, { parts, keyring, signer, guard }: Composed, policies: Policies): Promise<RunningServer> {
   const areas = [rewrapCredentials, rewrapLogins, rewrapChannels]
   const figures = { rotations: () => rotationFigures(store), evidence: () => logFigures(store) }
   return startServer(
@@ -367,6 +367,7 @@ function listen({ config, ctx, store }: Opened, { parts, keyring, guard }: Compo
       store,
       policies,
       keyring,
+      signer,
       guard,
       assertionOf: consumeStepUpProof,
       oidc: new OidcClients(keyring, guard),
