@@ -197,9 +197,16 @@ export function keyringOf(config: Config): Keyring {
   return new Keyring(kekSources(config))
 }
 
-/** What does not agree with the log among key-encryption keys and tokens. */
-export async function keyFindings({ store }: Opened): Promise<{ readonly where: string; readonly what: string }[]> {
-  return [...(await kekFindings(store)), ...(await tokenFindings(store))]
+/** What does not agree with the log among key-encryption keys and tokens. In one snapshot: what changes meanwhile is no finding. */
+export function keyFindings({ store }: Pick<Opened, 'store'>): Promise<{ readonly where: string; readonly what: string }[]> {
+  return store.onConnection(async (sql) => {
+    await sql.query('begin transaction isolation level repeatable read read only')
+    try {
+      return [...(await kekFindings(sql)), ...(await tokenFindings(sql))]
+    } finally {
+      await sql.query('rollback')
+    }
+  })
 }
 
 interface Composed {
