@@ -16,8 +16,8 @@ const EVENTS_AT_ONCE = 5000
 /**
  * Checks the stored evidence from outside: recomputes everything from the bodies of the events and compares. Indexes without holes,
  * bodies canonical and of the shape of an event, the columns beside them, every node of the tree, every checkpoint's root and
- * signature, and the row that names the signing key. Each root is recomputed from one and the same sequence of leaves, which makes every checkpoint consistent with the one
- * before. Memory stays flat; appenders and the sequencer may go on meanwhile.
+ * signature, and the row that names the signing key. Each root is recomputed from one and the same sequence of leaves, which makes
+ * every checkpoint consistent with the one before. Memory stays flat; appenders and the sequencer may go on meanwhile.
  *
  * Resolves with what is wrong, at most 1,000 findings, in order; with nothing if all is well. Throws `bad_input` only for a `key` that
  * is not a verifier key, `unavailable` and `database_failed` from the database.

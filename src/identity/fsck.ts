@@ -2,7 +2,7 @@ import { canonicalJson, type EventBody, eachEvent } from '../evidence/index.ts'
 import type { Json } from '../kernel/index.ts'
 import { digestHex } from '../seal/index.ts'
 import type { Sql } from '../store/index.ts'
-import * as rows from './token.store.ts'
+import { allTokens, type StoredToken } from './token.fsck.store.ts'
 
 /** What the log keeps of a token: a digest of the stored hash, which is itself one of 256 random bits. */
 export function tokenDigest(hashHex: string): string {
@@ -30,7 +30,7 @@ const NOT_ENDED = { replaced_by: null, revoked_at: null, revoked_by: null, revok
 export async function tokenFindings(sql: Sql): Promise<{ readonly where: string; readonly what: string }[]> {
   const told = new Map<string, Told>()
   for await (const event of eachEvent(sql, 'identity')) follow(told, event)
-  const findings = (await rows.allTokens(sql)).flatMap(({ id, hash, makers, ...stored }) => {
+  const findings = (await allTokens(sql)).flatMap(({ id, hash, makers, ...stored }) => {
     const where = `token ${stored.name} ${id}`
     const made = told.get(id)
     told.delete(id)
@@ -83,7 +83,7 @@ function limitsOf(data: EventBody['data']): Told['facts'] {
   return { follows_identity: followsIdentity, acts_for_id: actsFor, scope, environments, expires_at: expiresAt }
 }
 
-function differences(stored: Omit<rows.StoredToken, 'id' | 'hash' | 'makers'>, facts: Told['facts']): string[] {
+function differences(stored: Omit<StoredToken, 'id' | 'hash' | 'makers'>, facts: Told['facts']): string[] {
   // In the table alone, and by nobody: see above.
   const byHand = facts.revoked_at === null && stored.revoked_by === null && stored.revoke_reason === null
   return Object.entries(stored).flatMap(([column, value]) => {

@@ -5,7 +5,8 @@ import * as rows from './store.ts'
 
 /**
  * Compares the key-encryption keys with the log: every key but the first of the installation has its `kek.created`, and each is active,
- * retiring or retired as the events say, and no row names one that is retired. Resolves with what does not agree. Writes nothing and needs no key. Throws what the database does.
+ * retiring or retired as the events say, and no row names one that is retired. Resolves with what does not agree. Writes nothing
+ * and needs no key. Throws what the database does.
  */
 export async function kekFindings(sql: Sql): Promise<{ readonly where: string; readonly what: string }[]> {
   const told = new Map<string, Kek['state']>()
