@@ -213,9 +213,16 @@ export function keyringOf(config: Config): Keyring {
   return new Keyring(kekSources(config))
 }
 
-/** What does not agree with the log among key-encryption keys and tokens. */
-export async function keyFindings({ store }: Opened): Promise<{ readonly where: string; readonly what: string }[]> {
-  return [...(await kekFindings(store)), ...(await tokenFindings(store))]
+/** What does not agree with the log among key-encryption keys and tokens. In one snapshot: what changes meanwhile is no finding. */
+export function keyFindings({ store }: Pick<Opened, 'store'>): Promise<{ readonly where: string; readonly what: string }[]> {
+  return store.onConnection(async (sql) => {
+    await sql.query('begin transaction isolation level repeatable read read only')
+    try {
+      return [...(await kekFindings(sql)), ...(await tokenFindings(sql))]
+    } finally {
+      await sql.query('rollback')
+    }
+  })
 }
 
 interface Composed {
@@ -383,7 +390,7 @@ async function startParts(config: Config, ctx: Ctx, opened: Opened, cleanups: ((
   return { url: server?.url ?? null }
 }
 
-function listen({ config, ctx, store }: Opened, { parts, keyring, guard }: Composed, policies: Policies): Promise<RunningServer> {
+function listen({ config, ctx, store }: Opened, { parts, keyring, signer, guard }: Composed, policies: Policies): Promise<RunningServer> {
   const areas = [rewrapCredentials, rewrapLogins, rewrapChannels]
   const figures = { rotations: () => rotationFigures(store), evidence: () => logFigures(store) }
   return startServer(
@@ -392,6 +399,7 @@ function listen({ config, ctx, store }: Opened, { parts, keyring, guard }: Compo
       store,
       policies,
       keyring,
+      signer,
       guard,
       assertionOf: consumeStepUpProof,
       oidc: new OidcClients(keyring, guard),

@@ -1,5 +1,5 @@
 import type { RotationFigures, StopProofs, Targets } from '../credential/index.ts'
-import type { LogFigures } from '../evidence/index.ts'
+import type { LogFigures, Signer } from '../evidence/index.ts'
 import type { AssertionOf } from '../identity/index.ts'
 import type { OidcClients } from '../identity/login/index.ts'
 import type { AddressGuard, Secret } from '../kernel/index.ts'
@@ -13,6 +13,8 @@ export interface ApiParts {
   /** The policies in force: every decision. */
   readonly policies: Policies
   readonly keyring: Keyring
+  /** Signs what a bundle says of itself. */
+  readonly signer: Signer
   /** Clients of the providers at which people log in. */
   readonly oidc: OidcClients
   readonly targets: Targets

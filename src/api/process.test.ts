@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
-import { newSigningSeed, sequence, signerFromSeed, verifyBundle } from '../evidence/index.ts'
+import { sequence, verifyBundle } from '../evidence/index.ts'
 import { makeCtx } from '../kernel/index.ts'
 import { TestServer } from './testing.ts'
 
@@ -17,7 +17,7 @@ test('before the first checkpoint there is no key and no bundle; then there are,
   const waiting = (await server.get('/v1/status')).body.evidence
   expect(waiting.unsequenced).toBeGreaterThan(0)
   expect(waiting.checkpoints).toEqual([])
-  await sequence(server.db.store, makeCtx('test', 'test'), signerFromSeed('rekey', newSigningSeed()))
+  await sequence(server.db.store, makeCtx('test', 'test'), server.parts.signer)
   const { key } = (await server.get('/v1/evidence/key')).body
   const bundle = await server.get('/v1/evidence/bundle')
   expect(bundle.headers.get('content-type')).toBe('text/html; charset=utf-8')

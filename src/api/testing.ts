@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { freshDatabase, type TestDatabase } from '../../test/lab/database.ts'
 import { connectorFor } from '../connectors/registry.ts'
 import { rewrapCredentials, rotationFigures, Targets } from '../credential/index.ts'
-import { logFigures } from '../evidence/index.ts'
+import { logFigures, newSigningSeed, signerFromSeed } from '../evidence/index.ts'
 import { ensureAdminToken, ensurePolicySet, rewrapChannels } from '../identity/index.ts'
 import { consumeStepUpProof, OidcClients, rewrapLogins } from '../identity/login/index.ts'
 import { AddressGuard, type Log, makeCtx, newId } from '../kernel/index.ts'
@@ -141,6 +141,7 @@ export async function partsOf(store: Store, folder: string): Promise<ApiParts> {
     store,
     policies: new Policies(await ensurePolicySet(store, makeCtx('test', 'test'))),
     keyring,
+    signer: signerFromSeed('rekey', newSigningSeed()),
     assertionOf: consumeStepUpProof,
     oidc: new OidcClients(keyring, new AddressGuard()),
     targets: new Targets(connectorFor, keyring),

@@ -4,6 +4,7 @@ import type { Connector } from '../connectors/contract.ts'
 import { connectorFor } from '../connectors/registry.ts'
 import { RekeyError, Secret } from '../kernel/index.ts'
 import { allowed } from '../policy/testing.ts'
+import type { Tx } from '../store/index.ts'
 import { fsckCredentials } from './fsck.ts'
 import { undoRotation } from './rotation.actions.ts'
 import { shredDue } from './shred.ts'
@@ -141,10 +142,19 @@ test.each(CHANGED)('what the events tell of a row is compared: %s', async (sql, 
   expect(await foundAfter(sql)).toContain(what)
 })
 
-async function foundAfter(sql: string): Promise<string> {
+test('a data key that by its row another key-encryption key wraps does not open', async () => {
+  const found = await foundAfter("update credential set kek_id = (select id from kek where state = 'active') where name = 'a'", (tx) =>
+    engine.parts.keyring.add(tx),
+  )
+  expect(found).toContain('Its wrapped key does not open')
+  expect(await foundAfter('select 1', (tx) => engine.parts.keyring.add(tx))).toBe('')
+})
+
+async function foundAfter(sql: string, before: (tx: Tx) => Promise<unknown> = async () => undefined): Promise<string> {
   const { store } = engine.db
   const found = await store
     .inTx(async (tx) => {
+      await before(tx)
       for (const statement of sql.split('; ')) await tx.query(statement)
       const findings = await fsckCredentials({ ...store, query: tx.query }, undefined, engine.parts.keyring)
       throw Object.assign(new Error('rolled back'), { findings })

@@ -1,6 +1,7 @@
 import type { Json } from '../kernel/index.ts'
-import type { BundleCheckpoint, BundleContent, BundleEvent } from './bundle.model.ts'
-import { BUNDLE_FORMAT, BUNDLE_HEAD, BUNDLE_MIDDLE, encodeRecord } from './bundle.ts'
+import { BUNDLE_FORMAT } from './bundle.head.ts'
+import type { BundleCheckpoint, BundleContent, BundleEvent, BundleFilter, BundleHead, LogStatement } from './bundle.model.ts'
+import { BUNDLE_HEAD, BUNDLE_MIDDLE, encodeRecord } from './bundle.ts'
 import { firstDifference } from './canonical.ts'
 import { type EventBody, faultOfEvent, isObject, LOGS, type LogName } from './event.ts'
 import { strictBase64 } from './note.ts'
@@ -14,18 +15,28 @@ export interface Finding {
 /** Takes note of something wrong. */
 export type Report = (where: string, what: string) => void
 
-/** A bundle taken apart. `content` holds the records that could be read; `page` is what follows the machine part. */
+/** A bundle taken apart: the records that could be read. */
 export interface ReadBundle {
-  readonly content: BundleContent
+  /** What it says of itself, and the note over that; `null` if the first record could not be read, which is reported. */
+  readonly head: SignedHead | null
+  readonly logs: BundleContent['logs']
+  /** What follows the machine part. */
   readonly page: string
 }
 
-type Mutable<T> = { -readonly [K in keyof T]: T[K] }
-type Draft = { checkpoints: BundleCheckpoint[]; events: BundleEvent[]; pending: number }
+type SignedHead = Pick<BundleContent, 'head' | 'note'>
+
+interface Draft {
+  head: SignedHead | null
+  readonly logs: { readonly [log in LogName]: { readonly checkpoints: BundleCheckpoint[]; readonly events: BundleEvent[] } }
+}
 
 const HASH_BYTES = 32
 const PROOF_MAX = 128
 const NOT_A_HEAD = 'The first record is not that of a bundle of this format.'
+const OLD_FORMAT = 'rekey-evidence-bundle/1'
+const OLD_HEAD = 'The bundle is of the first format, in which nothing signs what it says of itself: export it again.'
+const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/
 
 /**
  * Takes a bundle's text apart. The input is hostile: every fault goes to `report` with its byte and line, and only records that are
@@ -34,8 +45,10 @@ const NOT_A_HEAD = 'The first record is not that of a bundle of this format.'
 export function readBundle(text: string, report: Report): ReadBundle | null {
   const frame = readFrame(text, report)
   if (frame === null) return null
-  const logs: { [log in LogName]: Draft } = { credential: draft(), identity: draft() }
-  const content: Mutable<BundleContent> = { key: '', filter: { credential: null, since: null }, logs }
+  const draft: Draft = {
+    head: null,
+    logs: { credential: { checkpoints: [], events: [] }, identity: { checkpoints: [], events: [] } },
+  }
   let position = Buffer.byteLength(BUNDLE_HEAD) + 2
   let place = ''
   for (const [i, line] of frame.lines.entries()) {
@@ -43,10 +56,10 @@ export function readBundle(text: string, report: Report): ReadBundle | null {
     const last = i === frame.lines.length - 1
     const record = readRecord(last ? line : line.slice(0, -1), where, report)
     if (!last && !line.endsWith(',')) report(where, 'The record does not end with a comma.')
-    if (record !== null) place = takeRecord(record, i, content, logs, { where, place, report })
+    if (record !== null) place = takeRecord(record, i, draft, { where, place, report })
     position += Buffer.byteLength(line) + 1
   }
-  return { content, page: frame.page }
+  return { ...draft, page: frame.page }
 }
 
 /** The base64 hashes of a proof. `null` unless each is 32 bytes in strict base64. */
@@ -99,13 +112,8 @@ interface Place {
 }
 
 /** Puts a record where it belongs and returns its place in the order; reports and leaves out what is not a record or out of order. */
-function takeRecord(
-  record: { readonly [key: string]: Json },
-  i: number,
-  content: Mutable<BundleContent>,
-  logs: { [log in LogName]: Draft },
-  { where, place, report }: Place,
-): string {
+function takeRecord(record: { readonly [key: string]: Json }, i: number, draft: Draft, { where, place, report }: Place): string {
+  const { logs } = draft
   const log = LOGS.find((name) => name === record.log)
   const kind = record.record
   const size = { checkpoint: log === undefined ? 0 : logs[log].checkpoints.length, event: Number(record.index) }
@@ -114,45 +122,52 @@ function takeRecord(
     report(where, 'The record is out of order.')
     return place
   }
-  if (kind === 'bundle') takeHead(record, content, logs, where, report)
+  if (kind === 'bundle') draft.head = readHead(record, where, report)
   else if (kind === 'checkpoint' && log !== undefined && isCheckpoint(record)) logs[log].checkpoints.push(record)
   else if (kind === 'event' && log !== undefined && isEvent(record, log, where, report)) logs[log].events.push(record)
   else report(where, `The ${kind === 'event' && log !== undefined ? `${log} event ${size.event}` : 'record'} is not of a known form.`)
   return mine
 }
 
-function takeHead(
-  record: { readonly [key: string]: Json },
-  content: Mutable<BundleContent>,
-  logs: { [log in LogName]: Draft },
-  where: string,
-  report: Report,
-): void {
-  const { format, key, filter, pending } = record
+function readHead(record: { readonly [key: string]: Json }, where: string, report: Report): SignedHead | null {
+  const { format, key, exportedAt, filter, logs, note } = record
+  if (format === OLD_FORMAT) {
+    report(where, OLD_HEAD)
+    return null
+  }
   const sound =
-    members(record) === 'filter,format,key,pending,record' &&
+    members(record) === 'exportedAt,filter,format,key,logs,note,record' &&
     format === BUNDLE_FORMAT &&
     typeof key === 'string' &&
-    isObject(filter ?? null) &&
-    isObject(pending ?? null)
-  if (!sound) {
-    report(where, NOT_A_HEAD)
-    return
-  }
-  const { credential, since, ...restOfFilter } = filter as { [key: string]: Json }
-  const counts = pending as { [key: string]: Json }
-  const isTime = since === null || (typeof since === 'string' && /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/.test(since))
-  if (!isTextOrNull(credential) || !isTextOrNull(since) || !isTime || members(restOfFilter) !== '' || members(counts) !== LOGS.join()) {
-    report(where, NOT_A_HEAD)
-    return
-  }
-  content.key = key
-  content.filter = { credential, since }
-  for (const log of LOGS) {
-    const count = counts[log]
-    if (isCount(count)) logs[log].pending = count
-    else report(where, `The number of ${log} events not yet in the tree is not a number.`)
-  }
+    typeof note === 'string' &&
+    isTime(exportedAt) &&
+    isFilter(filter) &&
+    areStatements(logs)
+  if (sound) return { head: { key, exportedAt, filter, logs }, note }
+  report(where, NOT_A_HEAD)
+  return null
+}
+
+function isFilter(value: Json | undefined): value is Json & BundleFilter {
+  if (!isObject(value ?? null)) return false
+  const { credential, since, ...rest } = value as { [key: string]: Json }
+  return isTextOrNull(credential) && (since === null || isTime(since)) && members(rest) === ''
+}
+
+function areStatements(value: Json | undefined): value is Json & BundleHead['logs'] {
+  const told = value as { [key: string]: Json }
+  return isObject(value ?? null) && members(told) === [...LOGS].sort().join() && LOGS.every((log) => isStatement(told[log]))
+}
+
+function isStatement(value: Json | undefined): value is Json & LogStatement {
+  if (!isObject(value ?? null)) return false
+  const { root, ...counts } = value as { [key: string]: Json }
+  return (
+    members(counts) === 'checkpoints,events,pending,size' &&
+    Object.values(counts).every(isCount) &&
+    typeof root === 'string' &&
+    strictBase64(root)?.length === HASH_BYTES
+  )
 }
 
 type CheckpointRecord = { readonly [key: string]: Json } & BundleCheckpoint
@@ -181,6 +196,10 @@ function isTextOrNull(value: Json | undefined): value is string | null {
   return value === null || typeof value === 'string'
 }
 
+function isTime(value: Json | undefined): value is string {
+  return typeof value === 'string' && TIME.test(value)
+}
+
 function isCount(value: Json | undefined): value is number {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
 }
@@ -192,10 +211,6 @@ function members(record: { readonly [key: string]: Json }): string {
 /** A text that sorts as the records of a bundle follow each other. */
 function order(log: LogName | undefined, kind: 0 | 1, n: number): string {
   return `1 ${log ?? ''} ${kind} ${String(n).padStart(16, '0')}`
-}
-
-function draft(): Draft {
-  return { checkpoints: [], events: [], pending: 0 }
 }
 
 function byteAt(text: string, character: number): number {

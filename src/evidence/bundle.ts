@@ -1,4 +1,5 @@
 import { type Json, RekeyError } from '../kernel/index.ts'
+import { headRecord } from './bundle.head.ts'
 import type { BundleContent } from './bundle.model.ts'
 import { canonicalJson } from './canonical.ts'
 import { LOGS, type LogName } from './event.ts'
@@ -6,13 +7,6 @@ import { renderReport } from './report.ts'
 
 /** Most bytes of a bundle. Past that an export must be narrowed by credential or time, and a verifier does not read on. */
 export const BUNDLE_MAX_BYTES = 256 * 1024 * 1024
-
-/**
- * Names the records and the drawing of the page, which verification repeats to the byte. Whoever changes what `renderReport` writes
- * raises the number and keeps the old drawing for the old number, or bundles already handed out would no longer verify; a
- * published bundle in `test/vectors/` holds this in place.
- */
-export const BUNDLE_FORMAT = 'rekey-evidence-bundle/1'
 
 /** How every bundle begins. The machine part comes first, behind bytes that never change, so that damage to its frame can be located. */
 export const BUNDLE_HEAD = `<!doctype html>
@@ -52,12 +46,10 @@ export function encodeRecord(record: Json): string {
   return canonicalJson(record).replaceAll('<', '\\u003c')
 }
 
-function toRecords({ key, filter, logs }: BundleContent): Json[] {
-  const pending = Object.fromEntries(LOGS.map((log) => [log, logs[log].pending]))
-  const first: Json = { record: 'bundle', format: BUNDLE_FORMAT, key, filter: { ...filter }, pending }
+function toRecords({ head, note, logs }: BundleContent): Json[] {
   const ofLog = (log: LogName): Json[] => [
     ...logs[log].checkpoints.map(({ note, proof }): Json => ({ record: 'checkpoint', log, note, proof })),
     ...logs[log].events.map(({ index, event, proof }): Json => ({ record: 'event', log, index, event: { ...event }, proof })),
   ]
-  return [first, ...LOGS.flatMap(ofLog)]
+  return [{ ...headRecord(head), note }, ...LOGS.flatMap(ofLog)]
 }

@@ -1,5 +1,6 @@
-import { RekeyError } from '../kernel/index.ts'
-import type { BundleContent, BundleEvent, BundleLog } from './bundle.model.ts'
+import { counted, RekeyError } from '../kernel/index.ts'
+import { checkHead, isChosen } from './bundle.head.ts'
+import type { BundleContent, BundleEvent, BundleFilter, BundleHead, BundleLog, LogStatement } from './bundle.model.ts'
 import { decodeProof, type Finding, type Report, readBundle } from './bundle.read.ts'
 import { BUNDLE_MAX_BYTES } from './bundle.ts'
 import { canonicalJson, firstDifference } from './canonical.ts'
@@ -16,6 +17,8 @@ export interface BundleVerdict {
   /** Everything found wrong, at most 1,000. */
   readonly problems: readonly Finding[]
   readonly logs: { readonly [log in LogName]: LogVerdict }
+  /** What is signed of the bundle as a whole; `null` if that could not be read, or is not signed. */
+  readonly bundle: Pick<BundleHead, 'exportedAt' | 'filter'> | null
 }
 
 /** What is known of one log from a bundle. */
@@ -28,17 +31,19 @@ export interface LogVerdict {
   readonly events: number
   /** True if these are all the events of that tree: nothing was left out. Never true where a record of the bundle could not be read. */
   readonly complete: boolean
+  /** Events that were written and not yet in the tree when the bundle was made, as its signed head says; 0 without one. */
+  readonly pending: number
 }
 
 const PROBLEMS_MAX = 1000
 
 /**
- * Checks a bundle with nothing but its bytes and the verifier key, and reports every fault with its place: the frame, each record,
- * each checkpoint's signature, the consistency of each with the one before, the inclusion of each event, and the page, which
- * must be to the byte what the machine part renders to. Hostile bytes give problems, never an exception.
- * Throws `bad_input` only for a `key` that is not a verifier key.
+ * Checks a bundle with nothing but its bytes and the verifier key, and reports every fault with its place: the frame, each record, the
+ * signature over what the bundle says of itself, each checkpoint's signature, the consistency of each with the one before, the
+ * inclusion of each event, that all of it is there that the bundle says, and the page, which must be to the byte what the machine part
+ * renders to. Hostile bytes give problems, never an exception. Throws `bad_input` only for a `key` that is not a verifier key.
  *
- * What it cannot see: whether newer checkpoints exist than the bundle carries. Keep the last size and root to compare.
+ * What it cannot see: what was published after `bundle.exportedAt`. An older bundle stays sound; the date tells which one it is.
  */
 export function verifyBundle(bytes: Uint8Array, key: string): BundleVerdict {
   const verifier = parseVerifierKey(key)
@@ -46,41 +51,83 @@ export function verifyBundle(bytes: Uint8Array, key: string): BundleVerdict {
   const report: Report = (where, what) => {
     if (problems.length < PROBLEMS_MAX) problems.push({ where, what })
   }
-  const logs: { [log in LogName]: LogVerdict } = { credential: NOTHING, identity: NOTHING }
   const text = decodeUtf8(bytes, report)
-  const bundle = text === null ? null : readBundle(text, report)
-  if (text === null || bundle === null) return { ok: false, problems, logs }
+  const read = text === null ? null : readBundle(text, report)
+  if (read === null) return { ok: false, problems, logs: { credential: NOTHING, identity: NOTHING }, bundle: null }
 
-  const allRead = problems.length === 0
-  if (allRead && bundle.content.key !== formatVerifierKey(verifier))
-    report('first record', 'The bundle names another key than the one given.')
-  for (const log of LOGS) {
-    const found = verifyLog(log, bundle.content.logs[log], verifier, report)
-    logs[log] = { ...found, complete: found.complete && allRead }
-    checkNothingLeftOut(log, bundle.content, logs[log].size, allRead, report)
+  const { logs, page } = read
+  // With records missing, what is there differs in any case from what should be, and where it does would only mislead.
+  const content = problems.length === 0 && read.head !== null ? { ...read.head, logs } : null
+  const bundle = content && openHead(content, verifier, report)
+  const verdict = (log: LogName): LogVerdict => {
+    const found = verifyLog(log, logs[log], verifier, report)
+    if (content === null) return { ...found, complete: false }
+    checkStatement(log, content, found, report)
+    return { ...found, pending: bundle === null ? 0 : content.head.logs[log].pending }
   }
-  const { filter, logs: told } = bundle.content
-  const unsigned = LOGS.every((log) => told[log].checkpoints.length === 0)
-  if (allRead && unsigned && filter.since === null && filter.credential === null) {
-    report('bundle', 'There is no signed checkpoint in it: it proves nothing.')
+  const verdicts = { credential: verdict('credential'), identity: verdict('identity') }
+  if (content !== null) {
+    if (LOGS.every((log) => logs[log].checkpoints.length === 0)) {
+      report('bundle', 'There is no signed checkpoint in it: it proves nothing.')
+    }
+    comparePage(page, renderReport(content), bytes.length, report)
   }
-  // With records missing the page would differ in any case, and its offset would only mislead.
-  if (allRead) comparePage(bundle.page, renderReport(bundle.content), bytes.length, report)
-  return { ok: problems.length === 0, problems, logs }
+  return { ok: content !== null && problems.length === 0, problems, logs: verdicts, bundle }
 }
+
+function openHead({ head, note }: BundleContent, key: VerifierKey, report: Report): BundleVerdict['bundle'] {
+  if (head.key !== formatVerifierKey(key)) report(HEAD, 'The bundle names another key than the one given.')
+  try {
+    checkHead(head, note, key)
+  } catch (error) {
+    if (!(error instanceof RekeyError)) throw error
+    report(HEAD, error.message)
+    return null
+  }
+  return { exportedAt: head.exportedAt, filter: head.filter }
+}
+
+const HEAD = 'first record'
 
 /**
- * A bundle that says it holds everything must: an event could be taken out of it without touching another. One that says it was
- * chosen by credential or time is told `complete: false`, and what was not chosen cannot be known from it.
+ * Holds one log against what the bundle says of it: the very tree, as many checkpoints and events as it was made with, and no event that
+ * was not asked for. So the events of a chosen bundle are all that its filter chooses, and none was put in the place of another.
  */
-function checkNothingLeftOut(log: LogName, { filter, logs }: BundleContent, size: number, allRead: boolean, report: Report): void {
-  const chosen = filter.since !== null || filter.credential !== null
-  const held = logs[log].events.length
-  if (chosen || !allRead || held >= size) return
-  report(`${log} log`, `The bundle says that it holds all events, but only ${held} of ${size} are there: some were left out.`)
+function checkStatement(log: LogName, { head, logs }: BundleContent, { size, root }: LogVerdict, report: Report): void {
+  const { checkpoints, events } = logs[log]
+  const told = head.logs[log]
+  const place = `${log} log`
+  if (checkpoints.length === 0 && events.length === 0 && told.size > 0) {
+    report(place, `The log is missing: the bundle was made with ${contentsText(told)}, and nothing of it is there.`)
+    return
+  }
+  if (told.checkpoints !== checkpoints.length) {
+    report(place, `The bundle was made with ${counted(told.checkpoints, 'checkpoint')} of it, but ${checkpoints.length} are there.`)
+  }
+  // Without a checkpoint that opens there is no tree to compare, which was reported.
+  if (size > 0 && (told.size !== size || told.root !== root)) {
+    report(place, `The bundle was made of the tree of ${told.size}, and its last checkpoint is not of that tree.`)
+  }
+  if (told.events !== events.length) {
+    report(place, `The bundle was made with ${counted(told.events, 'event')} of it, but ${events.length} are there.`)
+  }
+  if (isChosen(head.filter)) {
+    for (const one of events) if (!isAsked(log, one, head.filter)) report(`${log} event ${one.index}`, 'It is none that was asked for.')
+  } else if (events.length < size) {
+    report(place, `The bundle says that it holds all events, but only ${events.length} of ${size} are there: some were left out.`)
+  }
 }
 
-const NOTHING: LogVerdict = { size: 0, root: Buffer.from(EMPTY_ROOT).toString('base64'), events: 0, complete: false }
+function contentsText({ size, events, checkpoints }: LogStatement): string {
+  return `${counted(events, 'event')} and ${counted(checkpoints, 'checkpoint')} of a tree of ${size}`
+}
+
+function isAsked(log: LogName, { event }: BundleEvent, { credential, since }: BundleFilter): boolean {
+  const isOf = credential === null || (log === 'credential' && event.subject === credential)
+  return isOf && (since === null || event.at >= since)
+}
+
+const NOTHING: LogVerdict = { size: 0, root: Buffer.from(EMPTY_ROOT).toString('base64'), events: 0, complete: false, pending: 0 }
 
 function verifyLog(log: LogName, { checkpoints, events }: BundleLog, key: VerifierKey, report: Report): LogVerdict {
   let last: Checkpoint | null = null
@@ -102,6 +149,7 @@ function verifyLog(log: LogName, { checkpoints, events }: BundleLog, key: Verifi
     root: Buffer.from(head.root).toString('base64'),
     events: proven.length,
     complete: proven.length === head.size,
+    pending: 0,
   }
 }
 

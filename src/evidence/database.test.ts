@@ -229,39 +229,86 @@ describe('proofs', () => {
 
 describe('an exported bundle', () => {
   test('holds everything published, verifies, and counts what is not', async () => {
-    await expect(exportBundle(store, ctx)).rejects.toMatchObject({ code: 'not_found' })
+    await expect(exportBundle(store, ctx, signer)).rejects.toMatchObject({ code: 'not_found' })
     await write(fleetEvents())
     await drain(store)
     await write(rotationEvents(0))
     await drain(store)
     await write([numbered(1), numbered(2)])
-    const bundle = await exportBundle(store, ctx)
+    const bundle = await exportBundle(store, ctx, signer)
     expect(verifyBundle(Buffer.from(bundle), key)).toMatchObject({
       ok: true,
       logs: { credential: { size: 13, events: 13, complete: true }, identity: { size: 2, events: 2, complete: true } },
     })
     expect(bundle).toContain('2 newer events')
-    expect(await exportBundle(store, ctx)).toBe(bundle)
+    // The same again but for the date, and so for the signature over it: nothing else was changed by looking.
+    const again = await exportBundle(store, ctx, signer)
+    expect(undated(again)).toBe(undated(bundle))
+    expect(again).not.toBe(bundle)
   })
 
   test('may be of one credential or of late events only, and then says so', async () => {
     await write([...fleetEvents(), ...rotationEvents(0), ...rotationEvents(1)])
     await drain(store)
-    const one = await exportBundle(store, ctx, { credential: 'orders-api-1@orders-db' })
+    const one = await exportBundle(store, ctx, signer, { credential: 'orders-api-1@orders-db' })
     expect(verifyBundle(Buffer.from(one), key)).toMatchObject({ ok: true, logs: { credential: { size: 22, events: 9, complete: false } } })
     expect(one).not.toContain('orders-api-0@')
     const [row] = await store.query<{ at: Date }>('select at from evidence_event where log = $1 and leaf_index = 20', ['credential'])
-    const late = await exportBundle(store, ctx, { since: row?.at })
+    const late = await exportBundle(store, ctx, signer, { since: row?.at })
     expect(verifyBundle(Buffer.from(late), key)).toMatchObject({ ok: true, logs: { credential: { events: 2, complete: false } } })
+  })
+
+  test('is not signed where the database holds no longer what was signed, or by another key', async () => {
+    await write([...fleetEvents(), ...rotationEvents(0)])
+    await drain(store)
+    const other = signerFromSeed('rekey.example', newSigningSeed())
+    await expect(exportBundle(store, ctx, other)).rejects.toMatchObject({ code: 'evidence_damaged' })
+    await tamper(`delete from evidence_event where log = 'credential' and leaf_index = 3`)
+    await expect(exportBundle(store, ctx, signer)).rejects.toMatchObject({
+      code: 'evidence_damaged',
+      message: /credential log are missing/,
+    })
+    await tamper(`update evidence_checkpoint set size = 12 where log = 'credential'`)
+    await expect(exportBundle(store, ctx, signer)).rejects.toMatchObject({ code: 'evidence_damaged', message: /another size/ })
+  })
+
+  test('is of one moment: what is numbered while it is made is not in it, and is counted as pending', async () => {
+    await write([...fleetEvents(), ...rotationEvents(0)])
+    await drain(store)
+    await write([numbered(1)])
+    let sequenced = 0
+    const busy: Store = {
+      ...store,
+      onConnection: (use) =>
+        store.onConnection((sql) =>
+          use({
+            query: async (text, params) => {
+              if (sequenced === 0 && /count/.test(text)) sequenced = await drain(store)
+              return sql.query(text, params)
+            },
+          }),
+        ),
+    }
+    const bundle = await exportBundle(busy, ctx, signer)
+    expect(sequenced).toBe(1)
+    expect(verifyBundle(Buffer.from(bundle), key)).toMatchObject({ ok: true, logs: { credential: { size: 13, events: 13, pending: 1 } } })
   })
 
   test('stops when nobody waits for it any more', async () => {
     await write([numbered(1)])
     await drain(store)
     const gone = makeCtx('test', 'x', { signal: AbortSignal.abort() })
-    await expect(exportBundle(store, gone)).rejects.toThrow(/abort/i)
+    await expect(exportBundle(store, gone, signer)).rejects.toThrow(/abort/i)
   })
 })
+
+/** A bundle without when it was exported: its date, and the note that signs it. */
+function undated(bundle: string): string {
+  return bundle
+    .replace(/"exportedAt":"[^"]*"/, '')
+    .replace(/"note":"rekey\.example\/bundle[^"]*"/, '')
+    .replace(/Exported [^,]*,/, '')
+}
 
 /** What someone can do who owns the database: the triggers do not stop them, the hashes tell on them. */
 async function tamper(sql: string, params: readonly unknown[] = []): Promise<void> {

@@ -1,9 +1,10 @@
 import { type Json, makeCtx, Secret } from '../kernel/index.ts'
 import type { Store } from '../store/index.ts'
-import type { BundleContent, BundleLog } from './bundle.model.ts'
+import { signHead } from './bundle.head.ts'
+import type { BundleContent, BundleFilter, BundleHead, BundleLog, LogStatement } from './bundle.model.ts'
 import { originOf, signCheckpoint } from './checkpoint.ts'
 import { type EvidenceEvent, eventLeafHash, type LogName, sealEvent } from './event.ts'
-import { consistencyProof, grow, type Hash, inclusionProof, nodeKey, treeHead } from './merkle.ts'
+import { consistencyProof, EMPTY_ROOT, grow, type Hash, inclusionProof, nodeKey, treeHead } from './merkle.ts'
 import { formatVerifierKey, type Signer, signerFromSeed } from './note.ts'
 import { sequence } from './sequence.ts'
 
@@ -154,11 +155,23 @@ export function sampleContent(
   cuts: readonly number[] = [],
   signer: Signer = testSigner(),
 ): BundleContent {
-  return {
-    key: formatVerifierKey(signer),
-    filter: { credential: null, since: null },
-    logs: { credential: sampleLog('credential', events, cuts, signer), identity: sampleLog('identity', events, cuts, signer) },
+  const logs = { credential: sampleLog('credential', events, cuts, signer), identity: sampleLog('identity', events, cuts, signer) }
+  return signedContent(logs, { credential: null, since: null }, signer)
+}
+
+/** A content of these logs under a head that fits them: what an exporter makes that holds the whole trees. */
+export function signedContent(logs: BundleContent['logs'], filter: BundleFilter, signer: Signer = testSigner()): BundleContent {
+  const statement = ({ checkpoints, events }: BundleLog): LogStatement => {
+    const [, size = '0', root = Buffer.from(EMPTY_ROOT).toString('base64')] = checkpoints.at(-1)?.note.split('\n') ?? []
+    return { size: Number(size), root, checkpoints: checkpoints.length, events: events.length, pending: 0 }
   }
+  const head: BundleHead = {
+    key: formatVerifierKey(signer),
+    exportedAt: new Date(START_MS + 3_600_000).toISOString(),
+    filter,
+    logs: { credential: statement(logs.credential), identity: statement(logs.identity) },
+  }
+  return { head, note: signHead(head, signer), logs }
 }
 
 function sampleLog(log: LogName, all: readonly EvidenceEvent[], cuts: readonly number[], signer: Signer): BundleLog {
@@ -176,5 +189,5 @@ function sampleLog(log: LogName, all: readonly EvidenceEvent[], cuts: readonly n
     return { note, proof: i === 0 ? [] : consistencyProof(sizes[i - 1] ?? 0, size, read).map(base64) }
   })
   const events = sealed.map(({ body }, index) => ({ index, event: body, proof: inclusionProof(index, leaves.length, read).map(base64) }))
-  return { pending: 0, checkpoints, events }
+  return { checkpoints, events }
 }

@@ -83,11 +83,27 @@ describe('fsck', () => {
     expect(await fsck(store, ctx, key)).toEqual([{ where: 'credential checkpoint of 9', what: expect.stringContaining('signed root') }])
   })
 
+  test.each([
+    ['was taken away', 'delete from evidence_key', /names none, though it holds signed checkpoints/],
+    ['names another key', "update evidence_key set public_key = sha256('x')", /names another key/],
+    ['names it otherwise', "update evidence_key set name = 'x'", /names another key/],
+  ])('finds that the row of the signing key %s', async (_, sql, what) => {
+    await write(rotationEvents(0))
+    expect(await fsck(store, ctx, key)).toEqual([])
+    await drain(store)
+    expect(await fsck(store, ctx, key)).toEqual([])
+    await tamper(sql)
+    expect(await fsck(store, ctx, key)).toEqual([{ where: 'signing key', what: expect.stringMatching(what) }])
+  })
+
   test('finds a whole history rewritten by someone without the key', async () => {
     await write(rotationEvents(0))
     const forger = signerFromSeed(signer.name, newSigningSeed())
     await sequence(store, ctx, forger)
-    expect(await fsck(store, ctx, key)).toEqual([{ where: 'credential checkpoint of 9', what: expect.stringContaining('not signed') }])
+    expect(await fsck(store, ctx, key)).toEqual([
+      { where: 'signing key', what: expect.stringContaining('another key') },
+      { where: 'credential checkpoint of 9', what: expect.stringContaining('not signed') },
+    ])
   })
 })
 

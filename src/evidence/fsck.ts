@@ -4,6 +4,7 @@ import type { Finding, Report } from './bundle.read.ts'
 import { parseCanonicalJson } from './canonical.ts'
 import { openCheckpoint } from './checkpoint.ts'
 import { eventLeafHash, faultOfEvent, isObject, LOGS, type LogName } from './event.ts'
+import { logFigures } from './figures.ts'
 import { frontier, grow, type Hash, nodeKey, sameBytes, treeHead } from './merkle.ts'
 import { parseVerifierKey, type VerifierKey } from './note.ts'
 import { readerOf } from './sequence.ts'
@@ -15,8 +16,8 @@ const EVENTS_AT_ONCE = 5000
 /**
  * Checks the stored evidence from outside: recomputes everything from the bodies of the events and compares. Indexes without holes,
  * bodies canonical and of the shape of an event, the columns beside them, every node of the tree, every checkpoint's root and
- * signature. Each root is recomputed from one and the same sequence of leaves, which makes every checkpoint consistent with the one
- * before. Memory stays flat; appenders and the sequencer may go on meanwhile.
+ * signature, and the row that names the signing key. Each root is recomputed from one and the same sequence of leaves, which makes
+ * every checkpoint consistent with the one before. Memory stays flat; appenders and the sequencer may go on meanwhile.
  *
  * Resolves with what is wrong, at most 1,000 findings, in order; with nothing if all is well. Throws `bad_input` only for a `key` that
  * is not a verifier key, `unavailable` and `database_failed` from the database.
@@ -27,8 +28,21 @@ export async function fsck(store: Store, ctx: Ctx, key: string): Promise<readonl
   const report: Report = (where, what) => {
     if (findings.length < FINDINGS_MAX) findings.push({ where, what })
   }
+  await checkKeyRow(store, verifier, report)
   for (const log of LOGS) await checkLog(store, ctx, log, verifier, report)
   return findings
+}
+
+/** The row that names the key is made with the first checkpoint, and never changes. */
+async function checkKeyRow(store: Store, verifier: VerifierKey, report: Report): Promise<void> {
+  // Before the row: a first checkpoint that comes between the two has written it.
+  const figures = await logFigures(store)
+  const row = await rows.readKey(store)
+  if (row === null && figures.some(({ checkpoint }) => checkpoint !== null)) {
+    report('signing key', 'The database names none, though it holds signed checkpoints: its row was taken away.')
+  } else if (row !== null && (row.name !== verifier.name || !sameBytes(row.public_key, verifier.publicKey))) {
+    report('signing key', 'The database names another key than this installation signs with.')
+  }
 }
 
 /** The tree as recomputed so far: its size and the perfect subtrees of its right edge, which is all that growing needs. */

@@ -2,9 +2,9 @@ import { createHash, createPrivateKey, createPublicKey, type KeyObject, randomBy
 import { RekeyError, Secret } from '../kernel/index.ts'
 import { sameBytes } from './merkle.ts'
 
-/** Whoever can sign checkpoints. */
+/** Whoever can sign checkpoints and bundles. */
 export interface Signer {
-  /** The key's name: no white space, no `+`. It is also the first part of the origin line of both logs. */
+  /** The key's name: no white space, no `+`. It is also the first part of the origin line of both logs and of bundles. */
   readonly name: string
   /** Ed25519 public key, 32 bytes. */
   readonly publicKey: Uint8Array
@@ -86,10 +86,10 @@ export function signNote(text: string, signer: Signer): string {
 export function openNote(note: string, key: VerifierKey): { readonly text: string; readonly others: number } {
   const { text, signatures } = splitNote(note)
   const ours = signatures.filter(({ name, id }) => name === key.name && sameBytes(id, keyId(key)))
-  if (ours.length === 0) throw damaged('The checkpoint is not signed with this key.')
+  if (ours.length === 0) throw damaged('The note is not signed with this key.')
   const publicKey = publicKeyOf(key)
   for (const { signature } of ours) {
-    if (!verify(null, Buffer.from(text), publicKey, signature)) throw damaged('The signature of the checkpoint is false.')
+    if (!verify(null, Buffer.from(text), publicKey, signature)) throw damaged('The signature of the note is false.')
   }
   return { text, others: signatures.length - ours.length }
 }
@@ -108,17 +108,17 @@ interface SignatureLine {
 
 function splitNote(note: string): { text: string; signatures: SignatureLine[] } {
   const gap = note.lastIndexOf('\n\n')
-  if (note.length > NOTE_MAX_CHARS || gap < 0 || !note.endsWith('\n')) throw damaged('The checkpoint is not a signed note.')
+  if (note.length > NOTE_MAX_CHARS || gap < 0 || !note.endsWith('\n')) throw damaged('It is not a signed note.')
   const text = note.slice(0, gap + 1)
   const lines = note.slice(gap + 2, -1).split('\n')
-  if (!isNoteText(text) || lines.length > SIGNATURES_MAX) throw damaged('The checkpoint is not a signed note.')
+  if (!isNoteText(text) || lines.length > SIGNATURES_MAX) throw damaged('It is not a signed note.')
   return { text, signatures: lines.map(parseSignature) }
 }
 
 function parseSignature(line: string): SignatureLine {
   const [, name = '', encoded = ''] = SIGNATURE_LINE.exec(line) ?? []
   const bytes = strictBase64(encoded)
-  if (!isName(name) || bytes === null || bytes.length <= KEY_ID_BYTES) throw damaged('A signature line of the checkpoint is malformed.')
+  if (!isName(name) || bytes === null || bytes.length <= KEY_ID_BYTES) throw damaged('A signature line of the note is malformed.')
   return { name, id: bytes.subarray(0, KEY_ID_BYTES), signature: bytes.subarray(KEY_ID_BYTES) }
 }
 

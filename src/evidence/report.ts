@@ -1,5 +1,5 @@
 import { counted } from '../kernel/index.ts'
-import type { BundleCheckpoint, BundleContent } from './bundle.model.ts'
+import type { BundleCheckpoint, BundleContent, LogStatement } from './bundle.model.ts'
 import { type EventBody, LOGS, type LogName } from './event.ts'
 import { closuresPart } from './report.closure.ts'
 import { type Html, html, raw } from './report.html.ts'
@@ -33,8 +33,9 @@ ${othersPart(story.others)}${checkpointPart(content)}
 ${controls(rotations, story)}
 <footer>
 <p>This page is drawn from the records at the head of this file, and only from them. Check records and page, offline, with
-<code>rekey evidence verify</code> and the public key, obtained by another way than this file. The signing key named here, the choice of
-events and the number of events not yet in the tree are the exporter’s word; all else is covered by the signed checkpoints.</p>
+<code>rekey evidence verify</code> and the public key, obtained by another way than this file. The events are covered by the signed
+checkpoints; when it was exported, the choice of events, what each log then held and how many events were not yet in the tree are under
+a signature of their own. It cannot tell of anything later.</p>
 </footer>
 </main>
 </body>
@@ -53,12 +54,13 @@ const GAP_MEANING =
   'meanwhile. “–”: not measured, because Rekey writes no file for this credential or did not come so far.'
 const NO_CREDENTIAL = html`<p class="soft">No credential is named in these events.</p>\n`
 
-function opening({ filter, key, logs }: BundleContent, rotations: readonly RotationStory[], story: Story): Html {
+function opening({ head, logs }: BundleContent, rotations: readonly RotationStory[], story: Story): Html {
   const asOf =
     LOGS.flatMap((log) => logs[log].checkpoints.map(({ note }) => headOf(note).at))
       .sort()
       .at(-1) ?? ''
-  const pending = LOGS.reduce((sum, log) => sum + logs[log].pending, 0)
+  const { filter, key, exportedAt } = head
+  const pending = LOGS.reduce((sum, log) => sum + head.logs[log].pending, 0)
   const left = `Left out: ${counted(pending, 'newer event')}, not yet in the tree.`
   const scope = [
     filter.credential === null ? '' : `of ${filter.credential}`,
@@ -68,9 +70,14 @@ function opening({ filter, key, logs }: BundleContent, rotations: readonly Rotat
 <h1>Evidence of credential rotation</h1>
 <p class="soft">${asOf === '' ? 'Nothing is signed yet' : `As of the last signed checkpoint, ${timeText(asOf)}`}. ${
     scope.join('') === '' ? 'All events' : `Only events ${scope.join(' ').trim()}`
-  }.${pending === 0 ? '' : ` ${left}`}</p>
-<p class="soft">Signed by <code>${key}</code></p>
+  }. ${LOGS.map((log) => heldText(log, head.logs[log])).join(' ')}${pending === 0 ? '' : ` ${left}`}</p>
+<p class="soft">Exported ${timeText(exportedAt)}, signed by <code>${key}</code></p>
 ${figures(rotations, story)}</header>`
+}
+
+function heldText(log: LogName, { size, events }: LogStatement): string {
+  if (size === 0) return `The ${log} log was empty.`
+  return `The ${log} log had ${counted(size, 'event')}${events === size ? '' : `, of which ${events} are here`}.`
 }
 
 /** What stands so is counted by itself: a reader must not take one that was undone for one that failed. */

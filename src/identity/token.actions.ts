@@ -279,13 +279,15 @@ export async function revokeToken(
     const found = await rows.lockGood(tx, key)
     requireMine(may, found)
     const ids = found.map(({ id }) => id)
-    await rows.revokeTokens(tx, ids, ctx.actor, reason)
+    const revokedAt = await rows.revokeTokens(tx, ids, ctx.actor, reason)
     if (!force) await requireWayIn(tx, ctx, parts)
-    else if (!(await rows.hasGoodToken(tx))) await rows.markForced(tx, ids)
+    const lastWayIn = force && !(await rows.hasGoodToken(tx))
+    if (lastWayIn) await rows.markForced(tx, ids)
+    const marks = { ...(force ? { forced: true } : {}), ...(lastWayIn ? { lastWayIn } : {}) }
     await append(
       tx,
       ctx,
-      found.map((one) => tokenEvent('token.revoked', one, { reason, ...(force ? { forced: true } : {}) })),
+      found.map((one) => tokenEvent('token.revoked', one, { reason, revokedAt: revokedAt.toISOString(), ...marks })),
     )
     return ids
   })
@@ -311,11 +313,11 @@ export async function revokeTokensOf(tx: Tx, ctx: Ctx, identityId: string, reaso
   const found = await rows.lockTokensOf(tx, identityId)
   const ids = found.map(({ id }) => id)
   if (ids.length === 0) return []
-  await rows.revokeTokens(tx, ids, ctx.actor, reason)
+  const revokedAt = await rows.revokeTokens(tx, ids, ctx.actor, reason)
   await append(
     tx,
     ctx,
-    found.map((one) => tokenEvent('token.revoked', one, { reason, cascade: identityId })),
+    found.map((one) => tokenEvent('token.revoked', one, { reason, revokedAt: revokedAt.toISOString(), cascade: identityId })),
   )
   return ids
 }

@@ -1,4 +1,4 @@
-import { append, type EvidenceEvent } from '../evidence/index.ts'
+import { append } from '../evidence/index.ts'
 import { type Ctx, messageOf, sleep } from '../kernel/index.ts'
 import type { Store } from '../store/index.ts'
 import { revokeTokensOf, tokenEvent } from './token.actions.ts'
@@ -15,8 +15,7 @@ const LOOK_EVERY_MS = 5_000
  */
 export async function proveDeadTokens(store: Store, ctx: Ctx): Promise<number> {
   return store.inTx(async (tx) => {
-    const events: EvidenceEvent[] = []
-    const dead: string[] = []
+    const proven: { readonly one: rows.Ended; readonly control: string }[] = []
     for (const one of await rows.lockEnded(tx, BATCH)) {
       const control = await rows.controlHash(tx, one.replaced_by)
       const accepted = control === null ? 'none' : (await proofByHash(tx, ctx, control)) === null ? 'refused' : 'accepted'
@@ -24,12 +23,21 @@ export async function proveDeadTokens(store: Store, ctx: Ctx): Promise<number> {
         ctx.log.error({ token: one.id, control: accepted }, 'the end of a token could not be proven')
         continue
       }
-      dead.push(one.id)
-      events.push(tokenEvent('token.proven_dead', one, { end: one.revoked ? 'revoked' : 'expired', control: accepted }))
+      proven.push({ one, control: accepted })
     }
-    await rows.markDead(tx, dead)
-    await append(tx, ctx, events)
-    return dead.length
+    const at = await rows.markDead(
+      tx,
+      proven.map(({ one }) => one.id),
+    )
+    const told = { provenDeadAt: at?.toISOString() ?? null }
+    await append(
+      tx,
+      ctx,
+      proven.map(({ one, control }) =>
+        tokenEvent('token.proven_dead', one, { end: one.revoked ? 'revoked' : 'expired', control, ...told }),
+      ),
+    )
+    return proven.length
   })
 }
 

@@ -199,11 +199,15 @@ export async function goneWithTokens(sql: Sql, limit: number): Promise<string[]>
   return found.map(({ id }) => id)
 }
 
-export async function revokeTokens(tx: Tx, ids: readonly string[], by: string, reason: string): Promise<void> {
-  await tx.query(
-    `update api_token set revoked_at = now(), revoked_by = $2, revoke_reason = $3 where id = any($1::uuid[]) and revoked_at is null`,
+/** Resolves with the time that all of them have as their end. */
+export async function revokeTokens(tx: Tx, ids: readonly string[], by: string, reason: string): Promise<Date> {
+  const [row] = await tx.query<{ at: Date }>(
+    `update api_token set revoked_at = now(), revoked_by = $2, revoke_reason = $3 where id = any($1::uuid[]) and revoked_at is null
+      returning revoked_at as at`,
     [ids, by, reason],
   )
+  if (row === undefined) throw new Error('tokens that are locked are gone')
+  return row.at
 }
 
 /** Marks that the last way in was taken away on purpose. */
@@ -252,8 +256,13 @@ export async function controlHash(sql: Sql, replacedBy: string | null): Promise<
   return row?.hash ?? null
 }
 
-export async function markDead(tx: Tx, ids: readonly string[]): Promise<void> {
-  await tx.query('update api_token set proven_dead_at = now() where id = any($1::uuid[])', [ids])
+/** Resolves with the time of their proof; null for none at all. */
+export async function markDead(tx: Tx, ids: readonly string[]): Promise<Date | null> {
+  const [row] = await tx.query<{ at: Date }>(
+    'update api_token set proven_dead_at = now() where id = any($1::uuid[]) returning proven_dead_at as at',
+    [ids],
+  )
+  return row?.at ?? null
 }
 
 /** Times go forward only, to the minute. */
@@ -269,9 +278,4 @@ export async function markUsed(sql: Sql, uses: readonly { readonly id: string; r
 export async function expiryOf(sql: Sql, id: string): Promise<Date | null> {
   const [row] = await sql.query<{ expires_at: Date | null }>('select expires_at from api_token where id = $1', [id])
   return row?.expires_at ?? null
-}
-
-/** Every token; `hash` in hex. */
-export async function allTokens(sql: Sql): Promise<{ id: string; name: string; hash: string; makers: string[] | null }[]> {
-  return sql.query("select id, name, encode(hash, 'hex') as hash, makers from api_token order by id")
 }

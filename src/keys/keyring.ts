@@ -151,7 +151,7 @@ export class Keyring {
     for (const kek of await rows.inState(store, 'retired')) {
       await store.inTx(async (tx) => {
         if (!(await rows.lockRetired(tx, kek.id))) return
-        if (await rows.wrapsAnything(tx, kek.id)) return rows.notRetired(tx, kek.id)
+        if ((await rows.wrappedBy(tx, kek.id)).length > 0) return rows.notRetired(tx, kek.id)
         this.#known.delete(kek.id)
         try {
           await this.#sources.get(kek.kind)?.destroy(kek)

@@ -211,3 +211,18 @@ test('a key whose state was changed by hand is found, and one that no event tell
   await db.store.query("insert into kek (id, kind, params, state) values (gen_random_uuid(), 'file', '{}', 'retired')")
   expect((await kekFindings(db.store)).map(({ what }) => what)).toContain('The table has it; the log knows nothing of it.')
 })
+
+test('a row that names a key which is retired by the log is found, whatever the table says of the key', async () => {
+  const ring = await keyring()
+  const old = ring.activeId
+  await installationSecret(db.store, ring, 'fingerprints')
+  await rotateKek({ store: db.store, keyring: ring, areas: [] }, ctx, { fresh: true })
+  expect(await kekFindings(db.store)).toEqual([])
+  await db.store.query('update installation_key set kek_id = $1', [old])
+  const what = `By its row it is wrapped with the key ${old}, which wraps nothing any more by the log.`
+  expect(await kekFindings(db.store)).toEqual([{ where: 'installation key fingerprints', what }])
+  // A start makes the key retiring again, since something seems to hang on it.
+  await keyring()
+  await ring.destroyRetired(db.store)
+  expect((await kekFindings(db.store)).map(({ where }) => where)).toEqual([`kek ${old}`, 'installation key fingerprints'])
+})

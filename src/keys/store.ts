@@ -52,19 +52,24 @@ export async function lockRetired(tx: Tx, id: string): Promise<boolean> {
 }
 
 /**
- * True if any row of any table is wrapped by the key. The tables are those with a foreign key to `kek`, by the catalogue: an area that is
- * added later cannot be forgotten here.
+ * Rows of any table that the key wraps, by their table and name, at most 100 of each table. The tables are those with a foreign key to
+ * `kek`, by the catalogue: an area that is added later cannot be forgotten here.
  */
-export async function wrapsAnything(tx: Tx, id: string): Promise<boolean> {
-  const tables = await tx.query<{ name: string; field: string }>(
+export async function wrappedBy(sql: Sql, id: string): Promise<string[]> {
+  const tables = await sql.query<{ name: string; field: string }>(
     `select k.conrelid::regclass::text as name, quote_ident(a.attname) as field
        from pg_constraint k join pg_attribute a on a.attrelid = k.conrelid and a.attnum = k.conkey[1]
-      where k.contype = 'f' and k.confrelid = 'kek'::regclass`,
+      where k.contype = 'f' and k.confrelid = 'kek'::regclass order by 1`,
   )
+  const found: string[] = []
   for (const { name, field } of tables) {
-    if ((await tx.query(`select 1 from ${name} where ${field} = $1 limit 1`, [id])).length > 0) return true
+    const rows = await sql.query<{ row: string | null }>(
+      `select to_jsonb(t) ->> 'name' as row from ${name} t where ${field} = $1 order by 1 limit 100`,
+      [id],
+    )
+    found.push(...rows.map(({ row }) => `${name.replaceAll('_', ' ')} ${row ?? 'without a name'}`))
   }
-  return false
+  return found
 }
 
 export async function notRetired(tx: Tx, id: string): Promise<void> {

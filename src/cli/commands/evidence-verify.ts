@@ -21,17 +21,25 @@ export async function evidenceVerify(cli: Cli, path: string, { key: keyPath }: {
   return verdict.ok ? EXIT.ok : EXIT.failed
 }
 
-function soundLines({ logs }: BundleVerdict): string[] {
+function soundLines({ logs, bundle }: BundleVerdict): string[] {
   const whole = LOGS.every((log) => logs[log].complete)
   return [
+    ...(bundle === null ? [] : [`exported ${bundle.exportedAt}, ${askedText(bundle.filter)}; of anything later it tells nothing`]),
     ...LOGS.map((log) => {
-      const { size, events, complete, root } = logs[log]
+      const { size, events, complete, root, pending } = logs[log]
+      const newer = pending === 0 ? '' : `, ${counted(pending, 'newer event')} not yet in it`
       return size === 0
-        ? `${log} log: nothing is signed yet`
-        : `${log} log: ${events} of ${counted(size, 'event')} proven${complete ? ', complete' : ''}, root ${root}`
+        ? `${log} log: empty when the bundle was made${newer}`
+        : `${log} log: ${events} of ${counted(size, 'event')} proven${complete ? ', complete' : ''}, root ${root}${newer}`
     }),
     whole ? 'sound' : 'sound, but chosen from more: what is not in it cannot be known from it',
   ]
+}
+
+function askedText({ credential, since }: NonNullable<BundleVerdict['bundle']>['filter']): string {
+  if (credential === null && since === null) return 'all events'
+  const words = [...(credential === null ? [] : [`of ${credential}`]), ...(since === null ? [] : [`since ${since}`])]
+  return printable(`only events ${words.join(' ')}`)
 }
 
 /** Only what is wrong: that some of it could be proven is nothing to rely on, and would read like half a yes. */

@@ -19,8 +19,8 @@ export async function fsck(cli: Cli, { data }: CommonOptions): Promise<number> {
   try {
     const published = await evidence.publishedKey(opened.store)
     const remark = (where: string, what: string) => cli.out.note(`note: ${where}: ${what}`)
-    // Without a key there is no log to check. The tables are compared all the same: a log that was emptied must not pass for a new one.
-    const ofLogs = published === null ? [] : await logFindings(cli, opened, published)
+    // The tables are compared also where nothing is published: a log that was emptied must not pass for a new one.
+    const ofLogs = await logFindings(cli, opened, published)
     const findings = [
       ...ofLogs,
       ...(await main.keyFindings(opened)),
@@ -40,16 +40,22 @@ export async function fsck(cli: Cli, { data }: CommonOptions): Promise<number> {
 const NEW = 'Nothing is published yet, and the tables hold nothing that the evidence would have to know.'
 const SOUND = 'The evidence is sound, and the tables agree with it.'
 
-async function logFindings({ out }: Cli, opened: Opened, published: string): Promise<Finding[]> {
+/** `published`: the key that the database names, or null. */
+async function logFindings({ out }: Cli, opened: Opened, published: string | null): Promise<Finding[]> {
   const [main, evidence] = await Promise.all([import('../../main.ts'), import('../../evidence/index.ts')])
+  let believed = ''
   const own = await main.ownEvidenceKey(opened).catch((error: unknown) => {
     if (isCode(error, 'sealed_damaged')) return null
     if (!isCode(error, 'kek_unavailable')) throw error
-    out.note(`${error.message} So the key that the database names is believed; compare it with one that you kept.`)
+    believed = `${error.message} So the key that the database names is believed; compare it with one that you kept.`
     return published
   })
-  const findings = await evidence.fsck(opened.store, opened.ctx, own ?? published)
+  if (published !== null && believed !== '') out.note(believed)
+  const key = own ?? published
+  if (key === null) return (await evidence.logFigures(opened.store)).some(({ checkpoint }) => checkpoint !== null) ? [NO_KEY] : []
+  const findings = await evidence.fsck(opened.store, opened.ctx, key)
   if (own === null) return [{ where: 'signing key', what: 'The seed of this installation is missing or does not open.' }, ...findings]
-  if (own === published) return [...findings]
-  return [{ where: 'signing key', what: 'The database names another key than this installation signs with.' }, ...findings]
+  return [...findings]
 }
+
+const NO_KEY: Finding = { where: 'signing key', what: 'There are signed checkpoints, and no key is at hand or named to check them with.' }

@@ -17,7 +17,7 @@ export const exportBundleRoute = route({
   handle: async ({ parts, ctx, query }) => {
     const { credential, since } = query
     const options = { ...(credential === undefined ? {} : { credential }), ...(since === undefined ? {} : { since: new Date(since) }) }
-    const text = await exportBundle(parts.store, ctx, options)
+    const text = await exportBundle(parts.store, ctx, parts.signer, options)
     return { status: 200, text, headers: { 'content-disposition': 'attachment; filename="rekey-evidence.html"' } }
   },
 })
