@@ -3,6 +3,7 @@ import { type FileHandle, open, readlink, rename, rm } from 'node:fs/promises'
 import { basename, dirname, isAbsolute, join } from 'node:path'
 import { isCode, RekeyError, type Secret } from '../kernel/index.ts'
 import { besideName, refuseOwnPlace } from './files.guard.ts'
+import { copyRights, type Rights } from './files.rights.ts'
 
 /** Largest file of which one key is replaced. */
 const FILE_MAX_BYTES = 1024 * 1024
@@ -17,11 +18,10 @@ export interface Place {
   readonly keepOut?: readonly string[]
 }
 
-interface Present {
+interface Present extends Rights {
   readonly text: string
-  readonly mode: number
-  readonly uid: number
-  readonly gid: number
+  /** Of the last change of content, rights or name, nanoseconds by the file system's clock. */
+  readonly changedNs: bigint
 }
 
 /** Throws `bad_input` for a path that is relative, or not in its plainest form (`..`, `//`). */
@@ -33,28 +33,32 @@ export function checkPath(path: string): void {
 const NOT_A_FILE = { hint: 'Name the file itself, not a link.' }
 
 /**
- * The file as it is, or null; `at` is how it is reached, `path` how it is called. Opened once, without following a link, and looked at
- * and read through that handle only: whoever may write the folder could exchange the name for a link to any file between two looks.
- * Its bytes are kept as they are, whatever their encoding (latin1 maps each to one character and back).
+ * The file, or null; `at` is how it is reached, `path` how it is called. Opened once, without following a link, and looked at, read and
+ * copied through that handle only: whoever may write the folder could exchange the name for a link to any file between two looks.
  */
-async function present(at: string, path: string): Promise<Present | null> {
-  let file: FileHandle
+async function openPresent(at: string, path: string): Promise<FileHandle | null> {
   try {
-    file = await open(at, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+    return await open(at, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
   } catch (error) {
     const { code } = error as { code?: string }
     if (code === 'ENOENT') return null
     if (code === 'ELOOP') throw new RekeyError('conflict', `Not a regular file: ${path}`, NOT_A_FILE)
     throw error
   }
-  try {
-    const { mode, uid, gid, size } = await file.stat()
-    if ((mode & 0o170000) !== 0o100000) throw new RekeyError('conflict', `Not a regular file: ${path}`, NOT_A_FILE)
-    if (size > FILE_MAX_BYTES) throw new RekeyError('too_large', `The file is larger than ${FILE_MAX_BYTES} bytes: ${path}`)
-    return { text: await file.readFile('latin1'), mode: mode & 0o777, uid, gid }
-  } finally {
-    await file.close()
-  }
+}
+
+/** The file as it is. Its bytes are kept as they are, whatever their encoding (latin1 maps each to one character and back). */
+async function readPresent(file: FileHandle, path: string): Promise<Present> {
+  const { mode, uid, gid, size, ctimeNs } = await file.stat({ bigint: true })
+  if ((Number(mode) & 0o170000) !== 0o100000) throw new RekeyError('conflict', `Not a regular file: ${path}`, NOT_A_FILE)
+  if (size > FILE_MAX_BYTES) throw new RekeyError('too_large', `The file is larger than ${FILE_MAX_BYTES} bytes: ${path}`)
+  const text = await file.readFile('latin1')
+  return { text, mode: Number(mode) & 0o777, uid: Number(uid), gid: Number(gid), changedNs: ctimeNs }
+}
+
+async function present(at: string, path: string): Promise<Present | null> {
+  await using file = await openPresent(at, path)
+  return file && (await readPresent(file, path))
 }
 
 /** UTF-8 text as `present` keeps the bytes of files. */
@@ -123,26 +127,21 @@ export async function prepareFile(place: Place, secret: Secret): Promise<void> {
 }
 
 async function prepareIn({ file: at, beside }: Folder, place: Place, secret: Secret): Promise<void> {
-  const before = await present(at, place.path)
+  await using source = await openPresent(at, place.path)
+  const before = source && (await readPresent(source, place.path))
+  const content = contentOf(place, before, secret)
   await rm(beside, { force: true })
-  const file = await open(beside, 'wx', before?.mode ?? 0o600)
+  const file = await open(beside, 'wx', 0o600)
   try {
-    await writeOwned(file, contentOf(place, before, secret), before)
+    if (source && before) await copyRights(source, file, before, place.path)
+    await file.writeFile(content, 'latin1')
+    await file.sync()
   } catch (error) {
     await rm(beside, { force: true })
     throw error
   } finally {
     await file.close()
   }
-}
-
-async function writeOwned(file: FileHandle, text: string, before: Present | null): Promise<void> {
-  if (before !== null) {
-    await file.chmod(before.mode)
-    if (process.getuid?.() === 0) await file.chown(before.uid, before.gid)
-  }
-  await file.writeFile(text, 'latin1')
-  await file.sync()
 }
 
 /**
@@ -158,17 +157,21 @@ export async function placeFile(place: Place, secret: Secret, visible: () => voi
       visible()
       return rm(beside, { force: true })
     }
-    if (!(await isPrepared(folder, content))) await prepareIn(folder, place, secret)
+    if (!(await isPrepared(folder, content, before))) await prepareIn(folder, place, secret)
     await rename(beside, file)
     visible()
     await handle.sync()
   })
 }
 
-/** True if what lies beside the file is just what would be written now: nothing else of the file changed since it was prepared. */
-async function isPrepared({ beside }: Folder, content: string): Promise<boolean> {
+/**
+ * True if what lies beside the file is just what would be written now: nothing else of the file changed since it was prepared, and nobody
+ * has taken a right on it from anybody (which changes a file too, the lists that are not seen here included).
+ */
+async function isPrepared({ beside }: Folder, content: string, before: Present | null): Promise<boolean> {
   try {
-    return (await present(beside, beside))?.text === content
+    const prepared = await present(beside, beside)
+    return prepared?.text === content && (before === null || prepared.changedNs > before.changedNs)
   } catch {
     return false
   }
