@@ -2,6 +2,7 @@ import { constants } from 'node:fs'
 import { type FileHandle, open, readlink, rename, rm } from 'node:fs/promises'
 import { basename, dirname, isAbsolute, join } from 'node:path'
 import { isCode, RekeyError, type Secret } from '../kernel/index.ts'
+import { withKey } from './files.env.ts'
 import { besideName, refuseOwnPlace } from './files.guard.ts'
 import { copyRights, type Rights } from './files.rights.ts'
 
@@ -66,13 +67,6 @@ function asBytes(text: string): string {
   return Buffer.from(text, 'utf8').toString('latin1')
 }
 
-/** Characters that need no quotes in an .env file, whichever reader it has. */
-const PLAIN = /^[A-Za-z0-9_.:/@%+=,-]*$/
-
-function line(key: string, value: string): string {
-  return PLAIN.test(value) ? `${key}=${value}` : `${key}="${value.replace(/["\\$`]/g, '\\$&').replaceAll('\n', '\\n')}"`
-}
-
 /** The keys of a file that are written for a consumer: of an alternating pair the account too. Null: the whole file. */
 export function keysWritten(key: string | null, alternating: boolean): readonly (string | null)[] {
   return key !== null && alternating ? [key, accountKey(key)] : [key]
@@ -80,23 +74,11 @@ export function keysWritten(key: string | null, alternating: boolean): readonly 
 
 const accountKey = (key: string) => `${key}_ACCOUNT`
 
-/** The file's text with one key set: its line replaced in place (an `export` kept), or added at the end. */
-export function withKey(text: string, key: string, value: string): string {
-  const lines = text.split('\n')
-  const at = lines.findLastIndex((each) => each.replace(/^\s*(export\s+)?/, '').startsWith(`${key}=`))
-  if (at >= 0) {
-    const prefix = /^\s*(export\s+)?/.exec(lines[at] ?? '')?.[0] ?? ''
-    return lines.with(at, prefix + line(key, value)).join('\n')
-  }
-  const body = text === '' || text.endsWith('\n') ? text : `${text}\n`
-  return `${body}${line(key, value)}\n`
-}
-
 function contentOf(place: Place, before: Present | null, secret: Secret): string {
   const { key, account } = place
   if (key === null) return secret.revealText((value) => asBytes(`${value}\n`))
-  const text = secret.revealText((value) => withKey(before?.text ?? '', key, asBytes(value)))
-  return account ? withKey(text, accountKey(key), asBytes(account)) : text
+  const text = secret.revealText((value) => withKey(before?.text ?? '', key, asBytes(value), place.path))
+  return account ? withKey(text, accountKey(key), asBytes(account), place.path) : text
 }
 
 /** The folder of a place, held open: everything is done through the handle, so that a name above it can be exchanged unharmed. */
@@ -124,6 +106,18 @@ async function inFolder<T>(place: Place, use: (folder: Folder) => Promise<T>): P
 /** Writes the new file beside the old one and syncs it. Called before an in-place install, so that only a rename is left for after. */
 export async function prepareFile(place: Place, secret: Secret): Promise<void> {
   await inFolder(place, async (folder) => prepareIn(folder, place, secret))
+}
+
+/**
+ * Throws as `placeFile` would for what only a human can mend: a file that is none, or in which the key's place is not certain. Writes
+ * nothing. That the folder is missing or the disk full is left to the writing itself, which is tried again.
+ */
+export async function checkFile(place: Place, secret: Secret): Promise<void> {
+  try {
+    await inFolder(place, async ({ file }) => void contentOf(place, await present(file, place.path), secret))
+  } catch (error) {
+    if (error instanceof RekeyError) throw error
+  }
 }
 
 async function prepareIn({ file: at, beside }: Folder, place: Place, secret: Secret): Promise<void> {
