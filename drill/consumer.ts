@@ -181,7 +181,7 @@ function watchFiles(consumers: readonly Consumer[], signal: AbortSignal): void {
 
 await runChild(async (planFile, signal) => {
   const plan = JSON.parse(await readFile(planFile, 'utf8')) as ProcessPlan
-  const client = await openClient({ url: plan.url, tokenFile: plan.tokenFile, data: '', color: false }, () => {})
+  const client = await openClient({ url: plan.url, tokenFile: plan.tokenFile, serverUid: null, data: '', color: false }, () => {})
   const consumers = plan.consumers.map((one) => new Consumer(one, client, signal))
   watchFiles(consumers, signal)
   const tell = () => report({ kind: 'consumers', stats: consumers.map((one) => one.stats()) })

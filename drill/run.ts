@@ -164,7 +164,7 @@ export async function rotate(drill: Drill, { rekey, systems }: Stage, scope: rea
     '--json',
   )
   const batch = started[0]?.batch ?? ''
-  const client = await openClient({ url: rekey.url, tokenFile: rekey.tokenFile, data: '', color: false }, () => {})
+  const client = await openClient({ url: rekey.url, tokenFile: rekey.tokenFile, serverUid: null, data: '', color: false }, () => {})
   const beganMs = systemClock.monotonicMs()
   const order = systems.map(({ name }) => name)
   let saidMs = beganMs

@@ -124,16 +124,23 @@ export function parseListen(text: string): Config['listen'] | null {
 export interface CliConfig {
   readonly url: string
   readonly tokenFile: string
+  /** Also this user (id) may be who listens at a loopback address; null: root, oneself and the owner of the token file only. */
+  readonly serverUid: number | null
   readonly data: string
   readonly color: boolean
 }
 
-/** Reads `REKEY_URL`, `REKEY_TOKEN_FILE`, `REKEY_DATA`, `REKEY_LISTEN`, `NO_COLOR`. */
+/** Reads `REKEY_URL`, `REKEY_TOKEN_FILE`, `REKEY_SERVER_UID`, `REKEY_DATA`, `REKEY_LISTEN`, `NO_COLOR`. Throws `config_invalid`. */
 export function cliConfig(overrides: Pick<Overrides, 'data'> = {}, env: Env = process.env): CliConfig {
   const data = resolve(overrides.data ?? env.REKEY_DATA ?? '.rekey')
+  const serverUid = env.REKEY_SERVER_UID || null
+  if (serverUid !== null && !/^\d{1,10}$/.test(serverUid)) {
+    throw new RekeyError('config_invalid', 'REKEY_SERVER_UID: Write the number of a user, as `id -u USER` shows it.')
+  }
   return {
     url: env.REKEY_URL ?? `http://${env.REKEY_LISTEN ?? DEFAULT_LISTEN}`,
     tokenFile: resolve(env.REKEY_TOKEN_FILE ?? join(data, 'admin.token')),
+    serverUid: serverUid === null ? null : Number(serverUid),
     data,
     color: !env.NO_COLOR,
   }

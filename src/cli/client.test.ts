@@ -22,7 +22,7 @@ afterEach(async () => {
   }
 })
 
-const config = (url: string, token = tokenFile) => ({ url, tokenFile: token, data: folder, color: false })
+const config = (url: string, token = tokenFile) => ({ url, tokenFile: token, serverUid: null, data: folder, color: false })
 
 async function serving(answer: RequestListener): Promise<{ client: Client; url: string; seen: IncomingMessage[] }> {
   const seen: IncomingMessage[] = []

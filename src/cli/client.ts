@@ -5,6 +5,7 @@ import { randomSecret } from '../seal/index.ts'
 import { readEvents, type ServerEvent } from './events.ts'
 import { NoServer } from './exit.ts'
 import { warnIfReadable } from './files.ts'
+import { checkListener, trustedUids } from './listener.ts'
 
 /** Pauses before a request is sent again after a lost connection, milliseconds. */
 const RETRY_PAUSES_MS = [200, 1000]
@@ -23,11 +24,13 @@ interface Page<T> {
 
 /**
  * Opens the way to the server. Throws `config_invalid` if the address or the token file cannot be used, or if the token would go over
- * the network in the clear; `NoServer` if there is neither a token nor a server.
+ * the network in the clear; `NoServer` if there is neither a token nor a server. What the client sends goes to no stranger's port on
+ * this machine: `forbidden`.
  */
 export async function openClient(config: CliConfig, warn: (text: string) => void): Promise<Client> {
   const base = parseServerUrl(config.url)
-  return new Client(base, await readToken(config.tokenFile, base, warn))
+  const { token, owner } = await readToken(config.tokenFile, base, warn)
+  return new Client(base, token, trustedUids(owner, config.serverUid))
 }
 
 /** The server's address. Throws `config_invalid` if it is none, or is not encrypted and leads to another machine. */
@@ -58,7 +61,7 @@ function isLoopback(hostname: string): boolean {
   return hostname === 'localhost' || hostname === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(hostname)
 }
 
-async function readToken(path: string, base: URL, warn: (text: string) => void): Promise<Secret> {
+async function readToken(path: string, base: URL, warn: (text: string) => void): Promise<{ token: Secret; owner: number }> {
   const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => error)
   if (typeof text !== 'string') {
     // A missing token most often means a missing server: say that first.
@@ -70,9 +73,9 @@ async function readToken(path: string, base: URL, warn: (text: string) => void):
   const token = text.trim()
   // Anything else would be refused by the HTTP library with an error text that quotes it.
   if (!/^[\x21-\x7e]+$/.test(token)) throw new RekeyError('config_invalid', `${path} does not hold a token.`)
-  const { mode } = await stat(path)
+  const { mode, uid } = await stat(path)
   warnIfReadable(`the token file ${path}`, mode, warn)
-  return Secret.fromText(token)
+  return { token: Secret.fromText(token), owner: uid }
 }
 
 function refuse(base: URL, cause: unknown): never {
@@ -85,12 +88,15 @@ export class Client {
   readonly #token: Secret
   /** With a signed token, which counts once: by this secret of one command it counts for all of its requests. */
   readonly #holder: Secret | null
+  readonly #trusted: readonly number[]
 
-  constructor(base: URL, token: Secret) {
+  /** `trusted`: the users (ids) that may listen at a loopback address, see `checkListener`. */
+  constructor(base: URL, token: Secret, trusted: readonly number[]) {
     this.#base = base
     this.#token = token
     const signed = token.revealText((text) => text.split('.').length === 3)
     this.#holder = signed ? randomSecret(HOLDER_BYTES).reveal((bytes) => Secret.fromText(Buffer.from(bytes).toString('base64url'))) : null
+    this.#trusted = trusted
   }
 
   async get<T>(path: string, query: Query = {}): Promise<T> {
@@ -177,6 +183,8 @@ export class Client {
 
   async #fetch(url: URL, init: RequestInit, pauses: readonly number[]): Promise<Response> {
     for (let tried = 0; ; tried++) {
+      // Anew each time: a connection that was lost may be one to a server that has stopped, and its port is free for anybody.
+      await checkListener(this.#base, this.#trusted)
       try {
         return await fetch(url, init)
       } catch (cause) {

@@ -1,4 +1,5 @@
-import { open } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { type FileHandle, open } from 'node:fs/promises'
 import { RekeyError } from '../kernel/index.ts'
 
 /** Bytes of a file or of standard input, and what the file system says about who may read it. */
@@ -9,19 +10,42 @@ export interface Input {
 }
 
 /**
- * Reads a file, or standard input for `-`, at most `most` bytes and one more, by which the caller sees that it is too long. Throws
- * `bad_input` with `name` (the path unless given) if it cannot be read.
+ * Reads a file or pipe that the command line names, or standard input for `-`, at most `most` bytes and one more, by which the caller
+ * sees that it is too long. Throws `bad_input` with `name` (the path unless given) if it cannot be read.
  */
 export async function readInput(path: string, most: number, name = path): Promise<Input> {
   // Not /dev/stdin: where standard input is a socket, it cannot be opened again.
   if (path === '-') return { bytes: await collect(process.stdin, most), mode: null }
   try {
     await using file = await open(path, 'r')
-    const { mode } = await file.stat()
-    return { bytes: await collect(file.createReadStream({ autoClose: false }), most), mode }
+    return await contentOf(file, most)
   } catch (error) {
-    throw new RekeyError('bad_input', `${name} cannot be read${name === path ? '' : `: ${path}`} (${codeOf(error)}).`)
+    throw notRead(path, name, codeOf(error))
   }
+}
+
+/**
+ * Reads a file that another file names, as `readInput`. It must be a regular one, links followed: nobody who reviews a name expects a
+ * pipe, at which a command would wait for ever, or a device.
+ */
+export async function readRegular(path: string, most: number, name = path): Promise<Input> {
+  try {
+    await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY)
+    const stat = await file.stat()
+    if (stat.isFile() || stat.isDirectory()) return await contentOf(file, most)
+  } catch (error) {
+    throw notRead(path, name, codeOf(error))
+  }
+  throw notRead(path, name, 'not a regular file')
+}
+
+async function contentOf(file: FileHandle, most: number): Promise<Input> {
+  const { mode } = await file.stat()
+  return { bytes: await collect(file.createReadStream({ autoClose: false }), most), mode }
+}
+
+function notRead(path: string, name: string, why: string): RekeyError {
+  return new RekeyError('bad_input', `${name} cannot be read${name === path ? '' : `: ${path}`} (${why}).`)
 }
 
 const READABLE_BY_OTHERS = 0o044

@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { RekeyError } from '../kernel/index.ts'
 import { POLICY_SET_MAX_BYTES, type PolicyFile } from '../policy/index.ts'
-import { codeOf, readInput } from './files.ts'
+import { codeOf, readRegular } from './files.ts'
 
 /**
  * Every `*.cedar` of a folder, by name. Throws `bad_input` if it cannot be read, holds none or one that is no UTF-8: an empty folder is
@@ -18,7 +18,7 @@ export async function readPolicyFolder(folder: string): Promise<PolicyFile[]> {
   let left = POLICY_SET_MAX_BYTES
   for (const name of names) {
     const path = join(folder, name)
-    const { bytes } = await readInput(path, left)
+    const { bytes } = await readRegular(path, left)
     left -= bytes.length
     if (left < 0) throw new RekeyError('too_large', `The policies are larger than ${POLICY_SET_MAX_BYTES / 1024} KiB together.`)
     files.push({ name, text: textOf(path, bytes) })

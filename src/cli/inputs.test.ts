@@ -1,4 +1,5 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
@@ -53,3 +54,25 @@ test('what is there is read; what must be typed is left for later', async () => 
     authorities: { [join(folder, 'ca.pem')]: 'PEM' },
   })
 })
+
+test('a pipe or a device that a fleet file names is refused at once, and a link to a file is read', async () => {
+  const pipe = join(folder, 'pipe')
+  expect(spawnSync('/usr/bin/mkfifo', ['--', pipe]).status).toBe(0)
+  symlinkSync(pipe, join(folder, 'to-pipe'))
+  symlinkSync(join(folder, 'good'), join(folder, 'to-good'))
+  const needed = [
+    { for: 'credential:one', source: { file: pipe } },
+    { for: 'credential:two', source: file('to-pipe') },
+    { for: 'credential:three', source: { file: '/dev/zero' } },
+    { for: 'credential:four', source: file('to-good') },
+  ]
+  const wrong = await readInputs(fleet, needed, [pipe, '/dev/zero'], { out, looking: false }).catch((error) => error)
+  expect(wrong).toMatchObject({ code: 'bad_input' })
+  expect(wrong.faults.map(({ message }: { message: string }) => message).sort()).toEqual([
+    '/dev/zero cannot be read (not a regular file).',
+    `${pipe} cannot be read (not a regular file).`,
+    `The secret of credential one cannot be read: ${pipe} (not a regular file).`,
+    'The secret of credential three cannot be read: /dev/zero (not a regular file).',
+    `The secret of credential two cannot be read: ${join(folder, 'to-pipe')} (not a regular file).`,
+  ])
+}, 10_000)

@@ -2,7 +2,7 @@ import { resolve } from 'node:path'
 import { isMap, isNode, isScalar, isSeq, LineCounter, parseDocument, type YAMLMap } from 'yaml'
 import { faultOfSecret, type SecretSource } from '../credential/index.ts'
 import { isCode, RekeyError, type Secret } from '../kernel/index.ts'
-import { readInput } from './files.ts'
+import { readRegular } from './files.ts'
 import type { Output } from './output.ts'
 import { canAsk } from './prompt.ts'
 import { readSource } from './secrets.ts'
@@ -105,7 +105,7 @@ async function readUsable({ for: whose, source }: Needed, out: Output): Promise<
 const base64 = (secret: Secret) => secret.reveal((bytes) => Buffer.from(bytes).toString('base64'))
 
 async function readAuthority(path: string): Promise<string> {
-  const { bytes } = await readInput(path, AUTHORITY_BYTES)
+  const { bytes } = await readRegular(path, AUTHORITY_BYTES)
   if (bytes.length > AUTHORITY_BYTES) throw new RekeyError('too_large', `${path} is larger than a file of certificate authorities can be.`)
   return Buffer.from(bytes).toString('utf8')
 }

@@ -44,6 +44,7 @@ Environment:
   REKEY_URL         where the server is (http://127.0.0.1:7395)
   REKEY_LISTEN      the same without http://, where REKEY_URL is not set
   REKEY_TOKEN_FILE  the file with the token (admin.token in the data folder)
+  REKEY_SERVER_UID  the user, by number, that the server on this machine runs as (root, you, the owner of the token file)
   REKEY_DATA        the data folder (.rekey)
   NO_COLOR          no colours
 

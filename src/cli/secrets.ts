@@ -1,7 +1,7 @@
 import { secretFromEnv } from '../config.ts'
 import type { SecretSource } from '../credential/index.ts'
 import { LIMITS, RekeyError, Secret } from '../kernel/index.ts'
-import { readInput, warnIfReadable } from './files.ts'
+import { readInput, readRegular, warnIfReadable } from './files.ts'
 import type { Output } from './output.ts'
 import { askSecret, canAsk } from './prompt.ts'
 
@@ -13,7 +13,7 @@ const ENOUGH = LIMITS.secretBytes + 2
  * is empty or too long, or would have to be asked where nobody can answer.
  */
 export async function readSource(source: SecretSource, what: string, out: Output): Promise<Secret> {
-  if ('file' in source) return readSecretFile(source.file, what, out)
+  if ('file' in source) return readSecretFile(source.file, what, out, readRegular)
   if ('env' in source) {
     const secret = secretFromEnv(source.env)
     if (secret) return secret
@@ -27,12 +27,15 @@ export async function readSource(source: SecretSource, what: string, out: Output
   return askSecret(`Secret of ${what}`)
 }
 
-/** Reads a secret from a file, or from standard input for `-`. One line break at its end is not part of it. Throws as `readSource`. */
-export async function readSecretFile(path: string, what: string, out: Output): Promise<Secret> {
+/**
+ * Reads a secret from a file or pipe, or from standard input for `-`. One line break at its end is not part of it. Throws as `readSource`.
+ * `read`: `readRegular` for a path that another file names.
+ */
+export async function readSecretFile(path: string, what: string, out: Output, read = readInput): Promise<Secret> {
   if (path === '-' && canAsk()) {
     throw new RekeyError('bad_input', `The secret of ${what} is to come through a pipe, not to be typed where it is seen.`)
   }
-  const { bytes, mode } = await readInput(path, ENOUGH, `The secret of ${what}`)
+  const { bytes, mode } = await read(path, ENOUGH, `The secret of ${what}`)
   warnIfReadable(`the secret file ${path}`, mode, (text) => out.warn(text))
   const value = withoutBreak(bytes)
   if (value.length === 0) throw new RekeyError('bad_input', `The secret of ${what} is empty: ${path}.`)

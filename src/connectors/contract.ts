@@ -149,6 +149,11 @@ export interface Target {
   retire(ctx: Ctx, order: RetireOrder): Promise<{ readonly mark: Mark }>
   /** Sessions of the account, not Rekey's own, opened before or after the mark; all of them when no mark is given. */
   sessions(ctx: Ctx, account: string, where?: { readonly before?: Mark; readonly after?: Mark }): Promise<readonly Session[]>
+  /**
+   * Other accounts than this one at which a login by the same name with this value is let in, from somewhere: there its refusal here says
+   * nothing. Names as the inventory has them, sorted. Only where one login name has several accounts.
+   */
+  sameLogins?(ctx: Ctx, account: string, secret: Secret): Promise<readonly string[]>
   /** Ends the account's sessions opened before the mark (all without one), waits until they are gone. Resolves with how many it ended. */
   endSessions(ctx: Ctx, account: string, before?: Mark): Promise<number>
   /** Accounts that exist on the system. */

@@ -12,11 +12,10 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import fc from 'fast-check'
 import { afterAll, beforeEach, expect, test } from 'vitest'
 import { isCode, Secret } from '../kernel/index.ts'
 import { placeId } from './files.guard.ts'
-import { checkPath, dropPrepared, placeFile, prepareFile, withKey } from './files.ts'
+import { checkPath, dropPrepared, placeFile, prepareFile } from './files.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'rekey-files-'))
 afterAll(() => rmSync(root, { recursive: true, force: true }))
@@ -125,19 +124,6 @@ test('what was prepared is used if the file is as it was, made anew if not, and 
   await dropPrepared({ path, key: 'KEY' })
   expect(readdirSync(folder)).toEqual(['app.env'])
   expect(existsSync(join(folder, '.app.env.rekey-new'))).toBe(false)
-})
-
-test('a key is set in any text, exactly once, and setting it twice changes nothing', () => {
-  const value = fc.string({ minLength: 1, unit: 'grapheme-ascii' })
-  fc.assert(
-    fc.property(fc.string({ unit: fc.constantFrom('a', '=', '\n', ' ', 'KEY', 'export ', '"') }), value, (text, secretText) => {
-      const once = withKey(text, 'KEY', secretText)
-      expect(withKey(once, 'KEY', secretText)).toBe(once)
-      const kept = once.split('\n').filter((line) => !/^\s*(export\s+)?KEY=/.test(line))
-      const before = text.split('\n').filter((line) => !/^\s*(export\s+)?KEY=/.test(line))
-      expect(kept.join('\n').trim()).toBe(before.join('\n').trim())
-    }),
-  )
 })
 
 test("nothing is written into Rekey's own folders or where the kernel shows files, links in the path followed", async () => {

@@ -2,7 +2,9 @@ import { constants } from 'node:fs'
 import { type FileHandle, open, readlink, rename, rm } from 'node:fs/promises'
 import { basename, dirname, isAbsolute, join } from 'node:path'
 import { isCode, RekeyError, type Secret } from '../kernel/index.ts'
+import { withKey } from './files.env.ts'
 import { besideName, refuseOwnPlace } from './files.guard.ts'
+import { copyRights, type Rights } from './files.rights.ts'
 
 /** Largest file of which one key is replaced. */
 const FILE_MAX_BYTES = 1024 * 1024
@@ -17,11 +19,10 @@ export interface Place {
   readonly keepOut?: readonly string[]
 }
 
-interface Present {
+interface Present extends Rights {
   readonly text: string
-  readonly mode: number
-  readonly uid: number
-  readonly gid: number
+  /** Of the last change of content, rights or name, nanoseconds by the file system's clock. */
+  readonly changedNs: bigint
 }
 
 /** Throws `bad_input` for a path that is relative, or not in its plainest form (`..`, `//`). */
@@ -33,40 +34,37 @@ export function checkPath(path: string): void {
 const NOT_A_FILE = { hint: 'Name the file itself, not a link.' }
 
 /**
- * The file as it is, or null; `at` is how it is reached, `path` how it is called. Opened once, without following a link, and looked at
- * and read through that handle only: whoever may write the folder could exchange the name for a link to any file between two looks.
- * Its bytes are kept as they are, whatever their encoding (latin1 maps each to one character and back).
+ * The file, or null; `at` is how it is reached, `path` how it is called. Opened once, without following a link, and looked at, read and
+ * copied through that handle only: whoever may write the folder could exchange the name for a link to any file between two looks.
  */
-async function present(at: string, path: string): Promise<Present | null> {
-  let file: FileHandle
+async function openPresent(at: string, path: string): Promise<FileHandle | null> {
   try {
-    file = await open(at, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+    return await open(at, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
   } catch (error) {
     const { code } = error as { code?: string }
     if (code === 'ENOENT') return null
     if (code === 'ELOOP') throw new RekeyError('conflict', `Not a regular file: ${path}`, NOT_A_FILE)
     throw error
   }
-  try {
-    const { mode, uid, gid, size } = await file.stat()
-    if ((mode & 0o170000) !== 0o100000) throw new RekeyError('conflict', `Not a regular file: ${path}`, NOT_A_FILE)
-    if (size > FILE_MAX_BYTES) throw new RekeyError('too_large', `The file is larger than ${FILE_MAX_BYTES} bytes: ${path}`)
-    return { text: await file.readFile('latin1'), mode: mode & 0o777, uid, gid }
-  } finally {
-    await file.close()
-  }
+}
+
+/** The file as it is. Its bytes are kept as they are, whatever their encoding (latin1 maps each to one character and back). */
+async function readPresent(file: FileHandle, path: string): Promise<Present> {
+  const { mode, uid, gid, size, ctimeNs } = await file.stat({ bigint: true })
+  if ((Number(mode) & 0o170000) !== 0o100000) throw new RekeyError('conflict', `Not a regular file: ${path}`, NOT_A_FILE)
+  if (size > FILE_MAX_BYTES) throw new RekeyError('too_large', `The file is larger than ${FILE_MAX_BYTES} bytes: ${path}`)
+  const text = await file.readFile('latin1')
+  return { text, mode: Number(mode) & 0o777, uid: Number(uid), gid: Number(gid), changedNs: ctimeNs }
+}
+
+async function present(at: string, path: string): Promise<Present | null> {
+  await using file = await openPresent(at, path)
+  return file && (await readPresent(file, path))
 }
 
 /** UTF-8 text as `present` keeps the bytes of files. */
 function asBytes(text: string): string {
   return Buffer.from(text, 'utf8').toString('latin1')
-}
-
-/** Characters that need no quotes in an .env file, whichever reader it has. */
-const PLAIN = /^[A-Za-z0-9_.:/@%+=,-]*$/
-
-function line(key: string, value: string): string {
-  return PLAIN.test(value) ? `${key}=${value}` : `${key}="${value.replace(/["\\$`]/g, '\\$&').replaceAll('\n', '\\n')}"`
 }
 
 /** The keys of a file that are written for a consumer: of an alternating pair the account too. Null: the whole file. */
@@ -76,23 +74,11 @@ export function keysWritten(key: string | null, alternating: boolean): readonly 
 
 const accountKey = (key: string) => `${key}_ACCOUNT`
 
-/** The file's text with one key set: its line replaced in place (an `export` kept), or added at the end. */
-export function withKey(text: string, key: string, value: string): string {
-  const lines = text.split('\n')
-  const at = lines.findLastIndex((each) => each.replace(/^\s*(export\s+)?/, '').startsWith(`${key}=`))
-  if (at >= 0) {
-    const prefix = /^\s*(export\s+)?/.exec(lines[at] ?? '')?.[0] ?? ''
-    return lines.with(at, prefix + line(key, value)).join('\n')
-  }
-  const body = text === '' || text.endsWith('\n') ? text : `${text}\n`
-  return `${body}${line(key, value)}\n`
-}
-
 function contentOf(place: Place, before: Present | null, secret: Secret): string {
   const { key, account } = place
   if (key === null) return secret.revealText((value) => asBytes(`${value}\n`))
-  const text = secret.revealText((value) => withKey(before?.text ?? '', key, asBytes(value)))
-  return account ? withKey(text, accountKey(key), asBytes(account)) : text
+  const text = secret.revealText((value) => withKey(before?.text ?? '', key, asBytes(value), place.path))
+  return account ? withKey(text, accountKey(key), asBytes(account), place.path) : text
 }
 
 /** The folder of a place, held open: everything is done through the handle, so that a name above it can be exchanged unharmed. */
@@ -122,27 +108,34 @@ export async function prepareFile(place: Place, secret: Secret): Promise<void> {
   await inFolder(place, async (folder) => prepareIn(folder, place, secret))
 }
 
-async function prepareIn({ file: at, beside }: Folder, place: Place, secret: Secret): Promise<void> {
-  const before = await present(at, place.path)
-  await rm(beside, { force: true })
-  const file = await open(beside, 'wx', before?.mode ?? 0o600)
+/**
+ * Throws as `placeFile` would for what only a human can mend: a file that is none, or in which the key's place is not certain. Writes
+ * nothing. That the folder is missing or the disk full is left to the writing itself, which is tried again.
+ */
+export async function checkFile(place: Place, secret: Secret): Promise<void> {
   try {
-    await writeOwned(file, contentOf(place, before, secret), before)
+    await inFolder(place, async ({ file }) => void contentOf(place, await present(file, place.path), secret))
+  } catch (error) {
+    if (error instanceof RekeyError) throw error
+  }
+}
+
+async function prepareIn({ file: at, beside }: Folder, place: Place, secret: Secret): Promise<void> {
+  await using source = await openPresent(at, place.path)
+  const before = source && (await readPresent(source, place.path))
+  const content = contentOf(place, before, secret)
+  await rm(beside, { force: true })
+  const file = await open(beside, 'wx', 0o600)
+  try {
+    if (source && before) await copyRights(source, file, before, place.path)
+    await file.writeFile(content, 'latin1')
+    await file.sync()
   } catch (error) {
     await rm(beside, { force: true })
     throw error
   } finally {
     await file.close()
   }
-}
-
-async function writeOwned(file: FileHandle, text: string, before: Present | null): Promise<void> {
-  if (before !== null) {
-    await file.chmod(before.mode)
-    if (process.getuid?.() === 0) await file.chown(before.uid, before.gid)
-  }
-  await file.writeFile(text, 'latin1')
-  await file.sync()
 }
 
 /**
@@ -158,17 +151,21 @@ export async function placeFile(place: Place, secret: Secret, visible: () => voi
       visible()
       return rm(beside, { force: true })
     }
-    if (!(await isPrepared(folder, content))) await prepareIn(folder, place, secret)
+    if (!(await isPrepared(folder, content, before))) await prepareIn(folder, place, secret)
     await rename(beside, file)
     visible()
     await handle.sync()
   })
 }
 
-/** True if what lies beside the file is just what would be written now: nothing else of the file changed since it was prepared. */
-async function isPrepared({ beside }: Folder, content: string): Promise<boolean> {
+/**
+ * True if what lies beside the file is just what would be written now: nothing else of the file changed since it was prepared, and nobody
+ * has taken a right on it from anybody (which changes a file too, the lists that are not seen here included).
+ */
+async function isPrepared({ beside }: Folder, content: string, before: Present | null): Promise<boolean> {
   try {
-    return (await present(beside, beside))?.text === content
+    const prepared = await present(beside, beside)
+    return prepared?.text === content && (before === null || prepared.changedNs > before.changedNs)
   } catch {
     return false
   }

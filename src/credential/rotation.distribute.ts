@@ -1,6 +1,6 @@
 import { RekeyError } from '../kernel/index.ts'
 import { placeId } from './files.guard.ts'
-import { dropPrepared, type Place, placeFile, prepareFile } from './files.ts'
+import { checkFile, dropPrepared, type Place, placeFile, prepareFile } from './files.ts'
 import type { RotationParts, Run, StepResult } from './rotation.run.ts'
 import type { WorkConsumer, WorkVersion } from './rotation.store.ts'
 
@@ -31,12 +31,16 @@ async function onFile<T>(name: string, place: Place, use: () => Promise<T>): Pro
   }
 }
 
-/** Everything that can fail in distribution is done before an install that kills the old value: only renames are left for after. */
+/**
+ * Everything that can fail in distribution is done before an install that kills the old value: only renames are left for after. Before
+ * another install it is seen that every file can be written without doubt.
+ */
 export async function prepare(run: Run, version: WorkVersion): Promise<void> {
   const secret = run.valueOf(version)
   if (secret === null) return
   for (const { name, place } of placesOf(run, version)) {
-    await locked(run.parts, place, () => onFile(name, place, () => prepareFile(place, secret)))
+    const use = run.plan.oldDiesAtInstall ? prepareFile : checkFile
+    await locked(run.parts, place, () => onFile(name, place, () => use(place, secret)))
   }
 }
 

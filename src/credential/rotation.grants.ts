@@ -38,7 +38,8 @@ export async function compareGrants(run: Run): Promise<{ before: number; after: 
   }
 }
 
-function shown(grants: readonly string[]): string {
+/** The first few of names or rights that the system told, fit to be shown. */
+export function shown(grants: readonly string[]): string {
   return grants.slice(0, SHOWN).map(harmless).join('; ') + (grants.length > SHOWN ? `; and ${grants.length - SHOWN} more` : '')
 }
 

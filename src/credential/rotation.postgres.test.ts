@@ -317,3 +317,25 @@ test('a full or missing folder stops an in-place rotation before the target is t
   mkdirSync(join(engine.folder, 'gone'))
   expect((await engine.finished(id)).state).toBe('not_provable')
 })
+
+test('a file in which the place of the value is not certain stops an alternating rotation before the target is touched', async () => {
+  const [a, b] = [await role('old-a'), await role('old-b')]
+  const path = join(engine.folder, 'twice.env')
+  writeFileSync(path, 'DB=1\nDB=2\n', { mode: 0o600 })
+  await engine.addCredential(system, {
+    name: 'twice@orders-db',
+    strategy: 'alternating',
+    accounts: [a, b],
+    current: Secret.fromText('old-a'),
+    consumers: [{ name: 'twice', path, key: 'DB', activation: 'none' }],
+  })
+  const [id = ''] = await engine.rotate(['twice@orders-db'])
+  const waiting = await engine.until(id, (view) => view.reason !== null)
+  expect(waiting).toMatchObject({ installedAt: null, reason: expect.stringContaining('DB is set a second time (line 2)') })
+  expect([await accepts(a, 'old-a'), await accepts(b, 'old-b')]).toEqual([true, true])
+  expect(readFileSync(path, 'utf8')).toBe('DB=1\nDB=2\n')
+  writeFileSync(path, 'DOC="as in\nDB=example"\nDB=2\n', { mode: 0o600 })
+  if (waiting.state === 'blocked') await retryRotation(engine.parts, engine.ctx, allowed(engine.ctx, 'rotation:retry'), id)
+  expect((await engine.finished(id)).state).toBe('proven_dead')
+  expect(readFileSync(path, 'utf8')).toMatch(/^DOC="as in\nDB=example"\nDB=\S+\nDB_ACCOUNT=\S+\n$/)
+})

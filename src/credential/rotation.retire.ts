@@ -1,4 +1,5 @@
 import { counted, RekeyError } from '../kernel/index.ts'
+import { shown } from './rotation.grants.ts'
 import { lastProbe, type Pair, probeData, probePair, type Run, type StepResult } from './rotation.run.ts'
 
 /** For how long old-refused and new-accepted, seen together, still count as the same moment as the end of the last session. */
@@ -60,6 +61,7 @@ export async function prove(run: Run): Promise<StepResult> {
   if (run.valueOf(work.old) === null) return endNotProvable(run, 'value unknown')
   if (work.old.seen !== 'accepted')
     return endNotProvable(run, `the value held as the old one was not accepted before the change (${work.old.seen ?? 'not tried'})`)
+  await refuseSameLogins(run)
   const pair = freshPair(run) ?? (await probePair(run))
   await run.trap('before_proof')
   await refuseUnproven(run, pair)
@@ -70,6 +72,21 @@ export async function prove(run: Run): Promise<StepResult> {
   }
   await endProven(run, pair)
   return 'end'
+}
+
+/**
+ * Refused at one account, the value may still let the same name in from another place. The probe cannot go there, so the system is asked.
+ * It is asked at the end only: a value that leaked is to be dead here soon, and two accounts that share one must not wait for each other.
+ */
+async function refuseSameLogins(run: Run): Promise<void> {
+  const { old } = run.work
+  const value = run.valueOf(old)
+  if (value === null) return
+  const others = (await run.target.sameLogins?.(run.ctx, old.account, value)) ?? []
+  if (others.length === 0) return
+  throw new RekeyError('target_conflict', `The old value still logs in by the same name from other places: ${shown(others)}.`, {
+    hint: 'Give these accounts another value, or lock or drop them on the system, then run: rekey rotation retry',
+  })
 }
 
 function freshPair(run: Run): Pair | null {

@@ -76,7 +76,7 @@ async function install(run: Run): Promise<StepResult> {
   const grants = await compareGrants(run)
   await lookAtOld(run, observed)
   run.progress.old_probe ??= run.work.old.probe ?? { outcome: 'inconclusive', code: 'not_tried', at: run.now().toISOString(), where: '' }
-  if (run.plan.oldDiesAtInstall) await prepare(run, run.fresh().version)
+  await prepare(run, run.fresh().version)
   await run.renewRoot('old')
   if (!hasGap(run)) {
     await makeAccepted(run, observed, grants)

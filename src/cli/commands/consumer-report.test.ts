@@ -20,7 +20,7 @@ beforeAll(async () => {
   const tokenFile = join(server.folder, 'token')
   writeFileSync(secretFile, `${VALUE}\n`, { mode: 0o600 })
   writeFileSync(tokenFile, server.token, { mode: 0o600 })
-  const config = { url: server.url, tokenFile, data: server.folder, color: false }
+  const config = { url: server.url, tokenFile, serverUid: null, data: server.folder, color: false }
   const client = openClient(config, () => undefined)
   cli = { config, out: new Output({ json: true, color: false }), clock: systemClock, client: () => client }
 })

@@ -8,7 +8,7 @@ import { type AccountName, formatAccount, parseAccount, quoteAccount } from './n
 import { OwnProbes, probeLogin } from './probe.ts'
 import { Roots } from './roots.ts'
 import { belongs, formatMark, isAfter, killSessions, listSessions, otherHosts, parseMark, serverTimes } from './sessions.ts'
-import { grantText, identified, nativeWay, readWays, type Way, withoutWay, withWay } from './ways.ts'
+import { grantText, hasWay, identified, nativeWay, readWays, type Way, withoutWay, withWay } from './ways.ts'
 
 const LIST_ACCOUNTS = `SELECT User AS user, Host AS host, COALESCE(JSON_VALUE(Priv, '$.account_locked'), '0') IN ('1', 'true') AS locked
   FROM mysql.global_priv WHERE NOT COALESCE(JSON_VALUE(Priv, '$.is_role'), '0') IN ('1', 'true') ORDER BY User, Host`
@@ -17,6 +17,10 @@ const VALIDATION = `SELECT PLUGIN_NAME AS plugin, @@GLOBAL.strict_password_valid
 const READ_ACCOUNT = 'SELECT CAST(Priv AS CHAR) AS priv FROM mysql.global_priv WHERE User = ? AND Host = ?'
 const READ_LOCK = `SELECT COALESCE(JSON_VALUE(Priv, '$.account_locked'), '0') IN ('1', 'true') AS locked
   FROM mysql.global_priv WHERE User = ? AND Host = ?`
+/** The anonymous user is in for every name that no closer account has. Locked accounts let nobody in, and nobody logs in as a role. */
+const READ_SAME_LOGINS = `SELECT User AS user, Host AS host, CAST(Priv AS CHAR) AS priv FROM mysql.global_priv
+  WHERE User IN (?, '') AND NOT (User = ? AND Host = ?) AND NOT COALESCE(JSON_VALUE(Priv, '$.account_locked'), '0') IN ('1', 'true')
+  AND NOT COALESCE(JSON_VALUE(Priv, '$.is_role'), '0') IN ('1', 'true') ORDER BY User, Host`
 /** SELECT denied on a table, or on the database. */
 const MAY_NOT_READ: readonly (number | null)[] = [1142, 1044]
 
@@ -81,6 +85,17 @@ export class MariadbTarget implements Target {
         .filter((row) => (before === null || !isAfter(before, start, row.id)) && (after === null || isAfter(after, start, row.id)))
         .map((row) => ({ id: String(row.id), application: null, from: row.from || null }))
     })
+  }
+
+  /** By hash: a probe cannot log in from the places of the other accounts. What other plugins store is not compared. */
+  async sameLogins(ctx: Ctx, account: string, secret: Secret): Promise<readonly string[]> {
+    const { user, host } = parseAccount(account)
+    const way = wayOf(secret)
+    const rows = await this.#roots.run(ctx, (link, signal) =>
+      link.query<AccountName & { priv: string }>(signal, READ_SAME_LOGINS, [user, user, host]),
+    )
+    const same = rows.filter(({ priv }) => hasWay(readWays(priv), way))
+    return same.map((each) => (each.user === '' ? `(anonymous)@${each.host}` : formatAccount(each))).sort()
   }
 
   async endSessions(ctx: Ctx, account: string, before?: Mark): Promise<number> {
@@ -191,7 +206,7 @@ async function waysLeft(link: Link, signal: AbortSignal, account: AccountName, {
   }
   const ways = withoutWay(await presentWays(link, signal, account), wayOf(old))
   // Somebody took it away meanwhile: the value that must stay accepted comes back.
-  return kept === null || withoutWay(ways, kept).length < ways.length ? ways : withWay(ways, kept)
+  return kept === null || hasWay(ways, kept) ? ways : withWay(ways, kept)
 }
 
 /** What logs in at present. A root that may not read it changes nothing: it would drop the ways that it does not see. */

@@ -45,6 +45,11 @@ export function withoutWay(ways: readonly Way[], way: Way): Way[] {
   return ways.filter((each) => each.plugin !== way.plugin || each.text.toUpperCase() !== way.text.toUpperCase())
 }
 
+/** Whether this one is among the ways. */
+export function hasWay(ways: readonly Way[], way: Way): boolean {
+  return withoutWay(ways, way).length < ways.length
+}
+
 function wayOf({ plugin, authentication_string: text }: Record<string, unknown>): Way | null {
   if (plugin === undefined && text === undefined) return null
   if (plugin !== undefined && typeof plugin !== 'string') throw unreadable()
