@@ -4,6 +4,7 @@ import { newId, type Secret } from '../../kernel/index.ts'
 import type { Address } from '../contract.ts'
 import { GOODBYE_MS, gaveUp } from '../deadline.ts'
 import { tlsOptions } from '../tls.ts'
+import { guardLogin, rootNotProven } from './guard.ts'
 import type { Statement } from './sql.ts'
 
 /** How every connection of this process names itself to people who look at the target. Never trusted: anybody can call himself so. */
@@ -15,6 +16,7 @@ export const APPLICATION = `${APPLICATION_PREFIX}${newId().slice(-12)}`
 export class Wire {
   readonly #client: pg.Client
   readonly #socket: Socket
+  readonly #admitted: () => boolean
   #dead = false
 
   /** `statementTimeoutMs` makes the server itself give up too, so that nothing of ours runs on there after we left. */
@@ -33,20 +35,12 @@ export class Wire {
       // library from taking them from this process's environment.
       options: `-c search_path=pg_catalog -c statement_timeout=${Math.ceil(statementTimeoutMs)}`,
     })
-    this.#refuseCleartext()
+    this.#admitted = guardLogin(this.#client, address, (fault) => this.#socket.destroy(fault))
     const died = () => {
       this.#dead = true
     }
     this.#client.on('error', died).on('end', died)
     this.#socket.on('error', died).on('close', died)
-  }
-
-  /** Whoever answers at the address could ask for the value in the clear. Only challenges are answered (SCRAM, MD5), never that. */
-  #refuseCleartext(): void {
-    const client = this.#client as unknown as { _handleAuthCleartextPassword: () => void }
-    client._handleAuthCleartextPassword = () => {
-      this.#socket.destroy(Object.assign(new Error('the server asked for the password in the clear'), { code: 'CLEARTEXT_ASKED' }))
-    }
   }
 
   /** True once the connection cannot be used any more. */
@@ -60,9 +54,15 @@ export class Wire {
     return processID ?? null
   }
 
-  /** Logs in. Rejects with the library's error, or `target_unreachable` when the signal aborts. */
+  /**
+   * Logs in. Rejects with the library's error, with `target_unreachable` when the signal aborts, or with `target_conflict` if the server
+   * let us in without showing which one it is: nothing was said there but the login.
+   */
   async connect(signal: AbortSignal): Promise<void> {
     await this.#bounded(signal, () => this.#client.connect())
+    if (this.#admitted()) return
+    this.destroy()
+    throw rootNotProven()
   }
 
   /** Several statements in one simple query, one round trip; resolves with the rows of the last. */

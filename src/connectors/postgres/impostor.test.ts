@@ -1,0 +1,121 @@
+/** A server that knows no secret gets neither root's trust nor a proof, whatever it says. The real ones are beside it. */
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { makeAuthority } from '../../../test/lab/certificates.ts'
+import { type Impostor, type ImpostorLogin, type ImpostorOptions, startImpostor } from '../../../test/lab/impostor.ts'
+import { letIn, logInByMd5, type PostgresLab, startLab } from '../../../test/lab/postgres.contract.ts'
+import { makeCtx, newId } from '../../kernel/index.ts'
+import { expectCode, freshSecret } from '../contract.kit.ts'
+import type { Address, SystemSpec, Target } from '../contract.ts'
+import { postgres } from './index.ts'
+
+const ctx = makeCtx('test', 'impostor')
+const IDENTIFIER = '7000000000000000001'
+const closing: (() => Promise<unknown>)[] = []
+let lab: PostgresLab
+
+beforeAll(async () => {
+  lab = await startLab()
+}, 60_000)
+afterEach(async () => {
+  for (const close of closing.splice(0).reverse()) await close()
+})
+afterAll(() => lab.stop())
+
+const NOWHERE: Address = { host: '127.0.0.1', port: 1, tls: 'off' }
+
+function open(change: Partial<SystemSpec>): Target {
+  const spec = {
+    name: 'x',
+    address: NOWHERE,
+    rootAccount: lab.root.account,
+    rootSecrets: [lab.root.secret],
+    timeoutMs: 3000,
+    concurrent: 2,
+  }
+  const target = postgres.open({ ...spec, ...change })
+  closing.push(() => target.close())
+  return target
+}
+
+async function impostor(rootLogin: ImpostorLogin, more: Partial<ImpostorOptions> = {}): Promise<Impostor> {
+  const made = await startImpostor({ root: lab.root.account, rootLogin, accounts: 'scram', systemIdentifier: IDENTIFIER, ...more })
+  closing.push(() => made.stop())
+  return made
+}
+
+const server = { facts: { system_identifier: IDENTIFIER }, run: null }
+const at = (port: number, way: Partial<Address> = {}): Address => ({ ...NOWHERE, port, ...way })
+
+describe('root is not believed to be in by a server that showed nothing, and nothing is said there', () => {
+  test.each(['cut', 'md5', 'trust'] as const)('%s', async (rootLogin) => {
+    const fake = await impostor(rootLogin)
+    const [account, next] = ['svc', freshSecret()]
+    const target = open({ address: at(fake.port), server })
+    const error = await expectCode(target.install(ctx, { account, strategy: 'in-place', secret: next, current: null }), 'target_conflict', [
+      next,
+      lab.root.secret,
+    ])
+    expect(error.detail).toBe('SERVER_NOT_PROVEN')
+    expect(error.hint).toMatch(/scram-sha-256.*verify-full/s)
+    await expectCode(target.discover(ctx), 'target_conflict')
+    await expectCode(target.identify(ctx), 'target_conflict')
+    expect(fake.statements).toEqual([])
+  })
+
+  test('a certificate of the named authority, but of another host, is not enough under require', async () => {
+    const authority = makeAuthority()
+    const tls = authority.issue({ hosts: ['elsewhere.test'] })
+    const fake = await impostor('trust', { tls })
+    for (const ca of [undefined, authority.ca]) {
+      const target = open({ address: at(fake.port, { tls: 'require', ...(ca ? { ca } : {}) }) })
+      expect((await expectCode(target.discover(ctx), 'target_conflict')).detail).toBe('SERVER_NOT_PROVEN')
+    }
+    const verified = open({ address: at(fake.port, { tls: 'verify-full', ca: authority.ca }) })
+    await expectCode(verified.discover(ctx), 'target_unreachable')
+    expect(fake.statements).toEqual([])
+  })
+
+  test('under verify-full the certificate is the proof, but a SCRAM that began must end', async () => {
+    const authority = makeAuthority()
+    const tls = authority.issue({ hosts: ['127.0.0.1'] })
+    const own = { tls: 'verify-full', ca: authority.ca } as const
+    for (const rootLogin of ['trust', 'md5'] as const) {
+      const { port } = await impostor(rootLogin, { tls })
+      expect((await open({ address: at(port, own) }).identify(ctx)).facts).toEqual(server.facts)
+    }
+    const { port } = await impostor('cut', { tls })
+    await expectCode(open({ address: at(port, own) }).discover(ctx), 'target_conflict')
+  })
+})
+
+describe('a real server', () => {
+  test('that lets root in without a password is refused over an open channel, and taken over verify-full', async () => {
+    const { account } = lab.root
+    const certificates = makeAuthority()
+    const served = await lab.serveTls(certificates.issue({ hosts: ['127.0.0.1'] }))
+    const end = await letIn(lab.server, account)
+    try {
+      await expectCode(open({ address: served }).discover(ctx), 'target_conflict')
+      const { length } = await open({ address: { ...served, tls: 'verify-full', ca: certificates.ca } }).discover(ctx)
+      expect(length).toBeGreaterThan(1)
+    } finally {
+      await end()
+    }
+    expect((await open({ address: served }).discover(ctx)).length).toBeGreaterThan(1)
+  })
+
+  test('whose root has an MD5 hash is refused until its value is set again', async () => {
+    const root = { account: `root_${newId().slice(-12)}`, secret: freshSecret() }
+    await lab.createAccount(root.account, root.secret)
+    await lab.server.query(`ALTER ROLE ${root.account} SUPERUSER`)
+    const end = await logInByMd5(lab.server, root.account, root.secret)
+    const target = open({ address: lab.address, rootAccount: root.account, rootSecrets: [root.secret] })
+    try {
+      expect((await expectCode(target.discover(ctx), 'target_conflict')).detail).toBe('SERVER_NOT_PROVEN')
+    } finally {
+      await end()
+    }
+    await lab.server.query(root.secret.revealText((text) => `ALTER ROLE ${root.account} PASSWORD '${text}'`))
+    expect((await target.discover(ctx)).length).toBeGreaterThan(1)
+  })
+})
