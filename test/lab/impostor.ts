@@ -27,6 +27,8 @@ export interface Impostor {
   readonly port: number
   /** What it was told to do as root, and by accounts. */
   readonly statements: readonly string[]
+  /** The number of the server process that it tells to whoever it lets in as this application; default 4242. */
+  onLogin: (application: string) => Promise<number>
   stop(): Promise<void>
 }
 
@@ -42,11 +44,12 @@ interface World extends ImpostorOptions {
   readonly verifiers: Map<string, Verifier>
   readonly tries: Map<string, number>
   readonly statements: string[]
+  onLogin: (application: string) => Promise<number>
 }
 
 /** Starts it. It says yes to every statement. */
 export async function startImpostor(options: ImpostorOptions): Promise<Impostor> {
-  const world: World = { ...options, verifiers: new Map(), tries: new Map(), statements: [] }
+  const world: World = { ...options, verifiers: new Map(), tries: new Map(), statements: [], onLogin: async () => 4242 }
   const open = new Set<Socket>()
   const server = createServer((socket) => {
     open.add(socket)
@@ -54,15 +57,14 @@ export async function startImpostor(options: ImpostorOptions): Promise<Impostor>
     serve(socket, world).catch(() => socket.destroy())
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
-  return {
+  return Object.assign(world, {
     port: portOf(server),
-    statements: world.statements,
     async stop() {
       for (const socket of open) socket.destroy()
       server.close()
       await once(server, 'close')
     },
-  }
+  })
 }
 
 /** One message of the server: letter, length, body. */
@@ -112,7 +114,7 @@ async function serve(plain: Socket, world: World): Promise<void> {
     body = (await messages(socket, false).next()).value.body
   }
   const words = body.toString('utf8', 4).split('\0')
-  const user = words[words.indexOf('user') + 1] ?? ''
+  const [user = '', application = ''] = ['user', 'application_name'].map((name) => words[words.indexOf(name) + 1])
   const inbox = messages(socket, true)
   const next = async () => (await inbox.next()).value
   const login = user === world.root ? () => rootLogin(socket, world, next) : world.accounts === 'md5' ? () => byTurns() : () => scram()
@@ -125,7 +127,8 @@ async function serve(plain: Socket, world: World): Promise<void> {
   }
   const scram = () => scramLogin(socket, world.verifiers.get(user), next)
   if (!(await login())) return void socket.end(said('E', 'SFATAL\0VFATAL\0C28P01\0Mx\0\0'))
-  socket.write(Buffer.concat([auth(0), said('S', 'server_version\0', '18.1\0'), said('K', int32(4242), int32(1)), READY]))
+  const pid = await world.onLogin(application)
+  socket.write(Buffer.concat([auth(0), said('S', 'server_version\0', '18.1\0'), said('K', int32(pid), int32(1)), READY]))
   await answerAll(socket, world, next)
 }
 

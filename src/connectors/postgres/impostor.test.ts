@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { makeAuthority } from '../../../test/lab/certificates.ts'
 import { type Impostor, type ImpostorLogin, type ImpostorOptions, startImpostor } from '../../../test/lab/impostor.ts'
 import { letIn, logInByMd5, type PostgresLab, startLab } from '../../../test/lab/postgres.contract.ts'
+import { startProxy } from '../../../test/lab/proxy.ts'
 import { makeCtx, newId } from '../../kernel/index.ts'
 import { expectCode, freshSecret } from '../contract.kit.ts'
 import type { Address, SystemSpec, Target } from '../contract.ts'
@@ -85,6 +86,71 @@ describe('root is not believed to be in by a server that showed nothing, and not
     }
     const { port } = await impostor('cut', { tls })
     await expectCode(open({ address: at(port, own) }).discover(ctx), 'target_conflict')
+  })
+})
+
+describe('an accepted login counts only of a server that showed something', () => {
+  test('an impostor that lets every second MD5 login in proves nothing, whoever leads there', async () => {
+    const fake = await impostor('trust', { accounts: 'md5' })
+    const secret = freshSecret()
+    const target = open({ address: at(fake.port), server })
+    expect(await target.probe(ctx, 'svc', secret)).toEqual({ outcome: 'refused', code: '28P01' })
+    expect(await target.probe(ctx, 'svc', secret)).toEqual({ outcome: 'inconclusive', code: 'server_not_proven' })
+    expect(fake.statements).toEqual([])
+  })
+
+  test('nor does one that names the process of somebody else on the real server, where root is', async () => {
+    const thief = { account: `thief_${newId().slice(-12)}`, secret: freshSecret() }
+    await lab.createAccount(thief.account, thief.secret)
+    const fake = await impostor('trust', { accounts: 'md5' })
+    const proxy = await startProxy(lab.address)
+    closing.push(() => proxy.stop())
+    const target = open({ address: at(proxy.port) })
+    await target.discover(ctx)
+    // Logins of probes go to the impostor, which tells the process and the name of a session that the thief has opened on the real one.
+    fake.onLogin = async (application) => {
+      const session = await lab.openSession(thief.account, thief.secret, application)
+      closing.push(() => session.close())
+      const [row] = await lab.server.query<{ pid: number }>('SELECT pid FROM pg_stat_activity WHERE application_name = $1', [application])
+      return row?.pid ?? 0
+    }
+    proxy.leadTo({ host: '127.0.0.1', port: fake.port })
+    await target.probe(ctx, 'svc', freshSecret())
+    expect(await target.probe(ctx, 'svc', freshSecret())).toEqual({ outcome: 'inconclusive', code: 'server_not_proven' })
+  })
+
+  test('a real MD5 login counts if root sees it, and not if root is no help', async () => {
+    const [account, secret] = [`md5_${newId().slice(-12)}`, freshSecret()]
+    await lab.createAccount(account, secret)
+    const end = await logInByMd5(lab.server, account, secret)
+    closing.push(end)
+    const target = open({ address: lab.address })
+    expect(await target.probe(ctx, account, secret)).toEqual({ outcome: 'accepted', code: 'ready' })
+    expect(await target.probe(ctx, account, freshSecret())).toEqual({ outcome: 'refused', code: '28P01' })
+    const known = { facts: (await target.identify(ctx)).facts, run: null }
+    expect(await open({ address: lab.address, server: known }).probe(ctx, account, secret)).toEqual({ outcome: 'accepted', code: 'ready' })
+    const elsewhere = await open({ address: lab.address, server }).probe(ctx, account, secret)
+    expect(elsewhere).toEqual({ outcome: 'inconclusive', code: 'other_server' })
+    const locked = await open({ address: lab.address, rootSecrets: [freshSecret()] }).probe(ctx, account, secret)
+    expect(locked).toEqual({ outcome: 'inconclusive', code: 'server_not_proven' })
+    const next = freshSecret()
+    await target.install(ctx, { account, strategy: 'in-place', secret: next, current: secret })
+    expect(await target.probe(ctx, account, secret)).toEqual({ outcome: 'refused', code: '28P01' })
+    expect(await target.probe(ctx, account, next)).toEqual({ outcome: 'accepted', code: 'ready' })
+  })
+
+  test('a checked certificate is enough for an MD5 login, without root', async () => {
+    const authority = makeAuthority()
+    const { port } = await impostor('trust', { accounts: 'md5', tls: authority.issue({ hosts: ['127.0.0.1'] }) })
+    const secret = freshSecret()
+    for (const [tls, outcome] of [
+      ['require', 'inconclusive'],
+      ['verify-full', 'accepted'],
+    ] as const) {
+      const target = open({ address: at(port, { tls, ca: authority.ca }), rootSecrets: [] })
+      await target.probe(ctx, 'svc', secret)
+      expect((await target.probe(ctx, 'svc', secret)).outcome).toBe(outcome)
+    }
   })
 })
 

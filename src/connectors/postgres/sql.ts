@@ -49,8 +49,11 @@ export function setPassword(account: string, verifier: string | null): string {
   ].join('; ')
 }
 
-/** A row if server process $1 is a session that calls itself $2. Every account may see that of every other. */
-export const SEES: Statement = { name: 'sees', text: 'SELECT true AS here FROM pg_stat_get_activity($1) WHERE application_name = $2' }
+/** A row if server process $1 is a session of account $3 that calls itself $2. Every account may see that of every other. */
+export const SEES: Statement = {
+  name: 'sees',
+  text: 'SELECT true AS here FROM pg_stat_get_activity($1) WHERE application_name = $2 AND pg_get_userbyid(usesysid) = $3',
+}
 
 /** Stops or permits logins, or ends them for good, whatever was there before. Fails with 42704 if the role does not exist. */
 export function setLogins(account: string, to: 'LOGIN' | 'NOLOGIN' | 'NOLOGIN PASSWORD NULL'): string {
