@@ -4,6 +4,7 @@ import { newId, type Secret } from '../../kernel/index.ts'
 import { md5Answer, type ScramKey, ScramLogin } from '../../seal/index.ts'
 import type { Address } from '../contract.ts'
 import { GOODBYE_MS, gaveUp } from '../deadline.ts'
+import { Intake } from '../intake.ts'
 import { tlsOptions } from '../tls.ts'
 import { isVerified } from './guard.ts'
 import { APPLICATION_PREFIX } from './wire.ts'
@@ -46,7 +47,12 @@ class Inbox {
   #wake: () => void = () => undefined
 
   constructor(stream: Socket) {
+    const intake = new Intake((fault) => {
+      this.#fail(fault)
+      stream.destroy()
+    })
     stream.on('data', (chunk: Buffer) => {
+      intake.take(chunk.length)
       this.#data = this.#data.length === 0 ? chunk : Buffer.concat([this.#data, chunk])
       this.#wake()
     })

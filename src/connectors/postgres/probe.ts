@@ -61,8 +61,8 @@ async function doubtOfServer(ctx: Ctx, login: Login, roots: Roots, signal: Abort
 }
 
 /**
- * A server that shows nothing at the login lets in whom it likes. It counts only if a root connection, for which a server must prove itself,
- * sees this very login. No answer to root is no answer to the probe either.
+ * A server that shows nothing at the login lets in whom it likes. It counts only if a root connection, for which a server must prove
+ * itself, sees this very login. No answer to root is no answer to the probe either.
  */
 async function doubtOfUnproven(ctx: Ctx, login: Login, roots: Roots): Promise<string | null> {
   try {

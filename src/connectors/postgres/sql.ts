@@ -1,9 +1,12 @@
 import pg from 'pg'
+import type { Size } from '../intake.ts'
 
 /** A prepared statement: planned once per connection under its name, which saves the planning at every later use. */
 export interface Statement {
   readonly name: string
   readonly text: string
+  /** Left out: small. */
+  readonly size?: Size
 }
 
 /** Fails with 22012 if the role $1 may not log in. */
@@ -77,6 +80,7 @@ const FUTURE = `backend_start > clock_timestamp()`
 /** $3: opened at or before this mark, $4: opened after it, each or NULL. */
 export const LIST_SESSIONS: Statement = {
   name: 'list_sessions',
+  size: 'large',
   text: `
   SELECT pid, application_name, client_addr::text AS address, backend_start IS NULL AS hidden ${OF_ACCOUNT}
   AND (backend_start IS NULL OR (($3::numeric IS NULL OR ${STARTED} <= $3::numeric OR ${FUTURE})
@@ -96,6 +100,7 @@ export const END_SESSIONS: Statement = {
 /** Accounts that are not PostgreSQL's own. */
 export const LIST_ACCOUNTS: Statement = {
   name: 'list_accounts',
+  size: 'large',
   text: `SELECT rolname AS name, rolcanlogin AS "canLogin" FROM pg_roles WHERE rolname !~ '^pg_' ORDER BY rolname`,
 }
 
@@ -111,6 +116,7 @@ export const LIST_ACCOUNTS: Statement = {
  */
 export const LIST_GRANTS: Statement = {
   name: 'list_grants',
+  size: 'large',
   text: `
   WITH me AS (SELECT * FROM pg_roles WHERE rolname = $1),
   attribute AS (

@@ -6,6 +6,7 @@ import { sha256Hex } from '../../seal/index.ts'
 import { expectCode, freshSecret } from '../contract.kit.ts'
 import type { SystemSpec, Target } from '../contract.ts'
 import { redis } from './index.ts'
+import { Link } from './link.ts'
 import { createAccount, openSession, type RedisLab, startLab } from './testing.ts'
 
 let lab: RedisLab
@@ -34,6 +35,34 @@ const begin = async (...args: Parameters<typeof startLab>) => {
 afterEach(async () => {
   await target.close()
   await lab.stop()
+})
+
+test.each(['plain', 'TLS'])('%s: a long answer comes as a list only, and one without end ends the connection', async (way) => {
+  await begin()
+  const authority = lab.certificates.makeAuthority()
+  const served = way === 'plain' ? lab.address : await lab.serveTls(authority.issue({ hosts: ['127.0.0.1'] }))
+  const address = way === 'plain' ? served : ({ ...served, tls: 'verify-full', ca: authority.ca } as const)
+  const never = new AbortController().signal
+  const link = await Link.open(address, 5000, never)
+  await link.authenticate(never, lab.root.account, lab.root.secret)
+  for (const mib of [1, 2, 12]) await lab.server.command('SET', `${mib}`, 'a'.repeat(mib * 1_000_000))
+  expect(String(await link.command(never, 'GET', '1'))).toHaveLength(1_000_000)
+  expect(String(await link.list(never, 'GET', '12'))).toHaveLength(12_000_000)
+  await expect(link.command(never, 'GET', '2')).rejects.toHaveProperty('code', 'ANSWER_TOO_LONG')
+  expect(link.dead).toBe(true)
+})
+
+test('more accounts than are asked for at once are all listed', async () => {
+  await begin()
+  const names = Array.from({ length: 1201 }, (_, at) => `many_${at}`)
+  await Promise.all(names.map((name) => lab.server.command('ACL', 'SETUSER', name, 'on', 'nopass')))
+  const found = await target.discover(ctx)
+  expect(
+    found
+      .filter(({ name, canLogin }) => canLogin && name.startsWith('many_'))
+      .map(({ name }) => name)
+      .sort(),
+  ).toEqual(names.sort())
 })
 
 describe.each(['aclfile', 'config'] as const)('kept in the %s', (persistence) => {

@@ -9,6 +9,8 @@ import { Root, type RootLink } from './root.ts'
 
 const FIRST_LOOK_MS = 5
 const LATEST_LOOK_MS = 100
+/** Accounts that are asked for at once, so that a server which names millions does not fill the memory with questions. */
+const AT_ONCE = 500
 
 /** A place in the order of one server's sessions: which run of which server, and the number of a session that began at that moment. */
 interface Place {
@@ -117,14 +119,14 @@ export class RedisTarget implements Target {
 
   async discover(ctx: Ctx): Promise<readonly Account[]> {
     return this.#root.run(ctx, async (root, signal) => {
-      const names = await root.link.command(signal, 'ACL', 'USERS')
-      if (!Array.isArray(names)) return []
-      const users = await Promise.all(names.map((name) => root.link.command(signal, 'ACL', 'GETUSER', String(name))))
-      return names.map((name, at) => {
-        const user = readUser(users[at])
-        const opens = user !== null && (user.flags.includes('nopass') || user.hashes.length > 0)
-        return { name: String(name), canLogin: opens && user.flags.includes('on') }
-      })
+      const names = await root.link.list(signal, 'ACL', 'USERS')
+      const accounts: Account[] = []
+      for (let at = 0; Array.isArray(names) && at < names.length; at += AT_ONCE) {
+        const some = names.slice(at, at + AT_ONCE).map(String)
+        const users = await Promise.all(some.map((name) => root.link.list(signal, 'ACL', 'GETUSER', name)))
+        accounts.push(...some.map((name, each) => ({ name, canLogin: mayLogIn(readUser(users[each])) })))
+      }
+      return accounts
     })
   }
 
@@ -184,13 +186,17 @@ export class RedisTarget implements Target {
   }
 
   async #list(root: RootLink, signal: AbortSignal, account: string): Promise<ClientRow[]> {
-    const rows = readClients(String(await root.link.command(signal, 'CLIENT', 'LIST')))
+    const rows = readClients(String(await root.link.list(signal, 'CLIENT', 'LIST')))
     return rows.filter((row) => row.user === account && !this.#root.ids().has(row.id))
   }
 
   async #takeMark(root: RootLink, signal: AbortSignal): Promise<{ mark: Mark }> {
     return { mark: `${root.runId}:${await this.#root.newestId(signal)}` }
   }
+}
+
+function mayLogIn(user: User | null): boolean {
+  return user?.flags.includes('on') === true && (user.flags.includes('nopass') || user.hashes.length > 0)
 }
 
 function checked<T extends InstallOrder | RetireOrder>(order: T): T {
