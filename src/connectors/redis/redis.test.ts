@@ -234,3 +234,45 @@ test('a paused server is unreachable, and used again when it goes on', async () 
   await quick.discover(ctx)
   await quick.close()
 })
+
+describe('accounts that stand elsewhere than in the configuration file', () => {
+  const inBegin = async (included: string, line = (path: string) => `include ${path}`) => {
+    await begin('config')
+    const path = lab.server.write('more.conf', `# included\nmaxclients 500\n${included}\n`)
+    const conf = join(lab.server.folder, 'redis.conf')
+    // Under the name of the server's user, which CONFIG REWRITE needs.
+    lab.server.write('redis.conf', `${line(path)}\n${readFileSync(conf, 'utf8')}`)
+    await lab.server.command('CONFIG', 'REWRITE')
+    await lab.server.restart()
+  }
+  const order = async () => {
+    const { account, secret } = await fresh()
+    return { account, secret, move: { account, strategy: 'dual', secret: freshSecret(), current: secret } as const }
+  }
+
+  test.each([
+    ['an account in an included file', (path: string) => `include ${path}`],
+    ['in quotes and other letters', (path: string) => `  INCLUDE  "${path}"`],
+    ['by a pattern', (path: string) => `include ${path.replace('more.conf', 'mor?.*')}`],
+  ])('%s: nothing is changed, and discover says why', async (_what, line) => {
+    await inBegin('user included on nopass ~* +get', line)
+    const { account, secret, move } = await order()
+    const error = await expectCode(target.install(ctx, move), 'target_unsupported', [move.secret])
+    expect(error.hint).toContain('aclfile')
+    expect(await target.warnings?.(ctx)).toEqual([expect.stringContaining('would not start again')])
+    await expectCode(target.retire(ctx, { account, strategy: 'dual', old: secret, keep: move.secret }), 'target_unsupported')
+    expect([await outcome(account, secret), await outcome(account, move.secret)]).toEqual(['accepted', 'refused'])
+    // What it is kept from: the server's own command, after which it does not start.
+    await lab.server.command('CONFIG', 'REWRITE')
+    await expect(lab.server.restart()).rejects.toThrow()
+  })
+
+  test('an included file without accounts is no hindrance, and the server starts again', async () => {
+    await inBegin('# user commented on nopass')
+    const { account, secret, move } = await order()
+    await target.install(ctx, move)
+    await lab.server.restart()
+    expect([await outcome(account, secret), await outcome(account, move.secret)]).toEqual(['accepted', 'accepted'])
+    expect(await target.warnings?.(ctx)).toEqual([])
+  })
+})

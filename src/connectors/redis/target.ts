@@ -4,6 +4,7 @@ import { noAccount } from '../account.ts'
 import type { Account, InstallOrder, Logins, Mark, Probe, RetireOrder, ServerIdentity, Session, SystemSpec, Target } from '../contract.ts'
 import { type ClientRow, checkName, readClients, readUser, type User } from './acl.ts'
 import { faultName, replyCode } from './faults.ts'
+import { refuseIncludedAccounts } from './include.ts'
 import { probeLogin } from './probe.ts'
 import { Root, type RootLink } from './root.ts'
 
@@ -137,7 +138,7 @@ export class RedisTarget implements Target {
         await howToSave(root, signal, '')
         return []
       } catch (error) {
-        if (!isCode(error, 'target_conflict')) throw error
+        if (!isCode(error, 'target_conflict') && !isCode(error, 'target_unsupported')) throw error
         return [`${error.message} No rotation can be made on it. ${error.hint ?? ''}`.trim()]
       }
     })
@@ -243,8 +244,11 @@ async function usable(root: RootLink, signal: AbortSignal, account: string): Pro
   return user
 }
 
-/** The command that makes accounts last over a restart. Throws `target_conflict`, before anything is changed, if there is none. */
-async function howToSave({ link, configFile }: RootLink, signal: AbortSignal, account: string): Promise<readonly string[]> {
+/**
+ * The command that makes accounts last over a restart. Throws `target_conflict`, before anything is changed, if there is none, and
+ * `target_unsupported` if the server would not start again after it.
+ */
+async function howToSave({ link, configFile, here }: RootLink, signal: AbortSignal, account: string): Promise<readonly string[]> {
   const reply = await link.command(signal, 'CONFIG', 'GET', 'aclfile')
   if (Array.isArray(reply) && typeof reply[1] === 'string' && reply[1] !== '') return ['ACL', 'SAVE']
   if (configFile === '') {
@@ -258,6 +262,7 @@ async function howToSave({ link, configFile }: RootLink, signal: AbortSignal, ac
       hint: 'Use an aclfile.',
     })
   }
+  if (here) await refuseIncludedAccounts(configFile)
   return ['CONFIG', 'REWRITE']
 }
 
