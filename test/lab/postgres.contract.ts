@@ -114,6 +114,28 @@ export async function letIn(server: LabPostgres, account: string): Promise<() =>
   return () => become(before, false)
 }
 
+/** The account gets an MD5 hash of the value, and is asked for that. Resolves once it can log in so; the end leaves the hash. */
+export async function logInByMd5(server: LabPostgres, account: string, secret: Secret): Promise<() => Promise<void>> {
+  const path = join(server.folder, 'data', 'pg_hba.conf')
+  const before = await readFile(path, 'utf8')
+  await server.query('SET password_encryption = md5')
+  await setPassword(server, account, secret)
+  await server.query('RESET password_encryption')
+  await writeFile(path, `host all ${account} 127.0.0.1/32 md5\n${before}`)
+  await server.query('SELECT pg_reload_conf()')
+  // Before the server has read the file it asks for SCRAM, which nobody with such a hash passes.
+  for (;;) {
+    const session = await openSession(server, account, secret, 'lab').catch(() => null)
+    await session?.close()
+    if (session !== null) break
+    await sleep(20)
+  }
+  return async () => {
+    await writeFile(path, before)
+    await server.query('SELECT pg_reload_conf()')
+  }
+}
+
 async function entersFreely(server: LabPostgres, account: string): Promise<boolean> {
   const session = await openSession(server, account, Secret.fromText('any value'), 'lab').catch(() => null)
   await session?.close()

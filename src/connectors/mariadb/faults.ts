@@ -1,5 +1,6 @@
 import { type ErrorCode, RekeyError } from '../../kernel/index.ts'
 import { NO_ACCOUNT } from '../account.ts'
+import { flooded } from '../intake.ts'
 import { untrusted } from '../tls.ts'
 
 /**
@@ -106,8 +107,8 @@ const TITLES: Partial<Record<ErrorCode, string>> = {
 export function targetError(error: unknown): RekeyError {
   if (error instanceof RekeyError) return error
   const errno = serverErrno(error)
-  const distrust = errno === null ? untrusted('MariaDB', faultName(error)) : null
-  if (distrust !== null) return distrust
+  const known = errno === null ? (untrusted('MariaDB', faultName(error)) ?? flooded('MariaDB', faultName(error))) : null
+  if (known !== null) return known
   const row = errno === null ? undefined : CLASSES.find((each) => each.numbers.includes(errno))
   const code = errno === null ? 'target_unreachable' : (row?.code ?? 'target_conflict')
   const detail = errno === null ? faultName(error) : `${faultName(error)} (${errno})`

@@ -4,6 +4,7 @@ import type mysql from 'mysql2'
 import { RekeyError, type Secret, sleep } from '../../kernel/index.ts'
 import type { Address } from '../contract.ts'
 import { GOODBYE_MS, gaveUp } from '../deadline.ts'
+import { Intake, type Size } from '../intake.ts'
 import { tlsOptions } from '../tls.ts'
 import { faultName } from './faults.ts'
 
@@ -19,6 +20,7 @@ const CHALLENGES_ONLY = Object.fromEntries(
 export class Link {
   readonly #connection: mysql.Connection
   readonly #socket: Socket
+  readonly #intake = new Intake(() => this.destroy())
   #dead = false
 
   private constructor(connection: mysql.Connection, socket: Socket) {
@@ -31,6 +33,33 @@ export class Link {
     socket.on('close', () => {
       this.#dead = true
     })
+    this.#count()
+    this.#quieten()
+  }
+
+  /**
+   * The library prints a line for each packet whose number is wrong, and goes on reading what is there after the end. A server that
+   * miscounts is left, with one line.
+   */
+  #quieten(): void {
+    const inside = this.#connection as unknown as { handlePacket(packet: unknown): void }
+    const handle = inside.handlePacket
+    inside.handlePacket = (packet) => {
+      if (!this.#dead) handle.call(inside, packet)
+    }
+    this.#connection.on('warn', () => this.destroy())
+  }
+
+  /** Under TLS what counts is what comes out of it: the library swaps the stream, and takes the listeners off the one before. */
+  #count(): void {
+    const inside = this.#connection as unknown as { readonly stream: Socket; startTLS(onSecure: unknown): void }
+    const count = () => void inside.stream.on('data', (chunk: Buffer) => this.#intake.take(chunk.length))
+    const startTls = inside.startTLS
+    inside.startTLS = (onSecure) => {
+      startTls.call(inside, onSecure)
+      count()
+    }
+    count()
   }
 
   /** Connects and logs in, with no database chosen. Rejects with the library's error, or `target_unreachable` when given up. */
@@ -54,7 +83,7 @@ export class Link {
     )
     const link = new Link(connection, socket)
     try {
-      await link.#bounded(signal, (done) => connection.connect((error) => done(error, undefined)))
+      await link.#bounded(signal, 'small', (done) => connection.connect((error) => done(error, undefined)))
     } catch (error) {
       link.destroy()
       throw faultName(error) === 'HANDSHAKE_SSL_ERROR' ? (distrusted(connection) ?? error) : error
@@ -72,12 +101,17 @@ export class Link {
   }
 
   /** Rows of one statement. With `params` it is prepared on the server, so that no value is ever quoted by us. */
-  query<Row extends object>(signal: AbortSignal, sql: string, params?: readonly (string | number)[]): Promise<Row[]> {
-    return this.#bounded(signal, (done) => {
+  query<Row extends object>(signal: AbortSignal, sql: string, params?: readonly (string | number)[], size: Size = 'small'): Promise<Row[]> {
+    return this.#bounded(signal, size, (done) => {
       const answer = (error: unknown, rows: unknown) => done(error, Array.isArray(rows) ? (rows as Row[]) : [])
       if (params === undefined) this.#connection.query(sql, answer)
       else this.#connection.execute(sql, [...params], answer)
     })
+  }
+
+  /** As `query`, for a long answer. */
+  list<Row extends object>(signal: AbortSignal, sql: string, params?: readonly (string | number)[]): Promise<Row[]> {
+    return this.query(signal, sql, params, 'large')
   }
 
   /** Says goodbye and waits until the socket is closed. Never rejects. */
@@ -97,7 +131,12 @@ export class Link {
   }
 
   /** The library forgets to answer when a connection is destroyed, so the signal and the socket's end answer as well. */
-  #bounded<T>(signal: AbortSignal, start: (done: (error: unknown, value: T) => void) => void): Promise<T> {
+  #bounded<T>(signal: AbortSignal, size: Size, start: (done: (error: unknown, value: T) => void) => void): Promise<T> {
+    const work = () => this.#answered(signal, start)
+    return this.#intake.during(size, work)
+  }
+
+  #answered<T>(signal: AbortSignal, start: (done: (error: unknown, value: T) => void) => void): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       const settle = (act: () => void) => {
         signal.removeEventListener('abort', abort)

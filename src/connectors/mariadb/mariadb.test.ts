@@ -4,6 +4,7 @@ import { mysqlNativeHash } from '../../seal/index.ts'
 import { expectCode, freshSecret } from '../contract.kit.ts'
 import type { SystemSpec, Target } from '../contract.ts'
 import { mariadb } from './index.ts'
+import { Link } from './link.ts'
 import { createAccount, type MariadbLab, openSession, startLab } from './testing.ts'
 
 let lab: MariadbLab
@@ -34,6 +35,19 @@ afterAll(async () => {
   await target?.close()
   await lab?.stop()
 }, 30_000)
+
+test.each(['plain', 'TLS'])('%s: a long answer comes as a list only, and one without end ends the connection', async (way) => {
+  const authority = lab.certificates.makeAuthority()
+  const served = way === 'plain' ? lab.address : await lab.serveTls(authority.issue({ hosts: ['127.0.0.1'] }))
+  const address = way === 'plain' ? served : ({ ...served, tls: 'verify-full', ca: authority.ca } as const)
+  const never = new AbortController().signal
+  const link = await Link.open(address, lab.root.account.split('@')[0] ?? '', lab.root.secret, never)
+  const text = (mib: number) => `SELECT REPEAT('a', ${mib * 1_000_000}) AS a`
+  expect((await link.query<{ a: string }>(never, text(1)))[0]?.a).toHaveLength(1_000_000)
+  expect((await link.list<{ a: string }>(never, text(12)))[0]?.a).toHaveLength(12_000_000)
+  await expect(link.query(never, text(2))).rejects.toHaveProperty('code', 'ANSWER_TOO_LONG')
+  expect(link.dead).toBe(true)
+})
 
 describe('dual', () => {
   test('both values log in after install, and over a restart; then only the kept one', async () => {

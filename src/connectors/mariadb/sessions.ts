@@ -66,7 +66,7 @@ export interface Row {
 export async function listSessions(link: Link, signal: AbortSignal, user: string, own: readonly number[]): Promise<Row[]> {
   // Without PROCESS the list shows only our own sessions, without a word. This table refuses aloud (1227).
   await link.query(signal, 'SELECT 1 FROM information_schema.INNODB_METRICS LIMIT 1')
-  const rows = await link.query<{ id: number | string; user: string; host: string | null }>(
+  const rows = await link.list<{ id: number | string; user: string; host: string | null }>(
     signal,
     'SELECT ID AS id, USER AS user, HOST AS host FROM information_schema.PROCESSLIST WHERE USER IN (?, ?) ORDER BY ID',
     [user, UNAUTHENTICATED],

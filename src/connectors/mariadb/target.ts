@@ -110,7 +110,7 @@ export class MariadbTarget implements Target {
 
   /** Roles are left out: nobody logs in as one. */
   async discover(ctx: Ctx): Promise<readonly Account[]> {
-    const rows = await this.#roots.run(ctx, (link, signal) => link.query<AccountName & { locked: number }>(signal, LIST_ACCOUNTS))
+    const rows = await this.#roots.run(ctx, (link, signal) => link.list<AccountName & { locked: number }>(signal, LIST_ACCOUNTS))
     return rows.map((row) => ({ name: formatAccount(row), canLogin: Number(row.locked) === 0 }))
   }
 
@@ -128,7 +128,7 @@ export class MariadbTarget implements Target {
   /** Rights given to the account itself; of a role only that it is given, not what it holds. */
   async listGrants(ctx: Ctx, account: string): Promise<readonly string[]> {
     const quoted = quoteAccount(parseAccount(account))
-    const rows = await this.#roots.run(ctx, (link, signal) => link.query<Record<string, string>>(signal, `SHOW GRANTS FOR ${quoted}`))
+    const rows = await this.#roots.run(ctx, (link, signal) => link.list<Record<string, string>>(signal, `SHOW GRANTS FOR ${quoted}`))
     return rows.map((row) => grantText(Object.values(row)[0] ?? '', quoted)).sort()
   }
 

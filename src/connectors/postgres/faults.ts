@@ -1,5 +1,6 @@
 import { type ErrorCode, RekeyError } from '../../kernel/index.ts'
 import { NO_ACCOUNT } from '../account.ts'
+import { flooded } from '../intake.ts'
 import { untrusted } from '../tls.ts'
 
 const SQLSTATE = /^[0-9A-Z]{5}$/
@@ -76,8 +77,8 @@ const CLASSES: readonly Row[] = [
 export function targetError(error: unknown, phase: Phase): RekeyError {
   if (error instanceof RekeyError) return error
   const state = sqlState(error)
-  const distrust = state === null ? untrusted('PostgreSQL', faultName(error)) : null
-  if (distrust !== null) return distrust
+  const known = state === null ? (untrusted('PostgreSQL', faultName(error)) ?? flooded('PostgreSQL', faultName(error))) : null
+  if (known !== null) return known
   const row = state === null ? null : CLASSES.find((each) => each.state.test(state) && (each.only === undefined || each.only === phase))
   const code: ErrorCode = state === null ? 'target_unreachable' : (row?.code ?? 'target_conflict')
   return new RekeyError(code, row?.message ?? TITLES[code] ?? 'PostgreSQL failed.', {

@@ -4,7 +4,9 @@ import { newId, type Secret } from '../../kernel/index.ts'
 import { md5Answer, type ScramKey, ScramLogin } from '../../seal/index.ts'
 import type { Address } from '../contract.ts'
 import { GOODBYE_MS, gaveUp } from '../deadline.ts'
+import { Intake } from '../intake.ts'
 import { tlsOptions } from '../tls.ts'
+import { isVerified } from './guard.ts'
 import { APPLICATION_PREFIX } from './wire.ts'
 
 const PROTOCOL_3 = 196_608
@@ -45,7 +47,12 @@ class Inbox {
   #wake: () => void = () => undefined
 
   constructor(stream: Socket) {
+    const intake = new Intake((fault) => {
+      this.#fail(fault)
+      stream.destroy()
+    })
     stream.on('data', (chunk: Buffer) => {
+      intake.take(chunk.length)
       this.#data = this.#data.length === 0 ? chunk : Buffer.concat([this.#data, chunk])
       this.#wake()
     })
@@ -90,7 +97,8 @@ class Inbox {
  */
 export class Login {
   readonly #address: Address
-  readonly #account: string
+  /** As whom it logs in. */
+  readonly account: string
   readonly #secret: Secret
   readonly #known: ScramKey | undefined
   /** What this login alone calls itself on the server. */
@@ -99,7 +107,8 @@ export class Login {
   #inbox: Inbox | null = null
   #asked = false
   #scram: ScramLogin | null = null
-  #confirmed = true
+  /** The end of SCRAM was right. */
+  #confirmed = false
   /** The server said that the login is good. */
   #admitted = false
   #pid: number | null = null
@@ -107,7 +116,7 @@ export class Login {
   /** `known`: of this value, from its verifier; saves the slow part of SCRAM. */
   constructor(address: Address, account: string, secret: Secret, known?: ScramKey) {
     this.#address = address
-    this.#account = account
+    this.account = account
     this.#secret = secret
     this.#known = known
     this.#stream = new Socket()
@@ -116,6 +125,11 @@ export class Login {
   /** Whether the server asked for a password. If it let us in without, being let in says nothing of the value. */
   get passwordAsked(): boolean {
     return this.#asked
+  }
+
+  /** Whether the server showed that it is the right one: by the end of SCRAM, or by its certificate. After MD5 it could be anybody. */
+  get serverProven(): boolean {
+    return this.#confirmed || isVerified(this.#address, this.#stream)
   }
 
   /** The server process that serves us; null before the login. */
@@ -193,7 +207,7 @@ export class Login {
 
   async #converse(inbox: Inbox): Promise<void> {
     const { database = 'postgres' } = this.#address
-    const said = ['user', this.#account, 'database', database, 'application_name', this.application, 'client_encoding', 'UTF8']
+    const said = ['user', this.account, 'database', database, 'application_name', this.application, 'client_encoding', 'UTF8']
     this.#stream.write(message('', int32(PROTOCOL_3), `${said.join('\0')}\0\0`))
     for (;;) {
       const next = inbox.take()
@@ -211,13 +225,13 @@ export class Login {
     const way = body.length >= 4 ? body.readInt32BE() : -1
     const rest = body.subarray(4)
     if (way === 0) {
-      if (!this.#confirmed) throw fault('SERVER_NOT_PROVEN')
+      if (this.#scram !== null && !this.#confirmed) throw fault('SERVER_NOT_PROVEN')
       this.#admitted = true
     } else if (way === 3) {
       throw fault('CLEARTEXT_ASKED')
     } else if (way === 5 && rest.length === 4 && this.#scram === null) {
       this.#asked = true
-      this.#stream.write(message('p', `${md5Answer(this.#secret, this.#account, rest)}\0`))
+      this.#stream.write(message('p', `${md5Answer(this.#secret, this.account, rest)}\0`))
     } else if (way === 10 && rest.toString().split('\0').includes(MECHANISM)) {
       this.#asked = true
       this.#confirmed = false

@@ -1,8 +1,6 @@
-import { readFile, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { inspect } from 'node:util'
 import pg from 'pg'
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { countConnections, createAccount, letIn, type PostgresLab, startLab } from '../../../test/lab/postgres.contract.ts'
 import { startProxy } from '../../../test/lab/proxy.ts'
 import { LAB_TLS } from '../../../test/lab/tls.ts'
@@ -149,24 +147,6 @@ describe('probes are not fooled', () => {
       lab.server.resume()
     }
     expect(await open().probe(ctx, account, secret)).toEqual({ outcome: 'accepted', code: 'ready' })
-  })
-
-  test('an account that still has an MD5 hash is probed like any other', async () => {
-    const { account, secret } = await newAccount()
-    const hba = join(lab.server.folder, 'data', 'pg_hba.conf')
-    const before = await readFile(hba, 'utf8')
-    await writeFile(hba, `host all ${account} 127.0.0.1/32 md5\n${before}`)
-    try {
-      const set = (text: string) => lab.server.query(`SET password_encryption = md5; ALTER ROLE ${account} PASSWORD '${text}'`)
-      await secret.revealText(set)
-      await lab.server.query('SET password_encryption = DEFAULT')
-      await lab.server.query('SELECT pg_reload_conf()')
-      await vi.waitFor(async () => expect(await open().probe(ctx, account, secret)).toEqual({ outcome: 'accepted', code: 'ready' }))
-      expect(await open().probe(ctx, account, freshSecret())).toEqual({ outcome: 'refused', code: '28P01' })
-    } finally {
-      await writeFile(hba, before)
-      await lab.server.query('SELECT pg_reload_conf()')
-    }
   })
 
   test('a value that is not text is inconclusive', async () => {

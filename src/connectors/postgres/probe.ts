@@ -2,7 +2,7 @@ import { type Ctx, isCode, type Secret } from '../../kernel/index.ts'
 import type { ScramKey } from '../../seal/index.ts'
 import type { Probe } from '../contract.ts'
 import { withDeadline } from '../deadline.ts'
-import { differenceOf, doubtAfter, doubtOf } from '../server.ts'
+import { differenceOf, doubtAfter, doubtOf, OTHER_SERVER } from '../server.ts'
 import { faultName, sqlState } from './faults.ts'
 import { factsOfSystem, SYSTEM_IDENTIFIER } from './identity.ts'
 import { Login } from './login.ts'
@@ -11,6 +11,7 @@ import type { Roots } from './roots.ts'
 /**
  * Logs in as a consumer would, asks which server it is, and logs out. Never rejects.
  * - let in after a password was asked for: `accepted`
+ * - let in by a server that showed nothing (MD5, over a channel that is not checked): `inconclusive`, unless root sees the login
  * - let in without (`trust`, `peer`, a certificate): `inconclusive`, since any value would have been
  * - 28P01: `refused`. So are an account whose VALID UNTIL has passed, one without a password and one that does not exist; for
  *   none of them does this value open anything now, but moving VALID UNTIL would revive it: only an install or retire kills it.
@@ -33,7 +34,7 @@ export async function probeLogin(
       await login.connect(signal)
       if (login.pid !== null) own.add(login.pid)
       if (!login.passwordAsked) return { outcome: 'inconclusive', code: 'no_password_asked' }
-      const doubt = await doubtOfServer(ctx, login, roots, signal)
+      const doubt = login.serverProven ? await doubtOfServer(ctx, login, roots, signal) : await doubtOfUnproven(ctx, login, roots)
       return doubt === null ? { outcome: 'accepted', code: 'ready' } : { outcome: 'inconclusive', code: doubt }
     })
   } catch (error) {
@@ -53,10 +54,23 @@ export async function probeLogin(
 async function doubtOfServer(ctx: Ctx, login: Login, roots: Roots, signal: AbortSignal): Promise<string | null> {
   const { server } = roots.spec
   if (!server || Object.keys(server.facts).length === 0) return null
-  if (await roots.sees(ctx, login.pid, login.application)) return null
+  if (await roots.sees(ctx, login)) return null
   const facts = factsOfSystem(await login.ask(signal, SYSTEM_IDENTIFIER))
   if (Object.keys(facts).length > 0) return doubtOf(differenceOf(server, { facts, run: null }, 0))
   return doubtAfter(roots.confirm(signal))
+}
+
+/**
+ * A server that shows nothing at the login lets in whom it likes. It counts only if a root connection, for which a server must prove
+ * itself, sees this very login. No answer to root is no answer to the probe either.
+ */
+async function doubtOfUnproven(ctx: Ctx, login: Login, roots: Roots): Promise<string | null> {
+  try {
+    return (await roots.finds(ctx, login)) ? null : 'server_not_proven'
+  } catch (error) {
+    if (isCode(error, 'target_unreachable')) throw error
+    return isCode(error, 'target_conflict') && error.detail === OTHER_SERVER ? OTHER_SERVER : 'server_not_proven'
+  }
 }
 
 function failed(error: unknown, passwordAsked: boolean): Probe {

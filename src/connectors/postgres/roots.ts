@@ -7,6 +7,13 @@ import { factsOfSystem, SYSTEM_IDENTIFIER } from './identity.ts'
 import { PREPARE, SEES, TIME } from './sql.ts'
 import { Wire } from './wire.ts'
 
+/** A session, as whoever logged in knows it: the server process that serves it, and what it calls itself. */
+export interface LoggedIn {
+  readonly pid: number | null
+  readonly account: string
+  readonly application: string
+}
+
 /** Root connections to one target. */
 export class Roots {
   readonly #pool: Pool<Wire>
@@ -55,13 +62,17 @@ export class Roots {
   }
 
   /**
-   * Whether an idle root connection sees the session of server process `pid` that calls itself `application`: then it lives on the server
-   * on record. False proves nothing, nor does a root that is busy. Never rejects.
+   * Whether an idle root connection sees this very session: then it lives on the server on record. False proves nothing, nor does a root
+   * that is busy. Never rejects.
    */
-  async sees(ctx: Ctx, pid: number | null, application: string): Promise<boolean> {
-    if (pid === null || !this.#pool.ready) return false
-    const look = this.run(ctx, (wire, signal) => wire.query(signal, SEES, [pid, application]))
-    return (await look.catch(() => [])).length > 0
+  async sees(ctx: Ctx, session: LoggedIn): Promise<boolean> {
+    return this.#pool.ready && (await this.finds(ctx, session).catch(() => false))
+  }
+
+  /** As `sees`, but waits for a root connection and makes one if there is none. Rejects as `targetError` classes errors. */
+  async finds(ctx: Ctx, { pid, account, application }: LoggedIn): Promise<boolean> {
+    if (pid === null) return false
+    return (await this.run(ctx, (wire, signal) => wire.query(signal, SEES, [pid, application, account]))).length > 0
   }
 
   /** A root login of its own, which the known server alone passes. Rejects as `targetError` classes errors. */

@@ -1,9 +1,12 @@
 import pg from 'pg'
+import type { Size } from '../intake.ts'
 
 /** A prepared statement: planned once per connection under its name, which saves the planning at every later use. */
 export interface Statement {
   readonly name: string
   readonly text: string
+  /** Left out: small. */
+  readonly size?: Size
 }
 
 /**
@@ -61,8 +64,11 @@ function inTime(until: string, statements: readonly string[]): string[] {
   return ['BEGIN', check, ...statements, check, 'COMMIT']
 }
 
-/** A row if server process $1 is a session that calls itself $2. Every account may see that of every other. */
-export const SEES: Statement = { name: 'sees', text: 'SELECT true AS here FROM pg_stat_get_activity($1) WHERE application_name = $2' }
+/** A row if server process $1 is a session of account $3 that calls itself $2. Every account may see that of every other. */
+export const SEES: Statement = {
+  name: 'sees',
+  text: 'SELECT true AS here FROM pg_stat_get_activity($1) WHERE application_name = $2 AND pg_get_userbyid(usesysid) = $3',
+}
 
 /** Stops or permits logins, or ends them for good, whatever was there before. Fails with 42704 if the role does not exist. */
 export function setLogins(account: string, to: 'LOGIN' | 'NOLOGIN' | 'NOLOGIN PASSWORD NULL', until: string): string {
@@ -86,6 +92,7 @@ const FUTURE = `backend_start > clock_timestamp()`
 /** $3: opened at or before this mark, $4: opened after it, each or NULL. */
 export const LIST_SESSIONS: Statement = {
   name: 'list_sessions',
+  size: 'large',
   text: `
   SELECT pid, application_name, client_addr::text AS address, backend_start IS NULL AS hidden ${OF_ACCOUNT}
   AND (backend_start IS NULL OR (($3::numeric IS NULL OR ${STARTED} <= $3::numeric OR ${FUTURE})
@@ -105,6 +112,7 @@ export const END_SESSIONS: Statement = {
 /** Accounts that are not PostgreSQL's own. */
 export const LIST_ACCOUNTS: Statement = {
   name: 'list_accounts',
+  size: 'large',
   text: `SELECT rolname AS name, rolcanlogin AS "canLogin" FROM pg_roles WHERE rolname !~ '^pg_' ORDER BY rolname`,
 }
 
@@ -120,6 +128,7 @@ export const LIST_ACCOUNTS: Statement = {
  */
 export const LIST_GRANTS: Statement = {
   name: 'list_grants',
+  size: 'large',
   text: `
   WITH me AS (SELECT * FROM pg_roles WHERE rolname = $1),
   attribute AS (

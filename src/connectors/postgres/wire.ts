@@ -1,9 +1,12 @@
+import type { EventEmitter } from 'node:events'
 import { Socket } from 'node:net'
 import pg from 'pg'
 import { newId, type Secret } from '../../kernel/index.ts'
 import type { Address } from '../contract.ts'
 import { GOODBYE_MS, gaveUp } from '../deadline.ts'
+import { Intake, type Size } from '../intake.ts'
 import { tlsOptions } from '../tls.ts'
+import { guardLogin, rootNotProven } from './guard.ts'
 import type { Statement } from './sql.ts'
 
 /** How every connection of this process names itself to people who look at the target. Never trusted: anybody can call himself so. */
@@ -15,6 +18,8 @@ export const APPLICATION = `${APPLICATION_PREFIX}${newId().slice(-12)}`
 export class Wire {
   readonly #client: pg.Client
   readonly #socket: Socket
+  readonly #admitted: () => boolean
+  readonly #intake: Intake
   #dead = false
 
   /** `statementTimeoutMs` makes the server itself give up too, so that nothing of ours runs on there after we left. */
@@ -33,7 +38,10 @@ export class Wire {
       // library from taking them from this process's environment.
       options: `-c search_path=pg_catalog -c statement_timeout=${Math.ceil(statementTimeoutMs)}`,
     })
-    this.#refuseCleartext()
+    const end = (fault: Error) => void this.#socket.destroy(fault)
+    this.#admitted = guardLogin(this.#client, address, end)
+    this.#intake = new Intake(end)
+    this.#count(address)
     const died = () => {
       this.#dead = true
     }
@@ -41,12 +49,12 @@ export class Wire {
     this.#socket.on('error', died).on('close', died)
   }
 
-  /** Whoever answers at the address could ask for the value in the clear. Only challenges are answered (SCRAM, MD5), never that. */
-  #refuseCleartext(): void {
-    const client = this.#client as unknown as { _handleAuthCleartextPassword: () => void }
-    client._handleAuthCleartextPassword = () => {
-      this.#socket.destroy(Object.assign(new Error('the server asked for the password in the clear'), { code: 'CLEARTEXT_ASKED' }))
-    }
+  /** Under TLS what counts is what comes out of it: the library swaps the stream, and says so. */
+  #count({ tls }: Address): void {
+    const { connection } = this.#client as unknown as { readonly connection: EventEmitter & { readonly stream: Socket } }
+    const count = () => void connection.stream.on('data', (chunk: Buffer) => this.#intake.take(chunk.length))
+    if (tls === 'off') count()
+    else connection.once('sslconnect', count)
   }
 
   /** True once the connection cannot be used any more. */
@@ -60,20 +68,31 @@ export class Wire {
     return processID ?? null
   }
 
-  /** Logs in. Rejects with the library's error, or `target_unreachable` when the signal aborts. */
+  /**
+   * Logs in. Rejects with the library's error, with `target_unreachable` when the signal aborts, or with `target_conflict` if the server
+   * let us in without showing which one it is: nothing was said there but the login.
+   */
   async connect(signal: AbortSignal): Promise<void> {
-    await this.#bounded(signal, () => this.#client.connect())
+    await this.#bounded(signal, 'small', () => this.#client.connect())
+    if (this.#admitted()) return
+    this.destroy()
+    throw rootNotProven()
   }
 
   /** Several statements in one simple query, one round trip; resolves with the rows of the last. */
   async script<Row extends object>(signal: AbortSignal, text: string): Promise<Row[]> {
-    const results = await this.#bounded(signal, () => this.#client.query<Row>(text) as Promise<pg.QueryResult<Row> | pg.QueryResult<Row>[]>)
+    const results = await this.#bounded(
+      signal,
+      'small',
+      () => this.#client.query<Row>(text) as Promise<pg.QueryResult<Row> | pg.QueryResult<Row>[]>,
+    )
     return (Array.isArray(results) ? results.at(-1)?.rows : results.rows) ?? []
   }
 
   /** One statement with parameters, one round trip; the server plans it once for the connection. `statement` is a constant of `sql.ts`. */
   async query<Row extends object>(signal: AbortSignal, statement: Statement, params: readonly unknown[]): Promise<Row[]> {
-    return (await this.#bounded(signal, () => this.#client.query<Row>({ ...statement, values: [...params] }))).rows
+    const { name, text, size = 'small' } = statement
+    return (await this.#bounded(signal, size, () => this.#client.query<Row>({ name, text, values: [...params] }))).rows
   }
 
   /** Says goodbye and waits until the server has closed, so that it counts no connection of ours afterwards; then lets go anyway. */
@@ -95,7 +114,7 @@ export class Wire {
     this.#socket.destroy()
   }
 
-  #bounded<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+  #bounded<T>(signal: AbortSignal, size: Size, work: () => Promise<T>): Promise<T> {
     if (signal.aborted) {
       this.destroy()
       return Promise.reject(gaveUp('PostgreSQL'))
@@ -106,7 +125,8 @@ export class Wire {
         reject(gaveUp('PostgreSQL'))
       }
       signal.addEventListener('abort', abort, { once: true })
-      work()
+      this.#intake
+        .during(size, work)
         .then(resolve, reject)
         .finally(() => signal.removeEventListener('abort', abort))
     })

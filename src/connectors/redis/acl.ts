@@ -74,7 +74,8 @@ export interface ClientRow {
 
 /** Reads CLIENT LIST. No field can hold a space or a line break (Redis refuses both in client names). Lines without an id are left out. */
 export function readClients(text: string): ClientRow[] {
-  return text.split('\n').flatMap((line) => {
+  // Of a text of nothing but line breaks no line is ever made.
+  return [...text.matchAll(/[^\n]{4,}/g)].flatMap(([line]) => {
     const fields = new Map(line.split(' ').map((field) => cut(field)))
     const number = fields.get('id') ?? ''
     const id = /^\d{1,16}$/.test(number) ? Number(number) : Number.NaN

@@ -1,4 +1,5 @@
 import { type ErrorCode, RekeyError } from '../../kernel/index.ts'
+import { flooded } from '../intake.ts'
 import { untrusted } from '../tls.ts'
 import { isErrorReply } from './library.ts'
 
@@ -39,8 +40,8 @@ const TITLES: Partial<Record<ErrorCode, string>> = {
 export function targetError(error: unknown): RekeyError {
   if (error instanceof RekeyError) return error
   const reply = replyCode(error)
-  const distrust = reply === null ? untrusted('Redis', faultName(error)) : null
-  if (distrust !== null) return distrust
+  const known = reply === null ? (untrusted('Redis', faultName(error)) ?? flooded('Redis', faultName(error))) : null
+  if (known !== null) return known
   const row = reply === null ? undefined : CLASSES[reply]
   const full = isErrorReply(error) && error.message.includes('max number of clients')
   const code: ErrorCode = reply === null || full ? 'target_unreachable' : (row?.code ?? 'target_conflict')

@@ -1,6 +1,7 @@
 import { type Secret, sleep } from '../../kernel/index.ts'
 import type { Address } from '../contract.ts'
 import { GOODBYE_MS, gaveUp } from '../deadline.ts'
+import { Intake, type Size } from '../intake.ts'
 import { tlsOptions } from '../tls.ts'
 import { library } from './library.ts'
 
@@ -12,6 +13,7 @@ type Client = Awaited<ReturnType<typeof makeClient>>
 /** One connection. It never reconnects by itself; each command is bounded by a signal. */
 export class Link {
   readonly #client: Client
+  readonly #intake = new Intake(() => this.destroy())
   #dead = false
 
   private constructor(client: Client) {
@@ -23,6 +25,17 @@ export class Link {
     client.on('end', () => {
       this.#dead = true
     })
+    this.#count()
+  }
+
+  /** The library keeps its socket to itself; all that comes passes through its decoder. */
+  #count(): void {
+    const { decoder } = this.#client._getQueue()
+    const write = decoder.write.bind(decoder)
+    decoder.write = (chunk: Buffer) => {
+      this.#intake.take(chunk.length)
+      if (this.#intake.fault === null) write(chunk)
+    }
   }
 
   /** Connects without logging in; sends nothing yet. */
@@ -44,7 +57,16 @@ export class Link {
 
   /** Rejects with the library's `ErrorReply` if the server refuses the command. */
   command(signal: AbortSignal, ...args: readonly string[]): Promise<Reply> {
-    return bounded(signal, this.#client.sendCommand([...args]))
+    return this.#send(signal, 'small', args)
+  }
+
+  /** As `command`, for a long answer. */
+  list(signal: AbortSignal, ...args: readonly string[]): Promise<Reply> {
+    return this.#send(signal, 'large', args)
+  }
+
+  #send(signal: AbortSignal, size: Size, args: readonly string[]): Promise<Reply> {
+    return this.#intake.during(size, () => bounded(signal, this.#client.sendCommand([...args])))
   }
 
   /** Logs in. Each try is one command, so that several values can be tried on one connection. */
@@ -60,7 +82,7 @@ export class Link {
     const multi = this.#client.multi()
     for (const command of commands) multi.addCommand([...command])
     try {
-      return await bounded(signal, multi.exec())
+      return await this.#intake.during('small', () => bounded(signal, multi.exec()))
     } catch (error) {
       const { replies } = (error ?? {}) as { replies?: unknown }
       if (Array.isArray(replies)) return replies

@@ -6,6 +6,7 @@ import { sha256Hex } from '../../seal/index.ts'
 import { expectCode, freshSecret } from '../contract.kit.ts'
 import type { SystemSpec, Target } from '../contract.ts'
 import { redis } from './index.ts'
+import { Link } from './link.ts'
 import { createAccount, openSession, type RedisLab, startLab } from './testing.ts'
 
 let lab: RedisLab
@@ -34,6 +35,34 @@ const begin = async (...args: Parameters<typeof startLab>) => {
 afterEach(async () => {
   await target.close()
   await lab.stop()
+})
+
+test.each(['plain', 'TLS'])('%s: a long answer comes as a list only, and one without end ends the connection', async (way) => {
+  await begin()
+  const authority = lab.certificates.makeAuthority()
+  const served = way === 'plain' ? lab.address : await lab.serveTls(authority.issue({ hosts: ['127.0.0.1'] }))
+  const address = way === 'plain' ? served : ({ ...served, tls: 'verify-full', ca: authority.ca } as const)
+  const never = new AbortController().signal
+  const link = await Link.open(address, 5000, never)
+  await link.authenticate(never, lab.root.account, lab.root.secret)
+  for (const mib of [1, 2, 12]) await lab.server.command('SET', `${mib}`, 'a'.repeat(mib * 1_000_000))
+  expect(String(await link.command(never, 'GET', '1'))).toHaveLength(1_000_000)
+  expect(String(await link.list(never, 'GET', '12'))).toHaveLength(12_000_000)
+  await expect(link.command(never, 'GET', '2')).rejects.toHaveProperty('code', 'ANSWER_TOO_LONG')
+  expect(link.dead).toBe(true)
+})
+
+test('more accounts than are asked for at once are all listed', async () => {
+  await begin()
+  const names = Array.from({ length: 1201 }, (_, at) => `many_${at}`)
+  await Promise.all(names.map((name) => lab.server.command('ACL', 'SETUSER', name, 'on', 'nopass')))
+  const found = await target.discover(ctx)
+  expect(
+    found
+      .filter(({ name, canLogin }) => canLogin && name.startsWith('many_'))
+      .map(({ name }) => name)
+      .sort(),
+  ).toEqual(names.sort())
 })
 
 describe.each(['aclfile', 'config'] as const)('kept in the %s', (persistence) => {
@@ -204,4 +233,46 @@ test('a paused server is unreachable, and used again when it goes on', async () 
   lab.server.resume()
   await quick.discover(ctx)
   await quick.close()
+})
+
+describe('accounts that stand elsewhere than in the configuration file', () => {
+  const inBegin = async (included: string, line = (path: string) => `include ${path}`) => {
+    await begin('config')
+    const path = lab.server.write('more.conf', `# included\nmaxclients 500\n${included}\n`)
+    const conf = join(lab.server.folder, 'redis.conf')
+    // Under the name of the server's user, which CONFIG REWRITE needs.
+    lab.server.write('redis.conf', `${line(path)}\n${readFileSync(conf, 'utf8')}`)
+    await lab.server.command('CONFIG', 'REWRITE')
+    await lab.server.restart()
+  }
+  const order = async () => {
+    const { account, secret } = await fresh()
+    return { account, secret, move: { account, strategy: 'dual', secret: freshSecret(), current: secret } as const }
+  }
+
+  test.each([
+    ['an account in an included file', (path: string) => `include ${path}`],
+    ['in quotes and other letters', (path: string) => `  INCLUDE  "${path}"`],
+    ['by a pattern', (path: string) => `include ${path.replace('more.conf', 'mor?.*')}`],
+  ])('%s: nothing is changed, and discover says why', async (_what, line) => {
+    await inBegin('user included on nopass ~* +get', line)
+    const { account, secret, move } = await order()
+    const error = await expectCode(target.install(ctx, move), 'target_unsupported', [move.secret])
+    expect(error.hint).toContain('aclfile')
+    expect(await target.warnings?.(ctx)).toEqual([expect.stringContaining('would not start again')])
+    await expectCode(target.retire(ctx, { account, strategy: 'dual', old: secret, keep: move.secret }), 'target_unsupported')
+    expect([await outcome(account, secret), await outcome(account, move.secret)]).toEqual(['accepted', 'refused'])
+    // What it is kept from: the server's own command, after which it does not start.
+    await lab.server.command('CONFIG', 'REWRITE')
+    await expect(lab.server.restart()).rejects.toThrow()
+  })
+
+  test('an included file without accounts is no hindrance, and the server starts again', async () => {
+    await inBegin('# user commented on nopass')
+    const { account, secret, move } = await order()
+    await target.install(ctx, move)
+    await lab.server.restart()
+    expect([await outcome(account, secret), await outcome(account, move.secret)]).toEqual(['accepted', 'accepted'])
+    expect(await target.warnings?.(ctx)).toEqual([])
+  })
 })

@@ -5,6 +5,7 @@ import { differenceOf, otherServer, type ServerIdentity } from '../server.ts'
 import { infoValue } from './acl.ts'
 import { replyCode, targetError } from './faults.ts'
 import { identityOf } from './identity.ts'
+import { isHere } from './include.ts'
 import { Link } from './link.ts'
 
 /** An idle root connection is closed after this: a target must not carry ours between rotations. */
@@ -18,6 +19,8 @@ export interface RootLink {
   readonly runId: string
   /** Path of the configuration file the server was started with, or empty. */
   readonly configFile: string
+  /** Whether that path is one of this machine, as far as the address tells. */
+  readonly here: boolean
   readonly identity: ServerIdentity
 }
 
@@ -167,7 +170,8 @@ export class Root {
     ])
     const text = String(info)
     const identity = identityOf(text, dir, this.#spec.rootAccount)
-    const root = { link, id: Number(id), runId: infoValue(text, 'run_id'), configFile: infoValue(text, 'config_file'), identity }
+    const [runId, configFile] = [infoValue(text, 'run_id'), infoValue(text, 'config_file')]
+    const root = { link, id: Number(id), runId, configFile, here: isHere(this.#spec.address.host), identity }
     if (!Number.isSafeInteger(root.id) || !/^[0-9a-f]{40}$/.test(root.runId)) {
       throw new RekeyError('target_unsupported', 'The server is not Redis 7 or compatible.')
     }

@@ -4,11 +4,14 @@ import { noAccount } from '../account.ts'
 import type { Account, InstallOrder, Logins, Mark, Probe, RetireOrder, ServerIdentity, Session, SystemSpec, Target } from '../contract.ts'
 import { type ClientRow, checkName, readClients, readUser, type User } from './acl.ts'
 import { faultName, replyCode } from './faults.ts'
+import { refuseIncludedAccounts } from './include.ts'
 import { probeLogin } from './probe.ts'
 import { Root, type RootLink } from './root.ts'
 
 const FIRST_LOOK_MS = 5
 const LATEST_LOOK_MS = 100
+/** Accounts that are asked for at once, so that a server which names millions does not fill the memory with questions. */
+const AT_ONCE = 500
 
 /** A place in the order of one server's sessions: which run of which server, and the number of a session that began at that moment. */
 interface Place {
@@ -117,14 +120,14 @@ export class RedisTarget implements Target {
 
   async discover(ctx: Ctx): Promise<readonly Account[]> {
     return this.#root.run(ctx, async (root, signal) => {
-      const names = await root.link.command(signal, 'ACL', 'USERS')
-      if (!Array.isArray(names)) return []
-      const users = await Promise.all(names.map((name) => root.link.command(signal, 'ACL', 'GETUSER', String(name))))
-      return names.map((name, at) => {
-        const user = readUser(users[at])
-        const opens = user !== null && (user.flags.includes('nopass') || user.hashes.length > 0)
-        return { name: String(name), canLogin: opens && user.flags.includes('on') }
-      })
+      const names = await root.link.list(signal, 'ACL', 'USERS')
+      const accounts: Account[] = []
+      for (let at = 0; Array.isArray(names) && at < names.length; at += AT_ONCE) {
+        const some = names.slice(at, at + AT_ONCE).map(String)
+        const users = await Promise.all(some.map((name) => root.link.list(signal, 'ACL', 'GETUSER', name)))
+        accounts.push(...some.map((name, each) => ({ name, canLogin: mayLogIn(readUser(users[each])) })))
+      }
+      return accounts
     })
   }
 
@@ -135,7 +138,7 @@ export class RedisTarget implements Target {
         await howToSave(root, signal, '')
         return []
       } catch (error) {
-        if (!isCode(error, 'target_conflict')) throw error
+        if (!isCode(error, 'target_conflict') && !isCode(error, 'target_unsupported')) throw error
         return [`${error.message} No rotation can be made on it. ${error.hint ?? ''}`.trim()]
       }
     })
@@ -184,13 +187,17 @@ export class RedisTarget implements Target {
   }
 
   async #list(root: RootLink, signal: AbortSignal, account: string): Promise<ClientRow[]> {
-    const rows = readClients(String(await root.link.command(signal, 'CLIENT', 'LIST')))
+    const rows = readClients(String(await root.link.list(signal, 'CLIENT', 'LIST')))
     return rows.filter((row) => row.user === account && !this.#root.ids().has(row.id))
   }
 
   async #takeMark(root: RootLink, signal: AbortSignal): Promise<{ mark: Mark }> {
     return { mark: `${root.runId}:${await this.#root.newestId(signal)}` }
   }
+}
+
+function mayLogIn(user: User | null): boolean {
+  return user?.flags.includes('on') === true && (user.flags.includes('nopass') || user.hashes.length > 0)
 }
 
 function checked<T extends InstallOrder | RetireOrder>(order: T): T {
@@ -237,8 +244,11 @@ async function usable(root: RootLink, signal: AbortSignal, account: string): Pro
   return user
 }
 
-/** The command that makes accounts last over a restart. Throws `target_conflict`, before anything is changed, if there is none. */
-async function howToSave({ link, configFile }: RootLink, signal: AbortSignal, account: string): Promise<readonly string[]> {
+/**
+ * The command that makes accounts last over a restart. Throws `target_conflict`, before anything is changed, if there is none, and
+ * `target_unsupported` if the server would not start again after it.
+ */
+async function howToSave({ link, configFile, here }: RootLink, signal: AbortSignal, account: string): Promise<readonly string[]> {
   const reply = await link.command(signal, 'CONFIG', 'GET', 'aclfile')
   if (Array.isArray(reply) && typeof reply[1] === 'string' && reply[1] !== '') return ['ACL', 'SAVE']
   if (configFile === '') {
@@ -252,6 +262,7 @@ async function howToSave({ link, configFile }: RootLink, signal: AbortSignal, ac
       hint: 'Use an aclfile.',
     })
   }
+  if (here) await refuseIncludedAccounts(configFile)
   return ['CONFIG', 'REWRITE']
 }
 
