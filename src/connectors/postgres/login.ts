@@ -193,9 +193,9 @@ export class Login {
   }
 
   async #open(): Promise<void> {
-    const { host, port, tls } = this.#address
+    const { host, tls } = this.#address
     const plain = this.#stream
-    await settled(plain, 'connect', () => plain.setNoDelay(true).connect({ host, port }))
+    await settled(plain, 'connect', () => plain.setNoDelay(true).connect(placeOf(this.#address)))
     if (tls === 'off') return
     // Exactly one byte: what somebody put behind it in the clear must not pass for what came through TLS.
     const reply = await settled<Buffer>(plain, 'data', () => plain.write(message('', int32(SSL_REQUEST))))
@@ -247,6 +247,11 @@ export class Login {
       throw fault('LOGIN_UNSUPPORTED')
     }
   }
+}
+
+/** A socket folder holds the server's socket under a name of its port, as for libpq. */
+function placeOf({ host, port }: Address): { path: string } | { host: string; port: number } {
+  return host.startsWith('/') ? { path: `${host}/.s.PGSQL.${port}` } : { host, port }
 }
 
 /** Starts something and waits for its event; rejects with the stream's error, or when it closes. */

@@ -149,6 +149,14 @@ describe('probes are not fooled', () => {
     expect(await open().probe(ctx, account, secret)).toEqual({ outcome: 'accepted', code: 'ready' })
   })
 
+  test('over a socket folder root and probes meet the same server', async () => {
+    const { account, secret } = await newAccount()
+    const target = open({ address: { ...lab.address, host: lab.server.folder } })
+    expect((await target.discover(ctx)).some(({ name }) => name === account)).toBe(true)
+    expect(await target.probe(ctx, account, secret)).toEqual({ outcome: 'accepted', code: 'ready' })
+    expect(await target.probe(ctx, account, freshSecret())).toEqual({ outcome: 'refused', code: '28P01' })
+  })
+
   test('a value that is not text is inconclusive', async () => {
     const { account } = await newAccount()
     const probe = await open().probe(ctx, account, new Secret(Uint8Array.of(0xff, 0xfe)))
