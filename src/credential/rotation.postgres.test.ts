@@ -285,6 +285,28 @@ test('in place, the grace period is that of the old sessions: the old value is r
   await expect(pool?.query('select 1')).rejects.toThrow()
 })
 
+test('a file in which the place of the value is not certain stops an alternating rotation before the target is touched', async () => {
+  const [a, b] = [await role('old-a'), await role('old-b')]
+  const path = join(engine.folder, 'twice.env')
+  writeFileSync(path, 'DB=1\nDB=2\n', { mode: 0o600 })
+  await engine.addCredential(system, {
+    name: 'twice@orders-db',
+    strategy: 'alternating',
+    accounts: [a, b],
+    current: Secret.fromText('old-a'),
+    consumers: [{ name: 'twice', path, key: 'DB', activation: 'none' }],
+  })
+  const [id = ''] = await engine.rotate(['twice@orders-db'])
+  const waiting = await engine.until(id, (view) => view.reason !== null)
+  expect(waiting).toMatchObject({ installedAt: null, reason: expect.stringContaining('DB is set a second time (line 2)') })
+  expect([await accepts(a, 'old-a'), await accepts(b, 'old-b')]).toEqual([true, true])
+  expect(readFileSync(path, 'utf8')).toBe('DB=1\nDB=2\n')
+  writeFileSync(path, 'DOC="as in\nDB=example"\nDB=2\n', { mode: 0o600 })
+  if (waiting.state === 'blocked') await retryRotation(engine.parts, engine.ctx, allowed(engine.ctx, 'rotation:retry'), id)
+  expect((await engine.finished(id)).state).toBe('proven_dead')
+  expect(readFileSync(path, 'utf8')).toMatch(/^DOC="as in\nDB=example"\nDB=\S+\nDB_ACCOUNT=\S+\n$/)
+})
+
 test('the root credential itself is rotated, and Rekey goes on with the new one', async () => {
   // Made before: the lab's own connection is one of those that end with the old root value.
   const account = await role()
@@ -316,26 +338,4 @@ test('a full or missing folder stops an in-place rotation before the target is t
   expect(waiting.reason).toContain('cannot be written')
   mkdirSync(join(engine.folder, 'gone'))
   expect((await engine.finished(id)).state).toBe('not_provable')
-})
-
-test('a file in which the place of the value is not certain stops an alternating rotation before the target is touched', async () => {
-  const [a, b] = [await role('old-a'), await role('old-b')]
-  const path = join(engine.folder, 'twice.env')
-  writeFileSync(path, 'DB=1\nDB=2\n', { mode: 0o600 })
-  await engine.addCredential(system, {
-    name: 'twice@orders-db',
-    strategy: 'alternating',
-    accounts: [a, b],
-    current: Secret.fromText('old-a'),
-    consumers: [{ name: 'twice', path, key: 'DB', activation: 'none' }],
-  })
-  const [id = ''] = await engine.rotate(['twice@orders-db'])
-  const waiting = await engine.until(id, (view) => view.reason !== null)
-  expect(waiting).toMatchObject({ installedAt: null, reason: expect.stringContaining('DB is set a second time (line 2)') })
-  expect([await accepts(a, 'old-a'), await accepts(b, 'old-b')]).toEqual([true, true])
-  expect(readFileSync(path, 'utf8')).toBe('DB=1\nDB=2\n')
-  writeFileSync(path, 'DOC="as in\nDB=example"\nDB=2\n', { mode: 0o600 })
-  if (waiting.state === 'blocked') await retryRotation(engine.parts, engine.ctx, allowed(engine.ctx, 'rotation:retry'), id)
-  expect((await engine.finished(id)).state).toBe('proven_dead')
-  expect(readFileSync(path, 'utf8')).toMatch(/^DOC="as in\nDB=example"\nDB=\S+\nDB_ACCOUNT=\S+\n$/)
 })
