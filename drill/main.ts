@@ -119,13 +119,15 @@ function shown(proof: Proof): Proof {
   return { ...proof, bundle: short(proof.bundle), key: short(proof.key) }
 }
 
-async function clear({ screen, resources }: Drill): Promise<void> {
+async function clear({ screen, resources, signal }: Drill): Promise<void> {
   screen.block(['  clearing up'])
   const faults = await resources.close()
   screen.settle([])
   for (const fault of faults) screen.line(screen.paint(`drill: while clearing up: ${fault}`, 'red'))
   if (faults.length === 0 && !existsSync(resources.folder))
-    screen.line(screen.paint('Everything is stopped and removed; the evidence stays.', 'dim'))
+    screen.line(
+      screen.paint(signal.aborted ? 'Everything is stopped and removed.' : 'Everything is stopped and removed; the evidence stays.', 'dim'),
+    )
 }
 
 function leave({ screen, resources, options }: Drill, url: string): void {
