@@ -25,7 +25,7 @@ test('whoever is alone bypasses with the first token and a reason; as soon as so
   const alone = lab.folder('alone', { 'alone.cedar': NIGHT.replace('night', 'alone') })
   const proposed = json(await lab.admin('policy', 'propose', alone, '--reason', REASON, '--json'))
   expect(proposed.approval).toBeNull()
-  const approved = await lab.admin('policy', 'approve', proposed.id, '--digest', proposed.digest)
+  const approved = await lab.admin('policy', 'approve', proposed.id, '--digest', proposed.digest, '--reason', 'read and agreed')
   expect(approved.status).not.toBe(0)
   expect((await lab.admin('policy', 'bypass', proposed.id, '--reason', 'short', '--yes')).status).not.toBe(0)
   const done = await lab.admin('policy', 'bypass', proposed.id, '--reason', 'nobody else is here yet', '--yes')
@@ -40,7 +40,7 @@ test('whoever is alone bypasses with the first token and a reason; as soon as so
   expect(refused.status).not.toBe(0)
   expect(refused.stderr).toContain('Somebody is there who may approve policies')
   // Whoever is there has read it, and needs nobody's token.
-  const one = await ada.rekey('policy', 'approve', again.id, '--digest', again.digest)
+  const one = await ada.rekey('policy', 'approve', again.id, '--digest', again.digest, '--reason', 'read and agreed')
   expect(one.status, one.stderr).toBe(0)
   const [last] = await lab.events('policy.approved')
   expect(last?.data.approvedBy).toEqual([ada.id])
@@ -63,7 +63,7 @@ test('two others approve exactly what is proposed, in words and by digest; then 
   const own = await ada.rekey('approval', 'approve', proposed.approval, '--reason', 'mine', '--digest', await digestOf(ada))
   expect(own.status).not.toBe(0)
   expect(own.stderr).toContain('Who asks does not decide')
-  const waits = await ada.rekey('policy', 'approve', proposed.id, '--digest', proposed.digest)
+  const waits = await ada.rekey('policy', 'approve', proposed.id, '--digest', proposed.digest, '--reason', 'read and agreed')
   expect(waits.status).not.toBe(0)
   expect(waits.stderr).toContain(`rekey approval show ${proposed.approval}`)
 
@@ -77,7 +77,10 @@ test('two others approve exactly what is proposed, in words and by digest; then 
   expect(wrong.status).not.toBe(0)
   expect((await bob.rekey('approval', 'approve', proposed.approval, '--reason', 'read it', '--digest', digest)).status).toBe(0)
   expect((await bob.rekey('approval', 'approve', proposed.approval, '--reason', 'and again', '--digest', digest)).status).not.toBe(0)
-  expect((await ada.rekey('policy', 'approve', proposed.id, '--digest', proposed.digest)).status, 'one of two').not.toBe(0)
+  expect(
+    (await ada.rekey('policy', 'approve', proposed.id, '--digest', proposed.digest, '--reason', 'read and agreed')).status,
+    'one of two',
+  ).not.toBe(0)
   // The second one by a browser, as the console would.
   const seen = (await cyd.browser.get(`/v1/approvals/${proposed.approval}`)).body
   const said = await cyd.browser.post(`/v1/approvals/${proposed.approval}/approve`, { digest: seen.digest, reason: 'read it too' })
@@ -90,10 +93,13 @@ test('two others approve exactly what is proposed, in words and by digest; then 
   const tampered = JSON.stringify(row?.files).replace('Role::\\"night\\"', 'Role::\\"nighT\\"')
   expect(tampered).not.toBe(JSON.stringify(row?.files))
   await store.query('update policy_set set files = $2::jsonb where id = $1', [proposed.id, tampered])
-  expect((await ada.rekey('policy', 'approve', proposed.id, '--digest', proposed.digest)).status, 'one changed byte').not.toBe(0)
+  expect(
+    (await ada.rekey('policy', 'approve', proposed.id, '--digest', proposed.digest, '--reason', 'read and agreed')).status,
+    'one changed byte',
+  ).not.toBe(0)
   await store.query('update policy_set set files = $2::jsonb where id = $1', [proposed.id, JSON.stringify(row?.files)])
 
-  const active = await ada.rekey('policy', 'approve', proposed.id, '--digest', proposed.digest)
+  const active = await ada.rekey('policy', 'approve', proposed.id, '--digest', proposed.digest, '--reason', 'read and agreed')
   expect(active.status, active.stderr).toBe(0)
   expect(await allowed()).toBe(true)
   const approved = (await lab.events('policy.approved')).at(-1)
@@ -119,7 +125,7 @@ test('under a rule nobody goes around the request: no program at all, a person b
   const { digest } = json(await chief.rekey('approval', 'show', proposed.approval, '--json'))
   const through = await chief.rekey('approval', 'bypass', proposed.approval, '--reason', 'in a great hurry', '--digest', digest)
   expect(through.status, through.stderr).toBe(0)
-  const done = await chief.rekey('policy', 'approve', proposed.id, '--digest', proposed.digest)
+  const done = await chief.rekey('policy', 'approve', proposed.id, '--digest', proposed.digest, '--reason', 'read and agreed')
   expect(done.status, done.stderr).toBe(0)
   const bypasses = await lab.events('approval.bypassed')
   expect(bypasses).toHaveLength(2)
