@@ -259,8 +259,8 @@ function nameDatabase({ data, databaseUrl }: Config, error: unknown): unknown {
   const note = join(data, 'database-is-in.txt')
   if (!(error instanceof RekeyError) || error.code !== 'kek_unavailable' || databaseUrl !== null || !existsSync(note)) return error
   const place = readFileSync(note, 'utf8').trim()
-  const hint = `${error.hint ?? ''} The database of this data folder is in ${place}: to begin anew without what it holds, remove that folder too.`
-  return new RekeyError(error.code, error.message, { hint: hint.trim(), cause: error })
+  const where = `The database of this data folder is in ${place}: to begin anew without what it holds, remove that folder too.`
+  return new RekeyError(error.code, error.message, { hint: `${error.hint ?? ''} ${where}`.trim(), cause: error })
 }
 
 /** What no consumer's file may be or be in. The embedded database may lie elsewhere, and a note in the data folder says where. */
