@@ -18,7 +18,7 @@ function inTime(statement: string, until: bigint): string {
 
 /**
  * Of several faults the server answers the last one: a finished hash that strict_password_validation refuses (1290) becomes "the account
- * cannot be altered" (1396), as if there were none. The first one is the reason.
+ * cannot be altered" (1396), as if there were none. Where one of the others is a reason of that kind, it is the one that counts.
  */
 async function changeInTime(link: Link, signal: AbortSignal, statement: string): Promise<void> {
   try {
@@ -26,13 +26,15 @@ async function changeInTime(link: Link, signal: AbortSignal, statement: string):
   } catch (error) {
     if (serverErrno(error) !== CANNOT_USER || link.dead) throw error
     const faults = await link.query<{ Level: string; Code: number }>(signal, 'SHOW WARNINGS')
-    const first = faults.find(({ Level, Code }) => Level === 'Error' && Number(Code) !== CANNOT_USER)
+    const first = faults.find(({ Level, Code }) => Level === 'Error' && REASONS.includes(Number(Code)))
     throw first === undefined ? error : Object.assign(new Error('refused'), { errno: Number(first.Code), sqlState: 'HY000' })
   }
 }
 
 /** ER_CANNOT_USER. */
 const CANNOT_USER = 1396
+/** ER_OPTION_PREVENTS_STATEMENT, ER_NOT_VALID_PASSWORD, ER_PASSWD_LENGTH. */
+const REASONS = [1290, 1819, 1372]
 
 /** Root connections to one target. */
 export class Roots {
