@@ -1,6 +1,6 @@
 /** The documentation is true (style habit 15): its commands run, its files parse, its links lead somewhere, its pages match the code. */
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
@@ -32,6 +32,8 @@ test.each(sessions)(
   'the commands of %s work',
   async (document) => {
     const folder = mkdtempSync(join(tmpdir(), 'rekey-docs-'))
+    // The account of the embedded database may pass: else it lies elsewhere, where nobody would remove it.
+    chmodSync(folder, 0o711)
     const address = `127.0.0.1:${await freePort()}`
     try {
       mkdirSync(join(folder, 'home'), { mode: 0o700 })
