@@ -1,6 +1,6 @@
 import { counted, RekeyError } from '../kernel/index.ts'
 import { shown } from './rotation.grants.ts'
-import { lastProbe, type Pair, probeData, probePair, type Run, type StepResult } from './rotation.run.ts'
+import { lastProbe, laterShred, type Pair, probeData, probePair, type Run, type StepResult } from './rotation.run.ts'
 
 /** For how long old-refused and new-accepted, seen together, still count as the same moment as the end of the last session. */
 const SAME_MOMENT_MS = 5_000
@@ -145,7 +145,7 @@ async function endProven(run: Run, pair: Pair): Promise<void> {
     // Dead for everybody once it is refused and no session is left, whichever was later.
     effective_dead_at: later(pair.old.at, progress.retired_at ?? provedAt),
     proved_dead_at: provedAt,
-    shred_after: new Date(provedAt.getTime() + run.parts.shredAfterSeconds * 1000),
+    shred_after: laterShred(run, provedAt),
     last_probe: lastProbe(pair.old),
   })
   run.change({ id: run.fresh().version.id, last_probe: lastProbe(pair.control) })

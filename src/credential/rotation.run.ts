@@ -289,9 +289,9 @@ export async function probePair(run: Run): Promise<Pair> {
   return { old: { ...oldProbe, at }, control: { ...control, at }, atMs }
 }
 
-/** When a value that serves nothing any more is destroyed. */
-export function laterShred(run: Run): Date {
-  return new Date(run.now().getTime() + run.parts.shredAfterSeconds * 1000)
+/** When a value that serves nothing any more since `from` is destroyed. */
+export function laterShred(run: Run, from = run.now()): Date {
+  return new Date(from.getTime() + run.parts.shredAfterSeconds * 1000)
 }
 
 /** A probe as the version's row keeps it: when it was last tried, and what was seen. */

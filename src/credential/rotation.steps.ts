@@ -166,7 +166,7 @@ async function lookAtOld(run: Run, observed: Pair | null): Promise<void> {
   const value = run.valueOf(work.old)
   const tooLate = run.plan.oldDiesAtInstall && observed?.control.outcome === 'accepted'
   const lately = work.old.probe !== null && run.now().getTime() - Date.parse(work.old.probe.at) < SEEN_LATELY_MS
-  if (value === null || (work.old.seen !== null && lately) || tooLate) return
+  if (value === null || lately || tooLate) return
   const probe = { ...(await run.probe(work.old.account, value)), at: run.now() }
   // What is kept here decides what can be proven at the end: nothing that only the moment says.
   if (probe.outcome === 'unreachable' || isUnconfirmed(probe))

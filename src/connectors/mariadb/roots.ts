@@ -1,4 +1,5 @@
 import { type Ctx, RekeyError, systemClock } from '../../kernel/index.ts'
+import { TargetClocks } from '../clock.ts'
 import type { SystemSpec } from '../contract.ts'
 import { Pool } from '../pool.ts'
 import { differenceOf, otherServer, type ServerIdentity } from '../server.ts'
@@ -43,7 +44,7 @@ export class Roots {
   readonly #marking = new Set<Link>()
   #versionChecked = false
   readonly #identities = new WeakMap<Link, ServerIdentity>()
-  readonly #clocks = new WeakMap<Link, { readonly micros: bigint; readonly readMs: number }>()
+  readonly #clocks = new TargetClocks<Link>()
 
   constructor(spec: SystemSpec) {
     this.#pool = new Pool('MariaDB', spec, (signal) => this.#login(signal))
@@ -67,7 +68,7 @@ export class Roots {
     const endMs = systemClock.monotonicMs() + this.spec.timeoutMs
     try {
       return await this.#pool.run(ctx, (link, signal) =>
-        use(link, signal, (statement) => changeInTime(link, signal, inTime(statement, this.#atTarget(link, endMs)))),
+        use(link, signal, (statement) => changeInTime(link, signal, inTime(statement, this.#clocks.at(link, endMs)))),
       )
     } catch (error) {
       throw targetError(error)
@@ -129,7 +130,7 @@ export class Roots {
       const seconds = Math.ceil(this.spec.timeoutMs / 1000)
       await link.query(signal, `SET SESSION sql_mode = 'NO_BACKSLASH_ESCAPES', sql_quote_show_create = 1, lock_wait_timeout = ${seconds}`)
       const [time] = await link.query<{ now: string }>(signal, TIME)
-      this.#clocks.set(link, { micros: BigInt(time?.now ?? 0), readMs: systemClock.monotonicMs() })
+      this.#clocks.keep(link, time?.now)
       await this.#introduce(link, signal)
       if (this.#versionChecked) return
       const [row] = await link.query<{ version: string }>(signal, 'SELECT VERSION() AS version')
@@ -140,13 +141,6 @@ export class Roots {
       link.destroy()
       throw error
     }
-  }
-
-  /** A moment of ours, by the clock of the target as the connection saw it first; rather a little early than late. */
-  #atTarget(link: Link, atMs: number): bigint {
-    const clock = this.#clocks.get(link)
-    if (clock === undefined) throw new RekeyError('internal', 'A root connection was not introduced.')
-    return clock.micros + BigInt(Math.floor((atMs - clock.readMs) * 1000))
   }
 
   /** Before anything is changed there: which server is it, and as whom does it take root? */

@@ -1,4 +1,5 @@
 import { type Ctx, RekeyError, systemClock } from '../../kernel/index.ts'
+import { TargetClocks } from '../clock.ts'
 import type { SystemSpec } from '../contract.ts'
 import { Pool } from '../pool.ts'
 import { differenceOf, otherServer, type ServerIdentity } from '../server.ts'
@@ -20,7 +21,7 @@ export class Roots {
   /** Index in `rootSecrets` of the one that worked last. */
   #preferred = 0
   readonly #identities = new WeakMap<Wire, ServerIdentity>()
-  readonly #clocks = new WeakMap<Wire, { readonly micros: bigint; readonly readMs: number }>()
+  readonly #clocks = new TargetClocks<Wire>()
 
   constructor(spec: SystemSpec) {
     this.#pool = new Pool('PostgreSQL', spec, (signal) => this.#login(signal))
@@ -46,7 +47,7 @@ export class Roots {
   ): Promise<T> {
     const endMs = systemClock.monotonicMs() + this.spec.timeoutMs
     try {
-      return await this.#pool.run(ctx, (wire, signal) => orDestroy(wire, use(wire, signal, this.#atTarget(wire, endMs))))
+      return await this.#pool.run(ctx, (wire, signal) => orDestroy(wire, use(wire, signal, String(this.#clocks.at(wire, endMs)))))
     } catch (error) {
       throw targetError(error, what)
     }
@@ -114,18 +115,11 @@ export class Roots {
     throw refused
   }
 
-  /** A moment of ours, by the clock of the target as the connection saw it first; rather a little early than late. */
-  #atTarget(wire: Wire, atMs: number): string {
-    const clock = this.#clocks.get(wire)
-    if (clock === undefined) throw new RekeyError('internal', 'A root connection was not introduced.')
-    return String(clock.micros + BigInt(Math.floor((atMs - clock.readMs) * 1000)))
-  }
-
   /** Before anything is done there: which server is it, and what time has it? */
   async #introduce(wire: Wire, signal: AbortSignal): Promise<void> {
     const { name, rootAccount, server } = this.spec
     const [time] = await wire.script<{ now: string }>(signal, `${PREPARE}; ${TIME}`)
-    this.#clocks.set(wire, { micros: BigInt(time?.now ?? 0), readMs: systemClock.monotonicMs() })
+    this.#clocks.keep(wire, time?.now)
     const [row] = await wire.script<{ id: string }>(signal, SYSTEM_IDENTIFIER).catch((error: unknown) => {
       if (sqlState(error) === '42501') return []
       throw error
