@@ -1,7 +1,7 @@
 /** Servers that never stop talking: what a hostile or broken target can send to a client. */
 import { once } from 'node:events'
-import { createServer, type Socket } from 'node:net'
-import { portOf } from './ports.ts'
+import type { Socket } from 'node:net'
+import { type Listener, startListener } from './ports.ts'
 
 /** What is said without end, once the greeting is over. */
 export interface Flood {
@@ -91,22 +91,8 @@ export const FLOODS: Readonly<Record<string, Flood>> = {
 }
 
 /** Starts a server that says this to everybody. */
-export async function startFlood(flood: Flood): Promise<{ readonly port: number; stop(): Promise<void> }> {
-  const open = new Set<Socket>()
-  const server = createServer((socket) => {
-    open.add(socket)
-    socket.on('error', () => undefined).on('close', () => open.delete(socket))
-    speak(socket, flood).catch(() => socket.destroy())
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  return {
-    port: portOf(server),
-    async stop() {
-      for (const socket of open) socket.destroy()
-      server.close()
-      await once(server, 'close')
-    },
-  }
+export function startFlood(flood: Flood): Promise<Listener> {
+  return startListener((socket) => speak(socket, flood))
 }
 
 async function speak(socket: Socket, { greets, before, begin, again }: Flood): Promise<void> {

@@ -1,9 +1,9 @@
 /** A PostgreSQL that is none: it knows names and the public identifier of the real one, and neither a value nor a verifier. */
 import { createHash, createHmac, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { createServer, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
-import { portOf } from './ports.ts'
+import { startListener } from './ports.ts'
 
 /** How it lets somebody in. `cut`: SCRAM is begun and never ended. `md5`: whatever is answered. `trust`: nothing is asked. */
 export type ImpostorLogin = 'cut' | 'md5' | 'trust'
@@ -50,21 +50,7 @@ interface World extends ImpostorOptions {
 /** Starts it. It says yes to every statement. */
 export async function startImpostor(options: ImpostorOptions): Promise<Impostor> {
   const world: World = { ...options, verifiers: new Map(), tries: new Map(), statements: [], onLogin: async () => 4242 }
-  const open = new Set<Socket>()
-  const server = createServer((socket) => {
-    open.add(socket)
-    socket.on('error', () => undefined).on('close', () => open.delete(socket))
-    serve(socket, world).catch(() => socket.destroy())
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  return Object.assign(world, {
-    port: portOf(server),
-    async stop() {
-      for (const socket of open) socket.destroy()
-      server.close()
-      await once(server, 'close')
-    },
-  })
+  return Object.assign(world, await startListener((socket) => serve(socket, world)))
 }
 
 /** One message of the server: letter, length, body. */

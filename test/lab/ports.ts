@@ -44,12 +44,19 @@ export function accepts(port: number): Promise<boolean> {
   })
 }
 
-/** A port that accepts connections and never says a word. */
-export async function startSilent(): Promise<{ readonly port: number; stop(): Promise<void> }> {
+/** A server of a test's own on a free port of 127.0.0.1; it hangs up on everybody when it is stopped. */
+export interface Listener {
+  readonly port: number
+  stop(): Promise<void>
+}
+
+/** Listens. `onSocket` speaks with each who comes, and hangs up by failing. */
+export async function startListener(onSocket: (socket: Socket) => Promise<unknown>): Promise<Listener> {
   const open = new Set<Socket>()
   const server = createServer((socket) => {
     open.add(socket)
-    socket.on('error', () => {}).on('close', () => open.delete(socket))
+    socket.on('error', () => undefined).on('close', () => open.delete(socket))
+    onSocket(socket).catch(() => socket.destroy())
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
   return {
@@ -60,6 +67,11 @@ export async function startSilent(): Promise<{ readonly port: number; stop(): Pr
       await once(server, 'close')
     },
   }
+}
+
+/** A port that accepts connections and never says a word. */
+export function startSilent(): Promise<Listener> {
+  return startListener(async () => undefined)
 }
 
 /** A new folder for a server's data, open only to us (or, with `mode`, as told). */
