@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { freshDatabase, SCHEMA_FOLDER, type TestDatabase } from '../../test/lab/database.ts'
 import { type LabPostgres, startPostgres } from '../../test/lab/postgres.ts'
 import { startProxy } from '../../test/lab/proxy.ts'
-import { isCode, silentLog } from '../kernel/index.ts'
+import { isCode, RekeyError, silentLog } from '../kernel/index.ts'
 import { Batcher, checkSchema, connectionFromUrl, isDatabaseLost, migrate, openStore } from './index.ts'
 
 /** ReadyForQuery, idle: the end of a login. */
@@ -51,6 +51,42 @@ test('a store opened for reading only reads, and the server refuses whatever wou
   } finally {
     await store.close()
   }
+})
+
+test('what is said to come later happens with the transaction, and fails all of it with its own fault', async () => {
+  await db.store.query('create table page (n int primary key)')
+  const all = async () => (await db.store.query<{ n: number }>('select n from page order by n')).map(({ n }) => n)
+  const insert = 'insert into page (n) values ($1)'
+  const kept = await db.store.inTx(async (tx) => {
+    tx.later(insert, [1])
+    return tx.query('select n from page')
+  })
+  expect(kept).toEqual([{ n: 1 }])
+  const twice = expect.objectContaining({ code: 'database_failed', detail: expect.stringContaining('23505 page_pkey') })
+  const last = db.store.inTx(async (tx) => {
+    await tx.query(insert, [2])
+    tx.later(insert, [1])
+  })
+  await expect(last).rejects.toEqual(twice)
+  const between = db.store.inTx(async (tx) => {
+    tx.later(insert, [1])
+    await tx.query(insert, [3])
+  })
+  await expect(between).rejects.toEqual(twice)
+  const refused = db.store.inTx(async (tx) => {
+    tx.later(insert, [4])
+    throw new RekeyError('conflict', 'No.')
+  })
+  await expect(refused).rejects.toMatchObject({ code: 'conflict' })
+  expect(await all()).toEqual([1])
+})
+
+test('a transaction that goes on after a statement failed does not count as committed', async () => {
+  const went = db.store.inTx(async (tx) => {
+    await tx.query('select 1 / 0').catch(() => undefined)
+    return 'done'
+  })
+  await expect(went).rejects.toMatchObject({ code: 'database_failed', message: expect.stringContaining('undid') })
 })
 
 test('a schema that is not up to date is told, and not brought up to date, by what only reads', async () => {

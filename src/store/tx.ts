@@ -7,6 +7,11 @@ export interface Sql {
 /** One open transaction. Only `Store.inTx` makes one, so that a function that asks for `Tx` cannot be called outside. */
 export interface Tx extends Sql {
   readonly inTransaction: true
+  /**
+   * Sends a statement whose rows nobody needs, without waiting for its answer: as a rule it goes out with the commit, in one packet. If
+   * the database refuses it, nothing of the transaction happens, and `inTx` throws what the statement failed with.
+   */
+  later(text: string, params: readonly unknown[]): void
 }
 
 /** The database. */
