@@ -25,6 +25,17 @@ describe('starting', () => {
     expect(seen.body).toMatchObject({ credential: 'app-0', state: 'planned', startReason: 'leak' })
   })
 
+  test('the status says since when a step is due that no worker takes, and not while one is at work', async () => {
+    const since = async () => (await server.get('/v1/status')).body.unclaimedSince
+    const set = (what: string) => server.db.store.query(`update rotation set ${what}`)
+    expect(await since()).toBeNull()
+    await set("due_at = now() - interval '11 seconds'")
+    expect(Date.now() - Date.parse(await since())).toBeGreaterThan(11_000)
+    await set("lease_until = case when id = (select min(id::text)::uuid from rotation) then now() + interval '1 minute' end")
+    expect(await since()).toBeNull()
+    await set('lease_until = null, due_at = now()')
+  })
+
   test('what is under way already is a conflict, also for a system of which nothing is left to start', async () => {
     const before = await countRows()
     expect((await server.post('/v1/rotations', { names: ['app-0'] })).status).toBe(409)

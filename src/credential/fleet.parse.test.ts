@@ -105,6 +105,11 @@ test.each([
   expect(faultsOf(text)).toContainEqual(expect.objectContaining({ line, message }))
 })
 
+test('a bracket that nobody closes is one fault, and what is wrong elsewhere is told beside it', () => {
+  const text = 'version: 1\nother: "\\q"\ncredentials:\n  - name: [a\n  - name: b\n    identity: x\n  - name: c\n    identity: x\n'
+  expect(faultsOf(text).map(({ line }) => line)).toEqual([2, 5])
+})
+
 test('no fault repeats a value that stands where a secret is expected', () => {
   const secret = 'kR7-canary-9Zq'
   const places = [

@@ -119,7 +119,9 @@ export function openYaml(text: string, faults: Faults): Place {
   // With `logLevel: 'silent'` it would accept a second document and drop it.
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: false, stringKeys: true, logLevel: 'error' })
   const lineOf = (offset: number) => Math.max(1, lines.linePos(offset).line)
-  for (const error of document.errors) faults.add({ path: '', line: lineOf(error.pos[0]) }, SYNTAX[error.code] ?? 'This is not valid YAML.')
+  const broken = document.errors.find(({ code }) => STRUCTURE.has(code))
+  const told = document.errors.filter((error) => error === broken || !STRUCTURE.has(error.code))
+  for (const error of told) faults.add({ path: '', line: lineOf(error.pos[0]) }, SYNTAX[error.code] ?? 'This is not valid YAML.')
   const { yaml } = document.directives ?? {}
   if (yaml?.explicit && yaml.version !== '1.2') faults.add({ path: '', line: 1 }, 'The file is read as YAML 1.2: take the %YAML line out.')
   faults.throwIfAny()
@@ -146,6 +148,16 @@ const SYNTAX: Readonly<Record<string, string>> = {
   BAD_DQ_ESCAPE: 'A backslash in double quotes is not a known escape: use single quotes.',
   RESOURCE_EXHAUSTION: 'The file is nested too deeply.',
 }
+
+/** Faults of which one makes many: after a bracket that nobody closes, no line fits. Only the first is told. */
+const STRUCTURE: ReadonlySet<string> = new Set([
+  'BAD_INDENT',
+  'BLOCK_AS_IMPLICIT_KEY',
+  'MULTILINE_IMPLICIT_KEY',
+  'MISSING_CHAR',
+  'UNEXPECTED_TOKEN',
+  'IMPOSSIBLE',
+])
 
 function checkCharacters(text: string, faults: Faults): void {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: finding them is the purpose (YAML 1.2 section 5.1 allows none of these).

@@ -45,6 +45,7 @@ export {
   listSystems,
   listVersions,
   systemWarnings,
+  unclaimedSince,
 } from './inventory.list.ts'
 export type { FleetText, InventoryDiff, NeededSecret } from './inventory.plan.ts'
 export { type RootSet, setRoot } from './inventory.root.ts'

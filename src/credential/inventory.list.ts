@@ -39,6 +39,9 @@ export interface InventoryCounts {
   readonly notProvable: number
 }
 
+/** How long a step may be due, with no worker holding any claim, before it is said that no worker runs; a worker looks every second. */
+const UNCLAIMED_MS = 10_000
+
 const SYSTEM = 's.id, s.name, s.connector, s.host, s.port, s.database, s.tls, s.ca, s.root_account, s.concurrent'
 
 interface SystemColumns {
@@ -286,4 +289,17 @@ export async function countInventory(sql: Sql): Promise<InventoryCounts> {
   )
   const identities = await countIdentities(sql)
   return { systems: 0, credentials: 0, liveRotations: 0, blocked: 0, decommissioned: 0, notProvable: 0, ...row, identities }
+}
+
+/**
+ * Since when a rotation's next step is due that nobody takes, while nobody holds any: then no worker runs, or none reaches the database.
+ * `null` if there is none.
+ */
+export async function unclaimedSince(sql: Sql): Promise<string | null> {
+  const [row] = await sql.query<{ since: Date | null }>(
+    `select min(due_at) as since from rotation
+      where due_at <= now() - make_interval(secs => $1) and not exists (select 1 from rotation where lease_until > now())`,
+    [UNCLAIMED_MS / 1_000],
+  )
+  return row?.since?.toISOString() ?? null
 }

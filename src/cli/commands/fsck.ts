@@ -28,7 +28,7 @@ export async function fsck(cli: Cli, { data }: CommonOptions): Promise<number> {
       ...(await identity.fsckIdentities(opened.store)),
       ...(await identity.fsckRights(opened.store)),
     ]
-    if (cli.out.json) for (const finding of findings) cli.out.object(finding)
+    if (cli.out.json) for (const each of [...findings, { sound: findings.length === 0, findings: findings.length }]) cli.out.object(each)
     else for (const { where, what } of findings) cli.out.line(`${printable(where)}: ${printable(what)}`)
     cli.out.note(findings.length > 0 ? `${counted(findings.length, 'finding')}.` : published === null ? NEW : SOUND)
     return findings.length === 0 ? EXIT.ok : EXIT.failed

@@ -11,6 +11,7 @@ interface Status {
   readonly counts: Readonly<Record<string, number>>
   readonly blocked: readonly RotationView[]
   readonly retrying: readonly RotationView[]
+  readonly unclaimedSince: string | null
   readonly evidence: {
     readonly unsequenced: number
     readonly checkpoints: readonly { readonly log: string; readonly size: number; readonly at: string }[]
@@ -40,8 +41,11 @@ export async function status(cli: Cli): Promise<number> {
       cli.out.line(`    tried ${counted(view.tries, 'time')}`)
     }
   }
+  if (found.unclaimedSince !== null) cli.out.warn(`${NO_WORKER} (due since ${shortTime(found.unclaimedSince)}).`)
   return EXIT.ok
 }
+
+const NO_WORKER = 'no worker takes what is due: start one (rekey serve --role worker, or without --role), or see what its log says'
 
 /** `liveRotations` as `live rotations`. */
 const wordsOf = (name: string) => name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`)

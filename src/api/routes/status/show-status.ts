@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { countInventory, listRotations } from '../../../credential/index.ts'
+import { countInventory, listRotations, unclaimedSince } from '../../../credential/index.ts'
 import { LOGS } from '../../../evidence/index.ts'
 import { route } from '../../route.ts'
 import { Rotation } from '../../views.ts'
@@ -21,6 +21,10 @@ const Status = z.object({
   }),
   blocked: z.array(Rotation).describe('The latest blocked rotations: each waits for a human.'),
   retrying: z.array(Rotation).describe('The latest rotations whose step failed and is tried again by itself.'),
+  unclaimedSince: z
+    .string()
+    .nullable()
+    .describe('Since when a step is due that nobody takes, while nobody is at work: then no worker runs. Null if all is well.'),
   evidence: z.object({
     unsequenced: z.int(),
     checkpoints: z.array(z.object({ log: z.enum(LOGS), size: z.int(), at: z.string() })),
@@ -36,14 +40,16 @@ export const showStatus = route({
   problems: [],
   handle: async ({ parts }) => {
     const { store, figures, version, role } = parts
-    const [counts, logs, blocked, retrying] = await Promise.all([
+    const [counts, logs, blocked, retrying, unclaimed] = await Promise.all([
       countInventory(store),
       figures.evidence(),
       listRotations(store, { state: 'blocked', limit: BLOCKED_SHOWN }),
       listRotations(store, { retrying: true, limit: BLOCKED_SHOWN }),
+      unclaimedSince(store),
     ])
     const checkpoints = logs.flatMap(({ log, checkpoint }) => (checkpoint === null ? [] : [{ log, ...checkpoint }]))
     const unsequenced = logs.reduce((sum, { unsequenced: waiting }) => sum + waiting, 0)
-    return { status: 200, body: { version, role, counts, blocked, retrying, evidence: { unsequenced, checkpoints } } }
+    const evidence = { unsequenced, checkpoints }
+    return { status: 200, body: { version, role, counts, blocked, retrying, unclaimedSince: unclaimed, evidence } }
   },
 })
