@@ -154,6 +154,11 @@ export interface Target {
    * nothing. Names as the inventory has them, sorted. Only where one login name has several accounts.
    */
   sameLogins?(ctx: Ctx, account: string, secret: Secret): Promise<readonly string[]>
+  /**
+   * Whether the account has exactly what `install` of this secret gave it (null: no value at all), by the system's own tables, read when
+   * this is called. Null where that cannot be said: root may not read them, or this process did not install it. Only where a connector can.
+   */
+  holds?(ctx: Ctx, account: string, secret: Secret | null): Promise<boolean | null>
   /** Ends the account's sessions opened before the mark (all without one), waits until they are gone. Resolves with how many it ended. */
   endSessions(ctx: Ctx, account: string, before?: Mark): Promise<number>
   /** Accounts that exist on the system. */

@@ -1,7 +1,8 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import pg from 'pg'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { Hooks } from '../../test/faults/kit.hooks.ts'
 import { type LabPostgres, startPostgres } from '../../test/lab/postgres.ts'
 import { Secret, sleep } from '../kernel/index.ts'
 import { allowed } from '../policy/testing.ts'
@@ -232,6 +233,73 @@ test('a missing consumer can be overridden by name and reason, which evidence ke
   expect(rows.map((row) => JSON.parse(row.body).data)).toContainEqual(expect.objectContaining({ by: 'ann', reason: 'it is off' }))
 })
 
+describe.each(['superuser', 'a root that may not read verifiers'])('whoever has a session of the old value (%s)', (who) => {
+  const hooks = new Hooks()
+  let own: Engine
+  let place: string
+  beforeAll(async () => {
+    own = await Engine.start({ parts: { trap: hooks.trap } })
+    const secret = who === 'superuser' ? target.superuser.secret : Secret.fromText('plain-root-1')
+    const root = { account: who === 'superuser' ? target.superuser.account : 'plain_root', secret }
+    if (who !== 'superuser') {
+      await target.query(
+        `create role plain_root login createrole password 'plain-root-1'; grant pg_read_all_stats, pg_signal_backend to plain_root`,
+      )
+    }
+    place = await own.addSystem('db', 'postgres', { host: target.host, port: target.port, database: 'postgres', tls: 'off' }, root)
+  })
+  afterAll(() => own.stop())
+
+  async function rooted(password?: string): Promise<string> {
+    const name = await role(password)
+    if (who !== 'superuser') await target.query(`grant ${name} to plain_root with admin option, set false, inherit false`)
+    return name
+  }
+
+  /** Rotates, and lets the thief act in his session, opened before, at a place of the rotation. */
+  async function attacked(name: string, where: string, thief: pg.Client, statement: string): Promise<string> {
+    const [id = ''] = await hooks.start(
+      () => own.rotate([name]),
+      () => where,
+      async () => void (await thief.query(statement)),
+    )
+    return id
+  }
+
+  test.each(['before_retire', 'after_retire'])('in place, gives the old value back at %s: it dies all the same', async (where) => {
+    const account = await rooted()
+    const name = `${account}@db`
+    const path = join(own.folder, `${account}.secret`)
+    await own.addCredential(place, {
+      name,
+      strategy: 'in-place',
+      accounts: [account],
+      current: Secret.fromText('old-password-1'),
+      consumers: [{ name: account, path, activation: 'none' }],
+    })
+    const thief = await login(account, 'old-password-1')
+    if (thief === null) throw new Error('not let in')
+    const id = await attacked(name, where, thief, `alter role ${account} password 'old-password-1'`)
+    expect((await own.finished(id)).state).toBe('proven_dead')
+    expect(hooks.left).toBe(0)
+    expect(await accepts(account, 'old-password-1')).toBe(false)
+    expect(await accepts(account, readFileSync(path, 'utf8').trim())).toBe(true)
+  })
+
+  test('of a pair, gives the retired account a value of his own: it has none in the end', async () => {
+    const [a, b] = [await rooted('old-a'), await rooted('old-b')]
+    await own.addCredential(place, { name: `${a}@db`, strategy: 'alternating', accounts: [a, b], current: Secret.fromText('old-a') })
+    const thief = await login(a, 'old-a')
+    if (thief === null) throw new Error('not let in')
+    const id = await attacked(`${a}@db`, 'after_retire', thief, `alter role ${a} password 'evil'`)
+    expect((await own.finished(id)).state).toBe('proven_dead')
+    expect(hooks.left).toBe(0)
+    expect([await accepts(a, 'evil'), await accepts(a, 'old-a')]).toEqual([false, false])
+    const rows = await target.query<{ none: boolean }>(`select rolpassword is null as none from pg_authid where rolname = '${a}'`)
+    expect(rows).toEqual([{ none: true }])
+  })
+})
+
 test('a login that was under way at the change leaves a session only until the login window has passed', async () => {
   const account = await role()
   await engine.addCredential(system, {
@@ -263,6 +331,53 @@ test('a login that was under way at the change leaves a session only until the l
   }
   await expect.poll(told).toEqual({ sessionsEnded: 1 })
 })
+
+test('in place, a login that was under way sets the old value again after the proof: it is replaced once more, and told', async () => {
+  const account = await role()
+  const path = join(engine.folder, `${account}.secret`)
+  const name = `${account}@orders-db`
+  await engine.addCredential(system, {
+    name,
+    strategy: 'in-place',
+    accounts: [account],
+    current: Secret.fromText('old-password-1'),
+    consumers: [{ name: account, path, activation: 'none' }],
+  })
+  const held = await heldLogin(account, 'old-password-1')
+  const [id = ''] = await engine.rotate([name])
+  expect((await engine.finished(id)).state).toBe('proven_dead')
+  const session = await held.finish()
+  await session.query(`alter role ${account} password 'old-password-1'`)
+  const second = await login(account, 'old-password-1')
+  expect(second).not.toBeNull()
+  await expect
+    .poll(() => toldOf(name), { timeout: 10_000 })
+    .toMatchObject({ old: { outcome: 'refused' }, control: { outcome: 'accepted' } })
+  expect(await accepts(account, 'old-password-1')).toBe(false)
+  expect(await accepts(account, readFileSync(path, 'utf8').trim())).toBe(true)
+  await expect(second?.query('select 1')).rejects.toThrow()
+})
+
+test('of a pair, a login that was under way gives the retired account a value after the proof: it is taken away, and told', async () => {
+  const [a, b] = [await role('old-a'), await role('old-b')]
+  const name = `${a}@orders-db`
+  await engine.addCredential(system, { name, strategy: 'alternating', accounts: [a, b], current: Secret.fromText('old-a') })
+  const held = await heldLogin(a, 'old-a')
+  const [id = ''] = await engine.rotate([name])
+  expect((await engine.finished(id)).state).toBe('proven_dead')
+  await (await held.finish()).query(`alter role ${a} password 'evil'`)
+  const second = await login(a, 'evil')
+  expect(second).not.toBeNull()
+  await expect.poll(() => toldOf(name), { timeout: 10_000 }).toEqual({ account: a, sessionsEnded: 1 })
+  expect(await accepts(a, 'evil')).toBe(false)
+  await expect(second?.query('select 1')).rejects.toThrow()
+})
+
+/** What was told of a value that was set again after its proof. */
+async function toldOf(name: string): Promise<unknown> {
+  const rows = await engine.db.store.query<{ body: string }>("select body from evidence_event where body like '%rotation.set_back%'")
+  return rows.map(({ body }) => JSON.parse(body)).find(({ subject }) => subject === name)?.data
+}
 
 test('in place, the grace period is that of the old sessions: the old value is refused at once, its session lives until then', async () => {
   const account = await role()

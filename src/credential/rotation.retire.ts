@@ -12,11 +12,11 @@ export async function retire(run: Run): Promise<StepResult> {
   const revocable = run.parts.targets.connectorFor(work.system.connector).describe().canRevoke
   if (!revocable) return endIrrevocable(run)
   await run.trap('before_retire')
-  const mark = await takeAway(run)
+  const first = await takeAway(run)
   await run.trap('after_retire')
   // Rekey's own root connections were opened with the old root value: they go first, and the count below must find none.
   await run.renewRoot('new')
-  const ended = await run.target.endSessions(run.ctx, work.old.account, before(run, mark))
+  const { mark, ended } = await endOld(run, first)
   run.retiredHere = true
   progress.retire_mark = mark
   progress.sessions_ended = (progress.sessions_ended ?? 0) + ended
@@ -30,8 +30,35 @@ export async function retire(run: Run): Promise<StepResult> {
   return 'go'
 }
 
+/**
+ * Ends the sessions of the old value. Most systems let an account change its own value, so until its last session has ended, whoever has one
+ * may give an account of a pair that was retired another value, of which no proof would know. So it is taken away again until nobody was
+ * there to do that. (In place and dual, the login with the new value fails then, and the proof with it.)
+ */
+export async function endOld(run: Run, first: string): Promise<{ readonly mark: string; readonly ended: number }> {
+  const { account } = run.work.old
+  let mark = first
+  let ended = 0
+  for (let turn = 1; ; turn++) {
+    const found = await run.target.endSessions(run.ctx, account, before(run, mark))
+    ended += found
+    await run.trap('sessions_ended')
+    if (!run.plan.otherAccount) return { mark, ended }
+    const holdsNone = (await run.target.holds?.(run.ctx, account, null)) ?? null
+    // Where nobody can look: two times in a row, so that a session that came and went between would have to fit in there.
+    if (found === 0 && (holdsNone ?? turn > 1)) return { mark, ended }
+    if (turn === RETIRE_TURNS)
+      throw new RekeyError('target_conflict', SET_AGAIN, { hint: 'Stop its logins on the system, then run: rekey rotation retry' })
+    mark = await takeAway(run)
+  }
+}
+
+/** How often an account that is given a value again while it is retired is retired anew before that is an error. */
+const RETIRE_TURNS = 8
+const SET_AGAIN = 'Somebody gives the retired account another value as fast as it is taken away.'
+
 /** Takes the old value from the account. In place the install did that already, and its mark divides the sessions. */
-async function takeAway(run: Run): Promise<string> {
+export async function takeAway(run: Run): Promise<string> {
   const { work, plan, progress } = run
   if (plan.oldDiesAtInstall && progress.mark !== null) return progress.mark
   // A value that the system refused is not the one that the account has: that one is unknown, as at a takeover.
@@ -62,14 +89,17 @@ export async function prove(run: Run): Promise<StepResult> {
   if (work.old.seen !== 'accepted')
     return endNotProvable(run, `the value held as the old one was not accepted before the change (${work.old.seen ?? 'not tried'})`)
   await refuseSameLogins(run)
-  const pair = freshPair(run) ?? (await probePair(run))
-  await run.trap('before_proof')
-  await refuseUnproven(run, pair)
+  // In another run than that of the retirement, the account may have got a value meanwhile of which nobody knows.
+  if (run.plan.otherAccount && !run.retiredHere) run.progress.retire_mark = (await endOld(run, await takeAway(run))).mark
   const left = await sessionsLeft(run)
   if (left > 0) {
     await run.target.endSessions(run.ctx, work.old.account, before(run, run.progress.retire_mark ?? ''))
     throw new RekeyError('target_conflict', `${counted(left, 'session')} of the old value ${left === 1 ? 'is' : 'are'} still open.`)
   }
+  // After the last session has ended: with one of the old value, an account may have got that value back.
+  const pair = (await pairThatHolds(run)) ?? (await probePair(run))
+  await run.trap('before_proof')
+  await refuseUnproven(run, pair)
   await endProven(run, pair)
   return 'end'
 }
@@ -89,14 +119,36 @@ async function refuseSameLogins(run: Run): Promise<void> {
   })
 }
 
-function freshPair(run: Run): Pair | null {
+/** The logins that `verify` tried, if the account's value is, after the end of the last session, the very one that they met. */
+async function pairThatHolds(run: Run): Promise<Pair | null> {
   const { pair } = run
-  if (pair === null || run.ctx.clock.monotonicMs() - pair.atMs > SAME_MOMENT_MS) return null
-  return pair.old.outcome === 'refused' && pair.control.outcome === 'accepted' ? pair : null
+  if (pair === null || !run.retiredHere || run.ctx.clock.monotonicMs() - pair.atMs > SAME_MOMENT_MS) return null
+  if (pair.old.outcome !== 'refused' || pair.control.outcome !== 'accepted') return null
+  return (await run.target.holds?.(run.ctx, run.work.old.account, run.fresh().secret)) === true ? pair : null
+}
+
+/** In place: a session of the old value has given the account its old value back. It gets the new one again, and that session ends. */
+async function putRight(run: Run): Promise<void> {
+  const { mark, ended } = await installAgain(run)
+  run.progress.mark = mark
+  run.progress.retire_mark = mark
+  run.progress.sessions_ended = (run.progress.sessions_ended ?? 0) + ended
+}
+
+/** Installs the new value once more, and ends every session from before that. */
+export async function installAgain(run: Run): Promise<{ readonly mark: string; readonly ended: number }> {
+  const { old, credential } = run.work
+  const order = { account: old.account, strategy: credential.strategy, secret: run.fresh().secret, current: null }
+  const { mark } = await run.target.install(run.ctx, order)
+  return { mark, ended: await run.target.endSessions(run.ctx, old.account, mark) }
 }
 
 async function refuseUnproven(run: Run, { old, control }: Pair): Promise<void> {
   run.pair = null
+  if (run.plan.oldDiesAtInstall && old.outcome === 'accepted' && control.outcome === 'refused') {
+    await putRight(run)
+    throw new RekeyError('target_unreachable', 'The old value had been set again on the account; the new one was installed once more.')
+  }
   if (control.outcome !== 'accepted') {
     throw new RekeyError(
       'target_unreachable',

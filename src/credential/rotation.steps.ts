@@ -219,7 +219,9 @@ async function refuseIfInstalled(run: Run): Promise<void> {
 async function verify(run: Run): Promise<StepResult> {
   run.checkClaim()
   const { version, secret } = run.fresh()
-  if (run.plan.oldDiesAtInstall && run.valueOf(run.work.old) !== null) run.pair = await probePair(run)
+  // Tried here already where the system can say at the end that what was tried is still what counts.
+  const early = run.plan.oldDiesAtInstall && run.target.holds !== undefined && run.valueOf(run.work.old) !== null
+  if (early) run.pair = await probePair(run)
   const probe = run.pair?.control ?? { ...(await run.probe(version.account, secret)), at: run.now() }
   noteFact(run, version, probe)
   // What the old one was answered before is kept with the rotation (not by one that an older Rekey began).

@@ -471,19 +471,3 @@ export async function freeStrays(sql: Sql, by: string, running: readonly string[
     [by, running],
   )
 }
-
-/** Takes rotations whose look for late sessions is due; they are due again in a minute unless `finishRecheck` says that it was made. */
-export async function claimRechecks(sql: Sql, limit: number): Promise<string[]> {
-  const rows = await sql.query<{ id: string }>(
-    `with due as (select id from rotation where recheck_at <= now() order by recheck_at limit $1 for update skip locked)
-     update rotation r set recheck_at = now() + interval '1 minute' from due where r.id = due.id returning r.id`,
-    [limit],
-  )
-  return rows.map((row) => row.id)
-}
-
-/** False if another process made it. */
-export async function finishRecheck(sql: Sql, id: string): Promise<boolean> {
-  const rows = await sql.query('update rotation set recheck_at = null where id = $1 and recheck_at is not null returning id', [id])
-  return rows.length === 1
-}

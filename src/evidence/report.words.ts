@@ -152,6 +152,7 @@ const WORDS = new Map([
   ['rotation.planned', 'Rotation ordered'],
   ['rotation.proven_dead', 'Old value proven dead'],
   ['rotation.rechecked', 'Looked once more for sessions of the old value'],
+  ['rotation.set_back', 'A session of before had set a value on the account again; it was replaced once more, and the session ended'],
   ['rotation.regenerated', 'Value refused by the system’s policy; another one made'],
   ['rotation.retired', 'Old value taken away, its sessions ended'],
   ['rotation.retiring', 'Retirement of the old value begins'],
@@ -207,7 +208,13 @@ const ENDED = new Map<string, Ending>([
   ['rotation.taken_over', 'taken over'],
 ])
 /** What is told of a rotation and does not move it; it may come after its end. */
-const BESIDE: readonly string[] = ['rotation.rechecked', 'rotation.regenerated', 'rotation.parked', 'rotation.unparked']
+const BESIDE: readonly string[] = [
+  'rotation.rechecked',
+  'rotation.set_back',
+  'rotation.regenerated',
+  'rotation.parked',
+  'rotation.unparked',
+]
 
 /** How a rotation stands after an event; `null` if the event does not move it. */
 export function endingAfter({ type, data }: EventBody): Ending | null {

@@ -232,6 +232,27 @@ test('a server that validates passwords strictly is told as that, before the fir
   }
 })
 
+test('a server that locks accounts after few wrong logins is not driven, and no login is tried there', async () => {
+  const { account, secret } = await fresh()
+  await lab.server.query('set global max_password_errors = 2')
+  const careful = mariadb.open(spec({}))
+  try {
+    for (let again = 0; again < 4; again++) {
+      expect(await careful.probe(ctx, account, freshSecret())).toEqual({ outcome: 'inconclusive', code: 'target_unsupported' })
+    }
+    const order = { account, strategy: 'dual' as const, secret: freshSecret(), current: secret }
+    const error = await expectCode(careful.install(ctx, order), 'target_unsupported')
+    expect(error.hint).toContain('max_password_errors = 100')
+    await lab.server.query('set global max_password_errors = 100')
+    // Had the four tries above been made, the account would be blocked.
+    expect(await careful.probe(ctx, account, secret)).toMatchObject({ outcome: 'accepted' })
+    await careful.install(ctx, order)
+  } finally {
+    await careful.close()
+    await lab.server.query('set global max_password_errors = default')
+  }
+})
+
 test('grants carry neither the name nor what it logs in with', async () => {
   const odd = "g'r`a nt"
   const { secret } = await fresh(odd)

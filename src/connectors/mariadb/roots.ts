@@ -1,4 +1,4 @@
-import { type Ctx, RekeyError, systemClock } from '../../kernel/index.ts'
+import { type Ctx, counted, RekeyError, systemClock } from '../../kernel/index.ts'
 import { TargetClocks } from '../clock.ts'
 import type { SystemSpec } from '../contract.ts'
 import { Pool } from '../pool.ts'
@@ -10,7 +10,10 @@ import { parseAccount } from './names.ts'
 
 /** Microseconds since 1970 by the server's clock, not by `timestamp`, which a session may set. */
 const NOW = 'CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS UNSIGNED)'
-const TIME = `SELECT CAST(${NOW} AS CHAR) AS now`
+const TIME = `SELECT CAST(${NOW} AS CHAR) AS now, @@GLOBAL.max_password_errors AS wrong`
+
+/** Each try of a rotation makes up to three wrong logins, and none of them may be the one that locks the consumers out. */
+const WRONG_LOGINS_MIN = 100
 
 /** The statement if it is not later than `until`, else no SQL, which fails. Quoted for the mode in which every connection of ours is. */
 function inTime(statement: string, until: bigint): string {
@@ -32,6 +35,12 @@ async function changeInTime(link: Link, signal: AbortSignal, statement: string):
   }
 }
 
+function tooFewWrongLogins(most: number): RekeyError {
+  return new RekeyError('target_unsupported', `MariaDB blocks an account after ${counted(most, 'wrong login')} (max_password_errors).`, {
+    hint: `That an old value is dead is shown by wrong logins. SET GLOBAL max_password_errors = ${WRONG_LOGINS_MIN} or more, and in its configuration file too.`,
+  })
+}
+
 /** ER_CANNOT_USER. */
 const CANNOT_USER = 1396
 /** ER_OPTION_PREVENTS_STATEMENT, ER_NOT_VALID_PASSWORD, ER_PASSWD_LENGTH. */
@@ -43,6 +52,7 @@ export class Roots {
   /** Logins that are made for nothing but their number. */
   readonly #marking = new Set<Link>()
   #versionChecked = false
+  #tolerant = false
   readonly #identities = new WeakMap<Link, ServerIdentity>()
   readonly #clocks = new TargetClocks<Link>()
 
@@ -52,6 +62,16 @@ export class Roots {
 
   get spec(): SystemSpec {
     return this.#pool.spec
+  }
+
+  /** True once the server was seen to take as many wrong logins as the proofs need. */
+  get checked(): boolean {
+    return this.#tolerant
+  }
+
+  /** Makes a root connection if there is none; what that failed with, or null. */
+  check(ctx: Ctx): Promise<RekeyError | null> {
+    return this.run(ctx, async () => null).catch((error: unknown) => targetError(error))
   }
 
   /** Sessions of ours on the target at this moment. */
@@ -129,8 +149,10 @@ export class Roots {
       // A change that waits for a lock gives up when Rekey does.
       const seconds = Math.ceil(this.spec.timeoutMs / 1000)
       await link.query(signal, `SET SESSION sql_mode = 'NO_BACKSLASH_ESCAPES', sql_quote_show_create = 1, lock_wait_timeout = ${seconds}`)
-      const [time] = await link.query<{ now: string }>(signal, TIME)
+      const [time] = await link.query<{ now: string; wrong: number | string }>(signal, TIME)
       this.#clocks.keep(link, time?.now)
+      if (Number(time?.wrong) < WRONG_LOGINS_MIN) throw tooFewWrongLogins(Number(time?.wrong))
+      this.#tolerant = true
       await this.#introduce(link, signal)
       if (this.#versionChecked) return
       const [row] = await link.query<{ version: string }>(signal, 'SELECT VERSION() AS version')

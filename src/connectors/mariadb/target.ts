@@ -66,7 +66,10 @@ export class MariadbTarget implements Target {
     })
   }
 
-  probe(ctx: Ctx, account: string, secret: Secret): Promise<Probe> {
+  /** Never where wrong logins lock an account: root is asked first, once. */
+  async probe(ctx: Ctx, account: string, secret: Secret): Promise<Probe> {
+    const fault = this.#roots.checked ? null : await this.#roots.check(ctx)
+    if (fault?.code === 'target_unsupported') return { outcome: 'inconclusive', code: fault.code }
     return probeLogin(ctx, this.#roots.spec, account, secret, this.#probes)
   }
 

@@ -22,6 +22,7 @@ export class Roots {
   #preferred = 0
   readonly #identities = new WeakMap<Wire, ServerIdentity>()
   readonly #clocks = new TargetClocks<Wire>()
+  readonly #readers = new WeakSet<Wire>()
 
   constructor(spec: SystemSpec) {
     this.#pool = new Pool('PostgreSQL', spec, (signal) => this.#login(signal))
@@ -76,6 +77,11 @@ export class Roots {
     return (await this.run(ctx, (wire, signal) => wire.query(signal, SEES, [pid, application, account]))).length > 0
   }
 
+  /** True if root may read the verifiers of all accounts on this connection. */
+  readsVerifiers(wire: Wire): boolean {
+    return this.#readers.has(wire)
+  }
+
   /** A root login of its own, which the known server alone passes. Rejects as `targetError` classes errors. */
   async confirm(signal: AbortSignal): Promise<void> {
     await (await this.#login(signal)).end()
@@ -118,7 +124,8 @@ export class Roots {
   /** Before anything is done there: which server is it, and what time has it? */
   async #introduce(wire: Wire, signal: AbortSignal): Promise<void> {
     const { name, rootAccount, server } = this.spec
-    const [time] = await wire.script<{ now: string }>(signal, `${PREPARE}; ${TIME}`)
+    const [time] = await wire.script<{ now: string; verifiers: boolean }>(signal, `${PREPARE}; ${TIME}`)
+    if (time?.verifiers === true) this.#readers.add(wire)
     this.#clocks.keep(wire, time?.now)
     const [row] = await wire.script<{ id: string }>(signal, SYSTEM_IDENTIFIER).catch((error: unknown) => {
       if (sqlState(error) === '42501') return []

@@ -38,8 +38,15 @@ export const PREPARE = [
   `PREPARE take_mark(text) AS ${MARK}`,
 ].join('; ')
 
-/** The time of the target, microseconds since 1970, as text. */
-export const TIME = `SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint::text AS now`
+/** The time of the target, microseconds since 1970, as text; and whether root may read what the accounts' values are checked against. */
+export const TIME = `SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint::text AS now,
+    has_table_privilege('pg_authid', 'SELECT') AS verifiers`
+
+/** Whether the role $1 has exactly the verifier $2, or none if that is NULL. Only for who may read them. */
+export const HOLDS: Statement = {
+  name: 'holds',
+  text: 'SELECT rolpassword IS NOT DISTINCT FROM $2::text AS holds FROM pg_authid WHERE rolname = $1',
+}
 
 /** The mark alone. */
 export function takeMark(account: string): string {

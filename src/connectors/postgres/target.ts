@@ -4,7 +4,18 @@ import { noAccount } from '../account.ts'
 import type { Account, InstallOrder, Logins, Mark, Probe, RetireOrder, ServerIdentity, Session, SystemSpec, Target } from '../contract.ts'
 import { probeLogin } from './probe.ts'
 import { Roots } from './roots.ts'
-import { ACCOUNT_EXISTS, END_SESSIONS, LIST_ACCOUNTS, LIST_GRANTS, LIST_SESSIONS, LOGINS, setLogins, setPassword, takeMark } from './sql.ts'
+import {
+  ACCOUNT_EXISTS,
+  END_SESSIONS,
+  HOLDS,
+  LIST_ACCOUNTS,
+  LIST_GRANTS,
+  LIST_SESSIONS,
+  LOGINS,
+  setLogins,
+  setPassword,
+  takeMark,
+} from './sql.ts'
 import { APPLICATION_PREFIX, type Wire } from './wire.ts'
 
 /** A backend needs about 2 ms to die; one that does not is looked at again ever later. */
@@ -74,6 +85,16 @@ export class PostgresTarget implements Target {
     return rows
       .filter((row) => where.after === undefined || !row.application_name.startsWith(APPLICATION_PREFIX))
       .map((row) => ({ id: String(row.pid), application: row.application_name || null, from: row.address ?? 'local' }))
+  }
+
+  async holds(ctx: Ctx, account: string, secret: Secret | null): Promise<boolean | null> {
+    const key = secret === null ? null : this.#keys.get(secret)
+    if (key === undefined) return null
+    return this.#roots.run(ctx, async (wire, signal) => {
+      if (!this.#roots.readsVerifiers(wire)) return null
+      const [row] = await wire.query<{ holds: boolean }>(signal, HOLDS, [account, key && scramVerifierOf(key)])
+      return row?.holds ?? false
+    })
   }
 
   async endSessions(ctx: Ctx, account: string, before?: Mark): Promise<number> {
