@@ -108,6 +108,7 @@ const CHANGED: readonly (readonly [string, string])[] = [
   [`update version set fingerprint = 'x' ${CURRENT}`, 'fingerprint is '],
   [`update version set number = 99 ${CURRENT}`, 'number is '],
   ["update version set shred_after = null where state = 'dead'", 'shred_after is '],
+  ["update version set leaked_at = now(), leaked_reason = 'x' where state = 'dead'", 'leaked_reason is '],
   ["update version set revoked_at = now() - interval '9 days' where state = 'dead'", 'revoked_at is '],
   ["update version set effective_dead_at = now() - interval '9 days' where state = 'dead'", 'effective_dead_at is '],
   ["update version set installed_at = now() where state = 'dead' and installed_at is not null", 'installed_at is '],

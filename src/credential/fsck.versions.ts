@@ -23,8 +23,17 @@ const COMPARED = [
   'effective_dead_at',
   'proved_dead_at',
   'shred_after',
+  // With the time of it, or neither (version_leaked): whether the value is given back hangs on it.
+  'leaked_reason',
 ] as const
-const NO_TIMES = { installed_at: null, revoked_at: null, effective_dead_at: null, proved_dead_at: null, shred_after: null } as const
+const UNTOLD = {
+  installed_at: null,
+  revoked_at: null,
+  effective_dead_at: null,
+  proved_dead_at: null,
+  shred_after: null,
+  leaked_reason: null,
+} as const
 
 /** Adds what one event says of versions. `current`: the version in use of each credential, before this event. */
 export function followVersionRows(versions: Map<string, ToldVersion>, event: EventBody, current: ReadonlyMap<string, string>): void {
@@ -34,7 +43,7 @@ export function followVersionRows(versions: Map<string, ToldVersion>, event: Eve
   const tell = (id: string | undefined, columns: VersionColumns) => {
     if (id === undefined) return
     const told = versions.get(id)
-    if (told === undefined) versions.set(id, { credential, subject, columns: { ...NO_TIMES, credential_id: credential, ...columns } })
+    if (told === undefined) versions.set(id, { credential, subject, columns: { ...UNTOLD, credential_id: credential, ...columns } })
     else told.columns = { ...told.columns, ...columns }
   }
   const born = () => ({ number: Number(data.version), account: String(data.account), fingerprint: textOf(data.fingerprint) })
@@ -45,7 +54,8 @@ export function followVersionRows(versions: Map<string, ToldVersion>, event: Eve
     tell(to, { state: 'current', shred_after: null })
     const dead = textOf(data.provedDeadAt)
     tell(from, { state: textOf(data.oldState), effective_dead_at: dead, proved_dead_at: dead, shred_after: true })
-  } else if (type === 'version.not_provable') tell(version, { state: 'unprovable', shred_after: true })
+  } else if (type === 'version.leaked') tell(version, { leaked_reason: textOf(data.reason) })
+  else if (type === 'version.not_provable') tell(version, { state: 'unprovable', shred_after: true })
   else if (type === 'version.irrevocable') tell(version, { state: 'irrevocable', shred_after: true })
   else if (type === 'version.shredded') {
     if (version !== undefined && versions.get(version)?.columns.state === 'staged') tell(version, { state: 'void' })

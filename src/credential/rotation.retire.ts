@@ -31,8 +31,8 @@ export async function retire(run: Run): Promise<StepResult> {
 }
 
 /**
- * Ends the sessions of the old value. Most systems let an account change its own value, so until its last session has ended, whoever has one
- * may give an account of a pair that was retired another value, of which no proof would know. So it is taken away again until nobody was
+ * Ends the sessions of the old value. Most systems let an account change its own value, so until its last session has ended, whoever
+ * has one may give the retired account of a pair another value, of which no proof would know. So it is taken away again until nobody was
  * there to do that. (In place and dual, the login with the new value fails then, and the proof with it.)
  */
 export async function endOld(run: Run, first: string): Promise<{ readonly mark: string; readonly ended: number }> {
