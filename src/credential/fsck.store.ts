@@ -51,7 +51,8 @@ export function versionRows(sql: Sql): AsyncGenerator<VersionRow> {
   return pages<VersionRow>(
     sql,
     `select v.id, v.credential_id, c.name as credential, v.number, v.state, v.account, v.fingerprint, v.sealed is not null as has_sealed,
-            v.installed_at, v.revoked_at, v.effective_dead_at, v.proved_dead_at, v.shred_after, v.leaked_reason, v.shredded_at is not null as shredded,
+            v.installed_at, v.revoked_at, v.effective_dead_at, v.proved_dead_at, v.shred_after,
+            v.leaked_reason, v.shredded_at is not null as shredded,
             exists (select 1 from rotation r where r.credential_id = c.id and r.ended_at is null) as moving
        from version v join credential c on c.id = v.credential_id
       where v.id > $1 order by v.id limit $2`,

@@ -37,7 +37,7 @@ async function changeInTime(link: Link, signal: AbortSignal, statement: string):
 
 function tooFewWrongLogins(most: number): RekeyError {
   return new RekeyError('target_unsupported', `MariaDB blocks an account after ${counted(most, 'wrong login')} (max_password_errors).`, {
-    hint: `Proofs of death need wrong logins. SET GLOBAL max_password_errors = ${WRONG_LOGINS_MIN} or more, and the same in its configuration.`,
+    hint: `Proofs of death need wrong logins: SET GLOBAL max_password_errors = ${WRONG_LOGINS_MIN} or more, and configure it so.`,
   })
 }
 
