@@ -3,6 +3,7 @@ import { type Ctx, isId, newId, RekeyError, Secret } from '../kernel/index.ts'
 import { type Allowed, type Principal, type Resource, StepUpRequired } from '../policy/index.ts'
 import { randomSecret, sha256Hex } from '../seal/index.ts'
 import type { Sql, Store, Tx } from '../store/index.ts'
+import { dropCodesIn, moveCodes, noteCame } from './code.store.ts'
 import { sessionDigest } from './rights.story.ts'
 import { rolesHeld } from './role.store.ts'
 import type { Login, NewSession, SessionHolder, SessionView } from './session.model.ts'
@@ -78,7 +79,11 @@ export async function startSession(tx: Tx, ctx: Ctx, login: Login): Promise<NewS
   const browser = login.browser.replace(/[^\x20-\x7e]/g, '').slice(0, BROWSER_CHARS)
   const row = await rows.addSession(tx, id, sha256Hex(token), { ...login, browser })
   if (row === null) return null
-  if (login.replaces !== null) await rows.replaceSession(tx, login.replaces)
+  if (login.replaces !== null) {
+    await rows.replaceSession(tx, login.replaces)
+    await moveCodes(tx, login.replaces, id)
+  }
+  await noteCame(tx, login.identity)
   const { aal, method, provider, passkey, replaces, identity } = login
   const links = {
     identity,
@@ -134,7 +139,12 @@ export async function endSessionsBy(tx: Tx, ctx: Ctx, by: 'provider_id' | 'passk
   return recordEnds(tx, ctx, await rows.endSessions(tx, by, id), reason)
 }
 
+/** What was made in a session for somebody else, and not used, ends with it. */
 async function recordEnds(tx: Tx, ctx: Ctx, ended: readonly rows.EndedRow[], reason: string): Promise<number> {
+  await dropCodesIn(
+    tx,
+    ended.map(({ id }) => id),
+  )
   const events = ended.map(
     ({ id, identity, name }): EvidenceEvent => ({
       log: 'identity',

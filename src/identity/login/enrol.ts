@@ -82,8 +82,8 @@ export async function finishEnrolment(
 }
 
 /**
- * Begins the enrolment of a person's first passkey by a one-time code. Throws `unauthenticated` for a code that is wrong, used or too
- * old, in the words of every failed login; `too_many_requests`. The code is used up only by an enrolment that succeeds.
+ * Begins the enrolment of a person's first passkey by a one-time code. Throws `unauthenticated` for a code that is wrong, used, too
+ * old or good no more because of who made it, in the words of every failed login; `too_many_requests`. The code is used up only by an enrolment that succeeds.
  */
 export async function beginCodeEnrolment(
   parts: LoginParts,
@@ -94,7 +94,7 @@ export async function beginCodeEnrolment(
 ): Promise<{ readonly asked: AskedEnrolment; readonly flow: Secret }> {
   const { store } = parts
   const hash = hashOfCode(code)
-  const person = hash === null ? null : await holderOfCode(store, hash)
+  const person = hash === null ? null : await holderOfCode(parts, store, ctx, hash)
   if (hash === null || person === null) throw await failed(parts, ctx, browser, 'no such code')
   const flow = newToken()
   const present = await rows.passkeysOf(store, person.id)
@@ -114,7 +114,7 @@ export async function finishCodeEnrolment(
   const made = challenge === null ? null : await verified(ctx, challenge, answer)
   if (made === null) throw await failed(parts, ctx, browser, 'a passkey that does not verify')
   const done = await store.inTx(async (tx) => {
-    const person = challenge?.code == null ? null : await takeCode(tx, challenge.code)
+    const person = challenge?.code == null ? null : await takeCode(parts, tx, ctx, challenge.code)
     if (person === null || person.id !== made.identity_id) return null
     await keep(tx, ctx, made, person.name, 'code')
     return start(tx, ctx, browser, made, person)

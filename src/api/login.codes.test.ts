@@ -1,0 +1,126 @@
+/** Enrolment codes: one is no better than who made it is now, and never leads to somebody who is there already. */
+import type { Browser } from 'playwright-core'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { NO_CHROMIUM, startChromium, Tab } from '../../test/lab/chromium.ts'
+import { Visitor } from './routes/login/testing.ts'
+import { type Asker, done, People } from './routes/tokens/testing.ts'
+
+let people: People
+beforeAll(async () => {
+  people = await People.start()
+}, 60_000)
+afterAll(() => people.stop())
+afterEach(async () => {
+  await people.server.db.store.query('delete from login_counter')
+  expect(people.server.undeclared()).toEqual([])
+})
+
+const bootstrap = (by: Pick<Asker, 'post'>, name: string) => by.post('/v1/login/bootstrap', { name })
+/** Whether the code is good: 200 or 401. */
+const tried = async (code: string) => (await new Visitor(people.server).post('/v1/login/enrol/begin', { code, name: 'key' })).status
+const findings = async (kind: string) => done(await people.server.get(`/v1/findings?kind=${kind}`)).items
+
+/** Makes an administrator, and one that they make; both codes are good. */
+async function makes(name: string) {
+  const maker = await people.person(name, 'bootstrap-admin')
+  const { code, identity } = done(await bootstrap(maker, `${name}-made`))
+  expect(await tried(code)).toBe(200)
+  return { maker, code, identity }
+}
+
+describe('a code dies with what made it', () => {
+  test('an offboarded person comes back by no code that they kept, and what they made is a finding', async () => {
+    const { maker, code, identity } = await makes('gone-mal')
+    expect(await findings('made_by_leaver')).toEqual([])
+    done(await people.server.post(`/v1/identities/${maker.id}/offboard`, { reason: 'fired for cause' }))
+    expect(await tried(code)).toBe(401)
+    const [found] = await findings('made_by_leaver')
+    expect(found).toMatchObject({ subject: 'gone-mal-made', identity: 'gone-mal-made', severity: 'high' })
+    expect(found.detail).toContain('gone-mal')
+    done(await people.server.post(`/v1/identities/${identity}/offboard`, { reason: 'made by a leaver' }))
+    expect(await findings('made_by_leaver')).toEqual([])
+  })
+
+  test('a suspension kills it, and a resumption does not bring it back', async () => {
+    const { maker, code } = await makes('away-mal')
+    done(await people.server.post(`/v1/identities/${maker.id}/suspend`, { reason: 'a laptop is gone' }))
+    expect(await tried(code)).toBe(401)
+    done(await people.server.post(`/v1/identities/${maker.id}/resume`, { reason: 'it was found' }))
+    expect(await tried(code)).toBe(401)
+  })
+
+  test('a suspension of whom it is for kills it too', async () => {
+    const { code, identity } = await makes('held-mal')
+    done(await people.server.post(`/v1/identities/${identity}/suspend`, { reason: 'not yet' }))
+    done(await people.server.post(`/v1/identities/${identity}/resume`, { reason: 'now then' }))
+    expect(await tried(code)).toBe(401)
+  })
+
+  test('who may make administrators no more has made none by a code that is still open', async () => {
+    const { maker, code } = await makes('less-mal')
+    const bound = done(await people.server.get('/v1/role-bindings?limit=500')).items
+    const { id } = bound.find((one: { subject: string }) => one.subject === maker.id)
+    done(await people.server.post(`/v1/role-bindings/${id}/unbind`, { reason: 'another task' }))
+    expect(await tried(code)).toBe(401)
+  })
+
+  test('the end of the session or of the token that made it is its end', async () => {
+    const { maker, code } = await makes('out-mal')
+    done(await maker.post('/v1/session/end'))
+    expect(await tried(code)).toBe(401)
+    const token = await people.token(people.server, 'for-codes', ['bootstrap-admin'], { force: true, reason: 'tests of codes' })
+    const made = done(await bootstrap(token, 'out-by-token'))
+    expect(await tried(made.code)).toBe(200)
+    done(await people.server.post(`/v1/tokens/${token.id}/revoke`, { reason: 'no use any more' }))
+    expect(await tried(made.code)).toBe(401)
+  })
+
+  test('the makers of a token that made it are its makers', async () => {
+    const mal = await people.person('far-mal', 'bootstrap-admin')
+    const token = await people.token(mal, 'far-token', ['bootstrap-admin'], { force: true, reason: 'tests of codes' })
+    const { code } = done(await bootstrap(token, 'far-made'))
+    expect(await tried(code)).toBe(200)
+    done(await people.server.post(`/v1/identities/${mal.id}/suspend`, { reason: 'looking into it' }))
+    expect(await tried(code)).toBe(401)
+    done(await people.server.post(`/v1/identities/${mal.id}/resume`, { reason: 'it was nothing' }))
+    expect(await tried(code)).toBe(401)
+  })
+})
+
+describe.skipIf(NO_CHROMIUM !== null)('in a browser', () => {
+  let browser: Browser
+  beforeAll(async () => {
+    browser = await startChromium()
+  }, 60_000)
+  afterAll(() => browser.close())
+
+  const open = () => Tab.open(browser, `${people.server.url.replace('127.0.0.1', 'localhost')}/healthz`, {})
+
+  test('who made the code is looked at again when the enrolment is finished', async () => {
+    const { maker, code } = await makes('mid-mal')
+    const tab = await open()
+    const begun = await tab.post('/v1/login/enrol/begin', { code, name: 'key' })
+    const response = await tab.create(begun.body.publicKey)
+    done(await people.server.post(`/v1/identities/${maker.id}/offboard`, { reason: 'fired for cause' }))
+    expect((await tab.post('/v1/login/enrol/finish', { challenge: begun.body.challenge, response })).status).toBe(401)
+    expect(
+      await people.server.db.store.query("select 1 from passkey p join identity i on i.id = p.identity_id where i.name = 'mid-mal-made'"),
+    ).toEqual([])
+    await tab.close()
+  })
+
+  test('whom a leaver made a short while ago is a finding, enrolled or not', async () => {
+    const { maker, code } = await makes('late-mal')
+    const tab = await open()
+    const begun = await tab.post('/v1/login/enrol/begin', { code, name: 'key' })
+    const response = await tab.create(begun.body.publicKey)
+    expect((await tab.post('/v1/login/enrol/finish', { challenge: begun.body.challenge, response })).status).toBe(201)
+    done(await people.server.post(`/v1/identities/${maker.id}/offboard`, { reason: 'fired for cause' }))
+    const of = async () => (await findings('made_by_leaver')).map(({ subject }: { subject: string }) => subject)
+    expect(await of()).toContain('late-mal-made')
+    // Who has come in, and was made long ago, is nobody's doing of the last days.
+    await people.server.db.store.query("update bootstrap_person set made_at = made_at - interval '31 days'")
+    expect(await of()).not.toContain('late-mal-made')
+    await tab.close()
+  })
+})
