@@ -124,3 +124,53 @@ describe.skipIf(NO_CHROMIUM !== null)('in a browser', () => {
     await tab.close()
   })
 })
+
+describe('a code never leads to somebody who is there', () => {
+  const conflict = async (by: Pick<Asker, 'post'>, name: string) => {
+    const answer = await bootstrap(by, name)
+    expect(answer.status, answer.text).toBe(409)
+    expect(answer.body.code).toBe('conflict')
+    return answer.body.hint as string
+  }
+
+  test('who was linked to a provider, and logged in there, gets no second self', async () => {
+    const mal = await people.person('there-mal', 'bootstrap-admin')
+    const made = done(await bootstrap(people.server, 'there-ada'))
+    await people.made('/v1/login/links', { identity: made.identity, provider: 'corp', subject: 'sub-there-ada', reason: 'by the provider' })
+    expect(await conflict(mal, 'there-ada')).toContain('another name')
+    expect(await tried(made.code), 'the code from before').toBe(401)
+    const ada = new Visitor(people.server)
+    await people.login(ada, 'there-ada')
+    done(await ada.post('/v1/session/end'))
+    // Nor once there is no session, link or passkey any more.
+    for (const table of ['session', 'identity_external', 'passkey'])
+      await people.server.db.store.query(`delete from ${table} where identity_id = $1`, [made.identity])
+    await conflict(mal, 'there-ada')
+    await conflict(people.server, 'there-ada')
+  })
+
+  test('whoever was made otherwise gets none, whatever their record says', async () => {
+    await people.made('/v1/identities', { name: 'plain-ada', kind: 'human' })
+    await conflict(people.server, 'plain-ada')
+    await people.server.db.store.query("update identity set source = 'bootstrap' where name = 'plain-ada'")
+    await conflict(people.server, 'plain-ada')
+  })
+
+  test('who is in a team already gets another code from who made the first, and from nobody else', async () => {
+    const mal = await people.person('team-mal', 'bootstrap-admin')
+    const { identity, code } = done(await bootstrap(people.server, 'team-ada'))
+    const crew = await people.team('team-crew', { id: identity })
+    expect(await conflict(mal, 'team-ada')).toContain('team')
+    expect(await tried(code)).toBe(200)
+    done(await bootstrap(people.server, 'team-ada'))
+    done(await people.server.post(`/v1/teams/${crew}/members`, { remove: { identities: [identity] } }))
+    expect(await tried(done(await bootstrap(mal, 'team-ada')).code)).toBe(200)
+    expect(await tried(code), 'the code before it').toBe(401)
+  })
+
+  test('a suspended one waits for nobody', async () => {
+    const { identity } = done(await bootstrap(people.server, 'still-ada'))
+    done(await people.server.post(`/v1/identities/${identity}/suspend`, { reason: 'not yet' }))
+    await conflict(people.server, 'still-ada')
+  })
+})

@@ -22,17 +22,24 @@ export async function insertCode(tx: Tx, hashHex: string, identity: string, by: 
   return row.expires_at
 }
 
+/** True of a person `i` who was made by a code, and whom nobody has ever been: no session, passkey, subject or user of a directory. */
+const NOBODY = `exists (select from bootstrap_person b where b.identity_id = i.id and b.came_at is null)
+  and not exists (select from passkey where identity_id = i.id) and not exists (select from session where identity_id = i.id)
+  and not exists (select from identity_external where identity_id = i.id)
+  and not exists (select from scim_user where identity_id = i.id)`
+
 export interface CodeRow extends Pick<CodeMaker, 'kind' | 'id'> {
   readonly identity: string
   readonly name: string
 }
 
-/** A code that is not too old, whose person is active, and so is everybody who made it. */
+/** A code that is not too old, whose person is active and nobody's yet, and everybody who made it is active too. */
 export async function codeByHash(sql: Sql, hashHex: string): Promise<CodeRow | null> {
   const [row] = await sql.query<CodeRow>(
     `select i.id as identity, i.name, c.maker_kind as kind, c.maker_id as id
        from enrolment_code c join identity i on i.id = c.identity_id
       where c.hash = decode($1, 'hex') and c.expires_at > now() and i.status = 'active' and i.kind = 'human'
+        and ${NOBODY}
         and not exists (select from unnest(c.makers) m(id) left join identity p on p.id = m.id where p.status is distinct from 'active')`,
     [hashHex],
   )
@@ -81,9 +88,27 @@ export async function putBootstrapPerson(tx: Tx, identity: string, makers: reado
   )
 }
 
-/** Somebody was this person: no code is made for them any more. */
+/** Somebody is this person: no code is made for them any more, and one that was made is good no more. */
 export async function noteCame(tx: Tx, identity: string): Promise<void> {
+  await tx.query('delete from enrolment_code where identity_id = $1', [identity])
   await tx.query('update bootstrap_person set came_at = now() where identity_id = $1 and came_at is null', [identity])
+}
+
+export interface WaitingPerson {
+  readonly makers: readonly string[]
+  /** In a team: somebody relies on who it is. */
+  readonly known: boolean
+}
+
+/** Locked, if this person is active, was made by a code, and nobody has ever been it. */
+export async function lockWaiting(tx: Tx, identity: string): Promise<WaitingPerson | null> {
+  const [row] = await tx.query<WaitingPerson>(
+    `select b.makers, exists (select from team_member m where m.identity_id = i.id) as known
+       from bootstrap_person b join identity i on i.id = b.identity_id
+      where b.identity_id = $1 and i.status = 'active' and ${NOBODY} for update of b`,
+    [identity],
+  )
+  return row ?? null
 }
 
 /** Somebody who was made an administrator by people of whom one has left or is suspended. */

@@ -12,7 +12,6 @@ import { addBinding } from '../role.store.ts'
 import { makersBy } from '../token.makers.ts'
 import { principalOfToken } from '../tokens.ts'
 import type { LoginParts } from './model.ts'
-import { passkeysOf } from './passkey.store.ts'
 
 /** External binding codes without an identifier: 112 bits at least, ten minutes at most, once (NIST SP 800-63B-4 section 4.1.2.2). */
 const CODE_BYTES = 20
@@ -122,7 +121,7 @@ export async function bootstrapAdmin(
   const code = newCode()
   return store.inTx(async (tx) => {
     await lockPolicies(tx)
-    const identity = (await madeBefore(tx, name)) ?? (await makeAdmin(tx, ctx, name))
+    const identity = (await madeBefore(tx, name, maker)) ?? (await makeAdmin(tx, ctx, name))
     await rows.putBootstrapPerson(tx, identity, maker.makers)
     const expiresAt = await rows.insertCode(tx, sha256Hex(code), identity, maker, CODE_SECONDS)
     const data = { makers: [...maker.makers] }
@@ -131,12 +130,23 @@ export async function bootstrapAdmin(
   })
 }
 
-async function madeBefore(tx: Tx, name: string): Promise<string | null> {
+/**
+ * Somebody of this name who was made so and waits for a first login; null if nobody has the name. Where somebody has put that person into
+ * a team, and so relies on who it is, only who made the first code gets another. Throws `conflict` for anybody else.
+ */
+async function madeBefore(tx: Tx, name: string, { makers }: rows.CodeMaker): Promise<string | null> {
   const present = await findIdentity(tx, name)
   if (present === null) return null
-  const waits = present.source === SOURCE && present.status === 'active' && (await passkeysOf(tx, present.id)).length === 0
-  if (waits) return present.id
-  throw new RekeyError('conflict', `There is an identity called ${name} already.`, { hint: 'Choose another name.' })
+  const waiting = await rows.lockWaiting(tx, present.id)
+  const taken = `There is an identity called ${name} already.`
+  if (waiting === null) {
+    throw new RekeyError('conflict', taken, { hint: 'Choose another name; who is there already logs in at a provider (rekey login link).' })
+  }
+  const again = [...waiting.makers].sort().join() === [...makers].sort().join()
+  if (again || !waiting.known) return present.id
+  throw new RekeyError('conflict', `${taken} It was made by somebody else, and is in a team.`, {
+    hint: 'Take it out of its teams first, or let who made it ask for another code.',
+  })
 }
 
 async function makeAdmin(tx: Tx, ctx: Ctx, name: string): Promise<string> {

@@ -83,7 +83,8 @@ export async function finishEnrolment(
 
 /**
  * Begins the enrolment of a person's first passkey by a one-time code. Throws `unauthenticated` for a code that is wrong, used, too
- * old or good no more because of who made it, in the words of every failed login; `too_many_requests`. The code is used up only by an enrolment that succeeds.
+ * old or good no more because of who made it, in the words of every failed login; `too_many_requests`. The code is used up only by an
+ * enrolment that succeeds.
  */
 export async function beginCodeEnrolment(
   parts: LoginParts,
