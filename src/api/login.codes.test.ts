@@ -174,3 +174,46 @@ describe('a code never leads to somebody who is there', () => {
     await conflict(people.server, 'still-ada')
   })
 })
+
+describe('where a rule asks for approval of role:bind', () => {
+  const approve = async (by: Asker, id: string) => {
+    const { digest } = done(await by.get(`/v1/approvals/${id}`))
+    return by.post(`/v1/approvals/${id}/approve`, { reason: 'read it', digest })
+  }
+  const asked = async (by: Pick<Asker, 'post'>, name: string): Promise<string> => {
+    const answer = await bootstrap(by, name)
+    expect(answer.status, answer.text).toBe(409)
+    expect(answer.body.code).toBe('approval_required')
+    return answer.body.approval
+  }
+
+  test('an administrator is made with it alone, by who asked, of this name, each time', async () => {
+    const root = await people.person('rule-root', 'bootstrap-admin')
+    const other = await people.person('rule-other', 'bootstrap-admin')
+    const bob = await people.person('rule-bob')
+    const crew = await people.team('rule-crew', bob, root)
+    await people.made('/v1/approval-rules', { action: 'role:bind', factors: [{ team: crew, count: 1 }], reason: 'two pairs of eyes' })
+    try {
+      const id = await asked(root, 'rule-new')
+      expect((await people.server.get('/v1/identities/rule-new')).status).toBe(404)
+      expect(await asked(root, 'rule-new')).toBe(id)
+      const shown = done(await bob.get(`/v1/approvals/${id}`))
+      expect(shown).toMatchObject({ action: 'role:bind', what: { role: 'bootstrap-admin', name: 'rule-new', code: { to: root.id } } })
+      expect(shown.words).toContain('rule-new')
+      expect((await approve(root, id)).status).toBe(403)
+      expect((await approve(bob, id)).status).toBe(200)
+      // Of another name, and for another who would hold the code, it is another question.
+      expect(await asked(root, 'rule-newer')).not.toBe(id)
+      expect(await asked(other, 'rule-new')).not.toBe(id)
+      const { code } = done(await bootstrap(root, 'rule-new'))
+      expect(await tried(code)).toBe(200)
+      // A second code is a second way in.
+      expect(await asked(root, 'rule-new')).not.toBe(id)
+      expect(await tried(code)).toBe(200)
+      const taken = await bootstrap(root, 'rule-bob')
+      expect(taken.body.code).toBe('conflict')
+    } finally {
+      done(await people.server.post('/v1/approval-rules/role:bind/remove', { reason: 'end' }))
+    }
+  })
+})

@@ -3,11 +3,14 @@ import { type Ctx, RekeyError, Secret } from '../../kernel/index.ts'
 import type { Allowed, Policies, Principal } from '../../policy/index.ts'
 import { randomSecret, sha256Hex } from '../../seal/index.ts'
 import type { Sql, Tx } from '../../store/index.ts'
+import { requireApproval, withApproval } from '../approval.gate.ts'
+import type { Approvable } from '../approval.model.ts'
 import * as rows from '../code.store.ts'
 import { boundFor } from '../delegate.ts'
 import { joinIdentity } from '../lifecycle.join.ts'
 import { lockPolicies } from '../policyset.store.ts'
 import { findIdentity } from '../record.list.ts'
+import { lockRecord } from '../record.store.ts'
 import { addBinding } from '../role.store.ts'
 import { makersBy } from '../token.makers.ts'
 import { principalOfToken } from '../tokens.ts'
@@ -104,7 +107,7 @@ function makerOf(by: Principal, session: string | null): rows.CodeMaker {
  *
  * Who makes one is given the code, so nobody gets more by it than they have: it takes the rights to join people and to bind roles, and
  * that role itself. The code is good only while they have them, and are active. Throws `forbidden`, `step_up_required`; `conflict` if
- * the name is taken otherwise.
+ * the name is taken otherwise; `approval_required` where a rule asks for it of `role:bind`, for another code too.
  */
 export async function bootstrapAdmin(
   { store, policies }: LoginParts,
@@ -119,15 +122,35 @@ export async function bootstrapAdmin(
   if (!by.roles.includes(ROLE)) throw new RekeyError('forbidden', 'Only who has this role can give it so.')
   const maker = makerOf(by, session)
   const code = newCode()
-  return store.inTx(async (tx) => {
+  return withApproval(store, ctx, by, async (tx) => {
     await lockPolicies(tx)
-    const identity = (await madeBefore(tx, name, maker)) ?? (await makeAdmin(tx, ctx, name))
+    // An approval is used up under this lock, and nothing weaker may be taken before it.
+    await lockRecord(tx, 'alone')
+    const before = await madeBefore(tx, name, maker)
+    await requireApproval(tx, ctx, bootstrapAsked(by, name, before))
+    const identity = before ?? (await makeAdmin(tx, ctx, name))
     await rows.putBootstrapPerson(tx, identity, maker.makers)
     const expiresAt = await rows.insertCode(tx, sha256Hex(code), identity, maker, CODE_SECONDS)
     const data = { makers: [...maker.makers] }
     await append(tx, ctx, [{ log: 'identity', type: 'enrolment_code.made', subject: name, links: { identity }, data }])
     return { identity, name, code: grouped(code), expiresAt }
   })
+}
+
+/** Making exactly this administrator, or another code for it, in words and as data: the code is shown to whoever asks, so that counts too. */
+function bootstrapAsked({ id, kind, name: asker }: Principal, name: string, identity: string | null): Approvable {
+  return {
+    action: 'role:bind',
+    subject: ROLE,
+    what: { role: ROLE, to: 'identity', name, identity, code: { kind, to: id } },
+    words: [
+      identity === null
+        ? `Make a new person called ${JSON.stringify(name)} with the role ${ROLE}.`
+        : `Make another code for ${JSON.stringify(name)} (${identity}), who has the role ${ROLE} and has never logged in.`,
+      'Directory rights and credential rights then come together in one hand.',
+      `The code by which one becomes this person is shown to the ${kind} ${JSON.stringify(asker)} (${id}).`,
+    ].join('\n'),
+  }
 }
 
 /**

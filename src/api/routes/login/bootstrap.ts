@@ -21,7 +21,7 @@ export const bootstrapRoute = route({
   action: 'login:configure',
   body: z.strictObject({ name: Name }),
   answers: { 201: { what: 'The code, good once and for ten minutes', schema: Code } },
-  problems: ['conflict'],
+  problems: ['conflict', 'approval_required'],
   handle: async ({ parts, ctx, may, principal, session, body, pages }) => {
     const { identity, name, code, expiresAt } = await bootstrapAdmin(
       parts,
