@@ -98,12 +98,13 @@ export interface EndedRow {
 
 type By = 'id' | 'identity_id' | 'provider_id' | 'passkey_id'
 
-/** Ends those that have not ended yet. */
-export async function endSessions(tx: Tx, by: By, id: string): Promise<EndedRow[]> {
+/** Ends those that have not ended yet; of one person, if that is given. */
+export async function endSessions(tx: Tx, by: By, id: string, identity: string | null = null): Promise<EndedRow[]> {
   return tx.query(
     `update session s set ended_at = now() from identity i
-      where s.${by} = $1 and ${LIVE} and i.id = s.identity_id returning s.id, s.identity_id as identity, i.name`,
-    [id],
+      where s.${by} = $1 and ${LIVE} and i.id = s.identity_id and ($2::uuid is null or i.id = $2)
+      returning s.id, s.identity_id as identity, i.name`,
+    [id, identity],
   )
 }
 

@@ -139,6 +139,11 @@ export async function endSessionsBy(tx: Tx, ctx: Ctx, by: 'provider_id' | 'passk
   return recordEnds(tx, ctx, await rows.endSessions(tx, by, id), reason)
 }
 
+/** Ends the sessions of a person that began at this provider (`session.ended`) in the caller's transaction; resolves with how many. */
+export async function endSessionsAt(tx: Tx, ctx: Ctx, identity: string, provider: string, reason: string): Promise<number> {
+  return recordEnds(tx, ctx, await rows.endSessions(tx, 'provider_id', provider, identity), reason)
+}
+
 /** What was made in a session for somebody else, and not used, ends with it. */
 async function recordEnds(tx: Tx, ctx: Ctx, ended: readonly rows.EndedRow[], reason: string): Promise<number> {
   await dropCodesIn(

@@ -137,7 +137,7 @@ export async function bootstrapAdmin(
   })
 }
 
-/** Making exactly this administrator, or another code for it, in words and as data: the code is shown to whoever asks, so that counts too. */
+/** Making exactly this administrator, or another code for it, in words and as data; also to whom the code is shown. */
 function bootstrapAsked({ id, kind, name: asker }: Principal, name: string, identity: string | null): Approvable {
   return {
     action: 'role:bind',

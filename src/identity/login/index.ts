@@ -4,6 +4,7 @@
  */
 export { bootstrapAdmin, type NewCode } from './code.ts'
 export { beginCodeEnrolment, beginEnrolment, type Enrolled, finishCodeEnrolment, finishEnrolment } from './enrol.ts'
+export { type LinkInput, linkPerson, unlinkPerson } from './link.ts'
 export type { Browser, LoggedIn, LoginParts, Site } from './model.ts'
 export { OidcClients } from './oidc.client.ts'
 export { beginOidcLogin, finishOidcLogin, type OidcBegun, type OidcWish } from './oidc.ts'
@@ -15,7 +16,6 @@ export {
   addLoginProvider,
   type LoginProvider,
   type LoginProviderInput,
-  linkPerson,
   listLoginProviders,
   loginProviderNames,
   removeLoginProvider,
