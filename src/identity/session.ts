@@ -8,6 +8,7 @@ import { sessionDigest } from './rights.story.ts'
 import { rolesHeld } from './role.store.ts'
 import type { Login, NewSession, SessionHolder, SessionView } from './session.model.ts'
 import * as rows from './session.store.ts'
+import { moveProofs } from './step-up.store.ts'
 import { teamsOf } from './team.actions.ts'
 
 /** 256 bits: nobody guesses one, so a plain SHA-256 of it may be stored and looked up. */
@@ -82,6 +83,7 @@ export async function startSession(tx: Tx, ctx: Ctx, login: Login): Promise<NewS
   if (login.replaces !== null) {
     await rows.replaceSession(tx, login.replaces)
     await moveCodes(tx, login.replaces, id)
+    await moveProofs(tx, login.replaces, id)
   }
   await noteCame(tx, login.identity)
   const { aal, method, provider, passkey, replaces, identity } = login
@@ -122,11 +124,19 @@ export async function beginHandSession(
   const aal = principal.aal === 0 ? 1 : principal.aal
   if (ageMs > FRESH_SECONDS * 1000) throw new StepUpRequired({ aal, maxAgeSeconds: FRESH_SECONDS })
   return store.inTx(async (tx) => {
-    const from = await rows.loginOf(tx, session)
+    const from = (await isStillIn(tx, holder)) ? await rows.loginOf(tx, session) : null
     const begun = from === null ? null : await startSession(tx, ctx, { ...from, browser: 'command line', replaces: null, byHand: true })
     if (begun === null) throw new RekeyError('unauthenticated', 'Your session has ended.', { hint: 'Log in again.' })
     return begun
   })
+}
+
+/**
+ * Whether this person is active and the session live, both locked as they are to the end of the transaction: what a request looked at
+ * before may be over by now.
+ */
+export async function isStillIn(tx: Tx, { principal, session }: SessionHolder): Promise<boolean> {
+  return (await rows.lockActivePerson(tx, principal.id)) !== null && rows.lockSession(tx, session)
 }
 
 /** Ends every session of an identity (`session.ended`) in the caller's transaction; resolves with how many. */

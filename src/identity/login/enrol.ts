@@ -4,7 +4,7 @@ import { type Allowed, type Principal, StepUpRequired } from '../../policy/index
 import type { Sql, Tx } from '../../store/index.ts'
 import { checkText } from '../record.model.ts'
 import { passkeyDigest } from '../rights.story.ts'
-import { newToken, startSession } from '../session.ts'
+import { isStillIn, newToken, startSession } from '../session.ts'
 import { type CodeHolder, hashOfCode, holderOfCode, takeCode } from './code.ts'
 import type { Browser, LoggedIn, LoginParts } from './model.ts'
 import type { ChallengeRow, PasskeyRow } from './passkey.store.ts'
@@ -72,12 +72,16 @@ export async function finishEnrolment(
   challengeId: string,
   answer: EnrolmentAnswer,
 ): Promise<Enrolled> {
-  const { principal } = sessionOf(browser)
+  const holder = sessionOf(browser)
+  const { principal } = holder
   may.check({ type: 'passkey', id: 'new', owner: principal.id })
   const challenge = await rows.takeChallenge(parts.store, challengeId, 'enrol', holderOf(browser, null))
   const made = challenge?.identity_id === principal.id ? await verified(ctx, challenge, answer) : null
   if (made === null) throw new RekeyError('proof_refused', 'The new passkey could not be verified.', { hint: 'Begin again.' })
-  await parts.store.inTx((tx) => keep(tx, ctx, made, principal.name, 'session'))
+  await parts.store.inTx(async (tx) => {
+    if (!(await isStillIn(tx, holder))) throw new RekeyError('unauthenticated', 'Your session has ended.', { hint: 'Log in again.' })
+    await keep(tx, ctx, made, principal.name, 'session')
+  })
   return { id: made.id, name: made.name, deviceBound: made.device_bound }
 }
 
