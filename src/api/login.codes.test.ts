@@ -2,6 +2,8 @@
 import type { Browser } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { NO_CHROMIUM, startChromium, Tab } from '../../test/lab/chromium.ts'
+import { suspendIdentity } from '../identity/index.ts'
+import { makeCtx } from '../kernel/index.ts'
 import { Visitor } from './routes/login/testing.ts'
 import { type Asker, done, People } from './routes/tokens/testing.ts'
 
@@ -106,6 +108,27 @@ describe.skipIf(NO_CHROMIUM !== null)('in a browser', () => {
     expect(
       await people.server.db.store.query("select 1 from passkey p join identity i on i.id = p.identity_id where i.name = 'mid-mal-made'"),
     ).toEqual([])
+    await tab.close()
+  })
+
+  test('a maker who goes at that very moment goes first', async () => {
+    const { maker, code } = await makes('now-mal')
+    const tab = await open()
+    const begun = await tab.post('/v1/login/enrol/begin', { code, name: 'key' })
+    const response = await tab.create(begun.body.publicKey)
+    const { store } = people.server.db
+    const { finishing } = await store.inTx(async (tx) => {
+      await suspendIdentity(tx, makeCtx('test', 'test'), maker.id, 'at this moment')
+      const finishing = tab.post('/v1/login/enrol/finish', { challenge: begun.body.challenge, response })
+      await expect
+        .poll(async () => store.query("select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"), {
+          timeout: 20_000,
+        })
+        .not.toEqual([])
+      return { finishing }
+    })
+    expect((await finishing).status).toBe(401)
+    expect(await tried(code)).toBe(401)
     await tab.close()
   })
 
