@@ -45,6 +45,7 @@ export const TABLE_OWNERS: Record<string, string> = {
   session: 'identity',
   step_up_proof: 'identity',
   enrolment_code: 'identity',
+  bootstrap_person: 'identity',
   login_device: 'identity',
   login_counter: 'identity',
   approval: 'identity',

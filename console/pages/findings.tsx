@@ -20,6 +20,7 @@ const KINDS = [
   'handover',
   'offboarding_waits',
   'way_lost',
+  'made_by_leaver',
   'unreachable_approver',
   'likely_double',
   'orphan',

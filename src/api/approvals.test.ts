@@ -49,7 +49,13 @@ test('what needs approval answers 409 with the request, is done after it, and th
   expect(shown.factors).toMatchObject([{ teamName: 'crew', count: 1, lacking: 1, approvers: [{ name: 'ada' }, { name: 'bob' }] }])
   const by = principal({ id: people[0] ?? '', identity: people[0] ?? '', kind: 'person', aal: 2, authenticatedAt: new Date() })
   const may = server.parts.policies.allow(ctx, by, 'approval:decide')
-  await decideByHand(server.parts, ctx, may, by, approval, { decision: 'approve', reason: 'read it', digest: shown.digest, proof: null })
+  await decideByHand(server.parts, ctx, may, by, approval, {
+    decision: 'approve',
+    reason: 'read it',
+    digest: shown.digest,
+    proof: null,
+    session: null,
+  })
   const second = await offboard(id, key)
   expect(second.status).toBe(200)
   expect(second.body.status).toBe('offboarded')

@@ -198,11 +198,13 @@ describe.skipIf(NO_CHROMIUM !== null)('passkeys in Chromium', () => {
     expect(begun.words).toContain(`approval:decide on ${subject}`)
     expect(done.status, JSON.stringify(done.body)).toBe(200)
     const { proof, identity } = done.body
-    const use = (change: object, who = identity) => server.db.store.inTx((tx) => consumeStepUpProof(tx, who, proof, { ...act, ...change }))
+    const use = (change: object, who = { identity, session: done.body.session }) =>
+      server.db.store.inTx((tx) => consumeStepUpProof(tx, who, proof, { ...act, ...change }))
     expect(await use({ action: 'approval:bypass' })).toBeNull()
     expect(await use({ subject: newId() })).toBeNull()
     expect(await use({ digest: 'b'.repeat(64) })).toBeNull()
-    expect(await use({}, newId())).toBeNull()
+    expect(await use({}, { identity: newId(), session: done.body.session })).toBeNull()
+    expect(await use({}, { identity, session: newId() })).toBeNull()
     expect(await use({})).toMatchObject({ digest: DIGEST, credentialId: response.id })
     expect(await use({})).toBeNull()
     // A session that was stolen before does not get stronger with it.
@@ -229,7 +231,8 @@ describe.skipIf(NO_CHROMIUM !== null)('passkeys in Chromium', () => {
     const act = { action: 'approval:decide', subject: 'x', digest: DIGEST }
     const { done } = await stepUp(tab, act)
     await server.db.store.query("update step_up_proof set expires_at = now() - interval '1 second'")
-    expect(await server.db.store.inTx((tx) => consumeStepUpProof(tx, done.body.identity, done.body.proof, act))).toBeNull()
+    const { identity, session, proof } = done.body
+    expect(await server.db.store.inTx((tx) => consumeStepUpProof(tx, { identity, session }, proof, act))).toBeNull()
     const begun = (await tab.post('/v1/step-up/begin')).body
     const response = await tab.assert(begun.publicKey)
     await server.db.store.query("update passkey_challenge set expires_at = now() - interval '1 second'")

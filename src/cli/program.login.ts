@@ -30,6 +30,13 @@ export function addLogin(program: Command, add: Add, group: Group): void {
     .requiredOption('--provider <name>', 'the login provider')
     .requiredOption('--subject <sub>', 'the person there, as in the claim `sub`')
     .requiredOption('--reason <text>', 'why, for the evidence')
+  const unlink = {
+    does: 'take a link back, and end the sessions that the person began there',
+    example: 'rekey login unlink ada --provider corp --reason "ticket 43"',
+  }
+  add(login, 'unlink <identity>', unlink, async () => (await import('./commands/login.ts')).loginUnlink)
+    .requiredOption('--provider <name>', 'the login provider, also one that was removed')
+    .requiredOption('--reason <text>', 'why, for the evidence')
   addProviders(group(login, 'provider', 'OpenID providers at which people log in'), add)
   addOwn(program, add, group)
 }

@@ -3,6 +3,7 @@ import {
   type Answerable,
   answerableFor,
   likelyDoubles,
+  listMadeByLeavers,
   lostWays,
   openHandovers,
   recordsById,
@@ -194,6 +195,23 @@ const WAYS: Source = {
   },
 }
 
+/** How long a leaver may have come in as somebody whom they made, days: later, others have had to do with that person. */
+const MADE_DAYS = 30
+
+const MADE: Source = {
+  name: 'made',
+  kinds: ['made_by_leaver'],
+  async read(sql, after, limit) {
+    const rows = await listMadeByLeavers(sql, after, limit, MADE_DAYS)
+    const found = rows.map(({ id, name, makers, came, since }): Raw => {
+      const state = came ? 'has logged in since: the maker held its code' : 'has never logged in'
+      const detail = `made an administrator by ${makers.join(', ')}, not active; it ${state}`
+      return { kind: 'made_by_leaver', key: id, subject: name, system: null, identity: id, detail, since }
+    })
+    return { found, last: pageOf(rows, limit, (row) => row.id) }
+  },
+}
+
 const UNREACHABLE: Source = {
   name: 'unreachable',
   kinds: ['unreachable_approver'],
@@ -284,6 +302,7 @@ const SOURCES: readonly Source[] = [
   HANDOVERS,
   OFFBOARDINGS,
   WAYS,
+  MADE,
   UNREACHABLE,
   DOUBLES,
   WEAK_RULES,

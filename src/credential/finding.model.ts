@@ -24,6 +24,11 @@ export const FINDINGS = {
     control: 'NHI1',
     action: 'Let somebody administer again: rekey identity resume, or the directory says active',
   },
+  made_by_leaver: {
+    severity: 'high',
+    control: 'NHI1',
+    action: 'See whether it is who it says, in person; else end it: rekey identity offboard',
+  },
   unreachable_approver: {
     severity: 'medium',
     control: 'NHI1',

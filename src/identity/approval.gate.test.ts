@@ -57,6 +57,9 @@ beforeEach(async () => {
   await tx((tx) => addTeamMembers(tx, ctx, crew, { identities: [ada, bob] }))
 })
 
+/** A decision without a passkey. */
+const unsigned = { proof: null, session: null } as const
+
 const tx = <T>(use: (tx: Tx) => Promise<T>): Promise<T> => db.store.inTx(use)
 const code = (wanted: ErrorCode) => (error: unknown) => isCode(error, wanted)
 const join = () => tx((tx) => joinIdentity(tx, ctx, { name: `x ${newId()}`, kind: 'human', source: 'api' }))
@@ -84,7 +87,7 @@ const waits = async (work: Promise<unknown>): Promise<string> => {
 const show = (by: Principal, id: string) => readApproval(parts(), ctx, may(by, 'approval:read'), by, id)
 const approve = async (by: Principal, id: string) => {
   const { digest } = await show(by, id)
-  return decideByHand(parts(), ctx, may(by, 'approval:decide'), by, id, { decision: 'approve', reason: 'read it', digest, proof: null })
+  return decideByHand(parts(), ctx, may(by, 'approval:decide'), by, id, { decision: 'approve', reason: 'read it', digest, ...unsigned })
 }
 const offboard = (id: string, reason = 'contract ended', by = admin) =>
   moveStatusByHand({ ...parts(), policies }, ctx, may(by, 'identity:offboard'), by, id, { reason, force: false })
@@ -272,7 +275,7 @@ test('what others may not decide, take back or withdraw is not there for them; a
   const asker = person(await join(), { roles: ['directory-admin'] })
   const id = await waits(offboard(await join(), 'contract ended', asker))
   const { digest } = await show(asker, id)
-  const input = { decision: 'approve', reason: 'read it', digest, proof: null } as const
+  const input = { decision: 'approve', reason: 'read it', digest, ...unsigned } as const
   for (const other of [person(await join()), person(await join(), { roles: ['auditor'] }), person(await join(), { roles: ['approver'] })]) {
     await expect(decideByHand(parts(), ctx, may(other, 'approval:decide'), other, id, input)).rejects.toSatisfy(code('not_found'))
     await expect(takeBackByHand(parts(), ctx, may(other, 'approval:decide'), other, id, 'x')).rejects.toSatisfy(code('not_found'))
@@ -315,16 +318,24 @@ test('a passkey’s assertion is fetched for the one who decides, over the diges
   await expect(approve(by, id), 'nobody can sign here').rejects.toSatisfy(code('step_up_required'))
   const { digest } = await show(by, id)
   // The login's own proofs are tried with the login; here only what is asked of it counts.
-  const proof = newId()
-  const assertionOf: AssertionOf = async (_tx, identity, given, act) =>
-    identity === ada && given === proof && act.action === 'approval:decide' && act.subject === `approve:${id}`
+  const [proof, session] = [newId(), newId()]
+  const assertionOf: AssertionOf = async (_tx, holder, given, act) =>
+    holder.identity === ada &&
+    holder.session === session &&
+    given === proof &&
+    act.action === 'approval:decide' &&
+    act.subject === `approve:${id}`
       ? { credentialId: 'key-1', digest: act.digest, at: new Date() }
       : null
-  const input = { decision: 'approve', reason: 'read it', digest, proof } as const
+  const input = { decision: 'approve', reason: 'read it', digest, proof, session } as const
   const decide = (who: Principal) => decideByHand({ store: db.store, assertionOf }, ctx, may(who, 'approval:decide'), who, id, input)
   await expect(decideByHand(parts(), ctx, may(by, 'approval:decide'), by, id, input), 'no login is there').rejects.toSatisfy(
     code('step_up_required'),
   )
+  await expect(
+    decideByHand({ store: db.store, assertionOf }, ctx, may(by, 'approval:decide'), by, id, { ...input, session: null }),
+    'there is no session',
+  ).rejects.toSatisfy(code('step_up_required'))
   await expect(decide(person(bob))).rejects.toSatisfy(code('step_up_required'))
   // What was signed to approve is no rejection.
   const reject = { ...input, decision: 'reject' } as const

@@ -14,7 +14,7 @@ import * as rows from './approval.store.ts'
  */
 export type AssertionOf = (
   tx: Tx,
-  identity: string,
+  holder: { readonly identity: string; readonly session: string },
   proof: string,
   act: { readonly action: string; readonly subject: string; readonly digest: string },
 ) => Promise<Assertion | null>
@@ -23,7 +23,7 @@ export type AssertionOf = (
 export interface ApprovalParts {
   readonly store: Store
   /**
-   * Uses up a proof that this person's passkey confirmed this very act, from the login that made it; null if it is none. Left out:
+   * Uses up a proof that this person's passkey confirmed this very act, from the session that made it; null if it is none. Left out:
    * nobody can sign, and factors that ask for a passkey are never met.
    */
   readonly assertionOf?: AssertionOf
@@ -52,22 +52,32 @@ async function byHand(
   })
 }
 
-/** As `decideApproval`. `proof` is that of a step-up; throws `step_up_required` for one that is not good, or was used. */
+/** What comes with a decision beside it. */
+interface Shown {
+  readonly proof: string | null
+  /** Under which it is asked; null for a token. */
+  readonly session: string | null
+}
+
+/**
+ * As `decideApproval`. `proof` is that of a step-up in `session`, under which it is asked; throws `step_up_required` for one that is not
+ * good, or was used.
+ */
 export function decideByHand(
   parts: ApprovalParts,
   ctx: Ctx,
   may: Allowed<'approval:decide'>,
   by: Principal,
   id: string,
-  input: Omit<DecisionInput, 'assertion'> & { readonly proof: string | null },
+  input: Omit<DecisionInput, 'assertion'> & Shown,
 ): Promise<ApprovalDetail> {
   return byHand(parts, ctx, may, by, id, async (tx) => {
-    const { decision, reason, digest, proof } = input
+    const { decision, reason, digest, proof, session } = input
     return decideApproval(tx, ctx, by, id, {
       decision,
       reason,
       digest,
-      assertion: await assertionFor(parts, tx, by, `${decision}:${id}`, { digest, proof }),
+      assertion: await assertionFor(parts, tx, by, `${decision}:${id}`, { digest, proof, session }),
     })
   })
 }
@@ -77,10 +87,11 @@ async function assertionFor(
   tx: Tx,
   by: Principal,
   subject: string,
-  { digest, proof }: { readonly digest: string; readonly proof: string | null },
+  { digest, proof, session }: Shown & { readonly digest: string },
 ): Promise<Assertion | null> {
   if (proof === null || by.identity === null) return null
-  const assertion = (await assertionOf?.(tx, by.identity, proof, { action: 'approval:decide', subject, digest })) ?? null
+  const act = { action: 'approval:decide', subject, digest }
+  const assertion = session === null ? null : ((await assertionOf?.(tx, { identity: by.identity, session }, proof, act)) ?? null)
   if (assertion === null) throw new RekeyError('step_up_required', 'This is no proof that your passkey confirmed exactly this.')
   return assertion
 }

@@ -1,6 +1,7 @@
 import type { EvidenceEvent } from '../evidence/index.ts'
 import { RekeyError } from '../kernel/index.ts'
 import type { Tx } from '../store/index.ts'
+import { noteCame } from './code.store.ts'
 import { identityEvent, type OwnerInput } from './lifecycle.owners.ts'
 import type { IdentityKind } from './model.ts'
 import {
@@ -100,8 +101,10 @@ export function nameTaken(name: string): never {
 }
 
 export async function keepExternalIds(tx: Tx, id: string, externalIds: readonly ExternalId[]): Promise<void> {
-  if (await rows.addExternalIds(tx, id, externalIds)) return
-  throw new RekeyError('conflict', 'Another identity has one of these external ids.')
+  if (!(await rows.addExternalIds(tx, id, externalIds))) {
+    throw new RekeyError('conflict', 'Another identity has one of these external ids.')
+  }
+  if (externalIds.length > 0) await noteCame(tx, id)
 }
 
 /** Items in one event: it stays below the bound of an event's size, however long they are. */

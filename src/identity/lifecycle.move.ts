@@ -148,6 +148,23 @@ async function changeExternalIds(tx: Tx, row: Row, wanted: NonNullable<MoveChang
   return [identityEvent('identity.external_ids_changed', row, { externalIds: differ.map(({ source, id }) => ({ source, id })) })]
 }
 
+/**
+ * Takes away by which id a source knows an identity (`identity.external_ids_changed`), of one that is offboarded too. Resolves with whether
+ * there was one. Throws `not_found`.
+ */
+export async function dropExternalId(tx: Tx, ctx: Ctx, id: string, source: string, reason: string): Promise<boolean> {
+  await rows.lockRecord(tx, 'shared')
+  const row = await rows.lockIdentity(tx, id)
+  if (row === null) throw new RekeyError('not_found', `No such identity: ${id}`)
+  const events = await changeExternalIds(tx, row, [{ source, id: null }])
+  await append(
+    tx,
+    ctx,
+    events.map((event) => ({ ...event, data: { ...event.data, reason: checkReason(reason) } })),
+  )
+  return events.length > 0
+}
+
 /** Ownership follows to another tenancy: an owner of the one that was left does not answer there. */
 async function followTenancy(tx: Tx, ctx: Ctx, before: Row, after: Row, { owner }: MoveChange): Promise<void> {
   const former = ownerRef(after)

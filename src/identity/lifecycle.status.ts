@@ -1,6 +1,7 @@
 import { append } from '../evidence/index.ts'
 import { type Ctx, RekeyError } from '../kernel/index.ts'
 import type { Tx } from '../store/index.ts'
+import { dropCodesOf } from './code.store.ts'
 import { handOverPerson, settleHandovers } from './lifecycle.handover.ts'
 import { identityEvent } from './lifecycle.owners.ts'
 import { checkReason, type IdentityStatus, NEXT_STATUS } from './record.model.ts'
@@ -96,7 +97,10 @@ async function moveStatus(tx: Tx, ctx: Ctx, row: Row, to: IdentityStatus, reason
   await append(tx, ctx, [identityEvent(VERBS[to], row, { from: row.status, reason, ...(barred && { barred }) })])
   if (to === 'offboarded') await settleHandovers(tx, [row.id], now)
   // Also so that none of them comes back with a resumption.
-  if (!back) await endSessionsOf(tx, ctx, row.id, to)
+  if (!back) {
+    await endSessionsOf(tx, ctx, row.id, to)
+    await dropCodesOf(tx, row.id)
+  }
   await queueChange(tx, row.id, back ? 'resumed' : to, reason, now)
   return true
 }

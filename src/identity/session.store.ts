@@ -85,6 +85,16 @@ export async function loginOf(tx: Tx, id: string): Promise<Pick<Login, Inherited
 
 type Inherited = 'identity' | 'name' | 'aal' | 'authenticatedAt' | 'method' | 'provider' | 'passkey'
 
+/** Locked against its end; false if it is live no more. After `lockActivePerson`, in the order of those who end sessions. */
+export async function lockSession(tx: Tx, id: string): Promise<boolean> {
+  return (await tx.query(`select s.id from session s where s.id = $1 and ${LIVE} for no key update`, [id])).length === 1
+}
+
+/** SQL that is true if the session of this id is live. */
+export function isLive(id: string): string {
+  return `exists (select from session s where s.id = ${id} and ${LIVE})`
+}
+
 /** What was on its way under the old one still gets its answer. */
 export async function replaceSession(tx: Tx, id: string): Promise<void> {
   await tx.query('update session set ends_at = least(ends_at, now() + make_interval(secs => $2)) where id = $1', [id, REPLACED_SECONDS])
@@ -98,12 +108,13 @@ export interface EndedRow {
 
 type By = 'id' | 'identity_id' | 'provider_id' | 'passkey_id'
 
-/** Ends those that have not ended yet. */
-export async function endSessions(tx: Tx, by: By, id: string): Promise<EndedRow[]> {
+/** Ends those that have not ended yet; of one person, if that is given. */
+export async function endSessions(tx: Tx, by: By, id: string, identity: string | null = null): Promise<EndedRow[]> {
   return tx.query(
     `update session s set ended_at = now() from identity i
-      where s.${by} = $1 and ${LIVE} and i.id = s.identity_id returning s.id, s.identity_id as identity, i.name`,
-    [id],
+      where s.${by} = $1 and ${LIVE} and i.id = s.identity_id and ($2::uuid is null or i.id = $2)
+      returning s.id, s.identity_id as identity, i.name`,
+    [id, identity],
   )
 }
 

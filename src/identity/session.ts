@@ -3,10 +3,12 @@ import { type Ctx, isId, newId, RekeyError, Secret } from '../kernel/index.ts'
 import { type Allowed, type Principal, type Resource, StepUpRequired } from '../policy/index.ts'
 import { randomSecret, sha256Hex } from '../seal/index.ts'
 import type { Sql, Store, Tx } from '../store/index.ts'
+import { dropCodesIn, moveCodes, noteCame } from './code.store.ts'
 import { sessionDigest } from './rights.story.ts'
 import { rolesHeld } from './role.store.ts'
 import type { Login, NewSession, SessionHolder, SessionView } from './session.model.ts'
 import * as rows from './session.store.ts'
+import { moveProofs } from './step-up.store.ts'
 import { teamsOf } from './team.actions.ts'
 
 /** 256 bits: nobody guesses one, so a plain SHA-256 of it may be stored and looked up. */
@@ -78,7 +80,12 @@ export async function startSession(tx: Tx, ctx: Ctx, login: Login): Promise<NewS
   const browser = login.browser.replace(/[^\x20-\x7e]/g, '').slice(0, BROWSER_CHARS)
   const row = await rows.addSession(tx, id, sha256Hex(token), { ...login, browser })
   if (row === null) return null
-  if (login.replaces !== null) await rows.replaceSession(tx, login.replaces)
+  if (login.replaces !== null) {
+    await rows.replaceSession(tx, login.replaces)
+    await moveCodes(tx, login.replaces, id)
+    await moveProofs(tx, login.replaces, id)
+  }
+  await noteCame(tx, login.identity)
   const { aal, method, provider, passkey, replaces, identity } = login
   const links = {
     identity,
@@ -117,11 +124,19 @@ export async function beginHandSession(
   const aal = principal.aal === 0 ? 1 : principal.aal
   if (ageMs > FRESH_SECONDS * 1000) throw new StepUpRequired({ aal, maxAgeSeconds: FRESH_SECONDS })
   return store.inTx(async (tx) => {
-    const from = await rows.loginOf(tx, session)
+    const from = (await isStillIn(tx, holder)) ? await rows.loginOf(tx, session) : null
     const begun = from === null ? null : await startSession(tx, ctx, { ...from, browser: 'command line', replaces: null, byHand: true })
     if (begun === null) throw new RekeyError('unauthenticated', 'Your session has ended.', { hint: 'Log in again.' })
     return begun
   })
+}
+
+/**
+ * Whether this person is active and the session live, both locked as they are to the end of the transaction: what a request looked at
+ * before may be over by now.
+ */
+export async function isStillIn(tx: Tx, { principal, session }: SessionHolder): Promise<boolean> {
+  return (await rows.lockActivePerson(tx, principal.id)) !== null && rows.lockSession(tx, session)
 }
 
 /** Ends every session of an identity (`session.ended`) in the caller's transaction; resolves with how many. */
@@ -134,7 +149,17 @@ export async function endSessionsBy(tx: Tx, ctx: Ctx, by: 'provider_id' | 'passk
   return recordEnds(tx, ctx, await rows.endSessions(tx, by, id), reason)
 }
 
+/** Ends the sessions of a person that began at this provider (`session.ended`) in the caller's transaction; resolves with how many. */
+export async function endSessionsAt(tx: Tx, ctx: Ctx, identity: string, provider: string, reason: string): Promise<number> {
+  return recordEnds(tx, ctx, await rows.endSessions(tx, 'provider_id', provider, identity), reason)
+}
+
+/** What was made in a session for somebody else, and not used, ends with it. */
 async function recordEnds(tx: Tx, ctx: Ctx, ended: readonly rows.EndedRow[], reason: string): Promise<number> {
+  await dropCodesIn(
+    tx,
+    ended.map(({ id }) => id),
+  )
   const events = ended.map(
     ({ id, identity, name }): EvidenceEvent => ({
       log: 'identity',

@@ -69,13 +69,22 @@ export interface TokenRow {
  * compared in time that may depend on content is a hash, never the token.
  */
 export async function tokenByHash(sql: Sql, hashHex: string): Promise<TokenRow | null> {
+  return goodToken(sql, "t.hash = decode($1, 'hex')", hashHex)
+}
+
+/** The same by its id: for what a token began and somebody else finishes. */
+export async function tokenById(sql: Sql, id: string): Promise<TokenRow | null> {
+  return goodToken(sql, 't.id = $1', id)
+}
+
+async function goodToken(sql: Sql, which: string, value: string): Promise<TokenRow | null> {
   const [row] = await sql.query<TokenRow>(
     `select t.id, t.name, t.identity_id as identity, i.kind, t.follows_identity as follows, t.acts_for_id as acts_for,
             t.makers, t.scope, t.environments,
             array(select b.role from role_binding b where b.subject_kind = 'token' and b.subject_id = t.id order by b.role) as roles
        from api_token t ${JOINS}
-      where t.hash = decode($1, 'hex') and ${GOOD} and ${STANDS}`,
-    [hashHex],
+      where ${which} and ${GOOD} and ${STANDS}`,
+    [value],
   )
   return row ?? null
 }

@@ -42,6 +42,12 @@ export async function proofByHash(sql: Sql, ctx: Ctx, hashHex: string): Promise<
   return row === null || principal === null ? null : { tokenId: row.id, principal }
 }
 
+/** Who asks with this token, without its text: for what it began and somebody else finishes. Null as for `authenticate`. */
+export async function principalOfToken(sql: Sql, ctx: Ctx, id: string): Promise<Principal | null> {
+  const row = await rows.tokenById(sql, id)
+  return row === null ? null : principalOf(sql, ctx, row)
+}
+
 /** A token that belongs to no identity is limited by its roles alone; one of an agent is that agent, bounded by whom it acts for. */
 async function principalOf(sql: Sql, ctx: Ctx, row: rows.TokenRow): Promise<Principal | null> {
   const { id, name, identity, scope, environments, makers } = row

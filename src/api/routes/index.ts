@@ -64,6 +64,7 @@ import { linkPersonRoute } from './login/link-person.ts'
 import { listLoginProvidersRoute } from './login/list-providers.ts'
 import { removeLoginProviderRoute } from './login/remove-provider.ts'
 import { showWaysRoute } from './login/show-ways.ts'
+import { unlinkPersonRoute } from './login/unlink-person.ts'
 import { listMoversRoute } from './movers/list-movers.ts'
 import { settleMoverRoute } from './movers/settle-mover.ts'
 import { beginEnrolmentRoute } from './passkeys/begin-enrolment.ts'
@@ -221,6 +222,7 @@ export const ROUTES: readonly Route[] = [
   beginOidcRoute,
   finishOidcRoute,
   linkPersonRoute,
+  unlinkPersonRoute,
   listLoginProvidersRoute,
   removeLoginProviderRoute,
   showWaysRoute,

@@ -115,6 +115,22 @@ export async function loginLink(cli: Cli, identity: string, { provider, subject,
   return EXIT.ok
 }
 
+/** Takes a link back. */
+export async function loginUnlink(cli: Cli, identity: string, { provider, reason }: Omit<LinkOptions, 'subject'>): Promise<number> {
+  const body = { identity, provider, reason }
+  const done = await (await cli.client()).post<{ identity: string; provider: string; sessionsEnded: number }>(
+    '/v1/login/links/remove',
+    body,
+    { startsWork: true },
+  )
+  cli.out.fields(done, [
+    ['person', done.identity],
+    ['logs in no more at', done.provider],
+    ['sessions ended', done.sessionsEnded],
+  ])
+  return EXIT.ok
+}
+
 interface Code {
   readonly identity: string
   readonly name: string

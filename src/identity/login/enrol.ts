@@ -4,7 +4,7 @@ import { type Allowed, type Principal, StepUpRequired } from '../../policy/index
 import type { Sql, Tx } from '../../store/index.ts'
 import { checkText } from '../record.model.ts'
 import { passkeyDigest } from '../rights.story.ts'
-import { newToken, startSession } from '../session.ts'
+import { isStillIn, newToken, startSession } from '../session.ts'
 import { type CodeHolder, hashOfCode, holderOfCode, takeCode } from './code.ts'
 import type { Browser, LoggedIn, LoginParts } from './model.ts'
 import type { ChallengeRow, PasskeyRow } from './passkey.store.ts'
@@ -72,18 +72,23 @@ export async function finishEnrolment(
   challengeId: string,
   answer: EnrolmentAnswer,
 ): Promise<Enrolled> {
-  const { principal } = sessionOf(browser)
+  const holder = sessionOf(browser)
+  const { principal } = holder
   may.check({ type: 'passkey', id: 'new', owner: principal.id })
   const challenge = await rows.takeChallenge(parts.store, challengeId, 'enrol', holderOf(browser, null))
   const made = challenge?.identity_id === principal.id ? await verified(ctx, challenge, answer) : null
   if (made === null) throw new RekeyError('proof_refused', 'The new passkey could not be verified.', { hint: 'Begin again.' })
-  await parts.store.inTx((tx) => keep(tx, ctx, made, principal.name, 'session'))
+  await parts.store.inTx(async (tx) => {
+    if (!(await isStillIn(tx, holder))) throw new RekeyError('unauthenticated', 'Your session has ended.', { hint: 'Log in again.' })
+    await keep(tx, ctx, made, principal.name, 'session')
+  })
   return { id: made.id, name: made.name, deviceBound: made.device_bound }
 }
 
 /**
- * Begins the enrolment of a person's first passkey by a one-time code. Throws `unauthenticated` for a code that is wrong, used or too
- * old, in the words of every failed login; `too_many_requests`. The code is used up only by an enrolment that succeeds.
+ * Begins the enrolment of a person's first passkey by a one-time code. Throws `unauthenticated` for a code that is wrong, used, too
+ * old or good no more because of who made it, in the words of every failed login; `too_many_requests`. The code is used up only by an
+ * enrolment that succeeds.
  */
 export async function beginCodeEnrolment(
   parts: LoginParts,
@@ -94,7 +99,7 @@ export async function beginCodeEnrolment(
 ): Promise<{ readonly asked: AskedEnrolment; readonly flow: Secret }> {
   const { store } = parts
   const hash = hashOfCode(code)
-  const person = hash === null ? null : await holderOfCode(store, hash)
+  const person = hash === null ? null : await holderOfCode(parts, store, ctx, hash)
   if (hash === null || person === null) throw await failed(parts, ctx, browser, 'no such code')
   const flow = newToken()
   const present = await rows.passkeysOf(store, person.id)
@@ -114,7 +119,7 @@ export async function finishCodeEnrolment(
   const made = challenge === null ? null : await verified(ctx, challenge, answer)
   if (made === null) throw await failed(parts, ctx, browser, 'a passkey that does not verify')
   const done = await store.inTx(async (tx) => {
-    const person = challenge?.code == null ? null : await takeCode(tx, challenge.code)
+    const person = challenge?.code == null ? null : await takeCode(parts, tx, ctx, challenge.code)
     if (person === null || person.id !== made.identity_id) return null
     await keep(tx, ctx, made, person.name, 'code')
     return start(tx, ctx, browser, made, person)

@@ -1,16 +1,14 @@
 import { append } from '../../evidence/index.ts'
 import { type Ctx, isId, RekeyError } from '../../kernel/index.ts'
-import { type Allowed, type Policies, type Principal, type Resource, StepUpRequired } from '../../policy/index.ts'
-import type { Sql, Tx } from '../../store/index.ts'
+import { type Allowed, type Principal, type Resource, StepUpRequired } from '../../policy/index.ts'
+import type { Sql } from '../../store/index.ts'
 import { lockPolicies } from '../policyset.store.ts'
-import { boundSubjects, rolesHeld } from '../role.store.ts'
 import { endSessionsBy } from '../session.ts'
-import { peopleOf, teamsOf } from '../team.actions.ts'
 import { requireStrength } from './enrol.ts'
 import type { LoginParts } from './model.ts'
-import type { OwnedPasskey } from './passkey.store.ts'
 import * as rows from './passkey.store.ts'
 import { forgetTries } from './throttle.ts'
+import { requireAnotherWayIn } from './way-in.ts'
 
 /** A passkey as it is listed. */
 export interface Passkey {
@@ -80,7 +78,7 @@ export async function removePasskey(
   else if (by.kind === 'person' && by.aal < 2) throw new StepUpRequired({ aal: 2, maxAgeSeconds: null })
   await store.inTx(async (tx) => {
     await lockPolicies(tx)
-    await requireAnotherWayIn(tx, ctx, policies, passkey)
+    await requireAnotherWayIn(tx, ctx, policies, passkey.identity_id, id)
     const ended = await endSessionsBy(tx, ctx, 'passkey_id', id, 'passkey removed')
     if (!(await rows.deletePasskey(tx, id))) throw noPasskey()
     await forgetTries(tx, id)
@@ -88,30 +86,6 @@ export async function removePasskey(
     const data = { passkey: passkey.name, sessions: ended, reason }
     await append(tx, ctx, [{ log: 'identity', type: 'passkey.removed', subject: passkey.person, links, data }])
   })
-}
-
-/** Tokens do not count: the one of the first start is meant to be revoked. */
-async function requireAnotherWayIn(tx: Tx, ctx: Ctx, policies: Policies, passkey: OwnedPasskey): Promise<void> {
-  if (!(await configures(tx, ctx, policies, passkey.identity_id))) return
-  const bound = await boundSubjects(tx)
-  const teams = bound.filter(({ kind }) => kind === 'team')
-  const members = await Promise.all(teams.map(({ id }) => peopleOf(tx, id)))
-  const holders = [...bound.flatMap(({ id, what }) => (what === 'human' ? [id] : [])), ...members.flat().map(({ id }) => id)]
-  for (const person of await rows.whoCanLogIn(tx, [...new Set(holders)], passkey.id)) {
-    if (await configures(tx, ctx, policies, person)) return
-  }
-  throw new RekeyError('wrong_state', 'It is the last way in of the last administrator.', {
-    hint: 'Enrol another passkey first, or give another person the role.',
-  })
-}
-
-/** Whether this person, logged in as well as can be, may configure logins. */
-async function configures(sql: Sql, ctx: Ctx, policies: Policies, identity: string): Promise<boolean> {
-  const teams = await teamsOf(sql, identity)
-  const held = await rolesHeld(sql, identity, teams, null)
-  const limits = { attestation: 'none', actsFor: null, scope: null, environments: null } as const
-  const best = { aal: 3, authenticatedAt: ctx.clock.now(), ...limits } as const
-  return policies.explain(ctx, { id: identity, kind: 'person', identity, name: '', ...held, teams, ...best }, 'login:configure').allowed
 }
 
 function noPasskey(): RekeyError {

@@ -145,7 +145,7 @@ export async function deletePasskey(tx: Tx, id: string): Promise<boolean> {
 }
 
 /** Of these people, those who are active and have a way to log in beside the passkey that goes. */
-export async function whoCanLogIn(sql: Sql, identities: readonly string[], exceptPasskey: string): Promise<string[]> {
+export async function whoCanLogIn(sql: Sql, identities: readonly string[], exceptPasskey: string | null): Promise<string[]> {
   const rows = await sql.query<{ id: string }>(
     `select i.id from identity i where i.id = any($1::uuid[]) and ${canLogIn('i', '$2::uuid')}`,
     [identities, exceptPasskey],

@@ -10,6 +10,7 @@ import { digestHex, sha256Hex } from '../../seal/index.ts'
 import type { Sql } from '../../store/index.ts'
 import type { ProvenAal } from '../session.model.ts'
 import { newToken } from '../session.ts'
+import type { Act } from '../step-up.store.ts'
 import type { Browser, LoginParts } from './model.ts'
 import type { ChallengeRow, PasskeyRow, Purpose } from './passkey.store.ts'
 import * as rows from './passkey.store.ts'
@@ -20,14 +21,6 @@ export const ALGORITHMS = [-8, -7, -257]
 /** What `@simplewebauthn/browser` sends after `startRegistration` and `startAuthentication`. */
 export type EnrolmentAnswer = RegistrationResponseJSON
 export type PasskeyAnswer = AuthenticationResponseJSON
-
-/** What exactly a person confirms: an action of the closed list, on one subject, with one content. */
-export interface Act {
-  readonly action: string
-  readonly subject: string
-  /** SHA-256 of the content, hex. */
-  readonly digest: string
-}
 
 /** A challenge for the browser. `challenge` names it when it comes back. */
 export interface Asked<Options> {

@@ -3,13 +3,10 @@ import { type Ctx, type Json, newId, RekeyError, type Secret } from '../../kerne
 import type { Allowed } from '../../policy/index.ts'
 import { seal } from '../../seal/index.ts'
 import type { Sql } from '../../store/index.ts'
-import { moveIdentity } from '../lifecycle.move.ts'
-import { identityNamed } from '../record.list.ts'
 import { checkText } from '../record.model.ts'
 import type { ProvenAal } from '../session.model.ts'
 import { endSessionsBy } from '../session.ts'
 import type { LoginParts } from './model.ts'
-import { personLinked } from './oidc.store.ts'
 import type { ClientAuthMethod, ProviderRow } from './provider.store.ts'
 import * as rows from './provider.store.ts'
 
@@ -171,40 +168,13 @@ export function linkIds(issuer: string, subject: string): string[] {
 }
 
 /**
- * Says which subject of a provider a person is (`identity.external_ids_changed`). Whoever may do this can let anybody log in as that
- * person. Throws `not_found`, `conflict` if the subject is somebody else's, `bad_input` for what is no person, `forbidden` for oneself.
- */
-export async function linkPerson(
-  parts: LoginParts,
-  ctx: Ctx,
-  may: Allowed<'login:configure'>,
-  by: string | null,
-  input: { readonly identity: string; readonly provider: string; readonly subject: string; readonly reason: string },
-): Promise<void> {
-  void may
-  const provider = (await rows.providerNamed(parts.store, input.provider)) ?? noProvider(input.provider)
-  const person = await identityNamed(parts.store, input.identity)
-  if (person.kind !== 'human') throw new RekeyError('bad_input', 'Only a person logs in at a provider.')
-  if (person.id === by) throw new RekeyError('forbidden', 'Nobody links a login to themselves.', { hint: 'Ask somebody else.' })
-  const source = linkSource(provider)
-  const ids = linkIds(provider.issuer, checkText('subject', input.subject, 255))
-  const externalIds = ids.slice(0, 1).map((id) => ({ source, id }))
-  await parts.store.inTx(async (tx) => {
-    for (const id of ids.slice(1)) {
-      const other = await personLinked(tx, source, id)
-      if (other !== null && other.id !== person.id) throw new RekeyError('conflict', 'This subject is linked to somebody else.')
-    }
-    await moveIdentity(tx, ctx, person.id, { externalIds, reason: input.reason })
-  })
-}
-
-/**
  * Where a provider sends people back to: a page, which posts what it was given to `finishOidcLogin`. A GET consumes nothing. Each provider
  * has a page of its own, so that what one of them says is never taken for another's word (mix-up attack, RFC 9700 section 4.4.2).
  */
 export function callbackPath(provider: string): string {
   return `/login/callback/${encodeURIComponent(provider)}`
 }
+
 function viewOf(row: ProviderRow): LoginProvider {
   const { name, issuer, client_id, auth, scopes, acr, amr, aal, max_age_seconds, link_by_email, created_at } = row
   return {
@@ -227,6 +197,7 @@ function eventOf(type: string, { id, name }: Pick<ProviderRow, 'id' | 'name'>, d
   return { log: 'identity', type, subject: name, links: { login_provider: id }, data }
 }
 
-function noProvider(name: string): never {
+/** Throws `not_found`. */
+export function noProvider(name: string): never {
   throw new RekeyError('not_found', `No such login provider: ${name}`)
 }

@@ -2,11 +2,13 @@ import { append } from '../../evidence/index.ts'
 import { type Ctx, isId, newId, RekeyError } from '../../kernel/index.ts'
 import { isAction } from '../../policy/index.ts'
 import type { Tx } from '../../store/index.ts'
+import { isStillIn } from '../session.ts'
+import type { Act, ProofHolder } from '../step-up.store.ts'
+import * as rows from '../step-up.store.ts'
 import { accept, check } from './assert.ts'
 import type { Browser, LoggedIn, LoginParts } from './model.ts'
 import { passkeysOf, takeChallenge } from './passkey.store.ts'
-import { type Act, type AskedPasskey, failed, holderOf, makeChallenge, type PasskeyAnswer } from './passkey.ts'
-import * as rows from './step-up.store.ts'
+import { type AskedPasskey, failed, holderOf, makeChallenge, type PasskeyAnswer } from './passkey.ts'
 import { webauthn } from './webauthn.ts'
 
 /** A challenge, and what it confirms in words. */
@@ -82,6 +84,7 @@ export async function finishStepUp(
   if (typeof asserted === 'string') throw await failed(parts, ctx, browser, asserted)
   const { action, subject, digest } = challenge
   const done = await store.inTx(async (tx) => {
+    if (!(await isStillIn(tx, before))) return 'a session that ended'
     const accepted = await accept(tx, ctx, browser, asserted, before.session)
     if (typeof accepted === 'string') return accepted
     if (action === null || subject === null || digest === null) return { ...accepted, proof: null }
@@ -101,11 +104,11 @@ async function keepProof(tx: Tx, ctx: Ctx, { session }: LoggedIn, passkey: strin
 }
 
 /**
- * Uses a proof up, in the transaction of what it was for. Null unless this person confirmed this very act within the last five minutes,
- * and the proof was not used before.
+ * Uses a proof up, in the transaction of what it was for. Null unless this person confirmed this very act within the last five minutes, in
+ * this session, or one that it took the place of, and the proof was not used before. It dies with its session.
  */
-export async function consumeStepUpProof(tx: Tx, identity: string, proof: string, act: Act): Promise<Confirmation | null> {
-  const used = isId(proof) ? await rows.takeProof(tx, proof, identity, act) : null
+export async function consumeStepUpProof(tx: Tx, holder: ProofHolder, proof: string, act: Act): Promise<Confirmation | null> {
+  const used = isId(proof) ? await rows.takeProof(tx, proof, holder, act) : null
   return used === null ? null : { passkey: used.passkey, credentialId: used.credential, digest: act.digest, at: used.at }
 }
 

@@ -18,8 +18,14 @@ export const approveApprovalRoute = route({
   answers: { 200: { what: 'As it stands now', schema: ApprovalFull } },
   problems: ['not_found', 'wrong_state', 'conflict'],
   startsWork: true,
-  handle: async ({ parts, ctx, may, principal, params, body }) => ({
+  handle: async ({ parts, ctx, may, principal, session, params, body }) => ({
     status: 200,
-    body: approvalView(await decideByHand(parts, ctx, may, principal, params.id, { decision: 'approve', ...body })),
+    body: approvalView(
+      await decideByHand(parts, ctx, may, principal, params.id, {
+        decision: 'approve',
+        ...body,
+        session: session?.session ?? null,
+      }),
+    ),
   }),
 })

@@ -21,9 +21,15 @@ export const bootstrapRoute = route({
   action: 'login:configure',
   body: z.strictObject({ name: Name }),
   answers: { 201: { what: 'The code, good once and for ten minutes', schema: Code } },
-  problems: ['conflict'],
-  handle: async ({ parts, ctx, may, principal, body, pages }) => {
-    const { identity, name, code, expiresAt } = await bootstrapAdmin(parts, ctx, may, principal, body.name)
+  problems: ['conflict', 'approval_required'],
+  handle: async ({ parts, ctx, may, principal, session, body, pages }) => {
+    const { identity, name, code, expiresAt } = await bootstrapAdmin(
+      parts,
+      ctx,
+      may,
+      { principal, session: session?.session ?? null },
+      body.name,
+    )
     const text = code.revealText((shown) => shown)
     const origin = pages()
     return {

@@ -13,7 +13,7 @@ export const linkPersonRoute = route({
   problems: ['not_found', 'conflict', 'wrong_state'],
   startsWork: true,
   handle: async ({ parts, ctx, may, principal, body }) => {
-    await linkPerson(parts, ctx, may, principal.identity, body)
+    await linkPerson(parts, ctx, may, principal, body)
     return { status: 200, body: { identity: body.identity, provider: body.provider } }
   },
 })

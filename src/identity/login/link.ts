@@ -1,0 +1,99 @@
+/** Which subject of a provider a person is: said and taken back by somebody else. */
+import { type Ctx, RekeyError } from '../../kernel/index.ts'
+import type { Allowed, Principal } from '../../policy/index.ts'
+import type { Tx } from '../../store/index.ts'
+import { dropExternalId, moveIdentity } from '../lifecycle.move.ts'
+import { lockPolicies } from '../policyset.store.ts'
+import { identityNamed } from '../record.list.ts'
+import { checkReason, checkText } from '../record.model.ts'
+import { externalIdsOf } from '../record.store.ts'
+import { endSessionsAt } from '../session.ts'
+import type { LoginParts } from './model.ts'
+import { type PersonRow, personLinked } from './oidc.store.ts'
+import { providerNamed } from './provider.store.ts'
+import { linkIds, linkSource, noProvider } from './provider.ts'
+import { requireAnotherWayIn } from './way-in.ts'
+
+/** Which subject of which provider. */
+export interface LinkInput {
+  /** Name or id of the person. */
+  readonly identity: string
+  readonly provider: string
+  readonly subject: string
+  readonly reason: string
+}
+
+/**
+ * Says which subject of a provider a person is (`identity.external_ids_changed`); sessions that began there by another one end. Whoever may
+ * do this can let anybody log in as that person. A subject of somebody who was offboarded goes over to whom it is linked now, if a person
+ * does it. Throws `not_found`, `conflict` if the subject is somebody else's, `bad_input` for what is no person, `forbidden` for oneself.
+ */
+export async function linkPerson(
+  parts: LoginParts,
+  ctx: Ctx,
+  _may: Allowed<'login:configure'>,
+  by: Principal,
+  input: LinkInput,
+): Promise<void> {
+  const { reason } = input
+  const provider = (await providerNamed(parts.store, input.provider)) ?? noProvider(input.provider)
+  const person = await identityNamed(parts.store, input.identity)
+  if (person.kind !== 'human') throw new RekeyError('bad_input', 'Only a person logs in at a provider.')
+  if (person.id === by.identity) throw new RekeyError('forbidden', 'Nobody links a login to themselves.', { hint: 'Ask somebody else.' })
+  const source = linkSource(provider)
+  const ids = linkIds(provider.issuer, checkText('subject', input.subject, 255))
+  const externalIds = ids.slice(0, 1).map((id) => ({ source, id }))
+  await parts.store.inTx(async (tx) => {
+    for (const id of ids) {
+      const other = await personLinked(tx, source, id)
+      if (other !== null && other.id !== person.id) await freeSubject(tx, ctx, by, other, { source, reason })
+    }
+    const known = (await externalIdsOf(tx, person.id)).some((it) => it.source === source && !ids.includes(it.id))
+    await moveIdentity(tx, ctx, person.id, { externalIds, reason })
+    if (known) await endSessionsAt(tx, ctx, person.id, provider.id, 'another subject linked')
+  })
+}
+
+/** Who comes back joins as a new identity, and is known to the provider as before. */
+async function freeSubject(tx: Tx, ctx: Ctx, by: Principal, from: PersonRow, { source, reason }: { source: string; reason: string }) {
+  if (from.status !== 'offboarded') throw new RekeyError('conflict', 'This subject is linked to somebody else.')
+  requirePerson(by)
+  await dropExternalId(tx, ctx, from.id, source, reason)
+}
+
+/** That somebody who comes back is who was here before, a human says and answers for. */
+function requirePerson({ kind }: Principal): void {
+  if (kind === 'person') return
+  throw new RekeyError('forbidden', 'This subject is that of somebody who was offboarded: only a person says that they came back.', {
+    hint: 'Log in, and do it yourself.',
+  })
+}
+
+/**
+ * Says that a person is no subject of a provider any more (`identity.external_ids_changed`), and ends the sessions that they began there;
+ * resolves with how many. Also for a provider that was removed, and, by a person, for somebody who was offboarded: the subject can then be
+ * linked to another identity. Throws `not_found` for whom there is no link of; `forbidden`; `wrong_state` if nobody who could configure
+ * logins would be left who can log in.
+ */
+export async function unlinkPerson(
+  { store, policies }: LoginParts,
+  ctx: Ctx,
+  _may: Allowed<'login:configure'>,
+  by: Principal,
+  input: Omit<LinkInput, 'subject'>,
+): Promise<number> {
+  const { reason } = input
+  checkReason(reason)
+  const person = await identityNamed(store, input.identity)
+  if (person.status === 'offboarded') requirePerson(by)
+  const source = linkSource({ name: input.provider })
+  return store.inTx(async (tx) => {
+    await lockPolicies(tx)
+    if (!(await dropExternalId(tx, ctx, person.id, source, reason))) {
+      throw new RekeyError('not_found', 'This person is linked to no subject of such a provider.', { hint: 'See rekey identity show.' })
+    }
+    if (person.status === 'active') await requireAnotherWayIn(tx, ctx, policies, person.id, null)
+    const provider = await providerNamed(tx, input.provider)
+    return provider === null ? 0 : endSessionsAt(tx, ctx, person.id, provider.id, 'unlinked')
+  })
+}
