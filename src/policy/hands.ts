@@ -9,6 +9,10 @@ export const FORCED_REASON_CHARS = 10
 /** Everybody whom no role is asked of: a policy that names no holder gives its rights to each role as well. */
 const ANYBODY = 'anybody'
 
+/** What every person has without any binding (`parentsOf` in engine.ts): whatever it gives comes to each other role, team and name. */
+const EVERY_PERSON = 'Role::"self"'
+const HANDS = ['directory', 'credential'] as const
+
 /** One holder of rights and what it may at most do: conditions, and what forbids, are left out of account. */
 export interface Holder {
   /** `Role::"operator"`, `Team::"…"`, `Person::"…"`, or `anybody`. */
@@ -29,23 +33,36 @@ export interface Holder {
 
 /**
  * The holders that a set names, by name. An upper bound: what a role may do is never more than this. A policy whose scope names no
- * holder counts for every one, also if its conditions narrow it: conditions can say anything, and a bound must not believe them.
+ * holder counts for every one, also if its conditions narrow it: conditions can say anything, and a bound must not believe them. So does,
+ * for both hands, one for the role that every person has.
  */
 export function holdersOf(policies: readonly Policy[]): Holder[] {
   const permits = policies.filter(({ json }) => json.effect === 'permit')
   const named = new Map<string, Policy[]>()
   for (const policy of permits) named.set(holderName(policy.json), [...(named.get(holderName(policy.json)) ?? []), policy])
   const open = named.get(ANYBODY) ?? []
+  const everybodys = handsIn(named.get(EVERY_PERSON) ?? [])
   return [...named]
-    .map(([name, own]) => holder(name, name === ANYBODY ? own : [...own, ...open], own))
+    .map(([name, own]) => holder(name, name === ANYBODY ? own : [...own, ...open], own, everybodys))
     .sort((a, b) => (a.name < b.name ? -1 : 1))
 }
 
-function holder(name: string, all: readonly Policy[], own: readonly Policy[]): Holder {
+function holder(name: string, all: readonly Policy[], own: readonly Policy[], everybodys: readonly Hand[]): Holder {
   const actions = new Set(all.flatMap(({ json }) => actionsOf(json)))
-  const families = new Set([...actions].filter((action) => !factsOf(action).reads).map((action) => factsOf(action).family))
+  const families = new Set([...familiesOf(all), ...everybodys])
   const forced = own.map(({ json }) => json.annotations?.forced).find((reason) => reason !== undefined) ?? null
   return { name, ...whoIs(name === ANYBODY ? undefined : own[0]?.json), actions, families, forced, policies: own }
+}
+
+/** Families in which policies let change something. */
+function familiesOf(policies: readonly Policy[]): Family[] {
+  const actions = policies.flatMap(({ json }) => actionsOf(json))
+  return actions.flatMap((action) => (factsOf(action).reads ? [] : [factsOf(action).family]))
+}
+
+function handsIn(policies: readonly Policy[]): Hand[] {
+  const families = familiesOf(policies)
+  return HANDS.filter((hand) => families.includes(hand))
 }
 
 /** Whether rights of both hands come together: over who exists, and over what proof they can present. */
@@ -63,7 +80,9 @@ export function separationFaults(policies: readonly Policy[]): PolicyFault[] {
       return [{ ...at, message: `The reason in @forced has at least ${FORCED_REASON_CHARS} characters.` }]
     }
     if (!holdsBoth(families) || forced !== null) return []
-    return [{ ...at, message: `${name} holds directory rights and credential rights. Split it, or say why with @forced("…").` }]
+    const others = policies.filter(({ json }) => json.effect === 'permit' && holderName(json) === ANYBODY)
+    const how = holdsBoth(new Set(familiesOf([...own, ...others]))) ? '' : ` together with what every person has (${EVERY_PERSON})`
+    return [{ ...at, message: `${name} holds directory rights and credential rights${how}. Split it, or say why with @forced("…").` }]
   })
 }
 
@@ -91,7 +110,7 @@ export interface Grip {
 /** Every way by which a set puts directory rights or credential rights into a hand. What is open to anybody is in each. */
 export function gripsOf(policies: readonly Policy[]): Grip[] {
   return holdersOf(policies).flatMap(({ role, team, one, families }) => {
-    const hands = (['directory', 'credential'] as const).filter((hand) => families.has(hand))
+    const hands = HANDS.filter((hand) => families.has(hand))
     const id = role ?? team ?? one
     const kind = role !== null ? 'role' : team !== null ? 'team' : 'one'
     return id === null ? [] : hands.map((hand) => ({ kind, id, hand }) as const)
@@ -123,7 +142,7 @@ export function withheldRoles(hands: RolesByHand, roles: readonly string[], prov
   const has = (some: readonly string[], hand: Hand) => some.some((role) => hands[hand].has(role))
   const both = (some: readonly string[]) => has(some, 'directory') && has(some, 'credential')
   if (both(own) || !both(roles)) return []
-  const wrong = (['directory', 'credential'] as const).filter((hand) => !has(own, hand))
+  const wrong = HANDS.filter((hand) => !has(own, hand))
   return provided.filter((role) => wrong.some((hand) => hands[hand].has(role)))
 }
 
