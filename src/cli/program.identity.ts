@@ -132,10 +132,9 @@ function addPersons(person: Command, add: Add): void {
     does: 'say that two identities are of one person, who then counts once in approvals',
     example: 'rekey person same ada ada-admin --reason "her second account"',
   }
-  add(person, 'same <identity> <other>', same, async () => (await import('./commands/person.ts')).personSay(true)).requiredOption(
-    '--reason <text>',
-    'why, for the evidence',
-  )
+  add(person, 'same <identity> <other>', same, async () => (await import('./commands/person.ts')).personSay(true))
+    .requiredOption('--reason <text>', 'why, for the evidence')
+    .option('--force', 'although the person then holds directory rights and credential rights')
   const other = {
     does: 'say that two identities are of different people, although they share an address',
     example: 'rekey person other ada bob --reason "a mailbox of the team"',

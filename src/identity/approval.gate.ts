@@ -1,24 +1,26 @@
 /** Where other use cases meet approvals: they ask for one, and go on when it is there. */
 import { canonicalJson } from '../evidence/index.ts'
-import { type Ctx, isCode, RekeyError } from '../kernel/index.ts'
-import type { Principal } from '../policy/index.ts'
+import { type Ctx, isCode, type Json, printable, RekeyError } from '../kernel/index.ts'
+import { type PolicyFile, type Principal, readPolicies, teamsNamed } from '../policy/index.ts'
 import type { Store, Tx } from '../store/index.ts'
 import { bypassApproval, type Consumed, consumeApproval, requestApproval } from './approval.actions.ts'
 import { type Approvable, approvalDigest, type Factor } from './approval.model.ts'
+import { cameIn, isAlike, latecomers, peopleThrough, withPeople } from './approval.people.ts'
 import { type ApprovalRule, ruleOf } from './approval.rule.store.ts'
 import { personOf, type Standing, standingOf } from './approval.standing.ts'
-import { lockDigest, openByDigest } from './approval.store.ts'
+import { type ApprovalRow, lockDigest, openByDigest, openBySubject } from './approval.store.ts'
 import { unreachedBy } from './notify.reach.ts'
 import { handsAsked } from './policyset.hands.ts'
 import { type ApprovalGate, type Ask, changesBetween, secondPerson } from './policyset.model.ts'
 import { activeSet, findSet } from './policyset.store.ts'
+import { lockRecord } from './record.store.ts'
 
 /** `approval_required`, with the request that waits, and who no notice can reach. */
 export class ApprovalRequired extends RekeyError {
   readonly approval: string
-  constructor(approval: string, unreached: string | null) {
+  constructor(approval: string, unreached: string | null, late = '') {
     const untold = unreached === null ? '' : ` ${unreached}`
-    super('approval_required', `Others must approve exactly this first; they have been asked.${untold}`, {
+    super('approval_required', `Others must approve exactly this first; they have been asked.${late}${untold}`, {
       hint: `See rekey approval show ${approval}, and repeat this once it is approved.`,
     })
     this.approval = approval
@@ -29,24 +31,33 @@ export class ApprovalRequired extends RekeyError {
 class ApprovalMissing extends RekeyError {
   readonly asked: Approvable
   readonly alsoBehind: readonly string[]
-  constructor(asked: Approvable, alsoBehind: readonly string[]) {
+  /** Who came in since it was approved, in words; empty where it was not. */
+  readonly late: string
+  constructor(asked: Approvable, alsoBehind: readonly string[], late = '') {
     super('approval_required', 'Others must approve exactly this first.')
     this.asked = asked
     this.alsoBehind = alsoBehind
+    this.late = late
   }
 }
 
 /**
  * Uses up an approval for exactly this where a rule asks for one; resolves with null where none does. To be called first in the transaction
- * that acts, inside `withApproval`. An approval that was asked for under another rule does not count. Throws `approval_required`.
+ * that acts, inside `withApproval`. An approval that was asked for under another rule does not count, nor one from before somebody came
+ * into a team whose people it reaches: read those (`people`) under the record's lock, held alone. Throws `approval_required`.
  */
 export async function requireApproval(tx: Tx, ctx: Ctx, asked: Approvable, alsoBehind: readonly string[] = []): Promise<Consumed | null> {
   const rule = await ruleOf(tx, ctx, asked.action)
   if (rule === null) return null
-  const digest = approvalDigest(asked)
-  const ready = (await requestsFor(tx, ctx, rule, digest)).find(({ state }) => state === 'approved' || state === 'bypassed')
-  if (ready === undefined) throw new ApprovalMissing(asked, alsoBehind)
-  return consumeApproval(tx, ctx, ready.row.id, digest)
+  const isReady = ({ state }: Standing) => state === 'approved' || state === 'bypassed'
+  const { fitting, late } = await requestsFor(tx, ctx, rule, asked)
+  const ready = fitting.find(isReady)
+  if (ready === undefined) {
+    const before = late.find(isReady)
+    const words = before && latecomers(before.row.id, cameIn(whatOf(before.row), withPeople(asked).what), asked.people)
+    throw new ApprovalMissing(asked, alsoBehind, words)
+  }
+  return consumeApproval(tx, ctx, ready.row.id, ready.row.digest)
 }
 
 /**
@@ -62,7 +73,7 @@ export async function withApproval<T>(store: Store, ctx: Ctx, by: Principal, use
       const id = await askOnce(tx, ctx, by, error)
       return [id, await unreachedBy(tx, id)] as const
     })
-    throw new ApprovalRequired(id, unreached)
+    throw new ApprovalRequired(id, unreached, error.late)
   }
 }
 
@@ -83,19 +94,32 @@ export async function approvalOrAsk(tx: Tx, ctx: Ctx, by: Principal, asked: Appr
 async function askOnce(tx: Tx, ctx: Ctx, by: Principal, { asked, alsoBehind }: ApprovalMissing): Promise<string> {
   const rule = await ruleOf(tx, ctx, asked.action)
   if (rule === null) throw new RekeyError('conflict', 'The rule was taken away at this moment.', { hint: 'Try again.' })
-  const digest = approvalDigest(asked)
-  await lockDigest(tx, digest)
-  const [open] = await requestsFor(tx, ctx, rule, digest)
+  const whole = withPeople(asked)
+  await lockDigest(tx, approvalDigest(whole))
+  const [open] = (await requestsFor(tx, ctx, rule, asked)).fitting
   if (open !== undefined) return open.row.id
-  return requestApproval(tx, ctx, { ...asked, factors: rule.factors, expiresSeconds: rule.expiresSeconds, requestedBy: by, alsoBehind })
+  return requestApproval(tx, ctx, { ...whole, factors: rule.factors, expiresSeconds: rule.expiresSeconds, requestedBy: by, alsoBehind })
 }
 
-/** Open requests for this digest that ask for what the rule asks for now. */
-async function requestsFor(tx: Tx, ctx: Ctx, rule: ApprovalRule, digest: string): Promise<Standing[]> {
+/**
+ * Open requests for exactly this that ask for what the rule asks for now. `late`: those that would be for it, had nobody come into a team
+ * since.
+ */
+async function requestsFor(tx: Tx, ctx: Ctx, rule: ApprovalRule, asked: Approvable) {
+  const whole = withPeople(asked)
+  const open =
+    asked.people === undefined
+      ? await openByDigest(tx, approvalDigest(whole))
+      : (await openBySubject(tx, asked.action, printable(asked.subject))).filter((row) => isAlike(whatOf(row), whole.what))
   const found: Standing[] = []
-  for (const row of await openByDigest(tx, digest)) found.push(await standingOf(tx, ctx, row))
-  return found.filter(({ state, factors }) => state !== 'expired' && textOf(factors) === textOf(rule.factors))
+  for (const row of open) found.push(await standingOf(tx, ctx, row))
+  const good = found.filter(({ state, factors }) => state !== 'expired' && textOf(factors) === textOf(rule.factors))
+  const fits = ({ row }: Standing) => asked.people === undefined || isNobody(cameIn(whatOf(row), whole.what))
+  return { fitting: good.filter(fits), late: good.filter((one) => !fits(one)) }
 }
+
+const isNobody = (came: readonly string[] | true) => came !== true && came.length === 0
+const whatOf = ({ what }: ApprovalRow) => JSON.parse(what) as Json
 
 function textOf(factors: readonly Factor[]): string {
   return canonicalJson(factors.map(({ team, count, aal, passkey }) => ({ team, count, aal, passkey })))
@@ -119,6 +143,8 @@ const WORDS_CHARS = 2_000
 /** Policies: by the rule for `policy:approve`; without one, `secondPerson`. */
 export const approvalGate: ApprovalGate = {
   async require(tx, ctx, ask) {
+    // Nobody comes into a team that the set names while it is looked at.
+    await lockRecord(tx, 'alone')
     const asked = await policiesAsked(tx, ask)
     const consumed = await requireApproval(tx, ctx, asked, ask.proposers)
     if (consumed === null) return secondPerson.require(tx, ctx, ask)
@@ -141,17 +167,17 @@ export async function bypassPolicyRule(tx: Tx, ctx: Ctx, ask: Ask, reason: strin
     })
   }
   const asked = await policiesAsked(tx, ask)
-  const digest = approvalDigest(asked)
   try {
     await askOnce(tx, ctx, by, new ApprovalMissing(asked, ask.proposers))
   } catch (error) {
     if (isCode(error, 'bad_input')) return
     throw error
   }
-  const [open] = await requestsFor(tx, ctx, rule, digest)
+  const [open] = (await requestsFor(tx, ctx, rule, asked)).fitting
   if (open === undefined) throw new RekeyError('internal', 'A request for approval that was just made is not there.')
-  if (open.state === 'requested') await bypassApproval(tx, ctx, by, open.row.id, { reason, digest })
-  await consumeApproval(tx, ctx, open.row.id, digest)
+  const { id, digest } = open.row
+  if (open.state === 'requested') await bypassApproval(tx, ctx, by, id, { reason, digest })
+  await consumeApproval(tx, ctx, id, digest)
 }
 
 async function policiesAsked(tx: Tx, { subject, digest, words }: Ask): Promise<Approvable> {
@@ -164,6 +190,8 @@ async function policiesAsked(tx: Tx, { subject, digest, words }: Ask): Promise<A
   const lines = changes.flatMap((it) => [`- ${it.file}: ${it.change}`, ...it.lines.map((line) => `    ${line}`)])
   const inWords = changes.length <= FILES_NAMED && lines.join('\n').length <= WORDS_CHARS
   const hands = handsAsked(proposal?.both_hands ?? [])
+  const known = namedIn(active?.files ?? [])
+  const teams = [...namedIn(proposal?.files ?? [])].filter((id) => !known.has(id))
   return {
     action: 'policy:approve',
     subject,
@@ -176,5 +204,16 @@ async function policiesAsked(tx: Tx, { subject, digest, words }: Ask): Promise<A
       `The whole set: rekey policy show ${subject}`,
       `Whoever proposed them says: ${JSON.stringify(words)}`,
     ].join('\n'),
+    ...(teams.length > 0 && { people: await peopleThrough(tx, teams) }),
+  }
+}
+
+/** Teams that a set names: what it gives or forbids them, it gives or forbids to whoever is in them. */
+function namedIn(files: readonly PolicyFile[]): Set<string> {
+  try {
+    return teamsNamed(readPolicies(files).policies)
+  } catch {
+    // One of another version that cannot be read gives nobody anything.
+    return new Set()
   }
 }

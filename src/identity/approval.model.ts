@@ -103,6 +103,11 @@ export interface Approvable {
   readonly what: Json
   /** Several lines are fine. What the requester wrote is quoted in it, never all of it. */
   readonly words: string
+  /**
+   * Whom it reaches by their being in a team. `requireApproval` puts them into data and words, and a request of before still counts if
+   * nobody came in since: who goes is no reason to ask again.
+   */
+  readonly people?: readonly { readonly id: string; readonly name: string }[]
 }
 
 /**

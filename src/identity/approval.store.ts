@@ -86,6 +86,15 @@ export async function openByDigest(sql: Sql, digest: string): Promise<ApprovalRo
   )
 }
 
+/** Those that are open for the same action and subject, the newest first. */
+export async function openBySubject(sql: Sql, action: string, subject: string): Promise<ApprovalRow[]> {
+  return sql.query(
+    `select ${APPROVAL} from approval where action = $1 and subject = $2 and state in ('requested', 'approved', 'bypassed')
+      order by id desc limit 200`,
+    [action, subject],
+  )
+}
+
 /** Equal questions wait for one another, so that two of them make one request. */
 export async function lockDigest(tx: Tx, digest: string): Promise<void> {
   await tx.query('select pg_advisory_xact_lock(hashtextextended($1, 7395020))', [digest])

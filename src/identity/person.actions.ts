@@ -1,13 +1,16 @@
 import { append } from '../evidence/index.ts'
 import { type Ctx, RekeyError } from '../kernel/index.ts'
-import { type Allowed, isMine, type Principal } from '../policy/index.ts'
-import type { Store } from '../store/index.ts'
+import { type Allowed, isMine, NO_POLICIES, type Principal } from '../policy/index.ts'
+import type { Store, Tx } from '../store/index.ts'
 import * as rows from './person.store.ts'
 import { shareHuman } from './person.ts'
+import { setInForce } from './policyset.inforce.ts'
 import { standsBehind } from './policyset.model.ts'
+import { lockPolicies } from './policyset.store.ts'
 import { identityNamed } from './record.list.ts'
 import { checkReason, type IdentityRecord } from './record.model.ts'
 import { lockRecord } from './record.store.ts'
+import { type Force, keepApart, tellForced } from './role.hands.ts'
 
 /** What is said, or seems, of another identity. */
 export interface SamePerson {
@@ -33,14 +36,15 @@ export async function readSamePerson(store: Store, may: Allowed<'identity:read'>
 /**
  * Says that two identities are of one human (`identity.same_person`), or that they are not although they share an address
  * (`identity.other_person`). The last word counts, from the next count of an approval on. Resolves with whether anything changed. Throws
- * `not_found`; `bad_input` for one identity twice and for what is no person; `forbidden` for whoever speaks of themselves.
+ * `not_found`; `bad_input` for one identity twice and for what is no person; `forbidden` for whoever speaks of themselves; `wrong_state` if
+ * the one human would hold both hands, by more than a directory's word, and it is not forced with a reason (event `role.forced`).
  */
 export async function sayPerson(
   store: Store,
   ctx: Ctx,
   may: Allowed<'identity:move'>,
   by: Principal,
-  input: { readonly one: string; readonly other: string; readonly same: boolean; readonly reason: string },
+  input: { readonly one: string; readonly other: string; readonly same: boolean } & Force,
 ): Promise<boolean> {
   const { same, reason } = input
   checkReason(reason)
@@ -48,16 +52,25 @@ export async function sayPerson(
   if (one.id === other.id) throw new RekeyError('bad_input', 'These are one identity.')
   if (one.kind !== 'human' || other.kind !== 'human') throw new RekeyError('bad_input', 'Only identities of people are of a person.')
   return store.inTx(async (tx) => {
+    await lockPolicies(tx)
     await lockRecord(tx, 'alone')
     if (await shareHuman(tx, standsBehind(by), [one.id, other.id])) {
       throw new RekeyError('forbidden', 'Nobody says this of themselves.', { hint: 'Ask somebody else who may do identity:move.' })
     }
-    if (!(await rows.putPair(tx, { one: one.id, other: other.id, same, at: ctx.clock.now(), by: ctx.actor, reason }))) return false
+    const pair = { one: one.id, other: other.id, same, at: ctx.clock.now(), by: ctx.actor, reason }
+    const { made: said, people } = await keepHumansApart(tx, ctx, input, () => rows.putPair(tx, pair))
+    if (!said) return false
     const type = same ? 'identity.same_person' : 'identity.other_person'
     const links = { identity: one.id, other: other.id }
     await append(tx, ctx, [{ log: 'identity', type, subject: one.name, links, data: { other: other.name, reason } }])
+    if (people.length > 0) await tellForced(tx, ctx, { subject: one.name, links, to: 'identity', reason }, people)
     return true
   })
+}
+
+/** Under a set that nobody can read nobody has any right. */
+async function keepHumansApart(tx: Tx, ctx: Ctx, why: Force, change: () => Promise<boolean>) {
+  return keepApart(tx, ctx, (await setInForce(tx)) ?? NO_POLICIES, why, change, 'by hand')
 }
 
 async function visible(store: Store, may: Allowed<'identity:read' | 'identity:move'>, idOrName: string): Promise<IdentityRecord> {

@@ -23,6 +23,14 @@ const declared = (id: string) => `
   select case when p.low_id = ${id} then p.high_id else p.low_id end as id from identity_pair p
    where p.same and (p.low_id = ${id} or p.high_id = ${id})`
 
+/** SQL for ids of identities that may be of one human with another: declared so, or of an address that is not theirs alone. */
+export const SHARED = `
+  select low_id as id from identity_pair where same union select high_id from identity_pair where same
+  union select a.id from (
+    select x.id, count(*) over (partition by x.address) as people from (
+      select u.identity_id as id, e.email_key as address from scim_user u join scim_email e on e.user_id = u.id where u.deleted_at is null
+      union select l.identity_id, lower(l.value) from identity_label l where l.key = 'email') x where x.address <> '') a where a.people > 1`
+
 /** Of each identity a name for its human: the same for those that count as one. What is no identity stands for itself. */
 export async function humansOf(sql: Sql, ids: readonly string[]): Promise<ReadonlyMap<string, string>> {
   if (ids.length === 0) return new Map()
@@ -35,6 +43,19 @@ export async function humansOf(sql: Sql, ids: readonly string[]): Promise<Readon
     [ids],
   )
   return new Map(found.map(({ id, human }) => [id, human]))
+}
+
+/** All identities of the human of this one, itself among them. */
+export async function selvesOf(sql: Sql, id: string): Promise<string[]> {
+  const found = await sql.query<{ id: string }>(
+    `with recursive reach(id) as (
+       select $1::uuid
+       union
+       select n.id from reach r cross join lateral (${declared('r.id')} union select s.id from (${sharing('r.id')}) s) n)
+     select id from reach`,
+    [id],
+  )
+  return found.map((row) => row.id)
 }
 
 /** What has been said of two identities; in place of what was said before. False if it was said already. */

@@ -1,6 +1,6 @@
 /** Whom a set of policies would give directory rights and credential rights together, by the roles as they are bound. */
 import { type Ctx, type Json, RekeyError } from '../kernel/index.ts'
-import { type Action, factsOf, type Grip, type Hand, holdersOf, type PolicySet } from '../policy/index.ts'
+import { type Action, factsOf, type Grip, type Hand, type Holder, holdersOf, type PolicySet } from '../policy/index.ts'
 import type { Sql, Tx } from '../store/index.ts'
 import * as rows from './role.hands.store.ts'
 import { requireForce, settleForced, tellForced } from './role.hands.ts'
@@ -39,9 +39,15 @@ function handsIn(set: PolicySet): (grip: Grip) => HandView {
   const holders = holdersOf(set.policies)
   return ({ kind, id, hand }) => {
     const holder = holders.find((one) => (kind === 'role' ? one.role : kind === 'team' ? one.team : one.one) === id)
-    const actions = [...(holder?.actions ?? [])].filter((action) => !factsOf(action).reads && factsOf(action).family === hand)
-    return { hand, by: holder?.name ?? id, actions: actions.sort() }
+    const [own, self] = [actionsOf(holder, hand), holders.find(({ role }) => role === 'self')]
+    // What is in that hand only by what every person has.
+    if (own.length === 0 && self !== undefined) return { hand, by: self.name, actions: actionsOf(self, hand) }
+    return { hand, by: holder?.name ?? id, actions: own }
   }
+}
+
+function actionsOf(holder: Holder | undefined, hand: Hand): Action[] {
+  return [...(holder?.actions ?? [])].filter((action) => !factsOf(action).reads && factsOf(action).family === hand).sort()
 }
 
 /** Throws `wrong_state` naming whom, by what and for which actions, unless it is forced; `bad_input` if the reason is too short. */

@@ -61,7 +61,8 @@ beforeAll(async () => {
   await unbindRole(db.store, ctx, may('role:unbind'), policies.set, gone.id, 'done')
   const rule = { action: 'role:bind', factors: [{ team, count: 2 }], expiresSeconds: 3600, reason: 'two pairs of eyes' }
   await putRule(db.store, ctx, may('approval:configure'), admin, rule)
-  await sayPerson(db.store, ctx, may('identity:move'), admin, { one: ada, other: bob, same: false, reason: 'a mailbox of the team' })
+  const said = { one: ada, other: bob, same: false, reason: 'a mailbox of the team', force: false }
+  await sayPerson(db.store, ctx, may('identity:move'), admin, said)
   await request()
   await session()
   await issuer()

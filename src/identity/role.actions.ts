@@ -4,12 +4,16 @@ import { type Allowed, type Family, holdersOf, holdsBoth, type Policies, type Po
 import type { Store, Tx } from '../store/index.ts'
 import { requireApproval, withApproval } from './approval.gate.ts'
 import type { Approvable } from './approval.model.ts'
+import { peopleThrough } from './approval.people.ts'
+import { hasRule } from './approval.rule.store.ts'
 import { lockPolicies } from './policyset.store.ts'
+import { lockRecord } from './record.store.ts'
 import { requireOthers } from './role.behind.ts'
 import { stayChangeable } from './role.changeable.ts'
 import { keepApart, requireForce, tellForced } from './role.hands.ts'
 import type { Binding, SubjectKind } from './role.model.ts'
 import * as rows from './role.store.ts'
+import { teamById } from './team.store.ts'
 import { requireCover } from './token.cover.ts'
 import { tokenLimits } from './token.store.ts'
 
@@ -44,6 +48,8 @@ export async function bindRole(
   return withApproval(store, ctx, by, async (tx) => {
     await lockPolicies(tx)
     const subject = await subjectOf(tx, kind, input.subject)
+    // Nobody comes into the team while it is looked at who is in it; an approval is used up under this lock.
+    if (kind === 'team' && (await hasRule(tx, 'role:bind'))) await lockRecord(tx, 'alone')
     await requireOthers(tx, by, { [SUBJECTS[kind]]: [subject] }, 'Nobody binds a role to themselves, or to what is theirs.')
     if (kind === 'token') requireCover(ctx, policies, by, await tokenOnPaper(tx, subject, role))
     const held = kind === 'team' ? (await rows.rolesAround(tx, subject)).roles : await rows.rolesBoundTo(tx, kind, subject)
@@ -55,7 +61,7 @@ export async function bindRole(
       return added
     })
     const forced = both || people.length > 0
-    await requireApproval(tx, ctx, bindingAsked(input, subject, forced))
+    await requireApproval(tx, ctx, await bindingAsked(tx, input, subject, forced))
     const links = { [kind]: subject, binding: id }
     if (forced) await tellForced(tx, ctx, { subject: role, links, to: kind, reason }, people)
     await append(tx, ctx, [{ log: 'identity', type: 'role.bound', subject: role, links, data: { to: kind, reason } }])
@@ -94,7 +100,13 @@ export async function unbindRole(
 }
 
 /** Binding this role to exactly this subject, in words and as data. */
-function bindingAsked({ role, kind, subject: name, reason }: BindInput, subject: string, both: boolean): Approvable {
+async function bindingAsked(
+  tx: Tx,
+  { role, kind, subject: given, reason }: BindInput,
+  subject: string,
+  both: boolean,
+): Promise<Approvable> {
+  const name = kind === 'team' ? ((await teamById(tx, subject))?.name ?? given) : given
   const hands = both ? ['Directory rights and credential rights then come together in one hand.'] : []
   return {
     action: 'role:bind',
@@ -105,6 +117,7 @@ function bindingAsked({ role, kind, subject: name, reason }: BindInput, subject:
       ...hands,
       `Reason given: ${JSON.stringify(reason)}`,
     ].join('\n'),
+    ...(kind === 'team' && { people: await peopleThrough(tx, [subject]) }),
   }
 }
 

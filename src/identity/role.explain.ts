@@ -16,7 +16,7 @@ import { rolesHeld, subjectsNamed } from './role.store.ts'
 /** A decision, with whom it was made for. */
 export interface Explained extends Decision {
   readonly principal: Principal
-  /** Roles of it that do not count: a directory provider gave them, and with them it would hold both hands. */
+  /** Roles, and teams as policies name them, that do not count: a directory gave them, and with them a human would hold both hands. */
   readonly withheld: readonly string[]
 }
 
@@ -39,7 +39,9 @@ export async function explainPolicies(
 ): Promise<Explained> {
   const principal = asPrincipal(ctx, await withBound(sql, asked.principal, asked.holder))
   try {
-    return { ...policies.explain(ctx, principal, asked.action, asked.resource ?? null), principal, withheld: policies.withheld(principal) }
+    const { roles, teams } = policies.withheld(principal)
+    const withheld = [...roles, ...teams.map((id) => `Team::${JSON.stringify(id)}`)]
+    return { ...policies.explain(ctx, principal, asked.action, asked.resource ?? null), principal, withheld }
   } catch (error) {
     if (!(error instanceof RekeyError)) throw error
     throw new RekeyError('bad_input', error.message)
@@ -58,7 +60,7 @@ async function withBound(
   sql: Sql,
   written: WrittenPrincipal,
   holder: Holder | undefined,
-): Promise<WrittenPrincipal & Pick<Principal, 'provided'>> {
+): Promise<WrittenPrincipal & Pick<Principal, 'provided' | 'providedTeams' | 'human'>> {
   if (holder === undefined) return written
   const rolesWith = (held: readonly string[]) => [...new Set([...written.roles, ...held])]
   if (holder.kind === 'token') {
@@ -78,6 +80,8 @@ async function withBound(
     teams,
     roles: rolesWith(held.roles),
     provided: held.provided.filter((role) => !written.roles.includes(role)),
+    providedTeams: held.providedTeams.filter((team) => !written.teams.includes(team)),
+    human: held.human,
   }
 }
 

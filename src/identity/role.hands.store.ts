@@ -1,6 +1,7 @@
 import type { Ctx } from '../kernel/index.ts'
 import { type Grip, gripsOf, type PolicySet } from '../policy/index.ts'
 import type { Sql, Tx } from '../store/index.ts'
+import { humansOf, SHARED } from './person.store.ts'
 import { PROVIDED } from './role.store.ts'
 import { GOOD } from './token.store.ts'
 
@@ -22,29 +23,21 @@ const HELD = `grip as (select * from jsonb_to_recordset($1::jsonb) as g(kind tex
          select id, hand, by_kind, by_id, true from given where kind = 'identity'
          union select m.identity_id, r.hand, r.by_kind, r.by_id, r.made from reach r join team_member m on m.team_id = r.team
          union select x.id, g.hand, g.by_kind, g.by_id, true from given g join api_token t on g.kind = 'token' and t.id = g.id
-            cross join lateral (select t.identity_id union select unnest(t.makers)) x(id) where ${GOOD} and x.id is not null)`
+            cross join lateral (select t.identity_id union select t.acts_for_id union select unnest(t.makers)) x(id)
+           where ${GOOD} and x.id is not null)`
 
-const MADE = `count(distinct h.hand) filter (where h.made) = 2 or exists (select 1 from both_hands f where f.identity_id = i.id) as made`
-
-/** Somebody who holds both hands. */
+/** Somebody who holds both hands, alone or with other identities of the same human. */
 export interface BothHanded {
   readonly id: string
   readonly name: string
+  /** Names the human: the same for all identities of one. */
+  readonly human: string
   /** False: only with what nothing but a directory provider's word gives, and nobody forced that: it does not count. */
   readonly made: boolean
-}
-
-/**
- * Identities that are not gone and hold both hands: by what is bound to them, to their teams through any depth of nesting, or to a good
- * token that is theirs or that they made, and by policies that name them, their teams or those tokens.
- */
-export async function bothHanded(sql: Sql, policies: PolicySet['policies']): Promise<BothHanded[]> {
-  return sql.query(
-    `with recursive ${HELD}
-     select i.id, i.name, ${MADE} from held h join identity i on i.id = h.id and i.status <> 'offboarded'
-      group by i.id, i.name having count(distinct h.hand) = 2 order by i.name`,
-    [JSON.stringify(gripsOf(policies))],
-  )
+  /** How it holds both without the human's other identities: not at all, only with what a directory gives, or by hand. */
+  readonly alone: 'no' | 'given' | 'by hand'
+  /** Somebody forced it, for one of the human's identities. */
+  readonly forced: boolean
 }
 
 /** A holder of both hands, with what puts which hand there, each grip once. */
@@ -53,25 +46,80 @@ export interface HolderOfBoth extends BothHanded {
   readonly by: readonly Grip[]
 }
 
+interface HeldRow {
+  readonly kind: 'identity' | 'token'
+  readonly id: string
+  readonly name: string
+  readonly by: readonly (Grip & { readonly made: boolean })[]
+  readonly forced: boolean
+  /** Whether another identity may be of the same human. */
+  readonly shared: boolean
+}
+
+/**
+ * Identities that are not gone and hold both hands: by what is bound to them, to their teams through any depth of nesting, or to a good
+ * token that is theirs, acts for them or that they made, and by policies that name them, their teams or those tokens. Where several are of
+ * one human, all of them that hold a hand, once the human holds both.
+ */
+export async function bothHanded(sql: Sql, policies: PolicySet['policies']): Promise<BothHanded[]> {
+  return (await holdersOfBoth(sql, policies)).filter(({ kind }) => kind === 'identity')
+}
+
 /** The same, and good tokens that hold both by themselves, each with what puts which hand there. */
 export async function holdersOfBoth(sql: Sql, policies: PolicySet['policies']): Promise<HolderOfBoth[]> {
-  const by = "jsonb_agg(distinct jsonb_build_object('kind', h.by_kind, 'id', h.by_id, 'hand', h.hand)) as by"
-  return sql.query(
-    `with recursive ${HELD}
-     select 'identity' as kind, i.id, i.name, ${MADE}, ${by} from held h join identity i on i.id = h.id and i.status <> 'offboarded'
-      group by i.id, i.name having count(distinct h.hand) = 2
+  const by = (made: string) =>
+    `jsonb_agg(distinct jsonb_build_object('kind', h.by_kind, 'id', h.by_id, 'hand', h.hand, 'made', ${made})) as by`
+  const held = await sql.query<HeldRow>(
+    `with recursive ${HELD}, shared as (${SHARED})
+     select * from (
+       select 'identity' as kind, i.id, i.name, ${by('h.made')}, count(distinct h.hand) as hands,
+              exists (select 1 from both_hands f where f.identity_id = i.id) as forced, i.id in (select id from shared) as shared
+         from held h join identity i on i.id = h.id and i.status <> 'offboarded' group by i.id, i.name) x
+      where hands = 2 or shared
      union all
-     select 'token', t.id, t.name, true, ${by} from given h join api_token t on h.kind = 'token' and t.id = h.id where ${GOOD}
+     select 'token', t.id, t.name, ${by('true')}, 2, false, false
+       from given h join api_token t on h.kind = 'token' and t.id = h.id where ${GOOD}
       group by t.id, t.name having count(distinct h.hand) = 2 order by 1, 3, 2`,
     [JSON.stringify(gripsOf(policies))],
   )
+  const humans = await humansOf(
+    sql,
+    held.flatMap(({ id, shared }) => (shared ? [id] : [])),
+  )
+  const byHuman = Map.groupBy(held, ({ kind, id }) => `${kind} ${humans.get(id) ?? id}`)
+  const hands = (some: readonly HeldRow[], made: boolean) =>
+    new Set(some.flatMap(({ by }) => by.flatMap((it) => (it.made || !made ? [it.hand] : [])))).size
+  return held.flatMap((one): HolderOfBoth[] => {
+    const { kind, id, name } = one
+    const human = humans.get(id) ?? id
+    const all = byHuman.get(`${kind} ${human}`) ?? []
+    if (hands(all, false) < 2) return []
+    const forced = all.some((each) => each.forced)
+    const alone = hands([one], true) === 2 ? 'by hand' : hands([one], false) === 2 ? 'given' : 'no'
+    const by = gripsOnce(all.flatMap((each) => each.by))
+    return [{ kind, id, name, human, made: hands(all, true) === 2 || forced, alone, forced, by }]
+  })
 }
 
-/** Who of `after` was not among `before`, or was so only by what did not count and holds both by hand now. */
-export function newlyHeld<T extends Pick<BothHanded, 'id' | 'made'>>(before: readonly BothHanded[], after: readonly T[]): T[] {
-  const was = new Map(before.map(({ id, made }) => [id, made]))
-  return after.filter(({ id, made }) => !was.has(id) || (made && !was.get(id)))
+function gripsOnce(by: readonly Grip[]): Grip[] {
+  return [...new Map(by.map(({ kind, id, hand }) => [`${kind} ${id} ${hand}`, { kind, id, hand }])).values()]
 }
+
+/**
+ * Who of `after` is of nobody who was among `before`, or was so only by what did not count and holds both by hand now. Two identities can
+ * become one human's by an address, which nobody is asked about; so whoever holds both alone now, and did not, is new too, unless forced.
+ */
+export function newlyHeld<T extends BothHanded>(before: readonly BothHanded[], after: readonly T[]): T[] {
+  const was = new Map(before.map((one) => [one.human, one]))
+  const self = new Map(before.map((one) => [one.id, one]))
+  return after.filter(({ id, human, made, alone }) => {
+    const then = was.get(human)
+    if (then === undefined || (made && !then.made)) return true
+    return !then.forced && STEPS.indexOf(alone) > STEPS.indexOf(self.get(id)?.alone ?? 'no')
+  })
+}
+
+const STEPS = ['no', 'given', 'by hand'] as const
 
 /** On record that they hold both, and why. */
 export async function noteForced(tx: Tx, ctx: Ctx, identities: readonly string[], reason: string): Promise<void> {

@@ -17,8 +17,10 @@ const IDS_AN_EVENT = 500
 
 /**
  * Does `change`, in the caller's transaction and under the lock on policies, and looks at whom it gives both hands who did not hold them
- * before: through roles of their own, of their teams through any nesting, and of tokens that are theirs or that they made. Who held both
- * only with what a directory provider alone gave, which does not count, did not hold them. Resolves with what it made, and those people's
+ * before: through roles of their own, of their teams through any nesting, of tokens that are theirs, act for them or that they made, and
+ * through all that of other identities of the same human. Who held both
+ * only with what a directory provider alone gave, which does not count, did not hold them; with `by hand`, who comes to hold them only so
+ * does not either. Resolves with what it made, and those people's
  * ids. Throws `wrong_state` if there are any and it is not forced, `bad_input` for a short reason; nothing is to be kept then.
  */
 export async function keepApart<T>(
@@ -27,11 +29,12 @@ export async function keepApart<T>(
   set: PolicySet,
   why: Force,
   change: () => Promise<T>,
+  counts: 'any' | 'by hand' = 'any',
 ): Promise<{ readonly made: T; readonly people: readonly string[] }> {
   const before = await rows.bothHanded(tx, set.policies)
   const made = await change()
   const after = await rows.bothHanded(tx, set.policies)
-  const fresh = rows.newlyHeld(before, after)
+  const fresh = rows.newlyHeld(before, after).filter(({ made: byHand }) => counts === 'any' || byHand)
   if (fresh.length > 0) {
     const names = fresh.slice(0, NAMED).map(({ name }) => name)
     const more = fresh.length > NAMED ? ` and ${fresh.length - NAMED} more` : ''

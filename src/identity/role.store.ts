@@ -1,6 +1,7 @@
 import { type Ctx, newId } from '../kernel/index.ts'
+import type { Holding } from '../policy/index.ts'
 import type { Sql, Tx } from '../store/index.ts'
-import { canLogIn } from './person.store.ts'
+import { canLogIn, selvesOf } from './person.store.ts'
 import type { SubjectKind } from './role.model.ts'
 import { GOOD } from './token.store.ts'
 
@@ -21,11 +22,13 @@ export async function addBinding(tx: Tx, ctx: Ctx, { role, kind, id, reason }: N
   return row?.id ?? null
 }
 
-/** Roles, and which of them nothing but a directory provider's word gives. */
+/** Roles, and what nothing but a directory provider's word gives: nothing for whom somebody forced to hold both hands. */
 export interface Held {
   readonly roles: readonly string[]
-  /** Empty too for whom somebody forced to hold both hands. */
   readonly provided: readonly string[]
+  readonly providedTeams: readonly string[]
+  /** What the same human holds; empty where no directory gives anything. */
+  readonly human: readonly Holding[]
 }
 
 /** True of a team whose members a directory provider gives. */
@@ -33,19 +36,55 @@ export const PROVIDED = "starts_with(t.source, 'scim:')"
 
 /** Roles of one identity, its teams and one token together, each once, by name. */
 export async function rolesHeld(sql: Sql, identity: string | null, teams: readonly string[], token: string | null): Promise<Held> {
-  const rows = await sql.query<{ role: string; own: boolean }>(
+  const rows = await sql.query<{ kind: 'role' | 'team'; id: string; own: boolean }>(
     `with recursive by_hand(id) as (
        select m.team_id from team_member m join team t on t.id = m.team_id where m.identity_id = $1::uuid and not ${PROVIDED}
        union
        select n.parent_id from team_nesting n join by_hand h on n.child_id = h.id join team t on t.id = n.parent_id where not ${PROVIDED})
-     select role collate "C" as role, bool_or(subject_kind <> 'team' or subject_id in (select id from by_hand)
-              or exists (select 1 from both_hands f where f.identity_id = $1::uuid)) as own
+     select 'role' as kind, role collate "C" as id, bool_or(subject_kind <> 'team' or subject_id in (select id from by_hand)) as own
        from role_binding
       where (subject_kind = 'identity' and subject_id = $1::uuid) or (subject_kind = 'team' and subject_id = any($2::uuid[]))
-         or (subject_kind = 'token' and subject_id = $3::uuid) group by 1 order by 1`,
+         or (subject_kind = 'token' and subject_id = $3::uuid) group by 2
+     union all
+     select 'team', x::text collate "C", false from unnest($2::uuid[]) x where $1::uuid is not null and x not in (select id from by_hand)
+      order by 1, 2`,
     [identity, teams, token],
   )
-  return { roles: rows.map(({ role }) => role), provided: rows.flatMap(({ role, own }) => (own ? [] : [role])) }
+  const given = (kind: 'role' | 'team') => rows.flatMap((one) => (one.kind === kind && !one.own ? [one.id] : []))
+  const roles = rows.flatMap(({ kind, id }) => (kind === 'role' ? [id] : []))
+  const [provided, providedTeams] = [given('role'), given('team')]
+  // Most people of a directory are in groups that no role is bound to and no policy names: nothing is looked up for them.
+  const matters = provided.length > 0 || (providedTeams.length > 0 && (await policiesNameTeams(sql)))
+  if (identity === null || !matters) return { roles, provided, providedTeams, human: [] }
+  const human = await humanHolds(sql, await selvesOf(sql, identity))
+  return human === null ? { roles, provided: [], providedTeams: [], human: [] } : { roles, provided, providedTeams, human }
+}
+
+/** Whether the policies in force may name a team: the word cannot be written otherwise in one that does. */
+async function policiesNameTeams(sql: Sql): Promise<boolean> {
+  return (await sql.query("select 1 from policy_set where state = 'active' and files::text like '%Team%'")).length > 0
+}
+
+/** What one human holds by all identities and good tokens; null if somebody forced them to hold both hands. */
+async function humanHolds(sql: Sql, selves: readonly string[]): Promise<Holding[] | null> {
+  const found = await sql.query<Holding & { readonly forced: boolean }>(
+    `with recursive self(id) as (select i.id from identity i where i.id = any($1::uuid[]) and i.status <> 'offboarded'),
+       around(team, own) as (
+         select m.team_id, not ${PROVIDED} from self s join team_member m on m.identity_id = s.id join team t on t.id = m.team_id
+         union select n.parent_id, a.own and not ${PROVIDED} from around a join team_nesting n on n.child_id = a.team
+           join team t on t.id = n.parent_id),
+       good(id) as (select t.id from api_token t where ${GOOD} and (t.identity_id = any($1::uuid[]) or t.acts_for_id = any($1::uuid[])
+                      or t.makers && $1::uuid[])),
+       held(kind, id, own) as (
+         select 'identity', id, true from self union all select 'token', id, true from good union all select 'team', team, own from around)
+     select x.*, exists (select 1 from both_hands f where f.identity_id = any($1::uuid[])) as forced from (
+       select case kind when 'team' then 'team' else 'one' end as kind, id::text as id, bool_or(own) as own from held group by 1, 2
+       union all
+       select 'role', b.role, bool_or(h.own) from held h join role_binding b on b.subject_kind = h.kind and b.subject_id = h.id
+        group by 2) x`,
+    [selves],
+  )
+  return found.some(({ forced }) => forced) ? null : found.map(({ kind, id, own }) => ({ kind, id, own }))
 }
 
 export interface BindingRow {

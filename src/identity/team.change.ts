@@ -4,6 +4,8 @@ import { type Allowed, isMine, type Policies, type Principal, teamsNamed } from 
 import type { Sql, Tx } from '../store/index.ts'
 import { requireApproval, withApproval } from './approval.gate.ts'
 import type { Approvable } from './approval.model.ts'
+import { namesOf } from './approval.people.store.ts'
+import { peopleThrough, quoted } from './approval.people.ts'
 import { lockPolicies } from './policyset.store.ts'
 import type { RecordParts } from './record.actions.ts'
 import { lockRecord } from './record.store.ts'
@@ -14,6 +16,7 @@ import { rolesAround } from './role.store.ts'
 import { addTeamMembers, removeTeamMembers } from './team.actions.ts'
 import { noTeam, teamNamed } from './team.list.ts'
 import { BUILT_IN, type Members, type Team } from './team.model.ts'
+import { teamsByIds } from './team.store.ts'
 
 /** Who comes and who goes, directly; of a team that holds roles also why, and whether both hands may come together. */
 export interface TeamChange extends Force {
@@ -95,7 +98,7 @@ async function moveHolders(tx: Tx, ctx: Ctx, policies: Policies, by: Principal, 
   const { people } = await keepApart(tx, ctx, policies.set, change, () =>
     stayChangeable(tx, ctx, policies.set, () => move(tx, ctx, team.id, change)),
   )
-  if (gives) await requireApproval(tx, ctx, changeAsked({ team, power, change }, people.length > 0))
+  if (gives) await requireApproval(tx, ctx, await changeAsked(tx, { team, power, change }, people.length > 0))
   const links = { team: team.id }
   if (people.length > 0) await tellForced(tx, ctx, { subject: team.name, links, to: 'team', reason: change.reason }, people)
 }
@@ -114,10 +117,13 @@ function requireBind(ctx: Ctx, policies: Policies, by: Principal): void {
 }
 
 /** Exactly these members, in words and as data. */
-function changeAsked({ team, power, change }: Holders, both: boolean): Approvable {
+async function changeAsked(tx: Tx, { team, power, change }: Holders, both: boolean): Promise<Approvable> {
   const sorted = ({ identities = [], teams = [] }: Members) => ({ identities: [...identities].sort(), teams: [...teams].sort() })
   const [add, remove] = [sorted(change.add), sorted(change.remove)]
-  const list = (verb: string, what: string, ids: readonly string[]) => (ids.length === 0 ? [] : [`${verb} ${what}: ${some(ids)}`])
+  const names = await namesAmong(tx, add, remove)
+  const list = (verb: string, what: string, ids: readonly string[]) => (ids.length === 0 ? [] : [`${verb} ${what}: ${some(ids, names)}`])
+  // Who is taken out of a team that a policy names gets what it forbids.
+  const through = [...add.teams, ...(power.named ? remove.teams : [])]
   return {
     action: 'role:bind',
     subject: team.name,
@@ -132,12 +138,26 @@ function changeAsked({ team, power, change }: Holders, both: boolean): Approvabl
       ...(both ? ['Directory rights and credential rights then come together in one hand.'] : []),
       `Reason given: ${JSON.stringify(change.reason)}`,
     ].join('\n'),
+    ...(through.length > 0 && { people: await peopleThrough(tx, through) }),
   }
 }
 
-/** Ids in the words; the data has them all. */
-const WORDS_IDS = 20
+/** Members in the words; the data has them all. */
+const WORDS_IDS = 8
 
-function some(ids: readonly string[]): string {
-  return `${ids.slice(0, WORDS_IDS).join(', ')}${ids.length > WORDS_IDS ? ` and ${ids.length - WORDS_IDS} more` : ''}`
+async function namesAmong(sql: Sql, ...lists: readonly Required<Members>[]): Promise<ReadonlyMap<string, string>> {
+  const teams = await teamsByIds(
+    sql,
+    lists.flatMap((list) => list.teams),
+  )
+  const identities = await namesOf(
+    sql,
+    lists.flatMap((list) => list.identities),
+  )
+  return new Map([...identities, ...teams.map(({ id, name }) => [id, name] as const)])
+}
+
+function some(ids: readonly string[], names: ReadonlyMap<string, string>): string {
+  const named = ids.slice(0, WORDS_IDS).map((id) => `${quoted(names.get(id) ?? '')} (${id})`)
+  return `${named.join(', ')}${ids.length > WORDS_IDS ? ` and ${ids.length - WORDS_IDS} more` : ''}`
 }

@@ -1,7 +1,7 @@
 import { type Ctx, isCode, RekeyError } from '../kernel/index.ts'
 import { type Action, ALWAYS, factsOf, isAction } from './actions.ts'
 import { PRINCIPAL_TYPE, Prepared, type Question, RESOURCE_TYPE, type Uid, type Verdict } from './cedar.ts'
-import { type RolesByHand, rolesByHand, withheldRoles } from './hands.ts'
+import { type OneHanded, oneHanded, type Withheld, withheldFrom } from './hands.ts'
 import type { Aal, Principal, Resource } from './model.ts'
 import { type PolicySet, textsOf } from './set.ts'
 
@@ -79,11 +79,11 @@ export class Policies {
   readonly #prepared = new Prepared()
   readonly #memo = new Map<string, Verdict>()
   #set: PolicySet
-  #hands: RolesByHand
+  #hands: OneHanded
 
   constructor(set: PolicySet) {
     this.#set = set
-    this.#hands = rolesByHand(set.policies)
+    this.#hands = oneHanded(set.policies)
     this.#prepared.replace(textsOf(set.policies))
   }
 
@@ -96,7 +96,7 @@ export class Policies {
   replace(set: PolicySet): void {
     this.#prepared.replace(textsOf(set.policies))
     this.#set = set
-    this.#hands = rolesByHand(set.policies)
+    this.#hands = oneHanded(set.policies)
     this.#memo.clear()
   }
 
@@ -123,14 +123,22 @@ export class Policies {
     return bound.allowed ? own : { ...bound, stepUp: null }
   }
 
-  /** Roles that the principal has and that do not count: a directory provider gave them, and with them it would hold both hands. */
-  withheld({ roles, provided = [] }: Principal): string[] {
-    return withheldRoles(this.#hands, roles, provided)
+  /** Roles and teams that do not count: a directory provider gave them, and with them a human would hold both hands. */
+  withheld(principal: Principal): Withheld {
+    return withheldFrom(this.#hands, principal)
   }
 
   #explain(ctx: Ctx, asker: Principal, action: Action, resource: Resource | null): Decision {
-    const withheld = this.withheld(asker)
-    const principal = withheld.length === 0 ? asker : { ...asker, roles: asker.roles.filter((role) => !withheld.includes(role)) }
+    const { roles, teams } = this.withheld(asker)
+    if (roles.length + teams.length === 0) return this.#decide(ctx, asker, action, resource)
+    const rest = without(asker, { roles, teams })
+    const decision = this.#decide(ctx, rest, action, resource)
+    // What forbids by a role or team, forbids to whom it gives nothing as well.
+    const whole = decision.allowed ? this.#decide(ctx, asker, action, resource) : decision
+    return whole.allowed ? decision : whole
+  }
+
+  #decide(ctx: Ctx, principal: Principal, action: Action, resource: Resource | null): Decision {
     if (!isAction(action)) return { ...DENIED, reason: 'unpermitted' }
     if (ALWAYS.includes(action)) return { allowed: true, reason: 'permitted', policies: [], stepUp: null }
     const limit = limitOf(principal, action, resource)
@@ -179,6 +187,11 @@ export class Policies {
     this.#memo.set(key, verdict)
     return verdict
   }
+}
+
+function without(principal: Principal, { roles, teams }: Withheld): Principal {
+  const left = (some: readonly string[], gone: readonly string[]) => some.filter((one) => !gone.includes(one))
+  return { ...principal, roles: left(principal.roles, roles), teams: left(principal.teams, teams) }
 }
 
 let trial: Policies | null = null

@@ -1,6 +1,7 @@
 /** Who holds what: which roles a set gives which rights, read off the policies themselves. */
 import { ACTIONS, type Action, type Family, factsOf, groupsOf } from './actions.ts'
 import { entitiesNamed, type PolicyJson, type Uid } from './cedar.ts'
+import type { Holding, Principal } from './model.ts'
 import type { Policy, PolicyFault } from './set.model.ts'
 
 /** Characters of the reason for which a role may hold both hands. */
@@ -8,6 +9,10 @@ export const FORCED_REASON_CHARS = 10
 
 /** Everybody whom no role is asked of: a policy that names no holder gives its rights to each role as well. */
 const ANYBODY = 'anybody'
+
+/** What every person has without any binding (`parentsOf` in engine.ts): whatever it gives comes to each other role, team and name. */
+const EVERY_PERSON = 'Role::"self"'
+const HANDS = ['directory', 'credential'] as const
 
 /** One holder of rights and what it may at most do: conditions, and what forbids, are left out of account. */
 export interface Holder {
@@ -29,23 +34,36 @@ export interface Holder {
 
 /**
  * The holders that a set names, by name. An upper bound: what a role may do is never more than this. A policy whose scope names no
- * holder counts for every one, also if its conditions narrow it: conditions can say anything, and a bound must not believe them.
+ * holder counts for every one, also if its conditions narrow it: conditions can say anything, and a bound must not believe them. So does,
+ * for both hands, one for the role that every person has.
  */
 export function holdersOf(policies: readonly Policy[]): Holder[] {
   const permits = policies.filter(({ json }) => json.effect === 'permit')
   const named = new Map<string, Policy[]>()
   for (const policy of permits) named.set(holderName(policy.json), [...(named.get(holderName(policy.json)) ?? []), policy])
   const open = named.get(ANYBODY) ?? []
+  const everybodys = handsIn(named.get(EVERY_PERSON) ?? [])
   return [...named]
-    .map(([name, own]) => holder(name, name === ANYBODY ? own : [...own, ...open], own))
+    .map(([name, own]) => holder(name, name === ANYBODY ? own : [...own, ...open], own, everybodys))
     .sort((a, b) => (a.name < b.name ? -1 : 1))
 }
 
-function holder(name: string, all: readonly Policy[], own: readonly Policy[]): Holder {
+function holder(name: string, all: readonly Policy[], own: readonly Policy[], everybodys: readonly Hand[]): Holder {
   const actions = new Set(all.flatMap(({ json }) => actionsOf(json)))
-  const families = new Set([...actions].filter((action) => !factsOf(action).reads).map((action) => factsOf(action).family))
+  const families = new Set([...familiesOf(all), ...everybodys])
   const forced = own.map(({ json }) => json.annotations?.forced).find((reason) => reason !== undefined) ?? null
   return { name, ...whoIs(name === ANYBODY ? undefined : own[0]?.json), actions, families, forced, policies: own }
+}
+
+/** Families in which policies let change something. */
+function familiesOf(policies: readonly Policy[]): Family[] {
+  const actions = policies.flatMap(({ json }) => actionsOf(json))
+  return actions.flatMap((action) => (factsOf(action).reads ? [] : [factsOf(action).family]))
+}
+
+function handsIn(policies: readonly Policy[]): Hand[] {
+  const families = familiesOf(policies)
+  return HANDS.filter((hand) => families.includes(hand))
 }
 
 /** Whether rights of both hands come together: over who exists, and over what proof they can present. */
@@ -63,7 +81,9 @@ export function separationFaults(policies: readonly Policy[]): PolicyFault[] {
       return [{ ...at, message: `The reason in @forced has at least ${FORCED_REASON_CHARS} characters.` }]
     }
     if (!holdsBoth(families) || forced !== null) return []
-    return [{ ...at, message: `${name} holds directory rights and credential rights. Split it, or say why with @forced("…").` }]
+    const others = policies.filter(({ json }) => json.effect === 'permit' && holderName(json) === ANYBODY)
+    const how = holdsBoth(new Set(familiesOf([...own, ...others]))) ? '' : ` together with what every person has (${EVERY_PERSON})`
+    return [{ ...at, message: `${name} holds directory rights and credential rights${how}. Split it, or say why with @forced("…").` }]
   })
 }
 
@@ -91,7 +111,7 @@ export interface Grip {
 /** Every way by which a set puts directory rights or credential rights into a hand. What is open to anybody is in each. */
 export function gripsOf(policies: readonly Policy[]): Grip[] {
   return holdersOf(policies).flatMap(({ role, team, one, families }) => {
-    const hands = (['directory', 'credential'] as const).filter((hand) => families.has(hand))
+    const hands = HANDS.filter((hand) => families.has(hand))
     const id = role ?? team ?? one
     const kind = role !== null ? 'role' : team !== null ? 'team' : 'one'
     return id === null ? [] : hands.map((hand) => ({ kind, id, hand }) as const)
@@ -103,28 +123,61 @@ export function teamsNamed(policies: readonly Policy[]): Set<string> {
   return new Set(policies.flatMap(({ json }) => entitiesNamed(json).flatMap(({ type, id }) => (type === 'Team' ? [id] : []))))
 }
 
-/** Which roles of a set are of one hand only, by hand. A role of both is there because its policy says why. */
-export type RolesByHand = Readonly<Record<Hand, ReadonlySet<string>>>
+/** Which roles, teams and names of a set are of one hand only, by hand. One of both is there because its policy says why. */
+export type OneHanded = Readonly<Record<Hand, ReadonlySet<string>>>
 
-/** Which roles of a set are of one hand only, by hand. */
-export function rolesByHand(policies: readonly Policy[]): RolesByHand {
-  const single = holdersOf(policies).filter(({ families }) => !holdsBoth(families))
-  const of = (hand: Hand) => new Set(single.flatMap(({ role, families }) => (role !== null && families.has(hand) ? [role] : [])))
-  return { directory: of('directory'), credential: of('credential') }
+const keyOf = ({ kind, id }: Pick<Holding, 'kind' | 'id'>) => `${kind} ${id}`
+
+/** Which roles, teams and names of a set are of one hand only, by hand. */
+export function oneHanded(policies: readonly Policy[]): OneHanded {
+  const grips = gripsOf(policies)
+  const both = new Set(grips.filter(({ hand }) => hand === 'directory').map(keyOf))
+  const of = (hand: Hand, other: ReadonlySet<string>) =>
+    new Set(grips.flatMap((grip) => (grip.hand === hand && !other.has(keyOf(grip)) ? [keyOf(grip)] : [])))
+  const credential = new Set(grips.filter(({ hand }) => hand === 'credential').map(keyOf))
+  return { directory: of('directory', credential), credential: of('credential', both) }
 }
 
+/** Roles and teams of somebody that do not count. */
+export interface Withheld {
+  readonly roles: readonly string[]
+  readonly teams: readonly string[]
+}
+
+const NOTHING: Withheld = { roles: [], teams: [] }
+
 /**
- * Of the roles that only a directory provider's word gives, those that do not count, since with them somebody would hold both hands whom
- * nobody forced: the provider's roles of a hand that is not already held by other roles.
+ * Of what only a directory provider's word gives, what does not count, since with it a human would hold both hands whom nobody forced: what
+ * is of a hand that the human does not hold by other things already, over all their identities and tokens.
  */
-export function withheldRoles(hands: RolesByHand, roles: readonly string[], provided: readonly string[]): string[] {
-  if (provided.length === 0) return []
-  const own = roles.filter((role) => !provided.includes(role))
-  const has = (some: readonly string[], hand: Hand) => some.some((role) => hands[hand].has(role))
-  const both = (some: readonly string[]) => has(some, 'directory') && has(some, 'credential')
-  if (both(own) || !both(roles)) return []
-  const wrong = (['directory', 'credential'] as const).filter((hand) => !has(own, hand))
-  return provided.filter((role) => wrong.some((hand) => hands[hand].has(role)))
+export function withheldFrom(
+  hands: OneHanded,
+  {
+    id,
+    roles,
+    teams,
+    provided = [],
+    providedTeams = [],
+    human = [],
+  }: Pick<Principal, 'id' | 'roles' | 'teams' | 'provided' | 'providedTeams' | 'human'>,
+): Withheld {
+  if (provided.length === 0 && providedTeams.length === 0) return NOTHING
+  const inHand = (hand: Hand, kind: Holding['kind'], one: string) => hands[hand].has(keyOf({ kind, id: one }))
+  const inAny = (kind: Holding['kind']) => (one: string) => HANDS.some((hand) => inHand(hand, kind, one))
+  // Nearly everybody: in groups of which no policy knows.
+  if (!provided.some(inAny('role')) && !providedTeams.some(inAny('team'))) return NOTHING
+  const all: readonly Holding[] = [
+    { kind: 'one', id, own: true },
+    ...roles.map((role) => ({ kind: 'role', id: role, own: !provided.includes(role) }) as const),
+    ...teams.map((team) => ({ kind: 'team', id: team, own: !providedTeams.includes(team) }) as const),
+    ...human,
+  ]
+  const has = (some: readonly Holding[], hand: Hand) => some.some((one) => inHand(hand, one.kind, one.id))
+  const own = all.filter((one) => one.own)
+  if (HANDS.every((hand) => has(own, hand)) || !HANDS.every((hand) => has(all, hand))) return NOTHING
+  const wrong = HANDS.filter((hand) => !has(own, hand))
+  const drop = (kind: Holding['kind'], some: readonly string[]) => some.filter((one) => wrong.some((hand) => inHand(hand, kind, one)))
+  return { roles: drop('role', provided), teams: drop('team', providedTeams) }
 }
 
 /** The one entity that a scope asks the principal to be or to be in; null if it asks for none. */

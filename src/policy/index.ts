@@ -21,15 +21,13 @@ export {
   type Holder,
   holdersOf,
   holdsBoth,
-  type RolesByHand,
-  rolesByHand,
   teamsNamed,
-  withheldRoles,
 } from './hands.ts'
 export {
   type Aal,
   ATTESTATIONS,
   type Attestation,
+  type Holding,
   PRINCIPAL_KINDS,
   type Principal,
   type PrincipalKind,

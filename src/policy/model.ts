@@ -11,6 +11,15 @@ export type Attestation = (typeof ATTESTATIONS)[number]
 /** Authenticator assurance level, NIST SP 800-63B-4 section 2. 0: not a person's login. */
 export type Aal = 0 | 1 | 2 | 3
 
+/** One thing by which somebody holds rights. */
+export interface Holding {
+  /** A role, a team, or an identity or token that a policy names itself. */
+  readonly kind: 'role' | 'team' | 'one'
+  readonly id: string
+  /** False: only a directory provider's word gives it. */
+  readonly own: boolean
+}
+
 /** Who asks, as proven. Roles and teams are what its bindings say at this moment. */
 export interface Principal {
   /** Of the identity for people and programs, of the token for tokens. */
@@ -25,6 +34,10 @@ export interface Principal {
   readonly provided?: readonly string[]
   /** Immutable ids of teams, nesting resolved. */
   readonly teams: readonly string[]
+  /** Those of `teams` that only a directory provider's word gives: what policies give them does not count, in the same way. */
+  readonly providedTeams?: readonly string[]
+  /** What the same human holds by all their identities and good tokens. Looked up only for whom a directory gives something. */
+  readonly human?: readonly Holding[]
   readonly aal: Aal
   /** When the person last proved who they are; null for everything else. */
   readonly authenticatedAt: Date | null

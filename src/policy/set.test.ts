@@ -91,6 +91,21 @@ test.each([
     @id("b") permit (principal in Role::"r", action in Action::"credential", resource);`,
   ],
   ['for anybody', `permit (principal, ${BOTH}, resource) when { principal in Role::"r" };`],
+  [
+    'through what every person has',
+    `@id("a") permit (principal in Role::"self", action in Action::"credential", resource) when { principal in Role::"r" };
+    @id("b") permit (principal in Role::"r", action in Action::"directory", resource);`,
+  ],
+  [
+    'by kind, through what every person has',
+    `@id("a") permit (principal is Person in Role::"self", action == Action::"rotation:start", resource);
+    @id("b") permit (principal in Team::"t", action == Action::"team:change", resource);`,
+  ],
+  [
+    'through what every person and what anybody has',
+    `@id("a") permit (principal in Role::"self", action == Action::"rotation:start", resource);
+    @id("b") permit (principal, action == Action::"team:change", resource);`,
+  ],
   ['in a team', `permit (principal in Team::"t", ${BOTH}, resource);`],
   ['in one person', `permit (principal == Person::"p", ${BOTH}, resource);`],
   ['by leaving out the action', 'permit (principal in Role::"r", action, resource) when { action in Action::"reads" };'],

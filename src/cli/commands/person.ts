@@ -26,10 +26,16 @@ export async function personList(cli: Cli, identity: string): Promise<number> {
   return EXIT.ok
 }
 
+interface SayOptions extends CommonOptions {
+  readonly reason: string
+  readonly force?: boolean
+}
+
 /** Says that two identities are, or are not, of one person. */
 export function personSay(same: boolean) {
-  return async (cli: Cli, identity: string, other: string, { reason }: CommonOptions & { readonly reason: string }): Promise<number> => {
-    const said = await (await cli.client()).post<{ changed: boolean }>(pathOf(identity), { other, same, reason }, { startsWork: false })
+  return async (cli: Cli, identity: string, other: string, { reason, force = false }: SayOptions): Promise<number> => {
+    const input = { other, same, reason, force }
+    const said = await (await cli.client()).post<{ changed: boolean }>(pathOf(identity), input, { startsWork: false })
     cli.out.fields(said, [['on record', said.changed ? 'now' : 'before already']])
     return EXIT.ok
   }

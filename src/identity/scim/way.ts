@@ -4,7 +4,7 @@ import { type Ctx, makeCtx, newId } from '../../kernel/index.ts'
 import type { Sql, Tx } from '../../store/index.ts'
 import { queueEscalation } from '../notify.queue.ts'
 import { setInForce } from '../policyset.inforce.ts'
-import { lockPolicies } from '../policyset.store.ts'
+import { activeSet, lockPolicies } from '../policyset.store.ts'
 import { isChangeable } from '../role.changeable.ts'
 import { settleForced } from '../role.hands.ts'
 import { holdsRoles, rolesAround } from '../role.store.ts'
@@ -32,7 +32,10 @@ export async function watchWay<T>(tx: Tx, ctx: Ctx, client: ScimClient, identity
 
 /** After the directory took somebody out of a team: who does not hold both hands any more is forced anew the next time. */
 export async function settleHands(tx: Tx, team: string): Promise<void> {
-  if ((await rolesAround(tx, team)).roles.length === 0) return
+  const { roles, teams } = await rolesAround(tx, team)
+  // By the texts: to read the whole set for each change of a group would take too long.
+  const texts = roles.length > 0 ? [] : ((await activeSet(tx))?.files ?? []).map(({ text }) => text)
+  if (roles.length === 0 && !texts.some((text) => teams.some((id) => text.includes(id)))) return
   await lockPolicies(tx)
   const set = await setInForce(tx)
   if (set !== null) await settleForced(tx, set)

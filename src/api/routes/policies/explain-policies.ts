@@ -28,7 +28,9 @@ export const explainPoliciesRoute = route({
         roles: z.array(z.string()),
         withheld: z
           .array(z.string())
-          .describe('Roles that do not count: a directory provider gave them, and with them it would hold both hands.'),
+          .describe(
+            'Roles, and teams that policies name, that do not count: a directory gave them, and with them a human would hold both hands.',
+          ),
       }),
     },
   },
