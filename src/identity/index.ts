@@ -39,6 +39,7 @@ export type { Standing } from './approval.standing.ts'
 export { sweepApprovals } from './approval.sweep.ts'
 export { type ApprovalParts, type AssertionOf, bypassByHand, decideByHand, takeBackByHand, withdrawByHand } from './approval.use.ts'
 export { authenticateAgain, authenticateBearer, type BearerParts } from './bearer.ts'
+export { makersBy, standBehind, standsBehind, standsBehindToken } from './behind.ts'
 export { tokenFindings } from './fsck.ts'
 export {
   addIssuer,
@@ -92,7 +93,6 @@ export {
   type FileChange,
   type PolicySetView,
   secondPerson,
-  standsBehind,
   type Warrant,
 } from './policyset.model.ts'
 export { reloadPolicies, watchPolicies } from './policyset.watch.ts'
@@ -185,7 +185,6 @@ export {
 } from './token.actions.ts'
 export { proveDeadTokens, revokeOrphanTokens, runTokenEnds } from './token.death.ts'
 export { readTokens, type TokenMatter, type TokenQuery, tokenMatters, tokensOnRecord } from './token.list.ts'
-export { standBehindTokens, standsBehindToken } from './token.makers.ts'
 export {
   TOKEN_MAX_SECONDS,
   TOKEN_NAME_CHARS,

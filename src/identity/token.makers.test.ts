@@ -6,8 +6,8 @@ import { freshDatabase, SCHEMA_FOLDER, type TestDatabase } from '../../test/lab/
 import { makeCtx, newId, Secret } from '../kernel/index.ts'
 import { defaultPolicies, Policies, type Principal } from '../policy/index.ts'
 import { principal } from '../policy/testing.ts'
+import { makersBy } from './behind.ts'
 import { authenticate, createToken, ensureAdminToken, joinIdentity, rotateToken, standsBehindToken, type TokenInput } from './index.ts'
-import { makersBy } from './token.makers.ts'
 
 const ctx = makeCtx('test', 'test')
 const policies = new Policies(defaultPolicies())

@@ -165,6 +165,16 @@ export async function lockTokensOf(tx: Tx, identity: string): Promise<Whole[]> {
   return tx.query(`${WHOLE} where ${OF} and t.revoked_at is null order by t.id`, [identity])
 }
 
+/** Names of those of these identities that are not active; the id of one that is gone. */
+export async function notActive(sql: Sql, ids: readonly string[]): Promise<string[]> {
+  const found = await sql.query<{ name: string }>(
+    `select coalesce(i.name, m.id::text) as name from unnest($1::uuid[]) m(id) left join identity i on i.id = m.id
+      where i.status is distinct from 'active' order by 1`,
+    [ids],
+  )
+  return found.map(({ name }) => name)
+}
+
 export interface Unsafe {
   readonly id: string
   readonly name: string

@@ -38,7 +38,7 @@ export async function authenticateWorkload(
     // Last, and only for a token that would count otherwise: nobody else can use up a token by showing it.
     if (!bound && shown === 'first') await refuseReplay(sql, ctx, issuer, token, presented.holder)
     const attestation: Attestation = !bound ? 'token' : found.rule.hardware ? 'hardware' : 'bound'
-    return { ...found.principal, attestation }
+    return { ...found.principal, attestation, makers: makersOf(issuer, found) }
   } catch (error) {
     if (!(error instanceof Refused)) throw error
     ctx.log.info({ issuer: issuer.name, why: error.message }, 'a token of a trusted issuer was refused')
@@ -49,6 +49,13 @@ export async function authenticateWorkload(
 interface Found {
   readonly principal: Principal
   readonly rule: Rule
+  /** Of a token with an actor: the rule for whom it is about. */
+  readonly about?: Rule
+}
+
+/** Who could have made this very token: who made the issuer, and whoever mapped what it was let in by. */
+function makersOf(issuer: Issuer, { rule, about }: Found): string[] {
+  return [...new Set([...(issuer.makers ?? []), ...(rule.makers ?? []), ...(about?.makers ?? [])])].sort()
 }
 
 async function whoIs(sql: Sql, ctx: Ctx, rules: readonly Rule[], claims: Unverified['claims'], issuer: Issuer): Promise<Found> {
@@ -75,7 +82,7 @@ async function agentFor(sql: Sql, ctx: Ctx, rules: readonly Rule[], act: unknown
   const { iss } = act as { iss?: unknown }
   if (iss !== undefined && iss !== (type === 'spiffe' ? undefined : origin) && actor.claims.iss === undefined)
     throw new Refused('issuer of the actor')
-  return agent(sql, ctx, actor, subject.identity, limitsOf(subject))
+  return { ...(await agent(sql, ctx, actor, subject.identity, limitsOf(subject))), about: subject }
 }
 
 async function agent(sql: Sql, ctx: Ctx, rule: Rule, actsFor: string, limits: Limits): Promise<Found> {
