@@ -1,5 +1,6 @@
 -- Who made a way by which others are let in, and so knows it or chose it: the identities that stood behind whoever did it, as for tokens
--- (api_token.makers). Null: nobody is on record (the first token did it, or it is from before this). No foreign key: who is gone stays named.
+-- (api_token.makers). Null: nobody is on record (the first token did it, or it is from before this). No foreign key: who is gone stays
+-- named.
 alter table issuer add column makers uuid[];
 alter table issuer_rule add column makers uuid[];
 alter table scim_token add column makers uuid[];
@@ -39,3 +40,20 @@ drop function pg_temp.makers_of(text);
 alter table scim_user add column offboard_by uuid;
 -- Rules are looked for by whom they let in, wherever it is asked who stands behind a program.
 create index issuer_rule_identity on issuer_rule (identity_id);
+
+-- Who answers for what somebody has made who has left: the identities behind whoever confirmed it, and when. What was added to it after
+-- that (a rule of an issuer, a link of a login provider) is not confirmed.
+alter table issuer add column confirmed uuid[], add column confirmed_at timestamptz;
+alter table login_provider add column confirmed uuid[], add column confirmed_at timestamptz;
+alter table notify_channel add column confirmed uuid[], add column confirmed_at timestamptz;
+alter table identity_external add column made_at timestamptz not null default now();
+create index identity_external_makers on identity_external (source) where makers is not null;
+
+alter table notify_delivery
+  drop constraint notify_delivery_event_check,
+  add constraint notify_delivery_event_check
+    check (event in ('requested', 'reminder', 'bypassed', 'test', 'review_missed', 'closure_waits', 'way_lost', 'roads_left',
+                     'approved', 'rejected', 'expired', 'let_through')),
+  drop constraint notify_delivery_about,
+  add constraint notify_delivery_about
+    check ((about is not null) = (event in ('review_missed', 'closure_waits', 'way_lost', 'roads_left')));

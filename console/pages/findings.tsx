@@ -32,6 +32,8 @@ const KINDS = [
   'long_lived',
   'token_of_nobody',
   'token_stopped',
+  'road_of_leaver',
+  'secret_of_leaver',
 ] as const satisfies readonly Finding['kind'][]
 const FIELDS = { severity: SEVERITIES, kind: KINDS } as const
 

@@ -1,6 +1,7 @@
-/** Who can speak as somebody else, by an issuer or by a directory's token, stands behind it: over HTTP, with real issuers and directories. */
+/** Who can speak as somebody else, by an issuer or a directory's token, stands behind it: over HTTP, with real issuers and directories. */
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { LabIssuer } from '../../test/lab/issuer.ts'
+import { fsckRights } from '../identity/index.ts'
 import { offboardDue } from '../identity/scim/index.ts'
 import { makeCtx, newId } from '../kernel/index.ts'
 import { Provider } from './routes/scim/testing.ts'
@@ -67,7 +68,7 @@ const own = await (async () => {
   }
 })()
 
-test('who made the issuer, or mapped the rule, by which a workload asks does not approve it; nor does what it made ask for them', async () => {
+test('who made the issuer, or mapped the rule, by which a workload asks does not approve it, nor what its tokens ask', async () => {
   const [mal, eve] = [await people.person('mal', 'security-admin'), await people.person('eve', 'security-admin')]
   const { id } = await workload(bob, 'security-admin')
   const friend = await people.made('/v1/identities', { name: 'friend', kind: 'human' })
@@ -116,7 +117,7 @@ test('nobody gives rights to a workload for which they made an issuer or a rule,
   await issuer.stop()
 })
 
-test('who made or rotated the token of a directory does not approve the offboarding that it orders, whoever rotates it after the order', async () => {
+test('who made or rotated the token of a directory does not approve what it orders, whoever rotates it after the order', async () => {
   const mal = await people.person('scim-mal', 'directory-admin')
   const ctx = makeCtx('worker', newId())
   const { store } = people.server.db
@@ -145,4 +146,113 @@ test('who made or rotated the token of a directory does not approve the offboard
       }
     }
   })
+})
+
+const left = async (kind = 'road_of_leaver') => done(await people.server.get(`/v1/findings?kind=${kind}&limit=500`)).items
+/** The findings about one maker, as subject and detail. */
+const leftBy = async (name: string, kind?: string) =>
+  (await left(kind)).flatMap((it: { subject: string; detail: string }) =>
+    it.detail.startsWith(`${name},`) ? [[it.subject, it.detail]] : [],
+  )
+const patch = (token: string, user: string, active: boolean) =>
+  people.server.send('PATCH', `/scim/v2/Users/${user}`, {
+    token,
+    headers: { 'content-type': 'application/scim+json' },
+    body: { schemas: ['urn:ietf:params:scim:api:messages:2.0:PatchOp'], Operations: [{ op: 'replace', path: 'active', value: active }] },
+  })
+
+/** Somebody who made one of everything that lets others in, or tells them. */
+async function builder(name: string) {
+  const mal = await people.person(name, 'security-admin', 'directory-admin')
+  const { id, name: ci } = await workload(bob, 'security-admin')
+  const inlined = await own(mal, id)
+  const { id: his } = await workload(mal, 'security-admin')
+  done(await mal.post(`/v1/issuers/${inlined.name}/rules`, { identity: his, claims: { sub: 'his' } }))
+  // An issuer of the firm whose keys are fetched: mal only mapped a rule.
+  const firm = await LabIssuer.start()
+  done(await bob.post('/v1/issuers', { name: 'firm', type: 'oidc', origin: firm.url, audience: 'rekey', keys: { from: 'discovery' } }))
+  done(await mal.post('/v1/issuers/firm/rules', { identity: id, claims: { sub: 'mine' } }))
+  const corp = await Provider.add(people.server, 'leaver-corp')
+  const user = await corp.user('leaver-eve')
+  const { token } = done(await mal.post('/v1/scim/providers/leaver-corp/rotate-token', { overlapSeconds: 0 }))
+  const linked = await people.made('/v1/identities', { name: 'linked', kind: 'human' })
+  done(await mal.post('/v1/login/links', { identity: linked.id, provider: 'corp', subject: 'sub-x', reason: 'tests' }))
+  const webhook = { url: 'https://hooks.example.com/x', link: 'https://rekey.example.com/' }
+  const secret = Buffer.from('k'.repeat(32)).toString('base64')
+  done(await mal.post('/v1/notify/channels', { name: 'leaver-hook', secret, webhook }))
+  const asks = async (issuer: LabIssuer, sub?: string) => (await program(issuer, sub).get('/v1/issuers')).status
+  const works = async () => [await asks(inlined.issuer, 'his'), await asks(inlined.issuer), await asks(firm)]
+  const stop = () => Promise.all([firm.stop(), inlined.issuer.stop()])
+  return { inlined: inlined.name, ci, works, stop, push: (active: boolean) => patch(token, user, active) }
+}
+
+const confirm = (by: Asker | People['server'], path: string) => by.post(`${path}/confirm`, { reason: 'looked at it' })
+
+test('what a leaver made that lets others in is planned, found, told, and over when mended; what is theirs stops', async () => {
+  const { inlined, ci, works, stop, push } = await builder('leaver')
+  expect(await works()).toEqual([200, 200, 200])
+  const planned = done(await people.server.get('/v1/identities/leaver/closure-plan')).items
+  expect(Object.fromEntries(planned.map((it: { credential: string; way: string }) => [it.credential, it.way]))).toEqual({
+    'channel leaver-hook': 'hand_over',
+    'directory leaver-corp': 'hand_over',
+    [`issuer ${inlined}`]: 'suspend',
+    'issuer firm': 'hand_over',
+    'login provider corp': 'hand_over',
+  })
+  expect(await leftBy('leaver')).toEqual([])
+
+  done(await people.server.post('/v1/identities/leaver/offboard', { reason: 'dismissed' }))
+  // What others answer for goes on; what is signed by keys that the leaver gave, for what was the leaver's own, does not.
+  expect(await works()).toEqual([401, 200, 200])
+  expect((await push(false)).status).toBe(200)
+  const found = new Map<string, string>(await leftBy('leaver'))
+  expect(new Set(found.keys())).toEqual(new Set(['directory leaver-corp', 'issuer firm', `issuer ${inlined}`, 'login provider corp']))
+  expect(found.get('issuer firm')).toBe(`leaver, not active any more, made rules that let in ${ci}`)
+  expect(found.get(`issuer ${inlined}`)).toMatch(
+    /^leaver, not active any more, gave it its keys: for what nobody else answers its tokens are/,
+  )
+  expect(found.get('directory leaver-corp')).toBe('leaver, not active any more, made its token, and may know it')
+  expect(found.get('login provider corp')).toBe('leaver, not active any more, made the links of linked')
+  expect((await leftBy('leaver', 'secret_of_leaver')).map(([subject]: [string]) => subject)).toEqual(['channel leaver-hook'])
+  const notices = "select about ->> 'subject' as subject from notify_delivery where event = 'roads_left'"
+  expect(await people.server.db.store.query(notices)).toContainEqual({ subject: 'leaver' })
+
+  expect((await confirm(people.server, '/v1/issuers/firm')).status, 'nobody on record').toBe(403)
+  const ann = await people.person('mender', 'security-admin')
+  done(await confirm(ann, '/v1/issuers/firm'))
+  for (const path of [`/v1/issuers/${inlined}`, '/v1/login/providers/corp', '/v1/notify/channels/leaver-hook'])
+    done(await confirm(bob, path))
+  done(await bob.post('/v1/scim/providers/leaver-corp/rotate-token', { overlapSeconds: 0 }))
+  expect([await leftBy('leaver'), await leftBy('leaver', 'secret_of_leaver')]).toEqual([[], []])
+  expect(await works()).toEqual([200, 200, 200])
+  expect((await push(true)).status).toBe(401)
+  // Who answers for it leaves too: it is found again.
+  done(await people.server.post('/v1/identities/mender/suspend', { reason: 'away' }))
+  expect((await leftBy('leaver')).map(([subject]: [string]) => subject)).toEqual(['issuer firm'])
+  done(await people.server.post('/v1/identities/mender/resume', { reason: 'back' }))
+  expect(await fsckRights(people.server.db.store)).toEqual([])
+  await stop()
+})
+
+test('a program that is let in by a rule of a leaver makes no tokens by it; a rule that came after a confirmation is found', async () => {
+  const mal = await people.person('gone', 'security-admin')
+  const { id } = await workload(bob, 'security-admin')
+  const firm = await LabIssuer.start()
+  done(await bob.post('/v1/issuers', { name: 'firm2', type: 'oidc', origin: firm.url, audience: 'rekey', keys: { from: 'discovery' } }))
+  const ann = await people.person('confirms', 'security-admin')
+  done(await ann.post('/v1/issuers/firm2/confirm', { reason: 'looked at it' }))
+  done(await mal.post('/v1/issuers/firm2/rules', { identity: id, claims: { sub: 'mine' } }))
+  const make = () => program(firm).post('/v1/tokens', { name: `t ${newId()}`, roles: ['security-admin'], reason: 'tests' })
+  expect((await make()).status).toBe(201)
+  done(await people.server.post('/v1/identities/gone/suspend', { reason: 'away' }))
+  expect((await program(firm).get('/v1/tokens')).status).toBe(200)
+  expect((await make()).status).toBe(403)
+  expect((await leftBy('gone')).map(([subject]: [string]) => subject)).toEqual(['issuer firm2'])
+  // Not by another identity of the leaver's; by who made the issuer, but not the rule, it is.
+  const again = await people.person('gone again', 'security-admin')
+  await people.made('/v1/identities/gone/same-person', { other: again.id, same: true, reason: 'one human' })
+  expect((await confirm(again, '/v1/issuers/firm2')).status).toBe(403)
+  done(await confirm(bob, '/v1/issuers/firm2'))
+  expect(await leftBy('gone')).toEqual([])
+  await firm.stop()
 })

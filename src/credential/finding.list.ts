@@ -2,6 +2,7 @@
 import {
   type Answerable,
   answerableFor,
+  leftRoads,
   likelyDoubles,
   lostWays,
   openHandovers,
@@ -277,6 +278,20 @@ const TOKENS: Source = {
   },
 }
 
+const ROADS: Source = {
+  name: 'roads',
+  kinds: ['road_of_leaver', 'secret_of_leaver'],
+  async read(sql, after, limit) {
+    const { found, last } = await leftRoads(sql, { after, limit })
+    const raw = found.map(({ kind, id, called, makers, detail, since }): Raw => {
+      const who = `${makers.slice(0, 5).join(', ')}, not active any more, ${detail}`
+      const of = kind === 'channel' ? 'secret_of_leaver' : 'road_of_leaver'
+      return { kind: of, key: id, subject: called, system: null, identity: null, detail: who, since }
+    })
+    return { found: raw, last }
+  },
+}
+
 const SOURCES: readonly Source[] = [
   CLOSURES,
   EXCEPTIONS,
@@ -290,6 +305,7 @@ const SOURCES: readonly Source[] = [
   VERSIONS,
   CREDENTIALS,
   TOKENS,
+  ROADS,
 ]
 
 /**

@@ -21,9 +21,11 @@ export async function standBehindIds(sql: Sql, ids: readonly string[], crews = f
          select unnest(s.makers) from scim_token s
           where s.provider_id = r.id and s.revoked_at is null and (s.expires_at is null or s.expires_at > now())
          union all
-         select unnest(array[p.owner_identity_id, case when $2 then p.owner_team_id end]) from identity p where p.id = r.id and p.kind <> 'human'
+         select unnest(array[p.owner_identity_id, case when $2 then p.owner_team_id end]) from identity p
+          where p.id = r.id and p.kind <> 'human'
          union all
-         select unnest(u.makers || q.makers) from identity p join issuer_rule u on u.identity_id = p.id join issuer q on q.id = u.issuer_id
+         select unnest(u.makers || q.makers) from identity p
+           join issuer_rule u on u.identity_id = p.id join issuer q on q.id = u.issuer_id
           where p.id = r.id and p.kind <> 'human'
          union all
          select m.identity_id from team_member m where m.team_id = r.id

@@ -148,6 +148,7 @@ export {
   markHandled,
 } from './record.queues.ts'
 export { fsckRights } from './rights.fsck.ts'
+export { confirmChannel, confirmIssuer, confirmLoginProvider, leftRoads, type Road, roadsMadeBy } from './road.ts'
 export { type BindInput, bindRole, unbindRole } from './role.actions.ts'
 export { type Explained, explainPolicies } from './role.explain.ts'
 export { listBindings, type RoleHolder, type RoleView, rolesIn, rolesOf } from './role.list.ts'

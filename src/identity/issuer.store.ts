@@ -1,6 +1,7 @@
 import type { Json } from '../kernel/index.ts'
 import type { Sql, Tx } from '../store/index.ts'
 import type { IssuerFields, IssuerType, KeySource, Replay, RuleFields } from './issuer.model.ts'
+import { leftAlone } from './road.store.ts'
 
 /** A rule on record. */
 export interface Rule extends RuleFields {
@@ -63,14 +64,28 @@ function issuerOf(row: Row): Issuer {
   }
 }
 
+/** An issuer on record. `leftAlone`: who made it is not active, and nobody has confirmed it. */
+export type TrustedIssuer = Issuer & { readonly leftAlone: boolean }
+
 /** The issuer that `iss` names, else the trust domain. Read at each token: who is removed is trusted no more, at every server. */
-export async function trustedIssuer(sql: Sql, iss: string | null, trustDomain: string | null): Promise<Issuer | null> {
-  const [row] = await sql.query<Row>(
-    `select ${COLUMNS} from issuer i
+export async function trustedIssuer(sql: Sql, iss: string | null, trustDomain: string | null): Promise<TrustedIssuer | null> {
+  const [row] = await sql.query<Row & { left_alone: boolean }>(
+    `select ${COLUMNS}, ${leftAlone('i')} as left_alone from issuer i
       where (i.type <> 'spiffe' and i.origin = $1) or (i.type = 'spiffe' and i.origin = $2) order by i.type = 'spiffe' limit 1`,
     [iss, trustDomain],
   )
-  return row === undefined ? null : issuerOf(row)
+  return row === undefined ? null : { ...issuerOf(row), leftAlone: row.left_alone }
+}
+
+/** Whether somebody who is active answers for an identity, other than these people, and not only since it was handed over from them. */
+export async function othersRely(sql: Sql, identity: string, people: readonly string[]): Promise<boolean> {
+  const found = await sql.query(
+    `select i.id from identity i left join identity o on o.id = i.owner_identity_id
+      where i.id = $1 and (i.owner_team_id is not null or (o.status = 'active' and o.id <> all($2::uuid[])))
+        and not exists (select from handover h where h.identity_id = i.id and h.settled_at is null and h.from_id = any($2::uuid[]))`,
+    [identity, people],
+  )
+  return found.length > 0
 }
 
 export async function rulesOf(sql: Sql, issuerId: string): Promise<Rule[]> {

@@ -56,6 +56,11 @@ function subjectOf({ links, data }: EventBody): [string, string] {
   return [kind, links[kind] ?? '']
 }
 
+/** Somebody else answers for it from then on. */
+function confirm({ things }: Story, key: string, { data }: EventBody): void {
+  things.set(key, { ...things.get(key), confirmed: data.confirmed ?? null })
+}
+
 function approval(state: string, change: (facts: Facts, event: EventBody) => Facts = (facts) => facts): Take {
   return (story, event) => {
     const key = called.approval(event.links.approval ?? '')
@@ -83,7 +88,9 @@ const TAKE: Readonly<Record<string, Take>> = {
     put(called.passkey(event.links.passkey ?? ''), { identity: event.links.identity, name, deviceBound, digest })(story)
   },
   'passkey.removed': (story, event) => drop(called.passkey(event.links.passkey ?? ''))(story),
-  'login_provider.added': (story, event) => put(called.provider(event.links.login_provider ?? ''), without(event.data))(story),
+  'login_provider.added': (story, event) =>
+    put(called.provider(event.links.login_provider ?? ''), { ...without(event.data), confirmed: null })(story),
+  'login_provider.confirmed': (story, event) => confirm(story, called.provider(event.links.login_provider ?? ''), event),
   'login_provider.removed': (story, event) => drop(called.provider(event.links.login_provider ?? ''))(story),
   'session.started': (story, event) => {
     const id = event.links.session ?? ''
@@ -93,7 +100,8 @@ const TAKE: Readonly<Record<string, Take>> = {
   'session.ended': ({ wanted, endedSessions }, { links: { session = '' } }) => {
     if (wanted.has(session)) endedSessions.add(session)
   },
-  'issuer.added': (story, event) => put(called.issuer(event.links.issuer ?? ''), without(event.data))(story),
+  'issuer.added': (story, event) => put(called.issuer(event.links.issuer ?? ''), { ...without(event.data), confirmed: null })(story),
+  'issuer.confirmed': (story, event) => confirm(story, called.issuer(event.links.issuer ?? ''), event),
   'issuer.removed': (story, event) => {
     drop(called.issuer(event.links.issuer ?? ''))(story)
     for (const [key, facts] of story.things) if (facts.issuer === event.links.issuer) story.things.delete(key)

@@ -5,7 +5,7 @@ import type { Sql } from '../store/index.ts'
 import { activeIdentity, boundFor, identityPrincipal, type Limits } from './delegate.ts'
 import type { IssuerKeys } from './issuer.keys.ts'
 import { ruleFor } from './issuer.model.ts'
-import { dropOldProofs, type Issuer, type Rule, rulesOf, seeOnce, trustedIssuer } from './issuer.store.ts'
+import { dropOldProofs, type Issuer, othersRely, type Rule, rulesOf, seeOnce, trustedIssuer } from './issuer.store.ts'
 import { checkProof, type Presented } from './workload.dpop.ts'
 import { originsOf, Refused, readJwt, type Unverified, verifyJwt } from './workload.jwt.ts'
 
@@ -34,6 +34,10 @@ export async function authenticateWorkload(
     await verifyJwt(ctx, keys, issuer, token)
     const rules = await rulesOf(sql, issuer.id)
     const found = await whoIs(sql, ctx, rules, token.claims, issuer)
+    // Keys that came with the issuer: who made it may hold the private half. Keys that are fetched are somebody else's.
+    if (issuer.leftAlone && issuer.keys.from === 'inline' && !(await othersRely(sql, found.rule.identity, issuer.makers ?? []))) {
+      throw new Refused('its maker is not active, nobody has confirmed it, and nobody else answers for whom it is about')
+    }
     const bound = shown === 'again' ? token.claims.cnf !== undefined : await possession(sql, ctx, presented, token)
     // Last, and only for a token that would count otherwise: nobody else can use up a token by showing it.
     if (!bound && shown === 'first') await refuseReplay(sql, ctx, issuer, token, presented.holder)
