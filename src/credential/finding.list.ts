@@ -8,6 +8,7 @@ import {
   openHandovers,
   recordsById,
   tokenMatters,
+  tokensBeyondMakers,
   unreachableApprovers,
   waitingOffboardings,
   weakRules,
@@ -278,6 +279,19 @@ const TOKENS: Source = {
   },
 }
 
+const BEYOND: Source = {
+  name: 'beyond',
+  kinds: ['token_beyond_maker'],
+  async read(sql, after, limit) {
+    const { found, last } = await tokensBeyondMakers(sql, after, limit)
+    const raw = found.map(({ id, name, identity, makers, since }): Raw => {
+      const detail = `this API token can do more than ${makers.slice(0, 5).join(', ')}, who made it and may know it`
+      return { kind: 'token_beyond_maker', key: id, subject: name, system: null, identity, detail, since }
+    })
+    return { found: raw, last }
+  },
+}
+
 const ROADS: Source = {
   name: 'roads',
   kinds: ['road_of_leaver', 'secret_of_leaver'],
@@ -305,6 +319,7 @@ const SOURCES: readonly Source[] = [
   VERSIONS,
   CREDENTIALS,
   TOKENS,
+  BEYOND,
   ROADS,
 ]
 

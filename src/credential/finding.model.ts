@@ -46,10 +46,15 @@ export const FINDINGS = {
     action: 'Rotate it, logged in, which makes it yours; or revoke it: rekey token revoke',
   },
   token_stopped: { severity: 'high', control: 'NHI1', action: 'Give its program a new text: rekey token rotate, logged in; or revoke it' },
+  token_beyond_maker: {
+    severity: 'medium',
+    control: 'NHI5',
+    action: 'Rotate it as somebody who may do what it does, or revoke it: rekey token rotate, rekey token revoke',
+  },
   road_of_leaver: {
     severity: 'high',
     control: 'NHI1',
-    action: 'Answer for it or end it: rekey issuer confirm, rekey login provider confirm, rekey scim provider rotate-token --overlap 0',
+    action: 'Answer for it or end it: rekey issuer confirm, rekey login provider confirm, rekey scim provider rotate --overlap 0',
   },
   secret_of_leaver: {
     severity: 'medium',

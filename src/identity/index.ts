@@ -185,7 +185,7 @@ export {
   type TokenParts,
 } from './token.actions.ts'
 export { proveDeadTokens, revokeOrphanTokens, runTokenEnds } from './token.death.ts'
-export { readTokens, type TokenMatter, type TokenQuery, tokenMatters, tokensOnRecord } from './token.list.ts'
+export { readTokens, type TokenMatter, type TokenQuery, tokenMatters, tokensBeyondMakers, tokensOnRecord } from './token.list.ts'
 export {
   TOKEN_MAX_SECONDS,
   TOKEN_NAME_CHARS,

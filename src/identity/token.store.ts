@@ -197,6 +197,32 @@ export async function unsafeTokens(sql: Sql, after: string | null, limit: number
   )
 }
 
+export interface OfProgram {
+  readonly id: string
+  readonly name: string
+  readonly identity: string | null
+  readonly roles: readonly string[]
+  readonly scope: readonly string[] | null
+  /** People among those who made it. */
+  readonly people: readonly string[]
+  readonly created_at: Date
+}
+
+/** Good tokens with roles that a program holds or has made, and that people stand behind. */
+export async function tokensOfPrograms(sql: Sql, after: string | null, limit: number): Promise<OfProgram[]> {
+  return sql.query(
+    `select t.id, t.name, t.identity_id as identity, t.scope, t.created_at, p.people, b.roles
+       from api_token t left join identity i on i.id = t.identity_id
+       cross join lateral (select array_agg(m.id) filter (where m.kind = 'human') as people, bool_or(m.kind <> 'human') as made
+                             from identity m where m.id = any(t.makers)) p
+       cross join lateral (select array_agg(b.role order by b.role) as roles from role_binding b
+                            where b.subject_kind = 'token' and b.subject_id = t.id) b
+      where ${GOOD} and (i.kind <> 'human' or p.made) and p.people is not null and b.roles is not null and ($1::uuid is null or t.id > $1)
+      order by t.id limit $2`,
+    [after, limit],
+  )
+}
+
 /** Identities that are gone for good and whose tokens, those that act for them or those that they made, are not revoked. */
 export async function goneWithTokens(sql: Sql, limit: number): Promise<string[]> {
   const found = await sql.query<{ id: string }>(
