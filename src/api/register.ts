@@ -119,7 +119,7 @@ export function register(app: FastifyInstance, route: Route, server: ServerParts
 function ctxOf({ clock, log }: ServerParts, request: FastifyRequest, principal = request.caller?.principal): Ctx {
   const actor = principal === undefined ? 'anybody' : actorOf(principal)
   const behind = principal === undefined ? null : makersBy(principal)
-  return makeCtx(actor, request.id, { clock, log, signal: request.gone.signal, behind })
+  return makeCtx(actor, request.id, { clock, log, signal: request.gone.signal, behind, proof: principal?.proof ?? {} })
 }
 
 /** As evidence names it; of an agent with whom it acts for. */

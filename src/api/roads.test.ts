@@ -1,6 +1,7 @@
 /** Who can speak as somebody else, by an issuer or a directory's token, stands behind it: over HTTP, with real issuers and directories. */
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { LabIssuer } from '../../test/lab/issuer.ts'
+import { append } from '../evidence/index.ts'
 import { fsckRights } from '../identity/index.ts'
 import { offboardDue } from '../identity/scim/index.ts'
 import { makeCtx, newId } from '../kernel/index.ts'
@@ -255,4 +256,23 @@ test('a program that is let in by a rule of a leaver makes no tokens by it; a ru
   done(await confirm(bob, '/v1/issuers/firm2'))
   expect(await leftBy('gone')).toEqual([])
   await firm.stop()
+})
+
+test('evidence of what a program did names the issuer and the rule that let it in; fsck finds a rule that never did', async () => {
+  const { id } = await workload(bob, 'directory-admin')
+  const { issuer, name } = await own(bob, id)
+  const [{ id: rule }] = done(await people.server.get(`/v1/issuers/${name}/rules`)).items
+  const trusted = done(await people.server.get('/v1/issuers?limit=500')).items.find((it: { name: string }) => it.name === name)
+  const joined = `by a program ${newId()}`
+  const { id: made } = done(await program(issuer).post('/v1/identities', { name: joined, kind: 'human' }))
+  done(await bob.post(`/v1/issuers/${name}/remove`, { reason: 'over' }))
+  const [event] = done(await people.server.get(`/v1/identities/${made}/events`)).items
+  expect(event).toMatchObject({ actor: `workload:${id}`, links: { identity: made, proof_issuer: trusted.id, proof_rule: rule } })
+  const { store } = people.server.db
+  expect(await fsckRights(store)).toEqual([])
+  const ctx = makeCtx(`workload:${made}`, 'test', { proof: { proof_issuer: trusted.id, proof_rule: rule } })
+  await store.inTx((tx) => append(tx, ctx, [{ log: 'identity', type: 'identity.left', subject: joined, links: { identity: made } }]))
+  const found = await fsckRights(store)
+  expect(found.map(({ what }) => what)).toEqual([`By the log the claim rule ${rule} never let its actor in.`])
+  await issuer.stop()
 })

@@ -12,12 +12,16 @@ export interface Story {
   /** Decisions that count, of each request: who → what. */
   readonly decisions: Map<string, Map<string, string>>
   readonly endedSessions: Set<string>
+  /** Every claim rule that there ever was: its issuer and whom it lets in. */
+  readonly everRules: Map<string, string>
+  /** By which rule programs did what is on record: `RULE ISSUER IDENTITY`, to the first such event. */
+  readonly proofs: Map<string, string>
   /** Sessions to keep in mind: only those that have a row. */
   readonly wanted: ReadonlySet<string>
 }
 
 export function newStory(wanted: ReadonlySet<string>): Story {
-  return { things: new Map(), decisions: new Map(), endedSessions: new Set(), wanted }
+  return { things: new Map(), decisions: new Map(), endedSessions: new Set(), everRules: new Map(), proofs: new Map(), wanted }
 }
 
 export const called = {
@@ -108,6 +112,7 @@ const TAKE: Readonly<Record<string, Take>> = {
   },
   'issuer.mapped': (story, { links, data }) => {
     const { rule = '', issuer, identity } = links
+    story.everRules.set(rule, `${issuer} ${identity}`)
     story.things.set(called.rule(rule), { actsFor: null, ...without(data), issuer, identity })
   },
   'issuer.unmapped': (story, event) => drop(called.rule(event.links.rule ?? ''))(story),
@@ -141,5 +146,10 @@ const TAKE: Readonly<Record<string, Take>> = {
 
 /** Takes one event in. */
 export function follow(story: Story, event: EventBody): void {
+  const { proof_rule: rule, proof_issuer: issuer } = event.links
+  if (rule !== undefined) {
+    const by = `${rule} ${issuer} ${/^[a-z]+:([0-9a-f-]+)/.exec(event.actor)?.[1]}`
+    if (!story.proofs.has(by)) story.proofs.set(by, `${event.type} at ${event.at}`)
+  }
   if (Object.hasOwn(TAKE, event.type)) TAKE[event.type]?.(story, event)
 }

@@ -42,7 +42,7 @@ export async function authenticateWorkload(
     // Last, and only for a token that would count otherwise: nobody else can use up a token by showing it.
     if (!bound && shown === 'first') await refuseReplay(sql, ctx, issuer, token, presented.holder)
     const attestation: Attestation = !bound ? 'token' : found.rule.hardware ? 'hardware' : 'bound'
-    return { ...found.principal, attestation, makers: makersOf(issuer, found) }
+    return { ...found.principal, attestation, makers: makersOf(issuer, found), proof: proofLinks(issuer, found) }
   } catch (error) {
     if (!(error instanceof Refused)) throw error
     ctx.log.info({ issuer: issuer.name, why: error.message }, 'a token of a trusted issuer was refused')
@@ -60,6 +60,11 @@ interface Found {
 /** Who could have made this very token: who made the issuer, and whoever mapped what it was let in by. */
 function makersOf(issuer: Issuer, { rule, about }: Found): string[] {
   return [...new Set([...(issuer.makers ?? []), ...(rule.makers ?? []), ...(about?.makers ?? [])])].sort()
+}
+
+/** What evidence says of it. */
+function proofLinks(issuer: Issuer, { rule, about }: Found): Record<string, string> {
+  return { proof_issuer: issuer.id, proof_rule: rule.id, ...(about === undefined ? {} : { proof_about: about.id }) }
 }
 
 async function whoIs(sql: Sql, ctx: Ctx, rules: readonly Rule[], claims: Unverified['claims'], issuer: Issuer): Promise<Found> {
