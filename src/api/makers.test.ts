@@ -155,7 +155,7 @@ test('an Idempotency-Key of an agent is another one for each whom it acts for, a
   expect(refused.map(({ status }) => status)).toEqual([409, 404])
 })
 
-test('a token that its maker holds can do no more than the maker now; one of a program goes on, and is found until another rotates it', async () => {
+test('a token that its maker holds can do no more than the maker now; one of a program goes on, and is found until rotated', async () => {
   const mover = await people.person('mover')
   const bind = () => people.made('/v1/role-bindings', { role: 'security-admin', kind: 'identity', subject: mover.id, reason: 'tests' })
   const { id: binding } = await bind()

@@ -40,7 +40,7 @@ export interface Principal {
    * the first token of the installation. Null: nobody is on record. Left out for every other proof.
    */
   readonly makers?: readonly string[] | null
-  /** Of a program that showed a signed token: links that say by which issuer and rule, for evidence (`proof_issuer`, `proof_rule`). */
+  /** Of a program that showed a signed token: by which issuer and rule, as links of evidence (`proof_issuer`, `proof_rule`). */
   readonly proof?: { readonly [what: string]: string }
   /** Whom it may never have more than: what is decided for it is decided for this one too. Of an agent: for whom it acts, at their best. */
   readonly within?: Principal
