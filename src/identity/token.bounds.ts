@@ -5,8 +5,8 @@ import { boundFor } from './delegate.ts'
 
 /**
  * The makers of a token that is of no program, as what bounds it: it may never do more than each of them may now. Only people bound it:
- * what a program has made goes on when an admin moves, and is a finding (`tokensBeyondMakers`). That they are active is seen where the token
- * is looked up: one who is gone since bounds nothing for that moment.
+ * what a program has made goes on when an admin moves, and is a finding (`tokensBeyondMakers`). That they are active is seen where the
+ * token is looked up: one who is gone since bounds nothing for that moment.
  */
 export async function boundsOf(sql: Sql, ctx: Ctx, makers: readonly string[] | null): Promise<Principal[]> {
   const found: Principal[] = []

@@ -45,8 +45,8 @@ export interface Principal {
   /** Whom it may never have more than: what is decided for it is decided for this one too. Of an agent: for whom it acts, at their best. */
   readonly within?: Principal
   /**
-   * Who made it, as they are now and at their best: what is decided for it is decided for each of them. Of an API token that its makers hold
-   * themselves; it still makes tokens, as they do.
+   * Who made it, as they are now and at their best: what is decided for it is decided for each of them. Of an API token that its makers
+   * hold themselves; it still makes tokens, as they do.
    */
   readonly makersNow?: readonly Principal[]
 }
