@@ -33,6 +33,9 @@ const KINDS = [
   'long_lived',
   'token_of_nobody',
   'token_stopped',
+  'token_beyond_maker',
+  'road_of_leaver',
+  'secret_of_leaver',
 ] as const satisfies readonly Finding['kind'][]
 const FIELDS = { severity: SEVERITIES, kind: KINDS } as const
 

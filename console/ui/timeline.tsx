@@ -39,7 +39,7 @@ export function Timeline({
   )
 }
 
-function Happened({ of: { at, words, type, subject, actor, actorName, data, index } }: { readonly of: Event }) {
+function Happened({ of: { at, words, type, subject, actor, actorName, links, data, index } }: { readonly of: Event }) {
   return (
     <li>
       <p>
@@ -50,6 +50,7 @@ function Happened({ of: { at, words, type, subject, actor, actorName, data, inde
       </p>
       <p className="muted">
         by <Name>{actorName ?? actor}</Name>
+        {links.proof_rule !== undefined && <> (let in by the rule {links.proof_rule})</>}
       </p>
       <details>
         <summary>Details</summary>

@@ -154,3 +154,51 @@ test('an Idempotency-Key of an agent is another one for each whom it acts for, a
   for (const answer of refused) expect(answer.text).not.toContain(started.body.batch)
   expect(refused.map(({ status }) => status)).toEqual([409, 404])
 })
+
+test('a token that its maker holds can do no more than the maker now; one of a program goes on, and is found until rotated', async () => {
+  const mover = await people.person('mover')
+  const bind = () => people.made('/v1/role-bindings', { role: 'security-admin', kind: 'identity', subject: mover.id, reason: 'tests' })
+  const { id: binding } = await bind()
+  const crew = await people.team(`crew ${newId()}`)
+  const ci = await ownersToken('movers-ci')
+  const mine = await people.token(mover, 'mine', ['security-admin'])
+  const named = await people.token(mover, 'named', ['security-admin'], { identity: mover.id })
+  const inner = await people.token(mine, 'inner of mine', ['security-admin'])
+  const program = await people.token(mover, 'movers-program', ['security-admin'], { identity: ci })
+  const first = await people.token(people.server, 'of the first', ['security-admin'], { identity: ci })
+  const all = [mine, named, inner, program, first]
+  const may = () => Promise.all(all.map(async (token) => (await token.get('/v1/tokens')).status))
+  const beyond = async () => (await matters()).filter((it: { kind: string }) => it.kind === 'token_beyond_maker')
+  expect([await may(), await beyond()]).toEqual([[200, 200, 200, 200, 200], []])
+  done(await people.server.post(`/v1/role-bindings/${binding}/unbind`, { reason: 'moved' }))
+  expect(await may()).toEqual([403, 403, 403, 200, 200])
+  const body = { role: 'operator', kind: 'team', subject: crew, reason: 'tests' }
+  expect((await mine.post('/v1/role-bindings', body)).status).toBe(403)
+  expect((await mine.post('/v1/tokens', { name: 'more', roles: ['security-admin'], reason: 'tests' })).status).toBe(403)
+  expect(await beyond()).toMatchObject([
+    {
+      subject: 'movers-program',
+      severity: 'medium',
+      owner: { name: 'bob' },
+      detail: expect.stringContaining('more than mover, who made it'),
+    },
+  ])
+  done(await bob.post('/v1/tokens/movers-program/rotate', { overlapSeconds: 0 }))
+  expect(await beyond()).toEqual([])
+  await bind()
+  expect((await may()).slice(0, 3)).toEqual([200, 200, 200])
+})
+
+test('a token whose maker lost the role is no way to change policy: the last role is not taken away because of it', async () => {
+  const alone = await People.start()
+  try {
+    const ada = await alone.person('ada', 'bootstrap-admin')
+    await alone.token(ada, 'adas', ['bootstrap-admin'], { force: true, reason: 'for the tests' })
+    done(await ada.post('/v1/tokens/admin/revoke', { reason: 'others hold the roles', force: true }))
+    const [{ id }] = done(await ada.get('/v1/role-bindings')).items.filter((it: { kind: string }) => it.kind === 'identity')
+    const refused = await ada.post(`/v1/role-bindings/${id}/unbind`, { reason: 'tests' })
+    expect([refused.status, refused.body.code]).toEqual([409, 'wrong_state'])
+  } finally {
+    await alone.stop()
+  }
+})

@@ -8,6 +8,7 @@ import {
   type BearerParts,
   type KnownTokens,
   keyOwner,
+  makersBy,
   readHandToken,
   type SessionHolder,
 } from '../identity/index.ts'
@@ -117,7 +118,8 @@ export function register(app: FastifyInstance, route: Route, server: ServerParts
 
 function ctxOf({ clock, log }: ServerParts, request: FastifyRequest, principal = request.caller?.principal): Ctx {
   const actor = principal === undefined ? 'anybody' : actorOf(principal)
-  return makeCtx(actor, request.id, { clock, log, signal: request.gone.signal })
+  const behind = principal === undefined ? null : makersBy(principal)
+  return makeCtx(actor, request.id, { clock, log, signal: request.gone.signal, behind, proof: principal?.proof ?? {} })
 }
 
 /** As evidence names it; of an agent with whom it acts for. */

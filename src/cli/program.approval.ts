@@ -98,4 +98,12 @@ function addChannels(channel: Command, add: Add): void {
   add(channel, 'test <name>', test, async () => (await import('./commands/notify.ts')).channelTest)
   const remove = { does: 'remove a channel and destroy its secret', example: 'rekey notify channel remove chat' }
   add(channel, 'remove <name>', remove, async () => (await import('./commands/notify.ts')).channelRemove)
+  const confirm = {
+    does: 'answer for a channel in place of who made it and has left',
+    example: 'rekey notify channel confirm chat --reason "ticket 42: the receiver has a new key"',
+  }
+  add(channel, 'confirm <name>', confirm, async () => (await import('./commands/notify.ts')).channelConfirm).requiredOption(
+    '--reason <text>',
+    'why, for the evidence',
+  )
 }

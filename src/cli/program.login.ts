@@ -64,6 +64,14 @@ function addProviders(provider: Command, add: Add): void {
     .option('--link-by-email', 'link a person once by a verified address that SCIM gave them')
   const remove = { does: 'take a login provider away, and end the sessions that began there', example: 'rekey login provider remove corp' }
   add(provider, 'remove <name>', remove, async () => (await import('./commands/login.ts')).loginProviderRemove)
+  const confirm = {
+    does: 'answer for a login provider and its links in place of who made them and has left',
+    example: 'rekey login provider confirm corp --reason "ticket 42: ada left, looked at every link"',
+  }
+  add(provider, 'confirm <name>', confirm, async () => (await import('./commands/login.ts')).loginProviderConfirm).requiredOption(
+    '--reason <text>',
+    'why, for the evidence',
+  )
 }
 
 function addOwn(program: Command, add: Add, group: Group): void {

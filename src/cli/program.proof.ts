@@ -75,6 +75,14 @@ function addIssuers(issuer: Command, add: Add): void {
     '--reason <text>',
     'why, for the evidence',
   )
+  const confirm = {
+    does: 'answer for an issuer and its rules in place of who made them and has left',
+    example: 'rekey issuer confirm github --reason "ticket 42: ada left, the keys are the firm\'s"',
+  }
+  add(issuer, 'confirm <name>', confirm, async () => (await import('./commands/issuer.ts')).issuerConfirm).requiredOption(
+    '--reason <text>',
+    'why, for the evidence',
+  )
   const map = {
     does: 'let claims of its tokens stand for an identity',
     example: 'rekey issuer map github --identity shop-deploy --claim repository=acme/shop --claim environment=prod',

@@ -1,4 +1,4 @@
-import { type IdentityRecord, identityNamed, recordsById, type TokenView, tokensOnRecord } from '../identity/index.ts'
+import { type IdentityRecord, identityNamed, recordsById, roadsMadeBy, type TokenView, tokensOnRecord } from '../identity/index.ts'
 import { counted, RekeyError } from '../kernel/index.ts'
 import { type Allowed, isMine, type Resource } from '../policy/index.ts'
 import type { Sql } from '../store/index.ts'
@@ -266,7 +266,12 @@ export async function planClosure(
   )
   const mine = others.filter(({ holder }) => isMine(may, closureResource('plan', holders.get(holder ?? ''))))
   const hidden = others.length - mine.length
-  return [...[...own, ...mine].map(plannedView), ...(hidden === 0 ? [] : [hiddenView(hidden)]), ...(await plannedTokens(store, record))]
+  return [
+    ...[...own, ...mine].map(plannedView),
+    ...(hidden === 0 ? [] : [hiddenView(hidden)]),
+    ...(await plannedTokens(store, record)),
+    ...(await plannedRoads(store, record)),
+  ]
 }
 
 function plannedView({ name, system, accounts, way, why, relation, consumers, suspends, destroys }: PlannedItem): PlanView {
@@ -279,6 +284,25 @@ function hiddenView(count: number): PlanView {
   const why = 'it knows their values; which they are, you may not read'
   const nothing = { accounts: [], consumers: [], suspends: null, destroys: null }
   return { credential, system: '', way: 'rotate', why, relation: 'consumer', begins: 'offboarding', ...nothing }
+}
+
+/** What the identity made that lets others in. Only what is signed by keys that it gave stops with it, for what nobody else answers. */
+async function plannedRoads(sql: Sql, { id, name }: IdentityRecord): Promise<PlanView[]> {
+  return (await roadsMadeBy(sql, id)).map(({ kind, called, detail, stops }): PlanView => {
+    const mend = kind === 'directory' ? 'rotate its token' : 'let somebody else confirm it'
+    return {
+      credential: called,
+      system: 'Rekey',
+      accounts: [],
+      way: stops ? 'suspend' : 'hand_over',
+      why: `${name} ${detail}; ${mend} before`,
+      relation: 'own',
+      begins: 'suspension',
+      consumers: [],
+      suspends: stops ? 'its tokens are refused for what nobody else answers for' : null,
+      destroys: null,
+    }
+  })
 }
 
 const TOKENS_AT_ONCE = 500

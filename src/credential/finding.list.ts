@@ -2,12 +2,14 @@
 import {
   type Answerable,
   answerableFor,
+  leftRoads,
   likelyDoubles,
   listMadeByLeavers,
   lostWays,
   openHandovers,
   recordsById,
   tokenMatters,
+  tokensBeyondMakers,
   unreachableApprovers,
   waitingOffboardings,
   weakRules,
@@ -295,6 +297,33 @@ const TOKENS: Source = {
   },
 }
 
+const BEYOND: Source = {
+  name: 'beyond',
+  kinds: ['token_beyond_maker'],
+  async read(sql, after, limit) {
+    const { found, last } = await tokensBeyondMakers(sql, after, limit)
+    const raw = found.map(({ id, name, identity, makers, since }): Raw => {
+      const detail = `this API token can do more than ${makers.slice(0, 5).join(', ')}, who made it and may know it`
+      return { kind: 'token_beyond_maker', key: id, subject: name, system: null, identity, detail, since }
+    })
+    return { found: raw, last }
+  },
+}
+
+const ROADS: Source = {
+  name: 'roads',
+  kinds: ['road_of_leaver', 'secret_of_leaver'],
+  async read(sql, after, limit) {
+    const { found, last } = await leftRoads(sql, { after, limit })
+    const raw = found.map(({ kind, id, called, makers, detail, since }): Raw => {
+      const who = `${makers.slice(0, 5).join(', ')}, not active any more, ${detail}`
+      const of = kind === 'channel' ? 'secret_of_leaver' : 'road_of_leaver'
+      return { kind: of, key: id, subject: called, system: null, identity: null, detail: who, since }
+    })
+    return { found: raw, last }
+  },
+}
+
 const SOURCES: readonly Source[] = [
   CLOSURES,
   EXCEPTIONS,
@@ -309,6 +338,8 @@ const SOURCES: readonly Source[] = [
   VERSIONS,
   CREDENTIALS,
   TOKENS,
+  BEYOND,
+  ROADS,
 ]
 
 /**

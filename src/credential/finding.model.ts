@@ -51,6 +51,21 @@ export const FINDINGS = {
     action: 'Rotate it, logged in, which makes it yours; or revoke it: rekey token revoke',
   },
   token_stopped: { severity: 'high', control: 'NHI1', action: 'Give its program a new text: rekey token rotate, logged in; or revoke it' },
+  token_beyond_maker: {
+    severity: 'medium',
+    control: 'NHI5',
+    action: 'Rotate it as somebody who may do what it does, or revoke it: rekey token rotate, rekey token revoke',
+  },
+  road_of_leaver: {
+    severity: 'high',
+    control: 'NHI1',
+    action: 'Answer for it or end it: rekey issuer confirm, rekey login provider confirm, rekey scim provider rotate --overlap 0',
+  },
+  secret_of_leaver: {
+    severity: 'medium',
+    control: 'NHI1',
+    action: 'Give it a new secret, or answer for it: rekey notify channel remove and add, or rekey notify channel confirm',
+  },
   long_lived: { severity: 'medium', control: 'NHI7', action: 'Rotate it, and give it a schedule in the fleet file' },
 } as const satisfies Readonly<Record<string, { severity: 'high' | 'medium' | 'low'; control: string; action: string }>>
 

@@ -49,7 +49,10 @@ const CONTROL = /\p{Cc}/u
  * The body of an event, and its canonical text. Throws `bad_input` for an event that is not of the shape above or passes 64 KiB,
  * `internal` for one that carries a `Secret` anywhere.
  */
-export function sealEvent(ctx: Pick<Ctx, 'actor' | 'clock'>, event: EvidenceEvent): { readonly body: EventBody; readonly text: string } {
+export function sealEvent(
+  ctx: Pick<Ctx, 'actor' | 'clock' | 'proof'>,
+  event: EvidenceEvent,
+): { readonly body: EventBody; readonly text: string } {
   const body: EventBody = {
     v: 1,
     log: event.log,
@@ -57,7 +60,8 @@ export function sealEvent(ctx: Pick<Ctx, 'actor' | 'clock'>, event: EvidenceEven
     at: (event.at ?? ctx.clock.now()).toISOString(),
     actor: event.actor ?? ctx.actor,
     subject: event.subject,
-    links: event.links ?? {},
+    // Who is named as the actor in place of the context's proved nothing here.
+    links: { ...event.links, ...(event.actor === undefined || event.actor === ctx.actor ? ctx.proof : {}) },
     data: event.data ?? {},
   }
   const text = canonicalJson({ ...body })

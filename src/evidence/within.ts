@@ -3,13 +3,13 @@ import { type EvidenceEvent, sealEvent } from './event.ts'
 import type { NewEvent } from './store.ts'
 
 /** One event ready to be written. */
-export function sealed(ctx: Pick<Ctx, 'actor' | 'clock'>, event: EvidenceEvent): NewEvent {
+export function sealed(ctx: Pick<Ctx, 'actor' | 'clock' | 'proof'>, event: EvidenceEvent): NewEvent {
   const { body, text } = sealEvent(ctx, event)
   return { log: body.log, subject: body.subject, at: body.at, text }
 }
 
 /** Events ready to be written, for a statement that changes state and appends their evidence in one go. Throws as `append` does. */
-export function sealEvents(ctx: Pick<Ctx, 'actor' | 'clock'>, events: readonly EvidenceEvent[]): NewEvent[] {
+export function sealEvents(ctx: Pick<Ctx, 'actor' | 'clock' | 'proof'>, events: readonly EvidenceEvent[]): NewEvent[] {
   return events.map((event) => sealed(ctx, event))
 }
 

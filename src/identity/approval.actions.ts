@@ -26,13 +26,13 @@ import {
   withoutHumans,
 } from './approval.standing.ts'
 import * as rows from './approval.store.ts'
+import { standBehind, standsBehind } from './behind.ts'
 import { queueNotices } from './notify.queue.ts'
 import { humansAmong } from './person.ts'
-import { requireSomebody, standsBehind } from './policyset.model.ts'
+import { requireSomebody } from './policyset.model.ts'
 import { refuse } from './record.model.ts'
 import { lockRecord } from './record.store.ts'
 import { teamsByIds } from './team.store.ts'
-import { standBehindTokens } from './token.makers.ts'
 
 /** What is asked, of whom, until when. */
 export interface NewApproval extends Approvable {
@@ -46,7 +46,8 @@ export interface NewApproval extends Approvable {
 
 /**
  * Asks for approval (`approval.requested`), freezes who may give it, and tells them. Resolves with the id of the request. Whoever stands
- * behind it is not asked: the requester, whom an agent acts for, who made the requesting token, and who owns the requesting program.
+ * behind it is not asked: the requester, whom an agent acts for, who made the
+ * requesting token, and everybody else whom `standBehind` knows.
  * Throws `forbidden` for a token that nobody on record stands behind; `bad_input` for factors that ask for nobody or for nothing, a team
  * that is not there, and where fewer people are eligible than are needed.
  */
@@ -57,8 +58,7 @@ export async function requestApproval(tx: Tx, ctx: Ctx, asked: NewApproval): Pro
   const now = ctx.clock.now()
   const expiresAt = expiryOf(now, asked.expiresSeconds)
   const factors = await namedFactors(tx, parseFactors(asked.factors))
-  const behind = [...new Set([...standsBehind(by), ...(asked.alsoBehind ?? [])])]
-  const excluded = [...new Set([...behind, ...(await rows.ownersOf(tx, behind)), ...(await standBehindTokens(tx, behind))])]
+  const excluded = await standBehind(tx, [...standsBehind(by), ...(asked.alsoBehind ?? [])])
   const teams = factors.map(({ team }) => team)
   const approvers = await withoutHumans(tx, await rows.candidates(tx, teams, excluded), excluded)
   await checkApprovers(tx, factors, approvers)

@@ -5,6 +5,7 @@ import type { Principal } from '../policy/index.ts'
 import type { Sql, Tx } from '../store/index.ts'
 import { type ApprovalState, type Eligible, missing, NEXT_APPROVAL } from './approval.model.ts'
 import * as rows from './approval.store.ts'
+import { standBehind } from './behind.ts'
 import { type Outcome, queueOutcome } from './notify.queue.ts'
 import { type HumanOf, humansAmong } from './person.ts'
 
@@ -26,7 +27,9 @@ export interface Standing {
 export async function standingOf(sql: Sql, ctx: Ctx, row: rows.ApprovalRow): Promise<Standing> {
   const factors = await rows.factorsOfApproval(sql, row.id)
   const decisions = await rows.decisionsOf(sql, row.id)
-  const eligible = await withoutHumans(sql, await rows.eligibleNow(sql, row.id, row.excluded), row.excluded)
+  // Anew: who stands behind a program that asked may have come later.
+  const behind = await standBehind(sql, row.excluded)
+  const eligible = await withoutHumans(sql, await rows.eligibleNow(sql, row.id, behind), behind)
   const humanOf = await humansAmong(sql, [...decisions.map((one) => one.identity_id), ...eligible.map(({ identity }) => identity)])
   const among = new Set(eligible.map(({ identity }) => identity))
   const live = decisions.filter((one) => one.taken_back_at === null && one.decision === 'approve' && among.has(one.identity_id))
@@ -38,13 +41,12 @@ export async function standingOf(sql: Sql, ctx: Ctx, row: rows.ApprovalRow): Pro
   return { row, factors, eligible, decisions, lacking, state, humanOf, approvedBy: live.map(({ identity_id }) => identity_id) }
 }
 
-/** Without whoever is the same human as somebody who stands behind the request, or owns a program that does. */
+/** Without whoever is the same human as one of `behind`, which names everybody who stands behind the request. */
 export async function withoutHumans<T extends { readonly identity: string }>(
   sql: Sql,
   asked: readonly T[],
-  excluded: readonly string[],
+  behind: readonly string[],
 ): Promise<T[]> {
-  const behind = [...excluded, ...(await rows.ownersOf(sql, excluded))]
   const humanOf = await humansAmong(sql, [...behind, ...asked.map(({ identity }) => identity)])
   const humans = new Set(behind.map(humanOf))
   return asked.filter(({ identity }) => !humans.has(humanOf(identity)))

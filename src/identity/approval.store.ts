@@ -152,10 +152,7 @@ export async function factorsOfApproval(sql: Sql, id: string): Promise<FactorRow
   )
 }
 
-/**
- * Active people of the factors' teams, nested ones included, by factor; without those whom `excluded` names, is owned by, or, where it
- * names a token, was made by: a request from before makers were kept names only the token.
- */
+/** Active people of the factors' teams, nested ones included, by factor; without those whom `excluded` names. */
 function people(factors: string, excluded: string): string {
   return `with recursive below(position, id) as (
       ${factors}
@@ -163,9 +160,7 @@ function people(factors: string, excluded: string): string {
       select b.position, n.child_id from team_nesting n join below b on n.parent_id = b.id)
     select distinct b.position, p.id as identity, p.name
       from below b join team_member m on m.team_id = b.id join identity p on p.id = m.identity_id
-     where p.kind = 'human' and p.status = 'active' and p.id::text <> all(${excluded})
-       and not exists (select from identity w where w.id::text = any(${excluded}) and w.kind <> 'human' and w.owner_identity_id = p.id)
-       and not exists (select from api_token t where t.id::text = any(${excluded}) and p.id = any(t.makers))`
+     where p.kind = 'human' and p.status = 'active' and p.id::text <> all(${excluded})`
 }
 
 export interface ApproverRow {
@@ -211,16 +206,6 @@ export async function approversOf(sql: Sql, id: string): Promise<ApproverRow[]> 
 /** Holds those people where they are until the end of the transaction: a suspension waits. */
 export async function holdPeople(tx: Tx, ids: readonly string[]): Promise<void> {
   if (ids.length > 0) await tx.query('select id from identity where id = any($1::uuid[]) order by id for share', [ids])
-}
-
-/** The people who answer for these programs. */
-export async function ownersOf(sql: Sql, ids: readonly string[]): Promise<string[]> {
-  const rows = await sql.query<{ id: string }>(
-    `select distinct owner_identity_id as id from identity
-      where id::text = any($1::text[]) and kind <> 'human' and owner_identity_id is not null`,
-    [ids],
-  )
-  return rows.map(({ id }) => id)
 }
 
 export async function isActivePerson(sql: Sql, id: string): Promise<boolean> {

@@ -39,6 +39,7 @@ export type { Standing } from './approval.standing.ts'
 export { sweepApprovals } from './approval.sweep.ts'
 export { type ApprovalParts, type AssertionOf, bypassByHand, decideByHand, takeBackByHand, withdrawByHand } from './approval.use.ts'
 export { authenticateAgain, authenticateBearer, type BearerParts } from './bearer.ts'
+export { makersBy, standBehind, standsBehind, standsBehindToken } from './behind.ts'
 export { listMadeByLeavers, type MadeByLeaver } from './code.store.ts'
 export { tokenFindings } from './fsck.ts'
 export {
@@ -93,7 +94,6 @@ export {
   type FileChange,
   type PolicySetView,
   secondPerson,
-  standsBehind,
   type Warrant,
 } from './policyset.model.ts'
 export { reloadPolicies, watchPolicies } from './policyset.watch.ts'
@@ -149,6 +149,7 @@ export {
   markHandled,
 } from './record.queues.ts'
 export { fsckRights } from './rights.fsck.ts'
+export { confirmChannel, confirmIssuer, confirmLoginProvider, leftRoads, type Road, roadsMadeBy } from './road.ts'
 export { type BindInput, bindRole, unbindRole } from './role.actions.ts'
 export { type Explained, explainPolicies } from './role.explain.ts'
 export { listBindings, type RoleHolder, type RoleView, rolesIn, rolesOf } from './role.list.ts'
@@ -185,8 +186,7 @@ export {
   type TokenParts,
 } from './token.actions.ts'
 export { proveDeadTokens, revokeOrphanTokens, runTokenEnds } from './token.death.ts'
-export { readTokens, type TokenMatter, type TokenQuery, tokenMatters, tokensOnRecord } from './token.list.ts'
-export { standBehindTokens, standsBehindToken } from './token.makers.ts'
+export { readTokens, type TokenMatter, type TokenQuery, tokenMatters, tokensBeyondMakers, tokensOnRecord } from './token.list.ts'
 export {
   TOKEN_MAX_SECONDS,
   TOKEN_NAME_CHARS,

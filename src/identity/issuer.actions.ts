@@ -57,13 +57,15 @@ export async function addIssuer(store: Store, ctx: Ctx, _may: Allowed<'issuer:co
     refuse('Among the keys there is none that could be used.', 'Give public keys, for signatures; in a bundle those with use jwt-svid.')
   }
   const now = ctx.clock.now()
-  const issuer = { ...fields, id: newId(now.getTime()) }
+  const issuer = { ...fields, id: newId(now.getTime()), makers: ctx.behind }
   await store.inTx(async (tx) => {
     if (!(await rows.insertIssuer(tx, issuer, now, ctx.actor))) {
       throw new RekeyError('conflict', 'There is an issuer of this name, or one that says so of itself, already.')
     }
-    const { name: _name, id: _id, keys, algorithms, ...rest } = issuer
-    await append(tx, ctx, [issuerEvent('issuer.added', issuer, { ...rest, algorithms: [...algorithms], keys: { ...keys } })])
+    const { name: _name, id: _id, keys, algorithms, makers, ...rest } = issuer
+    await append(tx, ctx, [
+      issuerEvent('issuer.added', issuer, { ...rest, algorithms: [...algorithms], keys: { ...keys }, makers: told(makers) }),
+    ])
   })
   return issuer
 }
@@ -94,7 +96,7 @@ export async function mapIssuer(store: Store, ctx: Ctx, _may: Allowed<'issuer:co
     const clash = (await rows.rulesOf(tx, issuer.id)).find((rule) => overlaps(rule, input))
     if (clash !== undefined) throw overlapping(issuer.name, clash.id)
     const id = newId(ctx.clock.now().getTime())
-    const rule = { id, part, claims, prefixes, hardware, scope, environments, identity, actsFor }
+    const rule = { id, part, claims, prefixes, hardware, scope, environments, identity, actsFor, makers: ctx.behind }
     await rows.insertRule(tx, issuer.id, rule, ctx.clock.now(), ctx.actor)
     await append(tx, ctx, [ruleEvent('issuer.mapped', issuer, rule)])
     return id
@@ -181,9 +183,22 @@ function issuerEvent(type: string, { id, name }: rows.Issuer, data: Record<strin
   return { log: 'identity', type, subject: name, links: { issuer: id }, data }
 }
 
+/** As evidence tells it. */
+function told(makers: readonly string[] | null): Json {
+  return makers === null ? null : [...makers]
+}
+
 function ruleEvent(type: string, issuer: rows.Issuer, rule: rows.Rule): EvidenceEvent {
-  const { id, identity, part, claims, prefixes, hardware, scope, environments, actsFor } = rule
+  const { id, identity, part, claims, prefixes, hardware, scope, environments, actsFor, makers } = rule
   const limits = { scope: scope === null ? null : [...scope], environments: environments === null ? null : [...environments] }
-  const data = { part, claims: { ...claims }, prefixes: { ...prefixes }, hardware, ...limits, ...(actsFor === null ? {} : { actsFor }) }
+  const data = {
+    part,
+    claims: { ...claims },
+    prefixes: { ...prefixes },
+    hardware,
+    ...limits,
+    ...(actsFor === null ? {} : { actsFor }),
+    makers: told(makers),
+  }
   return { log: 'identity', type, subject: issuer.name, links: { issuer: issuer.id, rule: id, identity }, data }
 }

@@ -1,17 +1,22 @@
 import type { Json } from '../kernel/index.ts'
 import type { Sql, Tx } from '../store/index.ts'
 import type { IssuerFields, IssuerType, KeySource, Replay, RuleFields } from './issuer.model.ts'
+import { leftAlone } from './road.store.ts'
 
 /** A rule on record. */
 export interface Rule extends RuleFields {
   readonly id: string
   readonly identity: string
   readonly actsFor: string | null
+  /** Who mapped it; null: nobody is on record. */
+  readonly makers: readonly string[] | null
 }
 
 /** An issuer on record. */
 export interface Issuer extends IssuerFields {
   readonly id: string
+  /** Who added it, or confirmed it later; null: nobody is on record. */
+  readonly makers: readonly string[] | null
 }
 
 interface Row {
@@ -28,12 +33,13 @@ interface Row {
   readonly clock_skew_seconds: number
   readonly keys_max_age_seconds: number
   readonly replay: Replay
+  readonly makers: readonly string[] | null
 }
 
 const COLUMNS = `i.id, i.name, i.type, i.origin, i.audience, i.keys_from, i.jwks_url, i.jwks, i.algorithms, i.max_token_age_seconds,
-  i.clock_skew_seconds, i.keys_max_age_seconds, i.replay`
+  i.clock_skew_seconds, i.keys_max_age_seconds, i.replay, i.makers`
 const RULE = `r.id, r.part, r.identity_id as identity, r.claims, r.prefixes, r.scope, r.environments, r.acts_for_id as "actsFor",
-  r.hardware`
+  r.hardware, r.makers`
 
 function issuerOf(row: Row): Issuer {
   const keys: KeySource =
@@ -54,17 +60,32 @@ function issuerOf(row: Row): Issuer {
     clockSkewSeconds: row.clock_skew_seconds,
     keysMaxAgeSeconds: row.keys_max_age_seconds,
     replay: row.replay,
+    makers: row.makers,
   }
 }
 
+/** An issuer on record. `leftAlone`: who made it is not active, and nobody has confirmed it. */
+export type TrustedIssuer = Issuer & { readonly leftAlone: boolean }
+
 /** The issuer that `iss` names, else the trust domain. Read at each token: who is removed is trusted no more, at every server. */
-export async function trustedIssuer(sql: Sql, iss: string | null, trustDomain: string | null): Promise<Issuer | null> {
-  const [row] = await sql.query<Row>(
-    `select ${COLUMNS} from issuer i
+export async function trustedIssuer(sql: Sql, iss: string | null, trustDomain: string | null): Promise<TrustedIssuer | null> {
+  const [row] = await sql.query<Row & { left_alone: boolean }>(
+    `select ${COLUMNS}, ${leftAlone('i')} as left_alone from issuer i
       where (i.type <> 'spiffe' and i.origin = $1) or (i.type = 'spiffe' and i.origin = $2) order by i.type = 'spiffe' limit 1`,
     [iss, trustDomain],
   )
-  return row === undefined ? null : issuerOf(row)
+  return row === undefined ? null : { ...issuerOf(row), leftAlone: row.left_alone }
+}
+
+/** Whether somebody who is active answers for an identity, other than these people, and not only since it was handed over from them. */
+export async function othersRely(sql: Sql, identity: string, people: readonly string[]): Promise<boolean> {
+  const found = await sql.query(
+    `select i.id from identity i left join identity o on o.id = i.owner_identity_id
+      where i.id = $1 and (i.owner_team_id is not null or (o.status = 'active' and o.id <> all($2::uuid[])))
+        and not exists (select from handover h where h.identity_id = i.id and h.settled_at is null and h.from_id = any($2::uuid[]))`,
+    [identity, people],
+  )
+  return found.length > 0
 }
 
 export async function rulesOf(sql: Sql, issuerId: string): Promise<Rule[]> {
@@ -76,12 +97,12 @@ export async function insertIssuer(tx: Tx, issuer: Issuer, at: Date, by: string)
   const { keys } = issuer
   const done = await tx.query(
     `insert into issuer (id, name, type, origin, audience, keys_from, jwks_url, jwks, algorithms, max_token_age_seconds,
-       clock_skew_seconds, keys_max_age_seconds, replay, created_at, created_by)
-     values ($1, $2, $3, $4, $5, $6, $7, $8::jsonb, $9, $10, $11, $12, $13, $14, $15) on conflict do nothing returning id`,
+       clock_skew_seconds, keys_max_age_seconds, replay, created_at, created_by, makers)
+     values ($1, $2, $3, $4, $5, $6, $7, $8::jsonb, $9, $10, $11, $12, $13, $14, $15, $16) on conflict do nothing returning id`,
     [
       ...[issuer.id, issuer.name, issuer.type, issuer.origin, issuer.audience, keys.from, keys.from === 'url' ? keys.url : null],
       ...[keys.from === 'inline' ? JSON.stringify(keys.jwks) : null, issuer.algorithms, issuer.maxTokenAgeSeconds],
-      ...[issuer.clockSkewSeconds, issuer.keysMaxAgeSeconds, issuer.replay, at, by],
+      ...[issuer.clockSkewSeconds, issuer.keysMaxAgeSeconds, issuer.replay, at, by, issuer.makers],
     ],
   )
   return done.length === 1
@@ -153,10 +174,10 @@ export async function listRules(
 export async function insertRule(tx: Tx, issuerId: string, rule: Rule, at: Date, by: string): Promise<void> {
   await tx.query(
     `insert into issuer_rule (id, issuer_id, part, identity_id, claims, prefixes, scope, environments, acts_for_id, hardware, created_at,
-       created_by) values ($1, $2, $3, $4, $5::jsonb, $6::jsonb, $7, $8, $9, $10, $11, $12)`,
+       created_by, makers) values ($1, $2, $3, $4, $5::jsonb, $6::jsonb, $7, $8, $9, $10, $11, $12, $13)`,
     [
       ...[rule.id, issuerId, rule.part, rule.identity, JSON.stringify(rule.claims), JSON.stringify(rule.prefixes), rule.scope],
-      ...[rule.environments, rule.actsFor, rule.hardware, at, by],
+      ...[rule.environments, rule.actsFor, rule.hardware, at, by, rule.makers],
     ],
   )
 }

@@ -1,5 +1,5 @@
 import type { EvidenceEvent } from '../evidence/index.ts'
-import { RekeyError } from '../kernel/index.ts'
+import { type Ctx, RekeyError } from '../kernel/index.ts'
 import type { Tx } from '../store/index.ts'
 import { noteCame } from './code.store.ts'
 import { identityEvent, type OwnerInput } from './lifecycle.owners.ts'
@@ -100,8 +100,8 @@ export function nameTaken(name: string): never {
   })
 }
 
-export async function keepExternalIds(tx: Tx, id: string, externalIds: readonly ExternalId[]): Promise<void> {
-  if (!(await rows.addExternalIds(tx, id, externalIds))) {
+export async function keepExternalIds(tx: Tx, ctx: Ctx, id: string, externalIds: readonly ExternalId[]): Promise<void> {
+  if (!(await rows.addExternalIds(tx, id, externalIds, ctx.behind))) {
     throw new RekeyError('conflict', 'Another identity has one of these external ids.')
   }
   if (externalIds.length > 0) await noteCame(tx, id)

@@ -30,7 +30,7 @@ export async function joinIdentity(tx: Tx, ctx: Ctx, fields: JoinFields): Promis
   await refuseTaken(tx, fields.name, null)
   const row = await newRow(tx, ctx, fields)
   if (!(await rows.insertRow(tx, row))) nameTaken(fields.name)
-  await keepExternalIds(tx, row.id, extra.externalIds)
+  await keepExternalIds(tx, ctx, row.id, extra.externalIds)
   if (Object.keys(extra.labels).length > 0) await rows.setLabels(tx, row.id, extra.labels)
   await rows.addEntitlements(tx, row.id, extra.entitlements)
   await append(tx, ctx, [

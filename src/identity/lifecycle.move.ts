@@ -115,7 +115,7 @@ async function writeExtra(tx: Tx, ctx: Ctx, row: Row, change: MoveChange): Promi
     events.push(...differ)
   }
   if (change.entitlements !== undefined) events.push(...(await changeEntitlements(tx, ctx, row, checkEntitlements(change.entitlements))))
-  if (change.externalIds !== undefined) events.push(...(await changeExternalIds(tx, row, change.externalIds)))
+  if (change.externalIds !== undefined) events.push(...(await changeExternalIds(tx, ctx, row, change.externalIds)))
   return events
 }
 
@@ -134,7 +134,7 @@ async function changeEntitlements(tx: Tx, ctx: Ctx, row: Row, wanted: readonly E
   return entitlementEvents(row, added, removed)
 }
 
-async function changeExternalIds(tx: Tx, row: Row, wanted: NonNullable<MoveChange['externalIds']>): Promise<EvidenceEvent[]> {
+async function changeExternalIds(tx: Tx, ctx: Ctx, row: Row, wanted: NonNullable<MoveChange['externalIds']>): Promise<EvidenceEvent[]> {
   const before = new Map((await rows.externalIdsOf(tx, row.id)).map(({ source, id }) => [source, id]))
   const differ = wanted.filter(({ source, id }) => (before.get(source) ?? null) !== id)
   if (differ.length === 0) return []
@@ -144,7 +144,7 @@ async function changeExternalIds(tx: Tx, row: Row, wanted: NonNullable<MoveChang
     row.id,
     differ.map(({ source }) => source),
   )
-  await keepExternalIds(tx, row.id, added)
+  await keepExternalIds(tx, ctx, row.id, added)
   return [identityEvent('identity.external_ids_changed', row, { externalIds: differ.map(({ source, id }) => ({ source, id })) })]
 }
 
@@ -156,7 +156,7 @@ export async function dropExternalId(tx: Tx, ctx: Ctx, id: string, source: strin
   await rows.lockRecord(tx, 'shared')
   const row = await rows.lockIdentity(tx, id)
   if (row === null) throw new RekeyError('not_found', `No such identity: ${id}`)
-  const events = await changeExternalIds(tx, row, [{ source, id: null }])
+  const events = await changeExternalIds(tx, ctx, row, [{ source, id: null }])
   await append(
     tx,
     ctx,

@@ -6,6 +6,7 @@ import { handOverPerson, settleHandovers } from './lifecycle.handover.ts'
 import { identityEvent } from './lifecycle.owners.ts'
 import { checkReason, type IdentityStatus, NEXT_STATUS } from './record.model.ts'
 import { lockIdentity, lockRecord, queueChange, type Row, updateRow } from './record.store.ts'
+import { tellRoads } from './road.ts'
 import { endSessionsOf } from './session.ts'
 
 const VERBS = { suspended: 'identity.suspended', active: 'identity.resumed', offboarded: 'identity.offboarded' } as const
@@ -101,6 +102,7 @@ async function moveStatus(tx: Tx, ctx: Ctx, row: Row, to: IdentityStatus, reason
     await endSessionsOf(tx, ctx, row.id, to)
     await dropCodesOf(tx, row.id)
   }
+  if (to === 'offboarded') await tellRoads(tx, ctx, row)
   await queueChange(tx, row.id, back ? 'resumed' : to, reason, now)
   return true
 }

@@ -45,7 +45,7 @@ export async function addChannel(
     const id = newId(ctx.clock.now().getTime())
     const kept = secret === null ? { kek_id: null, wrapped_key: null, sealed: null } : await sealed(tx, parts.keyring, id, secret)
     const row: rows.ChannelRow = { id, name, kind, settings, ...kept, created_at: ctx.clock.now(), created_by: ctx.actor }
-    if (!(await rows.insertChannel(tx, row))) throw new RekeyError('conflict', 'There is a channel of this name.')
+    if (!(await rows.insertChannel(tx, row, ctx.behind))) throw new RekeyError('conflict', 'There is a channel of this name.')
     await append(tx, ctx, [
       { log: 'identity', type: 'channel.added', subject: name, links: { channel: id }, data: { kind, to: whereTo(input) } },
     ])

@@ -17,10 +17,22 @@ export interface ChannelRow {
 const CHANNEL = 'id, name, kind, settings, kek_id, wrapped_key, sealed, created_at, created_by'
 
 /** False if the name is taken. */
-export async function insertChannel(tx: Tx, row: ChannelRow): Promise<boolean> {
+export async function insertChannel(tx: Tx, row: ChannelRow, makers: readonly string[] | null): Promise<boolean> {
   const done = await tx.query(
-    `insert into notify_channel (${CHANNEL}) values ($1, $2, $3, $4::jsonb, $5, $6, $7, $8, $9) on conflict (name) do nothing returning id`,
-    [row.id, row.name, row.kind, JSON.stringify(row.settings), row.kek_id, row.wrapped_key, row.sealed, row.created_at, row.created_by],
+    `insert into notify_channel (${CHANNEL}, makers) values ($1, $2, $3, $4::jsonb, $5, $6, $7, $8, $9, $10)
+     on conflict (name) do nothing returning id`,
+    [
+      row.id,
+      row.name,
+      row.kind,
+      JSON.stringify(row.settings),
+      row.kek_id,
+      row.wrapped_key,
+      row.sealed,
+      row.created_at,
+      row.created_by,
+      makers,
+    ],
   )
   return done.length === 1
 }

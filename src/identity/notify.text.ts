@@ -23,6 +23,7 @@ const OPENINGS = {
   review_missed: 'A review that nobody did in time waits for you.',
   closure_waits: 'A credential that Rekey cannot end by itself waits for you.',
   way_lost: 'A directory suspended the last person who could change policies.',
+  roads_left: 'Somebody has left who made ways by which others are let in, or knows a secret of them.',
   test: 'This is a test. Nothing waits for you.',
 } as const
 
@@ -37,6 +38,7 @@ const SUBJECTS = {
   review_missed: 'Rekey: a review was missed',
   closure_waits: 'Rekey: a credential waits for you',
   way_lost: 'Rekey: nobody can change policies',
+  roads_left: 'Rekey: what somebody who left has made',
   test: 'Rekey: a test',
 } as const
 
@@ -92,12 +94,7 @@ function escalationMail(event: Claimed['event'], link: string, about: NonNullabl
   const lines = [
     OPENINGS[event],
     '',
-    ...(event === 'way_lost'
-      ? [`Suspended:   ${oneLine(about.subject)}`, `By:          ${oneLine(about.system)}`]
-      : [
-          `Credential:  ${oneLine(about.subject)} on ${oneLine(about.system)}`,
-          `${event === 'review_missed' ? 'Review:     ' : 'Closure:    '} ${about.id}`,
-        ]),
+    ...aboutLines(event, about),
     '',
     'What to do, and everything else that waits:',
     waitingLink(link),
@@ -105,6 +102,12 @@ function escalationMail(event: Claimed['event'], link: string, about: NonNullabl
     'Rekey never asks for a secret by mail.',
   ]
   return { subject: SUBJECTS[event], text: `${lines.join('\n')}\n` }
+}
+
+function aboutLines(event: Claimed['event'], { id, subject, system }: NonNullable<Claimed['about']>): string[] {
+  if (event === 'way_lost') return [`Suspended:   ${oneLine(subject)}`, `By:          ${oneLine(system)}`]
+  if (event === 'roads_left') return [`Who left:    ${oneLine(subject)}`, `Made:        ${oneLine(system)}`]
+  return [`Credential:  ${oneLine(subject)} on ${oneLine(system)}`, `${event === 'review_missed' ? 'Review:     ' : 'Closure:    '} ${id}`]
 }
 
 const isOutcome = (event: Claimed['event']) => OUTCOMES.some((one) => one === event)

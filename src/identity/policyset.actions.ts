@@ -15,17 +15,10 @@ import {
 } from '../policy/index.ts'
 import type { Store, Tx } from '../store/index.ts'
 import { askForPolicies, bypassPolicyRule, withApproval } from './approval.gate.ts'
+import { standsBehind } from './behind.ts'
 import { type Activation, activationOf } from './policyset.activation.ts'
 import { type BothHandsView, handsFacts, newlyBoth, noteBoth, recordBoth, requireForcedSet } from './policyset.hands.ts'
-import {
-  changesBetween,
-  digestOf,
-  type FileChange,
-  type PolicySetView,
-  requireSomebody,
-  standsBehind,
-  type Warrant,
-} from './policyset.model.ts'
+import { changesBetween, digestOf, type FileChange, type PolicySetView, requireSomebody, type Warrant } from './policyset.model.ts'
 import * as rows from './policyset.store.ts'
 import { requireChangeable, somebodyApproves } from './role.changeable.ts'
 

@@ -2,12 +2,11 @@
 import type { Ctx } from '../kernel/index.ts'
 import { onTrial, type PolicySet } from '../policy/index.ts'
 import type { Sql } from '../store/index.ts'
-import { ownersOf } from './approval.store.ts'
+import { standBehind } from './behind.ts'
 import { unreachedBy } from './notify.reach.ts'
 import { humansAmong } from './person.ts'
 import { atBest, isPeople } from './role.changeable.ts'
 import { boundSubjects, peopleWhoCanLogIn } from './role.store.ts'
-import { standBehindTokens } from './token.makers.ts'
 
 /** Who can bring a proposed set into force, as roles are bound at this moment. */
 export interface Activation {
@@ -42,7 +41,7 @@ export async function activationOf(
     return peopleWhoCanLogIn(sql, ids('identity'), ids('team'))
   }
   const [may, past] = [await peopleOf(approve), await peopleOf(bypass)]
-  const behind = [...proposers, ...(await ownersOf(sql, proposers)), ...(await standBehindTokens(sql, proposers))]
+  const behind = await standBehind(sql, proposers)
   const humanOf = await humansAmong(sql, [...behind, ...may.map(({ id }) => id)])
   const own = new Set(behind.map(humanOf))
   const others = may.filter(({ id }) => !own.has(humanOf(id)))

@@ -2,9 +2,8 @@ import { type Ctx, RekeyError } from '../kernel/index.ts'
 import type { Allowed, PolicyFile, Principal } from '../policy/index.ts'
 import { digestHex } from '../seal/index.ts'
 import type { Tx } from '../store/index.ts'
-import { ownersOf } from './approval.store.ts'
+import { standBehind, standsBehind } from './behind.ts'
 import { shareHuman } from './person.ts'
-import { makersBy, standBehindTokens } from './token.makers.ts'
 
 /** One set of policies on record. */
 export interface PolicySetView {
@@ -51,11 +50,6 @@ export interface ApprovalGate {
   require(tx: Tx, ctx: Ctx, ask: Ask): Promise<{ readonly approvedBy: readonly string[] }>
 }
 
-/** Every id that stands behind what a principal does: its own, its identity's, that of whom it acts for, and who made its token. */
-export function standsBehind(by: Principal): string[] {
-  return [...new Set([by.id, ...(makersBy(by) ?? [])])]
-}
-
 /**
  * Throws `forbidden` for a token without an identity that nobody on record has made: nobody could be kept from approving what they asked
  * for through it. The first token may ask: SECURITY.md says what that means.
@@ -68,7 +62,7 @@ export function requireSomebody({ identity, makers }: Principal): void {
 }
 
 /**
- * One person who does not stand behind the proposal, nor owns a program that does. A program does not count, whoever made it: its maker
+ * One person who does not stand behind the proposal, nor behind a program that does. A program does not count, whoever made it: its maker
  * could have made it for this.
  * That the person may approve at all, `Allowed<'policy:approve'>` has shown.
  */
@@ -77,9 +71,7 @@ export const secondPerson: ApprovalGate = {
     if (by.kind !== 'person' || by.identity === null || by.actsFor !== null) {
       throw new RekeyError('forbidden', 'A change of policy is approved by a person.')
     }
-    const owners = await ownersOf(tx, proposers)
-    const behind = new Set([...proposers, ...owners, ...(await standBehindTokens(tx, proposers))])
-    if (await shareHuman(tx, standsBehind(by), [...behind])) {
+    if (await shareHuman(tx, standsBehind(by), await standBehind(tx, proposers))) {
       throw new RekeyError('forbidden', 'Who proposed it does not approve it.', { hint: 'Ask somebody else who may do policy:approve.' })
     }
     return { approvedBy: [by.identity] }

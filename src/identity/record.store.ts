@@ -162,12 +162,12 @@ export async function dropExternalIds(tx: Tx, id: string, sources: readonly stri
 }
 
 /** Resolves with the one that another identity has, if any; then nothing more may be done in the transaction. */
-export async function addExternalIds(tx: Tx, id: string, added: readonly ExternalId[]): Promise<boolean> {
+export async function addExternalIds(tx: Tx, id: string, added: readonly ExternalId[], makers: readonly string[] | null): Promise<boolean> {
   if (added.length === 0) return true
   const rows = await tx.query(
-    `insert into identity_external (source, external_id, identity_id)
-     select e.source, e.id, $1 from jsonb_to_recordset($2::jsonb) as e(source text, id text) on conflict do nothing returning source`,
-    [id, JSON.stringify(added)],
+    `insert into identity_external (source, external_id, identity_id, makers)
+     select e.source, e.id, $1, $3 from jsonb_to_recordset($2::jsonb) as e(source text, id text) on conflict do nothing returning source`,
+    [id, JSON.stringify(added), makers],
   )
   return rows.length === added.length
 }

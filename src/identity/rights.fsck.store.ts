@@ -37,7 +37,8 @@ type Named = { readonly id: string } & { readonly [fact: string]: Json }
 
 export function loginProviders(sql: Sql): Promise<Named[]> {
   return sql.query(
-    `select id, issuer, client_id as "clientId", auth, acr, amr, aal, max_age_seconds as "maxAgeSeconds", link_by_email as "linkByEmail"
+    `select id, issuer, client_id as "clientId", auth, acr, amr, aal, max_age_seconds as "maxAgeSeconds", link_by_email as "linkByEmail",
+            makers, confirmed
        from login_provider order by id`,
   )
 }
@@ -45,7 +46,7 @@ export function loginProviders(sql: Sql): Promise<Named[]> {
 export function issuers(sql: Sql): Promise<Named[]> {
   return sql.query(
     `select id, type, origin, audience, algorithms, max_token_age_seconds as "maxTokenAgeSeconds",
-            clock_skew_seconds as "clockSkewSeconds", keys_max_age_seconds as "keysMaxAgeSeconds", replay,
+            clock_skew_seconds as "clockSkewSeconds", keys_max_age_seconds as "keysMaxAgeSeconds", replay, makers, confirmed,
             case keys_from when 'inline' then jsonb_build_object('from', keys_from, 'jwks', jwks)
                            when 'url' then jsonb_build_object('from', keys_from, 'url', jwks_url)
                            else jsonb_build_object('from', keys_from) end as keys
@@ -56,7 +57,7 @@ export function issuers(sql: Sql): Promise<Named[]> {
 export function claimRules(sql: Sql): Promise<Named[]> {
   return sql.query(
     `select id, issuer_id as issuer, identity_id as identity, part, claims, prefixes, hardware, scope, environments,
-            acts_for_id as "actsFor"
+            acts_for_id as "actsFor", makers
        from issuer_rule order by id`,
   )
 }

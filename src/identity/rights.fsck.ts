@@ -40,6 +40,7 @@ export async function rightsFindings(sql: Sql): Promise<Finding[]> {
   const story = newStory(new Set(sessions.map(({ id }) => id)))
   for await (const event of eachEvent(sql, 'identity')) follow(story, event)
   compareSessions(sessions, story, report)
+  compareProofs(story, report)
   for (const read of [bindings, logins, trust, approvalRules, approvals, pairs, policies]) {
     for (const [where, facts] of await read(sql, story, report)) compare(where, facts, story, report)
   }
@@ -60,6 +61,14 @@ function compare(where: string, stored: Facts, { things }: Story, report: Report
 }
 
 const textOf = (value: Json | undefined): string => canonicalJson(value ?? null)
+
+/** What a program did, it did by a rule of that issuer that was about it. */
+function compareProofs({ proofs, everRules }: Story, report: Report): void {
+  for (const [by, event] of proofs) {
+    const [rule = '', ...rest] = by.split(' ')
+    if (everRules.get(rule) !== rest.join(' ')) report(`event ${event}`, `By the log the claim rule ${rule} never let its actor in.`)
+  }
+}
 
 function compareSessions(sessions: readonly rows.SessionRow[], story: Story, report: Report): void {
   for (const { id, identity, aal, authenticated_at, hash, ends_at } of sessions) {

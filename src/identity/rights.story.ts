@@ -12,12 +12,16 @@ export interface Story {
   /** Decisions that count, of each request: who → what. */
   readonly decisions: Map<string, Map<string, string>>
   readonly endedSessions: Set<string>
+  /** Every claim rule that there ever was: its issuer and whom it lets in. */
+  readonly everRules: Map<string, string>
+  /** By which rule programs did what is on record: `RULE ISSUER IDENTITY`, to the first such event. */
+  readonly proofs: Map<string, string>
   /** Sessions to keep in mind: only those that have a row. */
   readonly wanted: ReadonlySet<string>
 }
 
 export function newStory(wanted: ReadonlySet<string>): Story {
-  return { things: new Map(), decisions: new Map(), endedSessions: new Set(), wanted }
+  return { things: new Map(), decisions: new Map(), endedSessions: new Set(), everRules: new Map(), proofs: new Map(), wanted }
 }
 
 export const called = {
@@ -56,6 +60,11 @@ function subjectOf({ links, data }: EventBody): [string, string] {
   return [kind, links[kind] ?? '']
 }
 
+/** Somebody else answers for it from then on. */
+function confirm({ things }: Story, key: string, { data }: EventBody): void {
+  things.set(key, { ...things.get(key), confirmed: data.confirmed ?? null })
+}
+
 function approval(state: string, change: (facts: Facts, event: EventBody) => Facts = (facts) => facts): Take {
   return (story, event) => {
     const key = called.approval(event.links.approval ?? '')
@@ -83,7 +92,9 @@ const TAKE: Readonly<Record<string, Take>> = {
     put(called.passkey(event.links.passkey ?? ''), { identity: event.links.identity, name, deviceBound, digest })(story)
   },
   'passkey.removed': (story, event) => drop(called.passkey(event.links.passkey ?? ''))(story),
-  'login_provider.added': (story, event) => put(called.provider(event.links.login_provider ?? ''), without(event.data))(story),
+  'login_provider.added': (story, event) =>
+    put(called.provider(event.links.login_provider ?? ''), { ...without(event.data), confirmed: null })(story),
+  'login_provider.confirmed': (story, event) => confirm(story, called.provider(event.links.login_provider ?? ''), event),
   'login_provider.removed': (story, event) => drop(called.provider(event.links.login_provider ?? ''))(story),
   'session.started': (story, event) => {
     const id = event.links.session ?? ''
@@ -93,13 +104,15 @@ const TAKE: Readonly<Record<string, Take>> = {
   'session.ended': ({ wanted, endedSessions }, { links: { session = '' } }) => {
     if (wanted.has(session)) endedSessions.add(session)
   },
-  'issuer.added': (story, event) => put(called.issuer(event.links.issuer ?? ''), without(event.data))(story),
+  'issuer.added': (story, event) => put(called.issuer(event.links.issuer ?? ''), { ...without(event.data), confirmed: null })(story),
+  'issuer.confirmed': (story, event) => confirm(story, called.issuer(event.links.issuer ?? ''), event),
   'issuer.removed': (story, event) => {
     drop(called.issuer(event.links.issuer ?? ''))(story)
     for (const [key, facts] of story.things) if (facts.issuer === event.links.issuer) story.things.delete(key)
   },
   'issuer.mapped': (story, { links, data }) => {
     const { rule = '', issuer, identity } = links
+    story.everRules.set(rule, `${issuer} ${identity}`)
     story.things.set(called.rule(rule), { actsFor: null, ...without(data), issuer, identity })
   },
   'issuer.unmapped': (story, event) => drop(called.rule(event.links.rule ?? ''))(story),
@@ -133,5 +146,10 @@ const TAKE: Readonly<Record<string, Take>> = {
 
 /** Takes one event in. */
 export function follow(story: Story, event: EventBody): void {
+  const { proof_rule: rule, proof_issuer: issuer } = event.links
+  if (rule !== undefined) {
+    const by = `${rule} ${issuer} ${/^[a-z]+:([0-9a-f-]+)/.exec(event.actor)?.[1]}`
+    if (!story.proofs.has(by)) story.proofs.set(by, `${event.type} at ${event.at}`)
+  }
   if (Object.hasOwn(TAKE, event.type)) TAKE[event.type]?.(story, event)
 }

@@ -1,14 +1,14 @@
 /** Who stands behind what: nobody raises their own rights, neither directly nor through what is theirs. */
-import { isId, RekeyError } from '../kernel/index.ts'
+import { RekeyError } from '../kernel/index.ts'
 import type { Principal } from '../policy/index.ts'
 import type { Sql, Tx } from '../store/index.ts'
+import { standBehind, standsBehind } from './behind.ts'
 import { shareHuman } from './person.ts'
-import { standsBehind } from './policyset.model.ts'
-import * as rows from './role.behind.store.ts'
 
 /**
  * Throws `forbidden` if the asker stands behind one of these: it is the asker, the asker's identity or whom the asker acts for; a token
- * that one of them has or made, or that acts for one of them; or a program that one of them answers for, alone or with a team.
+ * that one of them has or made, or that acts for one of them; or a program that one of them answers for, alone or with a team, or for which
+ * one of them made an issuer or mapped a rule.
  */
 export async function requireOthers(
   tx: Tx,
@@ -21,9 +21,7 @@ export async function requireOthers(
 }
 
 async function touches(sql: Sql, by: Principal, { identities = [], teams = [], tokens = [] }: Parameters<typeof requireOthers>[2]) {
-  const own = standsBehind(by)
-  if (tokens.some((id) => own.includes(id))) return true
-  const selves = await rows.behindAll(sql, { identities: own.filter(isId), teams: [], tokens: [] })
-  const all = await rows.behindAll(sql, { identities, teams, tokens })
-  return all.some((id) => selves.includes(id)) || shareHuman(sql, selves, all)
+  const selves = await standBehind(sql, standsBehind(by), 'crews')
+  const all = await standBehind(sql, [...identities, ...teams, ...tokens], 'crews')
+  return shareHuman(sql, selves, all)
 }

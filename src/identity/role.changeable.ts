@@ -3,6 +3,7 @@ import { onTrial, type PolicySet, type Principal, type PrincipalKind } from '../
 import type { Sql } from '../store/index.ts'
 import { hasRule } from './approval.rule.store.ts'
 import { type BoundSubject, boundSubjects } from './role.store.ts'
+import { boundsOf } from './token.bounds.ts'
 
 const KINDS = { human: 'person', workload: 'workload', machine: 'machine', agent: 'agent' } as const
 
@@ -63,14 +64,22 @@ export async function stayChangeable<T>(sql: Sql, ctx: Ctx, set: PolicySet, chan
 export async function isChangeable(sql: Sql, ctx: Ctx, set: PolicySet): Promise<boolean> {
   const subjects = (await boundSubjects(sql)).filter(({ actors }) => actors.length > 0)
   const ruled = (await hasRule(sql, 'policy:approve')) && (await hasRule(sql, 'approval:configure'))
+  const asking = await askers(sql, ctx, subjects)
   return onTrial(set, (policies) => {
     const who = (action: 'policy:propose' | 'policy:approve' | 'policy:bypass') =>
-      subjects.filter((subject) => policies.explain(ctx, atBest(ctx, subject), action).allowed)
+      asking.flatMap(([subject, by]) => (policies.explain(ctx, by, action).allowed ? [subject] : []))
     const [propose, approve, bypass] = [who('policy:propose'), who('policy:approve'), who('policy:bypass')]
     if (propose.length > 0 && bypass.some((one) => !ruled || isPeople(one))) return true
     const approvers = new Set(approve.flatMap(({ actors }) => actors))
     return propose.some(({ actors }) => actors.some((actor) => approvers.size > (approvers.has(actor) ? 1 : 0)))
   })
+}
+
+/** Each as it asks: a token that people made for themselves no further than they may now. */
+async function askers(sql: Sql, ctx: Ctx, subjects: readonly BoundSubject[]): Promise<[BoundSubject, Principal][]> {
+  const found: [BoundSubject, Principal][] = []
+  for (const one of subjects) found.push([one, { ...atBest(ctx, one), makersNow: await boundsOf(sql, ctx, one.makers) }])
+  return found
 }
 
 /** Whether people act with what is bound to it. */

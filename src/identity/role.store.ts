@@ -164,6 +164,8 @@ export interface BoundSubject {
   readonly roles: readonly string[]
   /** Who acts with them, each of whom can prove themselves: of a team two people at most, which is enough to tell one from several. */
   readonly actors: readonly string[]
+  /** Of a token that is of no program: who made it, and bounds it. */
+  readonly makers: readonly string[] | null
 }
 
 /** Everything that holds a role and in which somebody can prove themselves: people who are active and can log in, programs, tokens. */
@@ -177,7 +179,8 @@ export async function boundSubjects(sql: Sql): Promise<BoundSubject[]> {
                   select b.id union select n.child_id from team_nesting n join below x on n.parent_id = x.id)
                 select distinct p.id from below x join team_member m on m.team_id = x.id join identity p on p.id = m.identity_id
                  where ${canLogIn('p', 'null')} order by 1 limit 2)
-              else array[coalesce(t.identity_id, b.id)] end as actors
+              else array[coalesce(t.identity_id, b.id)] end as actors,
+            case when o.kind is null or o.kind = 'human' then t.makers end as makers
        from bound b
        left join identity i on b.kind = 'identity' and i.id = b.id
        left join api_token t on b.kind = 'token' and t.id = b.id

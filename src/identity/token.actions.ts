@@ -3,6 +3,7 @@ import { type Ctx, isId, type Json, newId, RekeyError, type Secret } from '../ke
 import { type Allowed, FORCED_REASON_CHARS, holdsBoth, isMine, type Policies, type Principal, type Resource } from '../policy/index.ts'
 import { sha256Hex } from '../seal/index.ts'
 import type { Sql, Store, Tx } from '../store/index.ts'
+import { makersBy } from './behind.ts'
 import { activeIdentity } from './delegate.ts'
 import { tokenDigest } from './fsck.ts'
 import { lockPolicies } from './policyset.store.ts'
@@ -13,7 +14,6 @@ import { requireChangeable } from './role.changeable.ts'
 import { keepApart, tellForced } from './role.hands.ts'
 import { addBinding } from './role.store.ts'
 import { requireCover } from './token.cover.ts'
-import { makersBy } from './token.makers.ts'
 import {
   checkEnvironments,
   checkScope,
@@ -80,7 +80,7 @@ export async function createToken(
     else requireCover(ctx, parts.policies, by, onPaper(id, name, input.roles, checked))
     if ((await rows.lockGood(tx, name)).length > 0) throw new RekeyError('conflict', `There is a token called ${name} already.`)
     const expiresAt = await endOf(tx, ctx, parts, by.kind === 'token' ? by.id : null, input.expiresSeconds)
-    const makers = makersBy(by)
+    const makers = await livingMakers(tx, by)
     const { made: token, people } = await keepApart(tx, ctx, parts.policies.set, input, () =>
       insert(tx, ctx, { id, name, ...checked, expiresAt, makers }, input.roles, input.reason),
     )
@@ -154,6 +154,19 @@ function requireOneHand({ policies }: TokenParts, { roles, force, reason }: Toke
     })
   }
   if (reason.trim().length < FORCED_REASON_CHARS) refuse(`The reason has at least ${FORCED_REASON_CHARS} characters.`)
+}
+
+/**
+ * The makers of what this principal makes. Throws `forbidden` where one of them is not active: who left may be who asks, through a rule or
+ * an issuer of theirs that nobody has replaced yet, and the token would be refused anyway.
+ */
+async function livingMakers(tx: Tx, by: Principal): Promise<string[] | null> {
+  const makers = makersBy(by)
+  const gone = makers === null ? [] : await rows.notActive(tx, makers)
+  if (gone.length === 0) return makers
+  throw new RekeyError('forbidden', `Who made the rule or the issuer by which you ask is not active: ${gone.join(', ')}.`, {
+    hint: 'Let somebody else confirm it or map it anew, or make the token logged in.',
+  })
 }
 
 /** Its end: never later than that of the token `maker` that makes it. */
@@ -243,7 +256,7 @@ export async function rotateToken(
       old.expires_at === null ? null : await endOf(tx, ctx, parts, by.kind === 'token' && by.id !== old.id ? by.id : null, expiresSeconds)
     const id = newId(ctx.clock.now().getTime())
     // A new text is known to who gets it, and to nobody before: it is theirs from now on.
-    const makers = by.id === old.id ? old.makers : makersBy(by)
+    const makers = by.id === old.id ? old.makers : await livingMakers(tx, by)
     const token = await insert(tx, ctx, { id, name, ...checked, expiresAt, makers }, roles, `in place of token ${old.id}`)
     const oldEndsAt = await rows.replaceToken(tx, old.id, id, overlapSeconds ?? TOKEN_OVERLAP_SECONDS)
     const ends = { oldEndsAt: oldEndsAt.toISOString(), expiresAt: expiresAt?.toISOString() ?? null }

@@ -14,6 +14,19 @@ function surelyOf(set: PolicySet, roles: readonly string[]): Set<Action> {
 }
 
 /**
+ * Whether a token with these roles, and within this scope, can do what none of somebody's roles gives, surely or by the very same role. By
+ * roles alone, as `requireCover` looks at them when it is made.
+ */
+export function isBeyond(set: PolicySet, token: Pick<Principal, 'roles' | 'scope'>, maker: Pick<Principal, 'roles'>): boolean {
+  const foreign = mostOf(
+    set,
+    token.roles.filter((role) => !maker.roles.includes(role)),
+  )
+  const surely = surelyOf(set, maker.roles)
+  return [...foreign].some((action) => (token.scope === null || token.scope.includes(action)) && !surely.has(action))
+}
+
+/**
  * Throws `forbidden` unless the maker may do at least what the token could. For each action that the token could do: the maker has the
  * very role that gives it, or has it without condition; and may do it now, so that limits of its own proof, and what forbids, count.
  * Where that is in doubt, it is refused. The same holds for binding a role to a token that is there.

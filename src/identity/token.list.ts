@@ -1,5 +1,8 @@
-import type { Allowed } from '../policy/index.ts'
+import type { Allowed, Principal } from '../policy/index.ts'
 import type { Sql } from '../store/index.ts'
+import { activeIdentity, identityPrincipal } from './delegate.ts'
+import { setInForce } from './policyset.inforce.ts'
+import { isBeyond } from './token.cover.ts'
 import type { TokenView } from './token.model.ts'
 import * as rows from './token.store.ts'
 
@@ -50,6 +53,41 @@ export interface TokenMatter {
 export async function tokenMatters(sql: Sql, after: string | null, limit: number): Promise<TokenMatter[]> {
   const found = await rows.unsafeTokens(sql, after, limit)
   return found.map(({ id, name, identity, makers, created_at }) => ({ id, name, identity, stoppedFor: makers, since: created_at }))
+}
+
+/** A token of a program that can do more than one of the people who made it. */
+export interface BeyondMaker {
+  readonly id: string
+  readonly name: string
+  readonly identity: string | null
+  /** Names of those people. */
+  readonly makers: readonly string[]
+  readonly since: Date
+}
+
+/**
+ * Good tokens that a program holds or has made, and that one of the people who made them could not make any more, under the policies in
+ * force: some after the one with this id, and the last one's id (null at the end).
+ */
+export async function tokensBeyondMakers(
+  sql: Sql,
+  after: string | null,
+  limit: number,
+): Promise<{ readonly found: BeyondMaker[]; readonly last: string | null }> {
+  const all = await rows.tokensOfPrograms(sql, after, limit)
+  const last = all.length < limit ? null : (all.at(-1)?.id ?? null)
+  const set = all.length === 0 ? null : await setInForce(sql)
+  if (set === null) return { found: [], last }
+  const makers = new Map<string, Principal | null>()
+  for (const id of new Set(all.flatMap(({ people }) => people))) {
+    const row = await activeIdentity(sql, id)
+    makers.set(id, row === null ? null : await identityPrincipal(sql, row, 'none', { scope: null, environments: null }))
+  }
+  const found = all.flatMap(({ people, roles, scope, created_at: since, id, name, identity }) => {
+    const behind = people.flatMap((one) => makers.get(one) ?? []).filter((maker) => isBeyond(set, { roles, scope }, maker))
+    return behind.length === 0 ? [] : [{ id, name, identity, makers: behind.map((one) => one.name), since }]
+  })
+  return { found, last }
 }
 
 function viewOf(row: rows.Whole): TokenView {

@@ -6,8 +6,9 @@ import { freshDatabase, SCHEMA_FOLDER, type TestDatabase } from '../../test/lab/
 import { makeCtx, newId, Secret } from '../kernel/index.ts'
 import { defaultPolicies, Policies, type Principal } from '../policy/index.ts'
 import { principal } from '../policy/testing.ts'
+import { makersBy } from './behind.ts'
 import { authenticate, createToken, ensureAdminToken, joinIdentity, rotateToken, standsBehindToken, type TokenInput } from './index.ts'
-import { makersBy } from './token.makers.ts'
+import { addBinding } from './role.store.ts'
 
 const ctx = makeCtx('test', 'test')
 const policies = new Policies(defaultPolicies())
@@ -25,7 +26,13 @@ beforeAll(async () => {
 })
 afterAll(() => db.drop())
 
-const join = (name: string) => db.store.inTx((tx) => joinIdentity(tx, ctx, { name: `${name} ${newId()}`, kind: 'human', source: 'api' }))
+/** Somebody who holds what `person` says: a token of theirs can do no more than they may by the rows. */
+const join = (name: string) =>
+  db.store.inTx(async (tx) => {
+    const id = await joinIdentity(tx, ctx, { name: `${name} ${newId()}`, kind: 'human', source: 'api' })
+    await addBinding(tx, ctx, { role: 'security-admin', kind: 'identity', id, reason: 'tests' })
+    return id
+  })
 const person = (id: string) =>
   principal({ id, identity: id, kind: 'person', roles: ['security-admin'], aal: 3, authenticatedAt: new Date() })
 const asActor = (by: Principal) => makeCtx(`${by.kind}:${by.id}`, 'test')

@@ -174,6 +174,16 @@ export async function lockTokensOf(tx: Tx, identity: string): Promise<Whole[]> {
   return tx.query(`${WHOLE} where ${OF} and t.revoked_at is null order by t.id`, [identity])
 }
 
+/** Names of those of these identities that are not active; the id of one that is gone. */
+export async function notActive(sql: Sql, ids: readonly string[]): Promise<string[]> {
+  const found = await sql.query<{ name: string }>(
+    `select coalesce(i.name, m.id::text) as name from unnest($1::uuid[]) m(id) left join identity i on i.id = m.id
+      where i.status is distinct from 'active' order by 1`,
+    [ids],
+  )
+  return found.map(({ name }) => name)
+}
+
 export interface Unsafe {
   readonly id: string
   readonly name: string
@@ -192,6 +202,32 @@ export async function unsafeTokens(sql: Sql, after: string | null, limit: number
        from api_token t ${JOINS}
       where ${GOOD} and ($1::uuid is null or t.id > $1)
         and ((t.makers is null and t.identity_id is null) or (i.status = 'active' and not (${STANDS}))) order by t.id limit $2`,
+    [after, limit],
+  )
+}
+
+export interface OfProgram {
+  readonly id: string
+  readonly name: string
+  readonly identity: string | null
+  readonly roles: readonly string[]
+  readonly scope: readonly string[] | null
+  /** People among those who made it. */
+  readonly people: readonly string[]
+  readonly created_at: Date
+}
+
+/** Good tokens with roles that a program holds or has made, and that people stand behind. */
+export async function tokensOfPrograms(sql: Sql, after: string | null, limit: number): Promise<OfProgram[]> {
+  return sql.query(
+    `select t.id, t.name, t.identity_id as identity, t.scope, t.created_at, p.people, b.roles
+       from api_token t left join identity i on i.id = t.identity_id
+       cross join lateral (select array_agg(m.id) filter (where m.kind = 'human') as people, bool_or(m.kind <> 'human') as made
+                             from identity m where m.id = any(t.makers)) p
+       cross join lateral (select array_agg(b.role order by b.role) as roles from role_binding b
+                            where b.subject_kind = 'token' and b.subject_id = t.id) b
+      where ${GOOD} and (i.kind <> 'human' or p.made) and p.people is not null and b.roles is not null and ($1::uuid is null or t.id > $1)
+      order by t.id limit $2`,
     [after, limit],
   )
 }

@@ -8,6 +8,7 @@ import { tokenDigest } from './fsck.ts'
 import { rolesOf } from './role.list.ts'
 import { addBinding } from './role.store.ts'
 import { teamsOf } from './team.actions.ts'
+import { boundsOf } from './token.bounds.ts'
 import * as rows from './token.store.ts'
 import { isMistyped, newTokenText } from './token.text.ts'
 
@@ -51,6 +52,8 @@ export async function principalOfToken(sql: Sql, ctx: Ctx, id: string): Promise<
 /** A token that belongs to no identity is limited by its roles alone; one of an agent is that agent, bounded by whom it acts for. */
 async function principalOf(sql: Sql, ctx: Ctx, row: rows.TokenRow): Promise<Principal | null> {
   const { id, name, identity, scope, environments, makers } = row
+  const programs = row.follows || (row.kind !== null && row.kind !== 'human')
+  const makersNow = programs ? [] : await boundsOf(sql, ctx, makers)
   const teams = row.follows && identity !== null ? await teamsOf(sql, identity) : []
   const held = row.follows ? await rolesOf(sql, { identity, teams, token: id }) : { roles: row.roles }
   const plain = {
@@ -65,7 +68,9 @@ async function principalOf(sql: Sql, ctx: Ctx, row: rows.TokenRow): Promise<Prin
     environments,
     makers,
   } as const
-  if (row.kind !== 'agent' || identity === null) return { ...plain, id, kind: 'token', actsFor: null }
+  if (row.kind !== 'agent' || identity === null) {
+    return { ...plain, id, kind: 'token', actsFor: null, ...(makersNow.length === 0 ? {} : { makersNow }) }
+  }
   const within = row.acts_for === null ? null : await boundFor(sql, row.acts_for, ctx.clock.now(), { scope, environments })
   if (within === null || within.identity === null) return null
   return { ...plain, id: identity, kind: 'agent', actsFor: { identity: within.identity }, within }

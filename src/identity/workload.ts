@@ -5,7 +5,7 @@ import type { Sql } from '../store/index.ts'
 import { activeIdentity, boundFor, identityPrincipal, type Limits } from './delegate.ts'
 import type { IssuerKeys } from './issuer.keys.ts'
 import { ruleFor } from './issuer.model.ts'
-import { dropOldProofs, type Issuer, type Rule, rulesOf, seeOnce, trustedIssuer } from './issuer.store.ts'
+import { dropOldProofs, type Issuer, othersRely, type Rule, rulesOf, seeOnce, trustedIssuer } from './issuer.store.ts'
 import { checkProof, type Presented } from './workload.dpop.ts'
 import { originsOf, Refused, readJwt, type Unverified, verifyJwt } from './workload.jwt.ts'
 
@@ -34,11 +34,15 @@ export async function authenticateWorkload(
     await verifyJwt(ctx, keys, issuer, token)
     const rules = await rulesOf(sql, issuer.id)
     const found = await whoIs(sql, ctx, rules, token.claims, issuer)
+    // Keys that came with the issuer: who made it may hold the private half. Keys that are fetched are somebody else's.
+    if (issuer.leftAlone && issuer.keys.from === 'inline' && !(await othersRely(sql, found.rule.identity, issuer.makers ?? []))) {
+      throw new Refused('its maker is not active, nobody has confirmed it, and nobody else answers for whom it is about')
+    }
     const bound = shown === 'again' ? token.claims.cnf !== undefined : await possession(sql, ctx, presented, token)
     // Last, and only for a token that would count otherwise: nobody else can use up a token by showing it.
     if (!bound && shown === 'first') await refuseReplay(sql, ctx, issuer, token, presented.holder)
     const attestation: Attestation = !bound ? 'token' : found.rule.hardware ? 'hardware' : 'bound'
-    return { ...found.principal, attestation }
+    return { ...found.principal, attestation, makers: makersOf(issuer, found), proof: proofLinks(issuer, found) }
   } catch (error) {
     if (!(error instanceof Refused)) throw error
     ctx.log.info({ issuer: issuer.name, why: error.message }, 'a token of a trusted issuer was refused')
@@ -49,6 +53,18 @@ export async function authenticateWorkload(
 interface Found {
   readonly principal: Principal
   readonly rule: Rule
+  /** Of a token with an actor: the rule for whom it is about. */
+  readonly about?: Rule
+}
+
+/** Who could have made this very token: who made the issuer, and whoever mapped what it was let in by. */
+function makersOf(issuer: Issuer, { rule, about }: Found): string[] {
+  return [...new Set([...(issuer.makers ?? []), ...(rule.makers ?? []), ...(about?.makers ?? [])])].sort()
+}
+
+/** What evidence says of it. */
+function proofLinks(issuer: Issuer, { rule, about }: Found): Record<string, string> {
+  return { proof_issuer: issuer.id, proof_rule: rule.id, ...(about === undefined ? {} : { proof_about: about.id }) }
 }
 
 async function whoIs(sql: Sql, ctx: Ctx, rules: readonly Rule[], claims: Unverified['claims'], issuer: Issuer): Promise<Found> {
@@ -75,7 +91,7 @@ async function agentFor(sql: Sql, ctx: Ctx, rules: readonly Rule[], act: unknown
   const { iss } = act as { iss?: unknown }
   if (iss !== undefined && iss !== (type === 'spiffe' ? undefined : origin) && actor.claims.iss === undefined)
     throw new Refused('issuer of the actor')
-  return agent(sql, ctx, actor, subject.identity, limitsOf(subject))
+  return { ...(await agent(sql, ctx, actor, subject.identity, limitsOf(subject))), about: subject }
 }
 
 async function agent(sql: Sql, ctx: Ctx, rule: Rule, actsFor: string, limits: Limits): Promise<Found> {

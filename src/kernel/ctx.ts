@@ -14,6 +14,10 @@ export const silentLog: Log = { info() {}, warn() {}, error() {} }
 export interface Ctx {
   /** `token:<token id>`, `person:<identity id>`, `worker:<process id>`, `cli`, …: what evidence names as the actor. */
   readonly actor: string
+  /** Identities that stand behind the actor, which what it makes remembers as its makers; null: nobody is on record. */
+  readonly behind: readonly string[] | null
+  /** How the actor proved itself, where one actor has several ways, by what they are of: evidence adds them to its links. */
+  readonly proof: { readonly [what: string]: string }
   /** Joins log lines, problems and evidence of one request or one unit of work. */
   readonly requestId: string
   /** Aborts when nobody waits for the result any more, or the process stops. */
@@ -23,9 +27,15 @@ export interface Ctx {
 }
 
 /** A context for work that no request asked for: workers, start-up, offline commands. */
-export function makeCtx(actor: string, requestId: string, parts: Partial<Pick<Ctx, 'signal' | 'clock' | 'log'>> = {}): Ctx {
+export function makeCtx(
+  actor: string,
+  requestId: string,
+  parts: Partial<Pick<Ctx, 'signal' | 'clock' | 'log' | 'behind' | 'proof'>> = {},
+): Ctx {
   return {
     actor,
+    behind: parts.behind ?? null,
+    proof: parts.proof ?? {},
     requestId,
     signal: parts.signal ?? new AbortController().signal,
     clock: parts.clock ?? systemClock,

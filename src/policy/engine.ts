@@ -117,10 +117,13 @@ export class Policies {
   /** The decision and its reasons, for who may know them. Throws `internal` for a resource of a type that the action is not done to. */
   explain(ctx: Ctx, principal: Principal, action: Action, resource: Resource | null = null): Decision {
     const own = this.#explain(ctx, principal, action, resource)
-    if (!own.allowed || principal.within === undefined) return own
-    const bound = this.explain(ctx, principal.within, action, resource)
-    // A better login of whom it acts for is taken for granted already: there is none to ask for.
-    return bound.allowed ? own : { ...bound, stepUp: null }
+    if (!own.allowed) return own
+    for (const bound of [...(principal.within === undefined ? [] : [principal.within]), ...(principal.makersNow ?? [])]) {
+      const most = this.explain(ctx, bound, action, resource)
+      // A better login of theirs is taken for granted already: there is none to ask for.
+      if (!most.allowed) return { ...most, stepUp: null }
+    }
+    return own
   }
 
   /** Roles and teams that do not count: a directory provider gave them, and with them a human would hold both hands. */

@@ -53,8 +53,15 @@ export interface Principal {
    * the first token of the installation. Null: nobody is on record. Left out for every other proof.
    */
   readonly makers?: readonly string[] | null
+  /** Of a program that showed a signed token: by which issuer and rule, as links of evidence (`proof_issuer`, `proof_rule`). */
+  readonly proof?: { readonly [what: string]: string }
   /** Whom it may never have more than: what is decided for it is decided for this one too. Of an agent: for whom it acts, at their best. */
   readonly within?: Principal
+  /**
+   * Who made it, as they are now and at their best: what is decided for it is decided for each of them. Of an API token that its makers
+   * hold themselves; it still makes tokens, as they do.
+   */
+  readonly makersNow?: readonly Principal[]
 }
 
 /** What can be acted on. `installation` is all of it. */

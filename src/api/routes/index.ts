@@ -11,6 +11,7 @@ import { takeBackApprovalRoute } from './approvals/take-back-approval.ts'
 import { withdrawApprovalRoute } from './approvals/withdraw-approval.ts'
 import { streamEvents } from './batches/stream-events.ts'
 import { addChannelRoute } from './channels/add-channel.ts'
+import { confirmChannelRoute } from './channels/confirm-channel.ts'
 import { listChannelsRoute } from './channels/list-channels.ts'
 import { listDeliveriesRoute } from './channels/list-deliveries.ts'
 import { removeChannelRoute } from './channels/remove-channel.ts'
@@ -45,6 +46,7 @@ import { saySamePersonRoute } from './identities/say-same-person.ts'
 import { showIdentity } from './identities/show-identity.ts'
 import { suspendIdentityRoute } from './identities/suspend-identity.ts'
 import { addIssuerRoute } from './issuers/add-issuer.ts'
+import { confirmIssuerRoute } from './issuers/confirm-issuer.ts'
 import { listIssuersRoute } from './issuers/list-issuers.ts'
 import { listRulesRoute } from './issuers/list-rules.ts'
 import { mapIssuerRoute } from './issuers/map-issuer.ts'
@@ -57,6 +59,7 @@ import { beginCodeRoute } from './login/begin-code.ts'
 import { beginOidcRoute } from './login/begin-oidc.ts'
 import { beginPasskeyRoute } from './login/begin-passkey.ts'
 import { bootstrapRoute } from './login/bootstrap.ts'
+import { confirmLoginProviderRoute } from './login/confirm-provider.ts'
 import { finishCodeRoute } from './login/finish-code.ts'
 import { finishOidcRoute } from './login/finish-oidc.ts'
 import { finishPasskeyRoute } from './login/finish-passkey.ts'
@@ -142,6 +145,7 @@ export const ROUTES: readonly Route[] = [
   listChannelsRoute,
   listDeliveriesRoute,
   removeChannelRoute,
+  confirmChannelRoute,
   testChannelRoute,
   answerChallengeRoute,
   makeChallengeRoute,
@@ -225,6 +229,7 @@ export const ROUTES: readonly Route[] = [
   unlinkPersonRoute,
   listLoginProvidersRoute,
   removeLoginProviderRoute,
+  confirmLoginProviderRoute,
   showWaysRoute,
   endSessionRoute,
   listSessionsRoute,
@@ -247,6 +252,7 @@ export const ROUTES: readonly Route[] = [
   listRulesRoute,
   mapIssuerRoute,
   removeIssuerRoute,
+  confirmIssuerRoute,
   unmapIssuerRoute,
   createTokenRoute,
   listTokensRoute,

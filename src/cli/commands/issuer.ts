@@ -125,6 +125,13 @@ export async function issuerRemove(cli: Cli, name: string, { reason }: CommonOpt
   return EXIT.ok
 }
 
+/** Answers for an issuer and its rules. */
+export async function issuerConfirm(cli: Cli, name: string, { reason }: CommonOptions & { reason: string }): Promise<number> {
+  const done = await (await cli.client()).post<{ name: string }>(`${pathOf(name)}/confirm`, { reason }, { startsWork: true })
+  cli.out.fields(done, [['confirmed', done.name]])
+  return EXIT.ok
+}
+
 /** Adds a rule. */
 export async function issuerMap(cli: Cli, name: string, options: MapOptions): Promise<number> {
   const { identity, claim: claims, prefix: prefixes, actor, actsFor, scope, environment: environments, hardware } = options

@@ -98,6 +98,14 @@ export async function loginProviderRemove(cli: Cli, name: string): Promise<numbe
   return EXIT.ok
 }
 
+/** Answers for a login provider and its links. */
+export async function loginProviderConfirm(cli: Cli, name: string, { reason }: { readonly reason: string }): Promise<number> {
+  const path = `${PROVIDERS}/${encodeURIComponent(name)}/confirm`
+  const done = await (await cli.client()).post<{ name: string }>(path, { reason }, { startsWork: true })
+  cli.out.fields(done, [['confirmed', done.name]])
+  return EXIT.ok
+}
+
 interface LinkOptions extends CommonOptions {
   readonly provider: string
   readonly subject: string

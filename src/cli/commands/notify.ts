@@ -128,6 +128,14 @@ export async function channelRemove(cli: Cli, name: string): Promise<number> {
   return EXIT.ok
 }
 
+/** Answers for a channel. */
+export async function channelConfirm(cli: Cli, name: string, { reason }: { readonly reason: string }): Promise<number> {
+  const path = `/v1/notify/channels/${encodeURIComponent(name)}/confirm`
+  const done = await (await cli.client()).post<{ name: string }>(path, { reason }, { startsWork: true })
+  cli.out.fields(done, [['confirmed', done.name]])
+  return EXIT.ok
+}
+
 /** Lists notices, newest first. */
 export async function notifyDeliveries(cli: Cli, { state }: { readonly state?: string }): Promise<number> {
   cli.out.list(await (await cli.client()).all<Delivery>('/v1/notify/deliveries', { state }), DELIVERIES, 'There are no such notices.')

@@ -37,11 +37,11 @@ export function providerSecretBound(id: string): string {
 }
 
 /** False if the name or the issuer is taken. */
-export async function insertProvider(tx: Tx, row: Omit<ProviderRow, 'created_at'>): Promise<boolean> {
+export async function insertProvider(tx: Tx, row: Omit<ProviderRow, 'created_at'>, makers: readonly string[] | null): Promise<boolean> {
   const done = await tx.query(
     `insert into login_provider (id, name, issuer, client_id, auth, kek_id, wrapped_key, sealed, scopes, acr, amr, aal, max_age_seconds,
-                                 link_by_email)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::jsonb, $11::jsonb, $12, $13, $14) on conflict do nothing returning id`,
+                                 link_by_email, makers)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::jsonb, $11::jsonb, $12, $13, $14, $15) on conflict do nothing returning id`,
     [
       row.id,
       row.name,
@@ -57,6 +57,7 @@ export async function insertProvider(tx: Tx, row: Omit<ProviderRow, 'created_at'
       row.aal,
       row.max_age_seconds,
       row.link_by_email,
+      makers,
     ],
   )
   return done.length === 1

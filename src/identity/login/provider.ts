@@ -67,12 +67,13 @@ export async function addLoginProvider(
   const row = { ...asked, issuer: await parts.oidc.probe(ctx, asked, secret ?? null) }
   await parts.store.inTx(async (tx) => {
     const kept = secret === undefined ? row : { ...row, ...sealWith(parts.keyring, await parts.keyring.pin(tx), row.id, secret) }
-    if (!(await rows.insertProvider(tx, kept))) {
+    if (!(await rows.insertProvider(tx, kept, ctx.behind))) {
       throw new RekeyError('conflict', 'There is a login provider of this name or with this issuer already.')
     }
     const { issuer, auth, acr, amr, aal, max_age_seconds, link_by_email } = row
     const facts = { issuer, clientId: row.client_id, auth, acr, amr, aal, maxAgeSeconds: max_age_seconds, linkByEmail: link_by_email }
-    await append(tx, ctx, [eventOf('login_provider.added', row, facts)])
+    const makers = ctx.behind === null ? null : [...ctx.behind]
+    await append(tx, ctx, [eventOf('login_provider.added', row, { ...facts, makers })])
   })
   return viewOf({ ...row, created_at: ctx.clock.now() })
 }

@@ -50,12 +50,19 @@ export async function listProviders(sql: Sql, at: Date, after: string, limit: nu
   )
 }
 
-export async function insertToken(tx: Tx, id: string, providerId: string, hashHex: string, at: Date): Promise<void> {
-  await tx.query("insert into scim_token (id, provider_id, hash, created_at) values ($1, $2, decode($3, 'hex'), $4)", [
-    id,
-    providerId,
-    hashHex,
-    at,
+export interface NewToken {
+  readonly id: string
+  readonly providerId: string
+  readonly hashHex: string
+  readonly at: Date
+  /** Who made it, or rotated it into being; null: nobody is on record. */
+  readonly makers: readonly string[] | null
+}
+
+export async function insertToken(tx: Tx, token: NewToken): Promise<void> {
+  const { id, providerId, hashHex, at, makers } = token
+  await tx.query("insert into scim_token (id, provider_id, hash, created_at, makers) values ($1, $2, decode($3, 'hex'), $4, $5)", [
+    ...[id, providerId, hashHex, at, makers],
   ])
 }
 

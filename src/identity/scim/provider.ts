@@ -77,7 +77,7 @@ export async function addProvider(store: Store, ctx: Ctx, _may: Allowed<'scim:co
   return store.inTx(async (tx) => {
     if (!(await rows.insertProvider(tx, row))) throw new RekeyError('conflict', `There is a provider called ${name} already.`)
     const token = await addToken(tx, ctx, row)
-    await append(tx, ctx, [eventOf('scim_provider.added', row, { tenancy, offboardAfterSeconds })])
+    await append(tx, ctx, [eventOf('scim_provider.added', row, { tenancy, offboardAfterSeconds, makers: told(ctx) })])
     return { provider: name, token, oldTokenEndsAt: null }
   })
 }
@@ -98,7 +98,7 @@ export async function rotateProviderToken(
     const end = new Date(ctx.clock.now().getTime() + overlapSeconds * 1000)
     const old = await rows.expireTokens(tx, row.id, end)
     const token = await addToken(tx, ctx, row)
-    await append(tx, ctx, [eventOf('scim_provider.token_rotated', row, { overlapSeconds, replaced: old.length })])
+    await append(tx, ctx, [eventOf('scim_provider.token_rotated', row, { overlapSeconds, replaced: old.length, makers: told(ctx) })])
     return { provider: name, token, oldTokenEndsAt: old.length > 0 ? end : null }
   })
 }
@@ -166,8 +166,14 @@ function principalOf({ token_id, name }: rows.TokenRow): Principal {
 async function addToken(tx: Tx, ctx: Ctx, provider: ProviderRow): Promise<Secret> {
   const token = randomSecret(TOKEN_BYTES).reveal((bytes) => Secret.fromText(`rekey_scim_${Buffer.from(bytes).toString('base64url')}`))
   const now = ctx.clock.now()
-  await rows.insertToken(tx, newId(now.getTime()), provider.id, sha256Hex(token), now)
+  const fresh = { id: newId(now.getTime()), providerId: provider.id, hashHex: sha256Hex(token), at: now, makers: ctx.behind }
+  await rows.insertToken(tx, fresh)
   return token
+}
+
+/** Who made the token, as evidence tells it. */
+function told({ behind }: Ctx): Json {
+  return behind === null ? null : [...behind]
 }
 
 function eventOf(type: string, { id, name }: ProviderRow, data: Record<string, Json>): EvidenceEvent {

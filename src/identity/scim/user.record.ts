@@ -191,6 +191,7 @@ async function stop(tx: Tx, ctx: Ctx, client: ScimClient, user: UserRow, how: ty
   // An earlier date stands: a provider that repeats itself does not put the end off.
   const due = user.offboard_at ?? new Date(ctx.clock.now().getTime() + client.offboardAfterSeconds * 1000)
   if (user.offboard_at === null) {
+    await rows.orderedBy(tx, user.id, client.tokenId)
     await append(tx, ctx, [eventOf('identity.offboarding_scheduled', client, user, { due: due.toISOString(), reason })])
   }
   return { suspended: status === 'active' || user.suspended, offboard_at: due }

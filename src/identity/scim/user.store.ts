@@ -107,11 +107,21 @@ export async function tombstone(tx: Tx, id: string, at: Date, suspended: boolean
   await tx.query('update scim_user set deleted_at = $2, suspended = $3, offboard_at = $4 where id = $1', [id, at, suspended, offboardAt])
 }
 
+/** By which token the offboarding was ordered that is to come. */
+export async function orderedBy(tx: Tx, id: string, token: string): Promise<void> {
+  await tx.query('update scim_user set offboard_by = $2 where id = $1', [id, token])
+}
+
 export async function dropUser(tx: Tx, id: string): Promise<void> {
   await tx.query('delete from scim_user where id = $1', [id])
 }
 
-export type DueRow = UserRow & { readonly provider: string; readonly provider_id: string }
+export type DueRow = UserRow & {
+  readonly provider: string
+  readonly provider_id: string
+  /** Who made the token by which it was ordered; null: nobody is on record. */
+  readonly makers: readonly string[] | null
+}
 
 /**
  * A user whose offboarding is due, locked, of those that no other process holds. One that waits for approval is looked at once a minute,
@@ -120,7 +130,7 @@ export type DueRow = UserRow & { readonly provider: string; readonly provider_id
 export async function takeDue(tx: Tx, at: Date): Promise<DueRow | null> {
   const [row] = await tx.query<DueRow>(
     `select u.id, u.identity_id, u.active, u.suspended, u.resource, u.version, u.created_at, u.changed_at, u.offboard_at, u.deleted_at,
-            p.name as provider, p.id as provider_id
+            p.name as provider, p.id as provider_id, (select t.makers from scim_token t where t.id = u.offboard_by) as makers
        from scim_user u join scim_provider p on p.id = u.provider_id
       where u.offboard_at <= $1
         and not exists (select from scim_wait w left join approval a on a.id = w.approval_id

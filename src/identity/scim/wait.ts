@@ -13,10 +13,13 @@ import * as rows from './wait.store.ts'
 /** `go`: approved, or no rule asks for it. `refused`: those who had to approve it said no. */
 type Answer = 'go' | 'waits' | 'refused'
 
-/** The provider, as who asks: nobody can decide for it, and it decides nothing itself. */
-function providerAsks({ provider, provider_id: id }: DueRow): Principal {
+/**
+ * The provider, as who asks: it decides nothing itself, and neither does who made the token by which it gave the order, or has one that is
+ * good now (`standBehind`).
+ */
+function providerAsks({ provider, provider_id: id, makers }: DueRow): Principal {
   const proof = { aal: 0, authenticatedAt: null, attestation: 'token', actsFor: null, scope: null, environments: null } as const
-  return { id, kind: 'token', identity: null, name: `SCIM provider ${provider}`, roles: [], teams: [], ...proof }
+  return { id, kind: 'token', identity: null, name: `SCIM provider ${provider}`, roles: [], teams: [], ...proof, makers: makers ?? [] }
 }
 
 /**
