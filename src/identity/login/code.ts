@@ -6,6 +6,7 @@ import type { Sql, Tx } from '../../store/index.ts'
 import { joinIdentity } from '../lifecycle.join.ts'
 import { lockPolicies } from '../policyset.store.ts'
 import { findIdentity } from '../record.list.ts'
+import { codeDigest } from '../rights.story.ts'
 import { addBinding } from '../role.store.ts'
 import type { LoginParts } from './model.ts'
 import { passkeysOf } from './passkey.store.ts'
@@ -101,8 +102,10 @@ export async function bootstrapAdmin(
        returning expires_at`,
       [sha256Hex(code), identity, CODE_SECONDS],
     )
-    await append(tx, ctx, [{ log: 'identity', type: 'enrolment_code.made', subject: name, links: { identity } }])
-    return { identity, name, code: grouped(code), expiresAt: row?.expires_at ?? ctx.clock.now() }
+    const expiresAt = row?.expires_at ?? ctx.clock.now()
+    const data = { digest: codeDigest(sha256Hex(code)), expiresAt: expiresAt.toISOString() }
+    await append(tx, ctx, [{ log: 'identity', type: 'enrolment_code.made', subject: name, links: { identity }, data }])
+    return { identity, name, code: grouped(code), expiresAt }
   })
 }
 

@@ -132,13 +132,9 @@ export async function takeDue(tx: Tx, at: Date): Promise<DueRow | null> {
   return row ?? null
 }
 
-export async function clearOffboarding(tx: Tx, id: string): Promise<void> {
-  await tx.query('update scim_user set offboard_at = null, suspended = false where id = $1', [id])
-}
-
-/** The date alone: that the provider suspended it stays on record, so that its word can resume it. */
-export async function clearDate(tx: Tx, id: string): Promise<void> {
-  await tx.query('update scim_user set offboard_at = null where id = $1', [id])
+/** `suspended`: that the provider suspended it stays on record, so that its word can resume it. */
+export async function clearOffboarding(tx: Tx, id: string, suspended: boolean): Promise<void> {
+  await tx.query('update scim_user set offboard_at = null, suspended = $2 where id = $1', [id, suspended])
 }
 
 /** Identity by user id, of this provider's users that are there. */
