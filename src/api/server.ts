@@ -5,9 +5,9 @@ import rateLimit from '@fastify/rate-limit'
 import swagger from '@fastify/swagger'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod'
-import { IssuerKeys, KnownTokens, TokenUses } from '../identity/index.ts'
+import { IssuerKeys, KnownLater, KnownTokens, TokenUses } from '../identity/index.ts'
 import { type Ctx, newId, RekeyError } from '../kernel/index.ts'
-import { sessionTokenOf, sitesOf } from './browser.ts'
+import { deviceTokenOf, sessionTokenOf, sitesOf } from './browser.ts'
 import { answerNowhere, type Console, registerConsole } from './console.ts'
 import { challengeOf, logFailure, PROBLEM_TYPE, problemOf, StatusError } from './errors.ts'
 import { BatchWatch } from './events.ts'
@@ -127,13 +127,18 @@ export async function buildApp(parts: ApiParts, options: ServerOptions, routes: 
   await app.register(fastifyCookie, { hook: false })
   const known = new KnownTokens()
   const sites = sitesOf(publicUrl, options.listen.host)
-  const sessionOf = (request: FastifyRequest) => sessionTokenOf(request, sites(request))
-  await app.register(rateLimit, limitOptions(known, sessionOf, options.requestsPerMinute))
+  const cookies = {
+    session: (request: FastifyRequest) => sessionTokenOf(request, sites(request)),
+    device: (request: FastifyRequest) => deviceTokenOf(request, sites(request)),
+  }
+  const keys = new IssuerKeys(parts.guard)
+  const knowing = { known, later: new KnownLater(parts.store, ctx, keys), clock: ctx.clock }
+  await app.register(rateLimit, limitOptions(knowing, cookies, options.requestsPerMinute))
   await app.register(swagger, documentOptions(parts.version))
   app.setNotFoundHandler({ preHandler: app.rateLimit() }, notFound(routes, options.console ?? null))
   const metrics = makeMetrics(parts)
   const batches = new BatchWatch(parts.store, ctx)
-  const bearers = { store: parts.store, keys: new IssuerKeys(parts.guard), uses: new TokenUses(parts.store, ctx) }
+  const bearers = { store: parts.store, keys, uses: new TokenUses(parts.store, ctx) }
   const origins = originsOf(options.listen.host, options.publicUrl)
   const server: ServerParts = {
     parts,
