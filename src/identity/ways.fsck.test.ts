@@ -418,7 +418,7 @@ describe('tables of the area', () => {
     enrolment_code: `select decode('${'ab'.repeat(32)}', 'hex'), id, now() + interval '10 minutes' from identity where name = 'ada'`,
     scim_token: `select '${OTHER}', id, decode('${'ab'.repeat(32)}', 'hex'), now() from scim_provider where name = 'corp'`,
     scim_provider: `select '${OTHER}', 'evil', 'default', 0, now()`,
-    scim_email: `select id, 'ada@example.org' from scim_user`,
+    scim_email: `select id, 'ada@example.org', now() from scim_user`,
     both_hands: `select id, 'there is nobody else', now(), 'x' from identity where name = 'bob'`,
     team: `select '${OTHER}', 'default', 'api', null, 'evil'`,
     identity_change: `(identity_id, change, reason, at) select id, 'resumed', 'x', now() from identity where name = 'eve'`,

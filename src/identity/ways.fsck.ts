@@ -104,7 +104,8 @@ async function compareUsers(sql: Sql, story: WaysStory, reports: Reports): Promi
 function userFacts({ id, identity, provider, name_key, external_id, emails, offboard_at, ...rest }: rows.ScimUserRow): Facts {
   const { active, suspended, deleted } = rest
   const names = addressesDigest(id, [name_key, external_id ?? ''])
-  const addresses = addressesDigest(id, emails ?? [])
+  const since = (emails ?? []).map(([address, micros]) => `${address} ${new Date(micros / 1000).toISOString()}`)
+  const addresses = addressesDigest(id, since)
   return { identity, provider, active, suspended, deleted, offboardAt: timeOf(offboard_at), names, addresses }
 }
 

@@ -111,7 +111,7 @@ async function changeUser(
     const after = { ...before, ...standing, resource, version: before.version + 1, changed_at: ctx.clock.now() }
     await rows.updateUser(tx, after, keys)
     const was = userKeys(before.resource)
-    if (!isEqual(keys.emailKeys, was.emailKeys)) await rows.setEmails(tx, id, keys.emailKeys)
+    if (!isEqual(keys.emailKeys, was.emailKeys)) await rows.setEmails(tx, id, keys.emailKeys, after.changed_at)
     if (standsOtherwise(before, was, after, keys)) await tellUser(tx, ctx, client.providerId, after, keys)
     return after
   })

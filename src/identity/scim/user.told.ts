@@ -16,14 +16,12 @@ function factsOf({ id, active, suspended, offboard_at, deleted_at }: Told, keys:
     offboardAt: offboard_at?.toISOString() ?? null,
     deleted: deleted_at !== null,
     names: addressesDigest(id, [keys.userNameKey, keys.externalId ?? '']),
-    // People are told apart by them, so the log has a digest only.
-    addresses: addressesDigest(id, keys.emailKeys),
   }
 }
 
 /** Whether there is something to tell. */
 export function standsOtherwise(before: Told, was: Keys, after: Told, keys: Keys): boolean {
-  const text = (user: Told, of: Keys) => JSON.stringify([user.identity_id, factsOf(user, of)])
+  const text = (user: Told, of: Keys) => JSON.stringify([user.identity_id, factsOf(user, of), [...of.emailKeys].sort()])
   return text(before, was) !== text(after, keys)
 }
 
@@ -31,7 +29,10 @@ export function standsOtherwise(before: Told, was: Keys, after: Told, keys: Keys
 export async function tellUser(tx: Tx, ctx: Ctx, provider: string, user: Told, keys: Keys): Promise<void> {
   const links = { identity: user.identity_id, scim_provider: provider, scim_user: user.id }
   const subject = textOf(user.resource, 'userName') ?? user.id
-  await append(tx, ctx, [{ log: 'identity', type: 'scim_user.stands', subject, links, data: factsOf(user, keys) }])
+  const emails = (await rows.emailsOf(tx, user.id)).map(({ address, since }) => `${address} ${since.toISOString()}`)
+  // People are told apart by them; the log has a digest only.
+  const data = { ...factsOf(user, keys), addresses: addressesDigest(user.id, emails) }
+  await append(tx, ctx, [{ log: 'identity', type: 'scim_user.stands', subject, links, data }])
 }
 
 /** Takes a user's row away (`scim_user.dropped`). */
