@@ -95,8 +95,8 @@ export class IssuerKeys {
 }
 
 /**
- * Where a discovery document of this issuer says that its keys are. Throws `FetchFailed` where it is another's document, says nothing, or sends
- * us to this very machine (plain http) though the issuer is elsewhere.
+ * Where a discovery document of this issuer says that its keys are. Throws `FetchFailed` where it is another's document, says nothing, or
+ * sends us to this very machine (plain http) though the issuer is elsewhere.
  */
 export function keysAddress(origin: string, { issuer, jwks_uri: address }: Record<string, unknown>): string {
   if (issuer !== origin) throw new FetchFailed('the discovery document names another issuer')

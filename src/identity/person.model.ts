@@ -23,10 +23,11 @@ export type Humans = ReadonlyMap<string, readonly string[]>
 type Edges = Map<string, Set<string>>
 
 /**
- * Two identities are one human if somebody said so, or if one directory, or labels, give both one address: over any number of steps. Where two
- * directories give one address, the one that said so later does not speak of whoever had it before: the later identity may be
- * the earlier one's human, and not the other way round. So nothing that is pushed later makes one of two who were there; and who may be several
- * is named by all of them. Whoever has an address by a label had it first. What was said not to be the same is not joined by an address.
+ * Two identities are one human if somebody said so, or if one directory, or labels, give both one address: over any number of steps.
+ * Where two directories give one address, the one that said so later does not speak of whoever had it before: the later identity may be the
+ * earlier one's human, and not the other way round. So nothing that is pushed later makes one of two who were there; and who may be
+ * several is named by all of them. Whoever has an address by a label had it first. What was said not to be the same is not joined by an
+ * address.
  */
 export function humansFrom(ids: readonly string[], said: readonly Said[], holdings: readonly Holding[]): Humans {
   const joined: Edges = new Map(ids.map((id) => [id, new Set()]))

@@ -14,8 +14,8 @@ export interface Asked {
 }
 
 /**
- * Asks once, on a connection of its own, and follows no redirect. The name is looked up once: the addresses that the guard lets through are those
- * that are connected to. Throws what the guard and the network do.
+ * Asks once, on a connection of its own, and follows no redirect. The addresses that are connected to are those that the guard has let
+ * through, of one look-up. Throws what the guard and the network do.
  */
 export async function askGuarded(guard: AddressGuard, url: URL, { method, headers, body, signal }: Asked): Promise<IncomingMessage> {
   // An address that is written as one is not looked up; of a name this is only the better word for the fault.

@@ -6,9 +6,9 @@ const BLOCK_BYTES = 64
 const FORM = /^[A-Za-z0-9_-]+$/
 
 /**
- * Cursors of lists, as clients see them. Where a page ends is the key of a row that the asker may not see, so it is sealed; and since nobody
- * can make one, nobody can ask what follows a name of their choice. All servers of an installation open what one has sealed, also after a
- * restart.
+ * Cursors of lists, as clients see them. Where a page ends may be the key of a row that the asker may not see, so it is sealed; and since
+ * nobody can make one, nobody can ask what follows a name of their choice. All servers of an installation open what one has sealed, also
+ * after a restart.
  */
 export class Cursors {
   readonly #key: Secret
