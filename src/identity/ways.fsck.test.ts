@@ -159,6 +159,7 @@ const ELSEWHERE = ['api_token']
 
 /** Where one row is changed and not any. */
 const WHICH: Readonly<Record<string, string>> = {
+  entitlement_change: "change = 'removed'",
   identity: "source = 'api'",
   team: "source = 'api'",
   approval_decision: 'taken_back_at is null',
@@ -208,7 +209,8 @@ async function world(): Promise<void> {
   await tx((tx) => addTeamMembers(tx, ctx, team, { identities: [ada, bob], teams: [inner] }))
   const more = { labels: { email: 'ada@example.org' }, externalIds: [{ source: 'oidc:corp', id: 'x|ada' }] }
   const held = (role: string) => ({ entitlements: [{ system: 'db', account: 'ada', role }] })
-  await tx((tx) => moveIdentity(tx, ctx, ada, { ...more, ...held('reader') }))
+  await tx((tx) => moveIdentity(tx, ctx, ada, { ...more, ...held('writer') }))
+  await tx((tx) => moveIdentity(tx, ctx, ada, held('reader')))
   const bind = (role: string, force = false) =>
     bindRole(db.store, ctx, may('role:bind'), admin, policies, {
       role,
@@ -272,7 +274,8 @@ async function issuer(ada: string): Promise<void> {
     algorithms: ['ES256'],
   })
   const owner = { kind: 'person' as const, id: ada }
-  const workload = { name: 'job', kind: 'agent', source: 'api', purpose: 'serves', environment: 'test', owner } as const
+  const workloadHolds = { entitlements: [{ system: 'db', account: 'job', role: 'reader' }] }
+  const workload = { name: 'job', kind: 'agent', source: 'api', purpose: 'serves', environment: 'test', owner, ...workloadHolds } as const
   await mapIssuer(db.store, ctx, may('issuer:configure'), {
     issuer: 'ci',
     part: 'subject',
