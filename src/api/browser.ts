@@ -52,6 +52,11 @@ export function sessionTokenOf(request: FastifyRequest, site: Site | null): Secr
   return site === null ? null : readToken(cookiesOf(request)[namesOf(site).session])
 }
 
+/** What the request's cookie holds by which a browser is known from an earlier login; null if there is none. */
+export function deviceTokenOf(request: FastifyRequest, site: Site | null): Secret | null {
+  return site === null ? null : readToken(cookiesOf(request)[namesOf(site).device])
+}
+
 /** The browser that asks. Throws `unavailable` where this server does not know its own address. */
 export function browserOf(request: FastifyRequest, site: Site | null, session: SessionHolder | null): Browser {
   const known = requireSite(site)

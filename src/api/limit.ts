@@ -2,8 +2,8 @@
 import { isIP } from 'node:net'
 import rateLimit from '@fastify/rate-limit'
 import type { FastifyRequest } from 'fastify'
-import { JWT_MAX_CHARS, type KnownTokens, type Presented } from '../identity/index.ts'
-import { RekeyError, Secret } from '../kernel/index.ts'
+import { JWT_MAX_CHARS, type KnownLater, type KnownTokens, type Presented } from '../identity/index.ts'
+import { type Clock, RekeyError, Secret } from '../kernel/index.ts'
 
 /** Far above what people and their scripts ask for, far below what one core answers. */
 const REQUESTS_PER_MINUTE = 6_000
@@ -41,15 +41,26 @@ function holderOf({ headers }: FastifyRequest): Secret | null {
   return typeof text === 'string' && HOLDER.test(text) ? Secret.fromText(text) : null
 }
 
-/** What a request's session cookie holds; null if it has none. */
-export type SessionOf = (request: FastifyRequest) => Secret | null
+/** What a request's cookies hold; null for what it has not. */
+export interface CookiesOf {
+  readonly session: (request: FastifyRequest) => Secret | null
+  readonly device: (request: FastifyRequest) => Secret | null
+}
+
+/** By whom requests are known: at once, and where that costs a look. */
+export interface Knowing {
+  readonly known: KnownTokens
+  readonly later: Pick<KnownLater, 'nameOf'>
+  readonly clock: Clock
+}
 
 /** Options of the limit: `perMinute` requests for each known token or session, and for each address all others together. */
-export function limitOptions(known: KnownTokens, sessionOf: SessionOf, perMinute = REQUESTS_PER_MINUTE) {
+export function limitOptions(knowing: Knowing, cookies: CookiesOf, perMinute = REQUESTS_PER_MINUTE) {
+  const crowd = new Crowd(knowing.clock, perMinute)
   return {
     max: perMinute,
     timeWindow: WINDOW_MS,
-    keyGenerator: (request: FastifyRequest) => bucketOf(request, known, sessionOf),
+    keyGenerator: (request: FastifyRequest) => bucketOf(request, knowing, cookies, crowd),
     errorResponseBuilder: () =>
       new RekeyError('too_many_requests', 'Too many requests from this address or with this token.', {
         hint: 'Wait for what Retry-After says.',
@@ -57,11 +68,49 @@ export function limitOptions(known: KnownTokens, sessionOf: SessionOf, perMinute
   }
 }
 
-/** A stranger on the same address must not use up what the holder of a token may ask; a wrong token is a stranger's. */
-function bucketOf(request: FastifyRequest, known: KnownTokens, sessionOf: SessionOf): string {
-  const token = tokenOf(request) ?? sessionOf(request)
+/**
+ * A stranger on the same address must not use up what the holder of a token may ask; a wrong token is a stranger's. Where an address has
+ * used up most of what strangers may ask, what a request shows is looked at first: its own bucket if it is good, else the address's.
+ */
+async function bucketOf(request: FastifyRequest, { known, later }: Knowing, cookies: CookiesOf, crowd: Crowd): Promise<string> {
+  const token = tokenOf(request) ?? cookies.session(request)
   const holder = token === null ? null : known.nameOf(token)
-  return holder === null ? `address ${addressOf(request)}` : `token ${holder}`
+  if (holder !== null) return `token ${holder}`
+  const address = addressOf(request)
+  if (!crowd.isFull(address)) return `address ${address}`
+  const device = cookies.device(request)
+  const shown = token === null && device === null ? null : await later.nameOf({ token, device, address })
+  return shown === null ? `address ${address}` : `token ${shown}`
+}
+
+/** A bucket counts as full from this part on, so that the last of it is never spent by somebody who has one of their own. */
+const FULL = 0.5
+const ADDRESSES_MAX = 5_000
+
+/** How many requests of strangers came from an address, roughly: in this window of a minute and in the one before. */
+class Crowd {
+  readonly #seen = new Map<string, { sinceMs: number; count: number; before: number }>()
+  readonly #clock: Clock
+  readonly #most: number
+
+  constructor(clock: Clock, perMinute: number) {
+    this.#clock = clock
+    this.#most = perMinute * FULL
+  }
+
+  /** Counts a request, and tells whether there were too many of late. */
+  isFull(address: string): boolean {
+    const nowMs = this.#clock.monotonicMs()
+    const seen = this.#seen.get(address) ?? { sinceMs: nowMs, count: 0, before: 0 }
+    const windows = Math.floor((nowMs - seen.sinceMs) / WINDOW_MS)
+    if (windows > 0) Object.assign(seen, { sinceMs: seen.sinceMs + windows * WINDOW_MS, before: windows === 1 ? seen.count : 0, count: 0 })
+    seen.count++
+    this.#seen.delete(address)
+    this.#seen.set(address, seen)
+    const [oldest] = this.#seen.keys()
+    if (this.#seen.size > ADDRESSES_MAX && oldest !== undefined) this.#seen.delete(oldest)
+    return seen.count > this.#most || seen.before > this.#most
+  }
 }
 
 /**

@@ -13,6 +13,7 @@ import {
   type SessionHolder,
 } from '../identity/index.ts'
 import { type Clock, type Ctx, ERRORS, type ErrorCode, isCode, type Log, makeCtx, RekeyError } from '../kernel/index.ts'
+import type { Cursors } from '../keys/index.ts'
 import type { Principal } from '../policy/index.ts'
 import { browserOf, pagesOf, requireOwnPage, type Sites, sessionTokenOf } from './browser.ts'
 import { Problem } from './errors.ts'
@@ -34,6 +35,8 @@ declare module 'fastify' {
 /** What one server gives to every request. */
 export interface ServerParts {
   readonly parts: ApiParts
+  /** Cursors of lists as clients see them. */
+  readonly cursors: Cursors
   /** Whose requests are counted by their token. */
   readonly known: KnownTokens
   readonly sites: Sites
@@ -84,6 +87,7 @@ export function register(app: FastifyInstance, route: Route, server: ServerParts
     schema: schemaOf(route),
     // After the rate limit (onRequest) and before the body is read: a stranger cannot make us parse 32 MiB.
     ...(route.action === null ? {} : { preParsing: (request: FastifyRequest) => admit(server, route, request) }),
+    preValidation: async (request: FastifyRequest) => openCursor(server, route, request),
     handler: async (request, reply) => {
       const { caller, body } = request
       const ctx = ctxOf(server, request)
@@ -106,7 +110,8 @@ export function register(app: FastifyInstance, route: Route, server: ServerParts
         batches: server.batches,
       }
       const key = request.headers['idempotency-key']
-      if (!route.startsWork || key === undefined || caller === null) return send(reply, route, await route.handle(call))
+      if (!route.startsWork || key === undefined || caller === null)
+        return send(reply, route, sealCursor(server, route, await route.handle(call)))
       const fingerprint = fingerprintOf(route, request)
       const answer = await once(parts.store, ctx, { owner: keyOwner(caller.principal), key: String(key), fingerprint }, () =>
         route.handle(call),
@@ -114,6 +119,22 @@ export function register(app: FastifyInstance, route: Route, server: ServerParts
       return send(reply, route, answer)
     },
   })
+}
+
+const listOf = ({ method, path }: Route): string => `${method} ${path}`
+
+/** A client sends back what `sealCursor` gave it; from here on it is what the list itself said. */
+function openCursor({ cursors }: ServerParts, route: Route, request: FastifyRequest): void {
+  const query = request.query as { after?: unknown } | undefined
+  if (route.method !== 'GET' || query?.after === undefined) return
+  query.after = typeof query.after === 'string' ? cursors.open(listOf(route), query.after) : query.after
+}
+
+/** Where a page ends may be a row that the asker may not see: its name or id is not for them. */
+function sealCursor({ cursors }: ServerParts, route: Route, answer: Answer): Answer {
+  const { body } = answer
+  if (route.method !== 'GET' || typeof body !== 'object' || body === null || !('items' in body) || !('next' in body)) return answer
+  return typeof body.next === 'string' ? { ...answer, body: { ...body, next: cursors.seal(listOf(route), body.next) } } : answer
 }
 
 function ctxOf({ clock, log }: ServerParts, request: FastifyRequest, principal = request.caller?.principal): Ctx {

@@ -115,10 +115,13 @@ test.each([
   expect((await entra.get(`/Users/${id}`)).body).toMatchObject({ id, active: false })
   expect(await events(identity)).toEqual([
     'identity.joined',
+    'scim_user.stands',
     'identity.suspended',
     'identity.offboarding_scheduled',
+    'scim_user.stands',
     'identity.handed_over',
     'identity.offboarded',
+    'scim_user.stands',
   ])
 })
 

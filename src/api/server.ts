@@ -5,14 +5,15 @@ import rateLimit from '@fastify/rate-limit'
 import swagger from '@fastify/swagger'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod'
-import { IssuerKeys, KnownTokens, TokenUses } from '../identity/index.ts'
+import { IssuerKeys, KnownLater, KnownTokens, TokenUses } from '../identity/index.ts'
 import { type Ctx, newId, RekeyError } from '../kernel/index.ts'
-import { sessionTokenOf, sitesOf } from './browser.ts'
+import { Cursors } from '../keys/index.ts'
+import { deviceTokenOf, type Sites, sessionTokenOf, sitesOf } from './browser.ts'
 import { answerNowhere, type Console, registerConsole } from './console.ts'
 import { challengeOf, logFailure, PROBLEM_TYPE, problemOf, StatusError } from './errors.ts'
 import { BatchWatch } from './events.ts'
 import { hostGuard, originsOf } from './hosts.ts'
-import { limitOptions } from './limit.ts'
+import { type CookiesOf, limitOptions } from './limit.ts'
 import { makeMetrics } from './metrics.ts'
 import { documentOptions } from './openapi.ts'
 import { registerPages } from './pages.ts'
@@ -127,16 +128,17 @@ export async function buildApp(parts: ApiParts, options: ServerOptions, routes: 
   await app.register(fastifyCookie, { hook: false })
   const known = new KnownTokens()
   const sites = sitesOf(publicUrl, options.listen.host)
-  const sessionOf = (request: FastifyRequest) => sessionTokenOf(request, sites(request))
-  await app.register(rateLimit, limitOptions(known, sessionOf, options.requestsPerMinute))
+  const bearers = { store: parts.store, keys: new IssuerKeys(parts.guard), uses: new TokenUses(parts.store, ctx) }
+  const knowing = { known, later: new KnownLater(parts.store, ctx, bearers.keys), clock: ctx.clock }
+  await app.register(rateLimit, limitOptions(knowing, cookiesOf(sites), options.requestsPerMinute))
   await app.register(swagger, documentOptions(parts.version))
   app.setNotFoundHandler({ preHandler: app.rateLimit() }, notFound(routes, options.console ?? null))
   const metrics = makeMetrics(parts)
   const batches = new BatchWatch(parts.store, ctx)
-  const bearers = { store: parts.store, keys: new IssuerKeys(parts.guard), uses: new TokenUses(parts.store, ctx) }
   const origins = originsOf(options.listen.host, options.publicUrl)
   const server: ServerParts = {
     parts,
+    cursors: new Cursors(parts.fingerprintKey),
     known,
     sites,
     bearers,
@@ -156,6 +158,14 @@ export async function buildApp(parts: ApiParts, options: ServerOptions, routes: 
   app.addHook('onClose', () => bearers.uses.close())
   await app.ready()
   return { app, known, endStreams }
+}
+
+/** What of a request's cookies tells whose it is. */
+function cookiesOf(sites: Sites): CookiesOf {
+  return {
+    session: (request) => sessionTokenOf(request, sites(request)),
+    device: (request) => deviceTokenOf(request, sites(request)),
+  }
 }
 
 /**

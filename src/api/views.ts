@@ -42,7 +42,10 @@ export const SecretValue = z
   .max(BASE64_CHARS)
   .transform((value) => new Secret(Buffer.from(value, 'base64')))
 
-/** A page of a list: `after` is the cursor that the page before gave as `next`. */
+/**
+ * A page of a list: `after` is the cursor that the page before gave as `next`. Clients hold it sealed; a route gets what its list said, and
+ * never anything that a client made up.
+ */
 export const pageQuery = {
   after: text(2000).optional(),
   limit: z.coerce.number().int().min(1).max(LIMITS.pageMax).default(LIMITS.pageDefault),

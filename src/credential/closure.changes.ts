@@ -25,7 +25,7 @@ export async function takeChanges(parts: ClosingParts, ctx: Ctx): Promise<number
       // Another process may have taken it while we waited for the lock.
       if (!(await dueChanges(tx, AT_ONCE)).some(({ id }) => id === change.id)) return
       if (change.status !== null) await applyChange(parts, tx, ctx, change)
-      await markHandled(tx, [change.id])
+      await markHandled(tx, ctx, [change.id])
     })
   }
   return due.length

@@ -164,7 +164,8 @@ const DOUBLES: Source = {
   async read(sql, after, limit) {
     const { found, last } = await likelyDoubles(sql, { after, limit })
     const raw = found.map(({ id, name, others, since }): Raw => {
-      const detail = `it shares an address with ${others.slice(0, 5).join(', ')}; they count as one person`
+      const names = others.slice(0, 5).join(', ')
+      const detail = `it shares an address with ${names}; until somebody says otherwise they are taken for one person`
       return { kind: 'likely_double', key: id, subject: name, system: null, identity: id, detail, since }
     })
     return { found: raw, last }

@@ -32,6 +32,7 @@ import { humansAmong } from './person.ts'
 import { requireSomebody } from './policyset.model.ts'
 import { refuse } from './record.model.ts'
 import { lockRecord } from './record.store.ts'
+import { placesDigest } from './rights.story.ts'
 import { teamsByIds } from './team.store.ts'
 
 /** What is asked, of whom, until when. */
@@ -90,6 +91,8 @@ export async function requestApproval(tx: Tx, ctx: Ctx, asked: NewApproval): Pro
       {
         factors: facts,
         approvers: people,
+        // Of each factor: who stands under one alone does not count for another.
+        places: placesDigest(approvers.map(({ position, identity }) => [position, identity])),
         expiresAt: expiresAt.toISOString(),
         excluded: [...excluded].sort(),
         requester: { kind: by.kind, id: by.id, identity: by.identity },

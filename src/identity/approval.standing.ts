@@ -7,7 +7,7 @@ import { type ApprovalState, type Eligible, missing, NEXT_APPROVAL } from './app
 import * as rows from './approval.store.ts'
 import { standBehind } from './behind.ts'
 import { type Outcome, queueOutcome } from './notify.queue.ts'
-import { type HumanOf, humansAmong } from './person.ts'
+import { certainlyOthers, type HumanOf, humansAmong } from './person.ts'
 
 /** A request with everything that decides whether it is approved now. */
 export interface Standing {
@@ -41,15 +41,13 @@ export async function standingOf(sql: Sql, ctx: Ctx, row: rows.ApprovalRow): Pro
   return { row, factors, eligible, decisions, lacking, state, humanOf, approvedBy: live.map(({ identity_id }) => identity_id) }
 }
 
-/** Without whoever is the same human as one of `behind`, which names everybody who stands behind the request. */
+/** Without whoever may be the same human as one of `behind`, which names everybody who stands behind the request. */
 export async function withoutHumans<T extends { readonly identity: string }>(
   sql: Sql,
   asked: readonly T[],
   behind: readonly string[],
 ): Promise<T[]> {
-  const humanOf = await humansAmong(sql, [...behind, ...asked.map(({ identity }) => identity)])
-  const humans = new Set(behind.map(humanOf))
-  return asked.filter(({ identity }) => !humans.has(humanOf(identity)))
+  return certainlyOthers(sql, asked, ({ identity }) => identity, behind)
 }
 
 function stateNow({ state, expires_at }: rows.ApprovalRow, now: Date, enough: boolean): ApprovalState {

@@ -66,6 +66,7 @@ export {
   type Replay,
   type RuleFields,
 } from './issuer.model.ts'
+export { KnownLater } from './known.later.ts'
 export { KnownTokens } from './known.ts'
 export type { JoinFields, RecoveryOverride } from './lifecycle.fields.ts'
 export { type Handover, type HandoverCause, type HandoverRule, openHandovers } from './lifecycle.handover.ts'

@@ -1,9 +1,7 @@
-import { lookup as resolve } from 'node:dns'
-import { type IncomingMessage, request as requestHttp } from 'node:http'
-import { request as requestHttps } from 'node:https'
-import type { LookupFunction } from 'node:net'
+import type { IncomingMessage } from 'node:http'
 import type { AddressGuard } from '../kernel/index.ts'
 import { isFetchable } from './issuer.model.ts'
+import { askGuarded } from './reach.ts'
 import { strictObject } from './workload.json.ts'
 
 const FETCH_MS = 3_000
@@ -21,8 +19,8 @@ export async function fetchObject(guard: AddressGuard, address: string): Promise
   if (url === null || !isFetchable(url)) throw new FetchFailed('the address is not https')
   const deadline = AbortSignal.timeout(FETCH_MS)
   try {
-    await Promise.race([guard.check(url.hostname.replace(/^\[|\]$/g, '')), late(deadline)])
-    const answer = await ask(url, guard, deadline)
+    const asked = { method: 'GET', headers: { accept: 'application/json' }, body: null, signal: deadline }
+    const answer = await askGuarded(guard, url, asked)
     const object = strictObject(await textOf(answer))
     if (object === null) throw new FetchFailed('the answer is no JSON object')
     return object
@@ -31,40 +29,6 @@ export async function fetchObject(guard: AddressGuard, address: string): Promise
     if (deadline.aborted) throw new FetchFailed(`no whole answer in ${FETCH_MS} ms`)
     const code = (error as { code?: unknown }).code
     throw new FetchFailed(typeof code === 'string' ? code : 'the connection failed')
-  }
-}
-
-/** Rejects at the deadline, for what knows of none: a look-up of a name. */
-function late(deadline: AbortSignal): Promise<never> {
-  const over = new Promise<never>((_resolve, reject) => {
-    deadline.addEventListener('abort', () => reject(new FetchFailed(`no whole answer in ${FETCH_MS} ms`)), { once: true })
-  })
-  over.catch(() => undefined)
-  return over
-}
-
-function ask(url: URL, guard: AddressGuard, signal: AbortSignal): Promise<IncomingMessage> {
-  const request = url.protocol === 'https:' ? requestHttps : requestHttp
-  return new Promise((answered, failed) => {
-    const options = { signal, agent: false as const, lookup: guarded(guard), headers: { accept: 'application/json' } }
-    request(url, options, answered).on('error', failed).end()
-  })
-}
-
-/** The system's own look-up, without the addresses that are refused. */
-function guarded(guard: AddressGuard): LookupFunction {
-  return (hostname, options, done) => {
-    resolve(hostname, { ...options, all: true }, async (error, found) => {
-      if (error) return done(error, '')
-      try {
-        for (const { address } of found) await guard.check(address)
-      } catch (refused) {
-        return done(refused as NodeJS.ErrnoException, '')
-      }
-      const [first] = found
-      if (options.all) done(null, found)
-      else done(null, first?.address ?? '', first?.family)
-    })
   }
 }
 

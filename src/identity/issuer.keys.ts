@@ -90,10 +90,20 @@ export class IssuerKeys {
   async #address({ origin, keys }: Issuer): Promise<string> {
     if (keys.from === 'url') return keys.url
     const document = await fetchObject(this.#guard, `${origin.replace(/\/$/, '')}/.well-known/openid-configuration`)
-    if (document.issuer !== origin) throw new FetchFailed('the discovery document names another issuer')
-    if (typeof document.jwks_uri !== 'string') throw new FetchFailed('the discovery document names no keys')
-    return document.jwks_uri
+    return keysAddress(origin, document)
   }
+}
+
+/**
+ * Where a discovery document of this issuer says that its keys are. Throws `FetchFailed` where it is another's document, says nothing, or
+ * sends us to this very machine (plain http) though the issuer is elsewhere.
+ */
+export function keysAddress(origin: string, { issuer, jwks_uri: address }: Record<string, unknown>): string {
+  if (issuer !== origin) throw new FetchFailed('the discovery document names another issuer')
+  if (typeof address !== 'string' || !URL.canParse(address)) throw new FetchFailed('the discovery document names no keys')
+  const isPlain = (url: string) => new URL(url).protocol === 'http:'
+  if (isPlain(address) && !isPlain(origin)) throw new FetchFailed('the address of the keys is not https')
+  return address
 }
 
 /**

@@ -88,6 +88,11 @@ export async function othersRely(sql: Sql, identity: string, people: readonly st
   return found.length > 0
 }
 
+/** All of them: there are few. */
+export async function trustedIssuers(sql: Sql): Promise<Issuer[]> {
+  return (await sql.query<Row>(`select ${COLUMNS} from issuer i order by i.id`)).map(issuerOf)
+}
+
 export async function rulesOf(sql: Sql, issuerId: string): Promise<Rule[]> {
   return sql.query(`select ${RULE} from issuer_rule r where r.issuer_id = $1 order by r.id`, [issuerId])
 }

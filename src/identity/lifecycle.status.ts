@@ -95,7 +95,8 @@ async function moveStatus(tx: Tx, ctx: Ctx, row: Row, to: IdentityStatus, reason
   const now = ctx.clock.now()
   const back = to === 'active'
   await updateRow(tx, { ...row, status: to, left_at: back ? null : row.left_at, barred: barred || (row.barred && !back) })
-  await append(tx, ctx, [identityEvent(VERBS[to], row, { from: row.status, reason, ...(barred && { barred }) })])
+  const change = await queueChange(tx, row.id, back ? 'resumed' : to, reason, now)
+  await append(tx, ctx, [identityEvent(VERBS[to], row, { from: row.status, reason, change, ...(barred && { barred }) })])
   if (to === 'offboarded') await settleHandovers(tx, [row.id], now)
   // Also so that none of them comes back with a resumption.
   if (!back) {
@@ -103,7 +104,6 @@ async function moveStatus(tx: Tx, ctx: Ctx, row: Row, to: IdentityStatus, reason
     await dropCodesOf(tx, row.id)
   }
   if (to === 'offboarded') await tellRoads(tx, ctx, row)
-  await queueChange(tx, row.id, back ? 'resumed' : to, reason, now)
   return true
 }
 

@@ -152,6 +152,7 @@ test('suspend, resume and offboard move the status once, with an event and a row
   await inTx((tx) =>
     markHandled(
       tx,
+      ctx,
       due.slice(0, 2).map((it) => it.id),
     ),
   )

@@ -1,4 +1,5 @@
 import type { Sql, Tx } from '../store/index.ts'
+import type { Holding, Said } from './person.model.ts'
 
 /** The addresses of one person: what directories pushed, and the label `email` to which notices go. */
 const addressesOf = (id: string) => `
@@ -31,18 +32,39 @@ export const SHARED = `
       select u.identity_id as id, e.email_key as address from scim_user u join scim_email e on e.user_id = u.id where u.deleted_at is null
       union select l.identity_id, lower(l.value) from identity_label l where l.key = 'email') x where x.address <> '') a where a.people > 1`
 
-/** Of each identity a name for its human: the same for those that count as one. What is no identity stands for itself. */
-export async function humansOf(sql: Sql, ids: readonly string[]): Promise<ReadonlyMap<string, string>> {
-  if (ids.length === 0) return new Map()
-  const found = await sql.query<{ id: string; human: string }>(
-    `with recursive reach(start, id) as (
-       select i, i from unnest($1::uuid[]) i
+/** These identities and all that are joined to them by what is said or by an address, over any number of steps. */
+export async function connectedTo(sql: Sql, ids: readonly string[]): Promise<string[]> {
+  const found = await sql.query<{ id: string }>(
+    `with recursive reach(id) as (
+       select i from unnest($1::uuid[]) i
        union
-       select r.start, n.id from reach r cross join lateral (${declared('r.id')} union select s.id from (${sharing('r.id')}) s) n)
-     select start as id, min(id::text) as human from reach group by start`,
+       select n.id from reach r cross join lateral (${declared('r.id')} union select s.id from (${sharing('r.id')}) s) n)
+     select id from reach order by id`,
     [ids],
   )
-  return new Map(found.map(({ id, human }) => [id, human]))
+  return found.map(({ id }) => id)
+}
+
+export async function saidAmong(sql: Sql, ids: readonly string[]): Promise<Said[]> {
+  return sql.query(
+    'select low_id as one, high_id as other, same from identity_pair where low_id = any($1::uuid[]) and high_id = any($1::uuid[])',
+    [ids],
+  )
+}
+
+/** Which of these people has which address, by whose word and since when. */
+export async function addressesAmong(sql: Sql, ids: readonly string[]): Promise<Holding[]> {
+  const found = await sql.query<Omit<Holding, 'sinceMs'> & { readonly since: Date | null }>(
+    `select x.address, x.identity, x.directory, x.since from (
+       select e.email_key as address, u.identity_id as identity, u.provider_id::text as directory, e.since
+         from scim_user u join scim_email e on e.user_id = u.id where u.identity_id = any($1::uuid[]) and u.deleted_at is null
+       union all
+       select lower(l.value), l.identity_id, null, null from identity_label l
+        where l.identity_id = any($1::uuid[]) and l.key = 'email') x
+       join identity i on i.id = x.identity and i.kind = 'human' where x.address <> ''`,
+    [ids],
+  )
+  return found.map(({ since, ...rest }) => ({ ...rest, sinceMs: since?.getTime() ?? 0 }))
 }
 
 /** All identities of the human of this one, itself among them. */

@@ -24,6 +24,8 @@ import {
   readSamePerson,
   sayPerson,
 } from './index.ts'
+import { addProvider, authenticateScim } from './scim/provider.ts'
+import { createUser } from './scim/user.actions.ts'
 
 const ctx: Ctx = makeCtx('test', 'test')
 let db: TestDatabase
@@ -137,6 +139,54 @@ test('no second pair of eyes for policies, and no role for oneself, through a se
   await expect(bind(ada2)).rejects.toThrow('Nobody binds a role to themselves')
   expect((await bind(bob)).role).toBe('operator')
   expect((await activate(person(bob, { roles: ['security-admin'] }))).state).toBe('active')
+})
+
+test('another directory that pushes addresses of two approvers takes no right away from them, and gives nobody a second vote', async () => {
+  const directory = async () => {
+    const { token } = await addProvider(db.store, ctx, may(admin, 'scim:configure'), { name: `dir ${newId()}` })
+    const client = await authenticateScim(db.store, ctx, policies, token)
+    return async (...emails: string[]) => {
+      const body = {
+        schemas: ['urn:ietf:params:scim:schemas:core:2.0:User'],
+        userName: newId(),
+        emails: emails.map((value) => ({ value })),
+      }
+      if (client === null) throw new Error('the token does not count')
+      const { id } = await createUser(db.store, ctx, client, body)
+      const [row] = await db.store.query<{ id: string }>('select identity_id as id from scim_user where id = $1', [id])
+      return row?.id ?? ''
+    }
+  }
+  const [corp, sub] = [await directory(), await directory()]
+  const [one, two] = [`one-${newId()}@corp.org`, `two-${newId()}@corp.org`]
+  const [a, b] = [await corp(one), await corp(two)]
+  await tx((tx) => addTeamMembers(tx, ctx, team, { identities: [a, b] }))
+  const before = await ask(admin, 2)
+  await approve(before, a)
+  expect((await approve(before, b)).state).toBe('approved')
+  const [both, first] = [await sub(one, two), await sub(one, `own-${newId()}@sub.org`)]
+  expect((await consume(before)).approvedBy).toEqual(expect.arrayContaining([a, b]))
+  await tx((tx) => addTeamMembers(tx, ctx, team, { identities: [both, first] }))
+  const after = await ask(admin, 2)
+  await expect(approve(after, both), 'who may be two people is nobody').rejects.toSatisfy(code('not_found'))
+  await approve(after, a)
+  // `first` is joined to `both` by their own directory, and so may be two people too.
+  await expect(approve(after, first)).rejects.toSatisfy(code('not_found'))
+  expect((await approve(after, b)).state).toBe('approved')
+  // What one asks for whom two people may be is approved by neither of them.
+  const theirs = await ask(person(both), 1)
+  for (const who of [a, b]) await expect(approve(theirs, who)).rejects.toSatisfy(code('not_found'))
+  expect((await approve(theirs, bob)).state).toBe('approved')
+  // Somebody says who is who: then it is one person, and counts as that.
+  for (const [x, y] of [
+    [both, b],
+    [first, b],
+  ] as const)
+    await say(x, y, false)
+  const known = await ask(admin, 2)
+  await approve(known, first)
+  await expect(approve(known, a)).rejects.toSatisfy(code('conflict'))
+  expect((await approve(known, b)).state).toBe('approved')
 })
 
 test('likely doubles are found until somebody has said what they are; who left is none', async () => {

@@ -20,6 +20,7 @@ import { type Activation, activationOf } from './policyset.activation.ts'
 import { type BothHandsView, handsFacts, newlyBoth, noteBoth, recordBoth, requireForcedSet } from './policyset.hands.ts'
 import { changesBetween, digestOf, type FileChange, type PolicySetView, requireSomebody, type Warrant } from './policyset.model.ts'
 import * as rows from './policyset.store.ts'
+import { handsDigest } from './rights.story.ts'
 import { requireChangeable, somebodyApproves } from './role.changeable.ts'
 
 /** What proposing a set came to. */
@@ -108,7 +109,8 @@ export async function proposePolicies(
     const proposers = standsBehind(by)
     await rows.insertSet(tx, { id, origin: 'own', files: set.files, digest, baseDigest, words, by: ctx.actor, proposers, bothHands })
     const files = changes.map(({ file, change }) => ({ file, change }))
-    await append(tx, ctx, [event('policy.proposed', id, words, { digest, base: baseDigest, files, ...handsFacts(bothHands) })])
+    const facts = { digest, base: baseDigest, proposers: [...proposers], hands: handsDigest(bothHands) }
+    await append(tx, ctx, [event('policy.proposed', id, words, { ...facts, files, ...handsFacts(bothHands) })])
     const approval = await askForPolicies(tx, ctx, { action: 'policy:approve', subject: id, digest, words, proposers, by })
     const activation = await activationOf(tx, ctx, now, { proposers, approval })
     return { id, digest, baseDigest, changes, approval, bothHands, activation }

@@ -4,7 +4,7 @@ import { onTrial, type PolicySet } from '../policy/index.ts'
 import type { Sql } from '../store/index.ts'
 import { standBehind } from './behind.ts'
 import { unreachedBy } from './notify.reach.ts'
-import { humansAmong } from './person.ts'
+import { certainlyOthers } from './person.ts'
 import { atBest, isPeople } from './role.changeable.ts'
 import { boundSubjects, peopleWhoCanLogIn } from './role.store.ts'
 
@@ -41,10 +41,7 @@ export async function activationOf(
     return peopleWhoCanLogIn(sql, ids('identity'), ids('team'))
   }
   const [may, past] = [await peopleOf(approve), await peopleOf(bypass)]
-  const behind = await standBehind(sql, proposers)
-  const humanOf = await humansAmong(sql, [...behind, ...may.map(({ id }) => id)])
-  const own = new Set(behind.map(humanOf))
-  const others = may.filter(({ id }) => !own.has(humanOf(id)))
+  const others = await certainlyOthers(sql, may, ({ id }) => id, await standBehind(sql, proposers))
   const token = may.length === 0 && (bypass ?? []).some((one) => !isPeople(one))
   const [approvers, bypassers] = [others, past].map((people) => people.slice(0, NAMED).map(({ name }) => name))
   const words =

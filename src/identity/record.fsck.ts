@@ -3,7 +3,7 @@ import type { Json } from '../kernel/index.ts'
 import type { Sql, Store } from '../store/index.ts'
 import { entitlementKey } from './record.model.ts'
 import { COLUMNS, factsOf, type Row } from './record.store.ts'
-import { BUILT_IN } from './team.model.ts'
+import { BUILT_IN, SECURITY_CONTACT } from './team.model.ts'
 
 /** Something that does not agree. */
 interface Finding {
@@ -23,6 +23,8 @@ interface Told {
 
 interface ToldTeam {
   name: string
+  /** What was said when it was made; empty for an event that did not say. */
+  readonly facts: Readonly<Record<string, Json | undefined>>
   readonly members: Set<string>
   readonly nested: Set<string>
 }
@@ -41,19 +43,24 @@ const FIRST = '00000000-0000-0000-0000-000000000000'
  * Resolves with what does not agree; with nothing if all does. Throws `unavailable`, `database_failed`.
  */
 export async function fsckIdentities(store: Store): Promise<Finding[]> {
-  const findings: Finding[] = []
-  const report: Report = (where, what) => void findings.push({ where, what })
-  await store.onConnection(async (sql) => {
+  return store.onConnection(async (sql) => {
     await sql.query('begin transaction isolation level repeatable read read only')
     try {
-      const story: Story = { identities: new Map(), teams: new Map() }
-      for await (const event of eachEvent(sql, 'identity')) follow(story, event)
-      await compareIdentities(sql, story, report)
-      await compareTeams(sql, story, report)
+      return await recordFindings(sql)
     } finally {
       await sql.query('rollback')
     }
   })
+}
+
+/** The same in the caller's transaction, which should be one snapshot. */
+export async function recordFindings(sql: Sql): Promise<Finding[]> {
+  const findings: Finding[] = []
+  const report: Report = (where, what) => void findings.push({ where, what })
+  const story: Story = { identities: new Map(), teams: new Map() }
+  for await (const event of eachEvent(sql, 'identity')) follow(story, event)
+  await compareIdentities(sql, story, report)
+  await compareTeams(sql, story, report)
   return findings
 }
 
@@ -111,7 +118,9 @@ function followTeam({ teams }: Story, id: string, { type, subject, data }: Event
     for (const team of teams.values()) team.nested.delete(id)
     return
   }
-  const told = teams.get(id) ?? { name: subject, members: new Set(), nested: new Set() }
+  const { tenancy, source, externalId } = data
+  const facts = type === 'team.created' ? { tenancy, source, externalId } : {}
+  const told = teams.get(id) ?? { name: subject, facts, members: new Set(), nested: new Set() }
   teams.set(id, told)
   told.name = subject
   for (const one of listOf(data.added)) told.members.add(String(one))
@@ -193,10 +202,26 @@ function compareSets(stored: ReadonlySet<string>, told: ReadonlySet<string>, tel
   for (const one of told) if (!stored.has(one)) tell(one, 'log')
 }
 
+interface TeamRow {
+  readonly id: string
+  readonly name: string
+  readonly source: string
+  readonly tenancy: string
+  readonly externalId: string | null
+  readonly members: string[] | null
+  readonly nested: string[] | null
+}
+
+/** The team that is always there, as a migration made it. */
+const ALWAYS = { name: 'security-contact', facts: { tenancy: 'default', source: BUILT_IN, externalId: null } } as const
+
 async function compareTeams(sql: Sql, { teams }: Story, report: Report): Promise<void> {
+  // Made by a migration, not by anybody; its members are told like those of any other.
+  const always = teams.get(SECURITY_CONTACT)
+  teams.set(SECURITY_CONTACT, { ...ALWAYS, members: always?.members ?? new Set(), nested: always?.nested ?? new Set() })
   for (let after = FIRST; ; ) {
-    const rows = await sql.query<{ id: string; name: string; source: string; members: string[] | null; nested: string[] | null }>(
-      `select t.id, t.name, t.source,
+    const rows = await sql.query<TeamRow>(
+      `select t.id, t.name, t.source, t.tenancy, t.external_id as "externalId",
               (select jsonb_agg(m.identity_id) from team_member m where m.team_id = t.id) as members,
               (select jsonb_agg(n.child_id) from team_nesting n where n.parent_id = t.id) as nested
          from team t where t.id > $1 order by t.id limit 500`,
@@ -204,15 +229,16 @@ async function compareTeams(sql: Sql, { teams }: Story, report: Report): Promise
     )
     for (const row of rows) {
       const where = `team ${row.id} called ${row.name}`
-      // The one that is always there was made by a migration, not by anybody.
-      const known =
-        teams.get(row.id) ?? (row.source === BUILT_IN ? { name: row.name, members: new Set<string>(), nested: new Set<string>() } : null)
+      const known = teams.get(row.id) ?? null
       teams.delete(row.id)
       if (known === null) {
         report(where, 'The table knows it; the log does not.')
         continue
       }
       if (known.name !== row.name) report(where, `Its name by the log is ${known.name}.`)
+      const facts = Object.entries(known.facts).flatMap(([key, value]): [string, Json][] => (value === undefined ? [] : [[key, value]]))
+      const stored = facts.map(([key]): [string, Json] => [key, row[key as keyof typeof known.facts & keyof TeamRow] ?? null])
+      differ(new Map(stored), new Map(facts), (key, a, b) => report(where, `Its ${key} is ${a} by the table, ${b} by the log.`))
       compareSets(new Set(row.members), known.members, (one, side) => report(where, `Its member ${one} is known to the ${side} only.`))
       compareSets(new Set(row.nested), known.nested, (one, side) => report(where, `Its nested team ${one} is known to the ${side} only.`))
     }

@@ -1,4 +1,5 @@
-import { LIMITS } from '../kernel/index.ts'
+import { append, type EvidenceEvent } from '../evidence/index.ts'
+import { type Ctx, LIMITS } from '../kernel/index.ts'
 import type { Sql, Tx } from '../store/index.ts'
 import type { IdentityStatus } from './record.model.ts'
 
@@ -47,9 +48,18 @@ export async function dueChanges(sql: Sql, limit: number): Promise<IdentityChang
   )
 }
 
-/** Marks changes of status as handled. Those that are already stay so. */
-export async function markHandled(tx: Tx, ids: readonly number[]): Promise<void> {
-  await tx.query('update identity_change set handled_at = now() where id = any($1::bigint[]) and handled_at is null', [ids])
+/** Marks changes of status as handled (`identity_change.handled`, log identity). Those that are already stay so. */
+export async function markHandled(tx: Tx, ctx: Ctx, ids: readonly number[]): Promise<void> {
+  const done = await tx.query<{ id: number; identity: string }>(
+    `update identity_change set handled_at = now() where id = any($1::bigint[]) and handled_at is null
+     returning id, identity_id as identity`,
+    [ids],
+  )
+  const type = 'identity_change.handled'
+  const events = done.map(
+    ({ id, identity }): EvidenceEvent => ({ log: 'identity', type, subject: identity, links: { identity }, data: { change: id } }),
+  )
+  if (events.length > 0) await append(tx, ctx, events)
 }
 
 /** Entitlements that came or went and that nobody has marked as handled, oldest first, from after the id `after`; as `dueChanges`. */

@@ -220,9 +220,13 @@ export async function queueChange(
   change: 'suspended' | 'resumed' | 'offboarded',
   reason: string,
   at: Date,
-): Promise<void> {
-  await tx.query('insert into identity_change (identity_id, change, reason, at) values ($1, $2, $3, $4)', [id, change, reason, at])
+): Promise<number> {
+  const [row] = await tx.query<{ id: number }>(
+    'insert into identity_change (identity_id, change, reason, at) values ($1, $2, $3, $4) returning id',
+    [id, change, reason, at],
+  )
   await tx.query("select pg_notify('rekey_identity', $1)", [id])
+  return row?.id ?? 0
 }
 
 export async function queueEntitlements(

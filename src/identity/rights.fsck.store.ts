@@ -10,12 +10,20 @@ export interface SessionRow {
   readonly authenticated_at: Date
   readonly ends_at: Date
   readonly hash: string
+  readonly idle_seconds: number
+  /** Its last use is said to be after now. */
+  readonly rests_until_later: boolean
+  readonly method: string
+  readonly provider: string | null
+  readonly passkey: string | null
 }
 
 /** Sessions that would be taken for good now. */
 export function liveSessions(sql: Sql): Promise<SessionRow[]> {
   return sql.query(
-    `select id, identity_id as identity, aal, authenticated_at, ends_at, encode(hash, 'hex') as hash from session
+    `select id, identity_id as identity, aal, authenticated_at, ends_at, encode(hash, 'hex') as hash, idle_seconds,
+            seen_at > now() + interval '1 minute' as rests_until_later, method, provider_id as provider, passkey_id as passkey
+       from session
       where ended_at is null and ends_at > now() order by id`,
   )
 }
@@ -35,21 +43,22 @@ export function passkeys(
 
 type Named = { readonly id: string } & { readonly [fact: string]: Json }
 
-export function loginProviders(sql: Sql): Promise<Named[]> {
+export function loginProviders(sql: Sql): Promise<{ id: string; facts: { readonly [fact: string]: Json }; sealed: Uint8Array | null }[]> {
   return sql.query(
-    `select id, issuer, client_id as "clientId", auth, acr, amr, aal, max_age_seconds as "maxAgeSeconds", link_by_email as "linkByEmail",
-            makers, confirmed
+    `select id, sealed,
+            jsonb_build_object('name', name, 'issuer', issuer, 'clientId', client_id, 'auth', auth, 'scopes', scopes, 'acr', acr,
+                               'amr', amr, 'aal', aal, 'maxAgeSeconds', max_age_seconds, 'linkByEmail', link_by_email,
+                               'makers', to_jsonb(makers), 'confirmed', to_jsonb(confirmed)) as facts
        from login_provider order by id`,
   )
 }
 
 export function issuers(sql: Sql): Promise<Named[]> {
   return sql.query(
-    `select id, type, origin, audience, algorithms, max_token_age_seconds as "maxTokenAgeSeconds",
+    `select id, name, type, origin, audience, algorithms, max_token_age_seconds as "maxTokenAgeSeconds",
             clock_skew_seconds as "clockSkewSeconds", keys_max_age_seconds as "keysMaxAgeSeconds", replay, makers, confirmed,
-            case keys_from when 'inline' then jsonb_build_object('from', keys_from, 'jwks', jwks)
-                           when 'url' then jsonb_build_object('from', keys_from, 'url', jwks_url)
-                           else jsonb_build_object('from', keys_from) end as keys
+            jsonb_build_object('from', keys_from) || case when jwks is null then '{}' else jsonb_build_object('jwks', jwks) end
+              || case when jwks_url is null then '{}' else jsonb_build_object('url', jwks_url) end as keys
        from issuer order by id`,
   )
 }
@@ -89,6 +98,8 @@ export interface ApprovalRow {
   readonly bypass_reason: string | null
   readonly factors: Json
   readonly approvers: readonly string[] | null
+  /** Each approver with the factor it stands under. */
+  readonly places: readonly [number, string][] | null
   /** Decisions that were not taken back: who, what, level, passkey. */
   readonly live: readonly [string, string, number, string | null][] | null
 }
@@ -102,6 +113,8 @@ export function approvals(sql: Sql): Promise<ApprovalRow[]> {
                from approval_factor f where f.approval_id = a.id) as factors,
             (select jsonb_agg(distinct p.identity_id::text order by p.identity_id::text) from approval_approver p
               where p.approval_id = a.id) as approvers,
+            (select jsonb_agg(jsonb_build_array(p.position, p.identity_id)) from approval_approver p
+              where p.approval_id = a.id) as places,
             (select jsonb_agg(jsonb_build_array(d.identity_id, d.decision, d.aal, d.passkey)) from approval_decision d
               where d.approval_id = a.id and d.taken_back_at is null) as live
        from approval a order by a.id`,

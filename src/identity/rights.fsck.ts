@@ -5,8 +5,21 @@ import type { Sql, Store } from '../store/index.ts'
 import { type Approvable, checkApprovable } from './approval.model.ts'
 import { digestOf } from './policyset.model.ts'
 import * as rows from './rights.fsck.store.ts'
-import { called, decisionText, type Facts, follow, newStory, passkeyDigest, type Story, sessionDigest } from './rights.story.ts'
+import {
+  called,
+  decisionText,
+  type Facts,
+  follow,
+  newStory,
+  passkeyDigest,
+  placesDigest,
+  type Story,
+  sealedDigest,
+  sessionDigest,
+} from './rights.story.ts'
 import { SESSION_LIMITS } from './session.model.ts'
+import { compareWays } from './ways.fsck.ts'
+import { followWays, newWays } from './ways.story.ts'
 
 interface Finding {
   readonly where: string
@@ -19,13 +32,15 @@ type Row = readonly [where: string, facts: Facts]
 /**
  * Compares the rows that let people and programs in, and that say what was decided, with the identity log: role bindings, passkeys, login
  * providers, live sessions, issuers with their claim rules, approval rules, requests for approval with their approvers and decisions,
- * identities of one person, and the policies in force. In one snapshot. Resolves with what does not agree. Throws what the database does.
+ * identities of one person, the policies in force and those proposed, one-time codes, directories with their tokens and users, queued
+ * changes, and who was forced to hold both hands. In one snapshot. Resolves with what does not agree; `note` is told what older events say
+ * too little of to compare. Throws what the database does.
  */
-export async function fsckRights(store: Store): Promise<Finding[]> {
+export async function fsckRights(store: Store, note: Report = () => undefined): Promise<Finding[]> {
   return store.onConnection(async (sql) => {
     await sql.query('begin transaction isolation level repeatable read read only')
     try {
-      return await rightsFindings(sql)
+      return await rightsFindings(sql, note)
     } finally {
       await sql.query('rollback')
     }
@@ -33,18 +48,23 @@ export async function fsckRights(store: Store): Promise<Finding[]> {
 }
 
 /** The same in the caller's transaction, which should be one snapshot. */
-export async function rightsFindings(sql: Sql): Promise<Finding[]> {
+export async function rightsFindings(sql: Sql, note: Report = () => undefined): Promise<Finding[]> {
   const findings: Finding[] = []
   const report: Report = (where, what) => void findings.push({ where, what })
   const sessions = await rows.liveSessions(sql)
   const story = newStory(new Set(sessions.map(({ id }) => id)))
-  for await (const event of eachEvent(sql, 'identity')) follow(story, event)
+  const ways = newWays()
+  for await (const event of eachEvent(sql, 'identity')) {
+    follow(story, event)
+    followWays(ways, event)
+  }
   compareSessions(sessions, story, report)
   compareProofs(story, report)
   for (const read of [bindings, logins, trust, approvalRules, approvals, pairs, policies]) {
     for (const [where, facts] of await read(sql, story, report)) compare(where, facts, story, report)
   }
   for (const where of story.things.keys()) report(where, 'The log knows it; the table does not.')
+  await compareWays(sql, ways, { finding: report, note })
   return findings
 }
 
@@ -71,12 +91,17 @@ function compareProofs({ proofs, everRules }: Story, report: Report): void {
 }
 
 function compareSessions(sessions: readonly rows.SessionRow[], story: Story, report: Report): void {
-  for (const { id, identity, aal, authenticated_at, hash, ends_at } of sessions) {
+  for (const session of sessions) {
+    const { id, identity, aal, authenticated_at, hash, ends_at, idle_seconds, rests_until_later, method, provider, passkey } = session
     const where = called.session(id)
     if (story.endedSessions.has(id)) report(where, 'The log says that it has ended; by the table it is live.')
     const mostMs = SESSION_LIMITS[aal].seconds * 1000
     if (ends_at.getTime() - authenticated_at.getTime() > mostMs) report(where, 'It lasts longer than its level may.')
-    compare(where, { identity, aal, authenticatedAt: authenticated_at.toISOString(), digest: sessionDigest(hash) }, story, report)
+    if (idle_seconds > SESSION_LIMITS[aal].idleSeconds) report(where, 'It may rest longer than its level may.')
+    if (rests_until_later) report(where, 'It was last used later than now.')
+    const by = { method, provider, passkey }
+    const authenticatedAt = authenticated_at.toISOString()
+    compare(where, { identity, aal, authenticatedAt, digest: sessionDigest(hash), ...by }, story, report)
   }
 }
 
@@ -88,7 +113,9 @@ async function logins(sql: Sql): Promise<Row[]> {
   const keys = (await rows.passkeys(sql)).map(({ id, identity, name, device_bound, credential_id, public_key }): Row => {
     return [called.passkey(id), { identity, name, deviceBound: device_bound, digest: passkeyDigest(credential_id, public_key) }]
   })
-  const providers = (await rows.loginProviders(sql)).map(({ id, ...facts }): Row => [called.provider(id), facts])
+  const providers = (await rows.loginProviders(sql)).map(({ id, facts, sealed }): Row => {
+    return [called.provider(id), { ...facts, secret: sealedDigest(sealed) }]
+  })
   return [...keys, ...providers]
 }
 
@@ -119,8 +146,9 @@ async function approvals(sql: Sql, { decisions }: Story, report: Report): Promis
     const told = [...(decisions.get(row.id) ?? [])].map(([by, text]) => `${by} ${text}`).sort()
     for (const one of live) if (!told.includes(one)) report(where, `The decision ${one} is known to the table only.`)
     for (const one of told) if (!live.includes(one)) report(where, `The decision ${one} is known to the log only.`)
+    const places = placesDigest(row.places ?? [])
     const { digest, state, factors, approvers, excluded, requester, expires_at, bypassed_by, bypass_reason } = row
-    const facts: Facts = { digest, state, factors, approvers: approvers ?? [], excluded: [...excluded].sort(), requester }
+    const facts: Facts = { digest, state, factors, approvers: approvers ?? [], places, excluded: [...excluded].sort(), requester }
     found.push([where, { ...facts, expiresAt: expires_at.toISOString(), bypassedBy: bypassed_by, bypassReason: bypass_reason }])
   }
   return found

@@ -44,6 +44,26 @@ export const sessionDigest = (hashHex: string): string => digestHex(`session ${h
 export const passkeyDigest = (credentialId: string, publicKeyHex: string): string =>
   digestHex(JSON.stringify(['passkey', credentialId, publicKeyHex]))
 
+/** Of a one-time code, and of a SCIM token: a digest of the stored hash, which is itself one of random bits. */
+export const codeDigest = (hashHex: string): string => digestHex(`enrolment code ${hashHex}`)
+export const scimTokenDigest = (hashHex: string): string => digestHex(`scim token ${hashHex}`)
+
+/** Of a sealed secret, as it is stored: to wrap its key anew does not change it. Null where there is none. */
+export const sealedDigest = (sealed: Uint8Array | null): string | null =>
+  sealed === null ? null : digestHex(`sealed ${Buffer.from(sealed).toString('hex')}`)
+
+/** Of texts that a directory keeps of one person. */
+export const addressesDigest = (user: string, texts: readonly string[]): string =>
+  digestHex(JSON.stringify(['scim', user, ...[...texts].sort()]))
+
+/** Of who may decide, factor by factor. */
+export const placesDigest = (places: readonly (readonly [position: number, identity: string])[]): string =>
+  digestHex(JSON.stringify(['places', ...places.map(([position, identity]) => `${position} ${identity}`).sort()]))
+
+/** Of who would hold both hands by a proposed set of policies. */
+export const handsDigest = (found: readonly { readonly kind: string; readonly id: string }[]): string =>
+  digestHex(JSON.stringify(['both hands', ...found.map(({ kind, id }) => `${kind} ${id}`).sort()]))
+
 /** One live decision, as text. */
 export const decisionText = (decision: Json, aal: Json, passkey: Json | undefined): string =>
   JSON.stringify([decision, aal, passkey ?? null])
@@ -93,18 +113,21 @@ const TAKE: Readonly<Record<string, Take>> = {
   },
   'passkey.removed': (story, event) => drop(called.passkey(event.links.passkey ?? ''))(story),
   'login_provider.added': (story, event) =>
-    put(called.provider(event.links.login_provider ?? ''), { ...without(event.data), confirmed: null })(story),
+    put(called.provider(event.links.login_provider ?? ''), { name: event.subject, ...without(event.data), confirmed: null })(story),
   'login_provider.confirmed': (story, event) => confirm(story, called.provider(event.links.login_provider ?? ''), event),
   'login_provider.removed': (story, event) => drop(called.provider(event.links.login_provider ?? ''))(story),
   'session.started': (story, event) => {
     const id = event.links.session ?? ''
-    const { aal, authenticatedAt, digest } = event.data
-    if (story.wanted.has(id)) put(called.session(id), { identity: event.links.identity, aal, authenticatedAt, digest })(story)
+    const { aal, authenticatedAt, digest, method } = event.data
+    const { identity, login_provider: provider = null, passkey = null } = event.links
+    const facts = { identity, aal, authenticatedAt, digest, method, provider, passkey }
+    if (story.wanted.has(id)) put(called.session(id), facts)(story)
   },
   'session.ended': ({ wanted, endedSessions }, { links: { session = '' } }) => {
     if (wanted.has(session)) endedSessions.add(session)
   },
-  'issuer.added': (story, event) => put(called.issuer(event.links.issuer ?? ''), { ...without(event.data), confirmed: null })(story),
+  'issuer.added': (story, event) =>
+    put(called.issuer(event.links.issuer ?? ''), { name: event.subject, ...without(event.data), confirmed: null })(story),
   'issuer.confirmed': (story, event) => confirm(story, called.issuer(event.links.issuer ?? ''), event),
   'issuer.removed': (story, event) => {
     drop(called.issuer(event.links.issuer ?? ''))(story)
@@ -121,7 +144,13 @@ const TAKE: Readonly<Record<string, Take>> = {
   'approval.requested': (story, event) => {
     const { approvers, ...rest } = without(event.data)
     const sorted = Array.isArray(approvers) ? approvers.map(String).sort() : approvers
-    put(called.approval(event.links.approval ?? ''), { ...rest, approvers: sorted, bypassedBy: null, state: 'requested' })(story)
+    put(called.approval(event.links.approval ?? ''), {
+      ...rest,
+      approvers: sorted,
+      bypassedBy: null,
+      bypassReason: null,
+      state: 'requested',
+    })(story)
   },
   'approval.decided': (story, event) => decide(story, event, false),
   'approval.taken_back': (story, event) => decide(story, event, true),

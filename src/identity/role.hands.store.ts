@@ -1,7 +1,8 @@
 import type { Ctx } from '../kernel/index.ts'
 import { type Grip, gripsOf, type PolicySet } from '../policy/index.ts'
 import type { Sql, Tx } from '../store/index.ts'
-import { humansOf, SHARED } from './person.store.ts'
+import { SHARED } from './person.store.ts'
+import { humansAmong } from './person.ts'
 import { PROVIDED } from './role.store.ts'
 import { GOOD } from './token.store.ts'
 
@@ -82,16 +83,16 @@ export async function holdersOfBoth(sql: Sql, policies: PolicySet['policies']): 
       group by t.id, t.name having count(distinct h.hand) = 2 order by 1, 3, 2`,
     [JSON.stringify(gripsOf(policies))],
   )
-  const humans = await humansOf(
+  const humanOf = await humansAmong(
     sql,
     held.flatMap(({ id, shared }) => (shared ? [id] : [])),
   )
-  const byHuman = Map.groupBy(held, ({ kind, id }) => `${kind} ${humans.get(id) ?? id}`)
+  const byHuman = Map.groupBy(held, ({ kind, id }) => `${kind} ${humanOf(id)}`)
   const hands = (some: readonly HeldRow[], made: boolean) =>
     new Set(some.flatMap(({ by }) => by.flatMap((it) => (it.made || !made ? [it.hand] : [])))).size
   return held.flatMap((one): HolderOfBoth[] => {
     const { kind, id, name } = one
-    const human = humans.get(id) ?? id
+    const human = humanOf(id)
     const all = byHuman.get(`${kind} ${human}`) ?? []
     if (hands(all, false) < 2) return []
     const forced = all.some((each) => each.forced)

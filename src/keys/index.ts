@@ -1,4 +1,5 @@
 export { findInstallationSecret, installationSecret, type Rewrap, rotateKek } from './actions.ts'
+export { Cursors } from './cursor.ts'
 export { kekFindings } from './fsck.ts'
 export { type DataKey, fingerprintKey, Keyring } from './keyring.ts'
 export type { Kek, KekKind } from './model.ts'

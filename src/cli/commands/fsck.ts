@@ -26,7 +26,7 @@ export async function fsck(cli: Cli, { data }: CommonOptions): Promise<number> {
       ...(await main.keyFindings(opened)),
       ...(await credential.fsckCredentials(opened.store, remark, main.keyringOf(opened.config))),
       ...(await identity.fsckIdentities(opened.store)),
-      ...(await identity.fsckRights(opened.store)),
+      ...(await identity.fsckRights(opened.store, remark)),
     ]
     if (cli.out.json) for (const each of [...findings, { sound: findings.length === 0, findings: findings.length }]) cli.out.object(each)
     else for (const { where, what } of findings) cli.out.line(`${printable(where)}: ${printable(what)}`)

@@ -12,6 +12,7 @@ import { joinIdentity } from '../lifecycle.join.ts'
 import { lockPolicies } from '../policyset.store.ts'
 import { findIdentity } from '../record.list.ts'
 import { lockRecord } from '../record.store.ts'
+import { codeDigest } from '../rights.story.ts'
 import { addBinding } from '../role.store.ts'
 import { principalOfToken } from '../tokens.ts'
 import type { LoginParts } from './model.ts'
@@ -131,7 +132,7 @@ export async function bootstrapAdmin(
     const identity = before ?? (await makeAdmin(tx, ctx, name))
     await rows.putBootstrapPerson(tx, identity, maker.makers)
     const expiresAt = await rows.insertCode(tx, sha256Hex(code), identity, maker, CODE_SECONDS)
-    const data = { makers: [...maker.makers] }
+    const data = { makers: [...maker.makers], digest: codeDigest(sha256Hex(code)), expiresAt: expiresAt.toISOString() }
     await append(tx, ctx, [{ log: 'identity', type: 'enrolment_code.made', subject: name, links: { identity }, data }])
     return { identity, name, code: grouped(code), expiresAt }
   })

@@ -1,9 +1,11 @@
+import type { IncomingMessage } from 'node:http'
 import { importJWK, type JWK } from 'jose'
 import * as oidc from 'openid-client'
-import { type AddressGuard, type Ctx, RekeyError, type Secret } from '../../kernel/index.ts'
+import { type AddressGuard, type Ctx, isCode, RekeyError, type Secret } from '../../kernel/index.ts'
 import type { Keyring } from '../../keys/index.ts'
 import { open } from '../../seal/index.ts'
 import type { Sql } from '../../store/index.ts'
+import { askGuarded } from '../reach.ts'
 import { type ProviderRow, providerKeyBound, providerSecretBound } from './provider.store.ts'
 
 /** One request to a provider, milliseconds. A login makes at most three. */
@@ -82,18 +84,27 @@ export class OidcClients {
 
   /** Never to a refused address, never after a redirect, never for long, never much. */
   async #fetch(url: string, options: oidc.CustomFetchOptions): Promise<Response> {
-    await this.#guard.check(new URL(url).hostname.replace(/^\[|\]$/g, ''))
     const limit = AbortSignal.timeout(CALL_MS)
     const signal = options.signal === undefined ? limit : AbortSignal.any([options.signal, limit])
-    const { method, headers, body } = options
-    let answer: Response
+    const { method, body } = options
+    // What a browser would make of it: bytes, and their type.
+    const made = new Request(url, { method, headers: options.headers, body: body ?? null })
+    const headers = { ...Object.fromEntries(made.headers), 'accept-encoding': 'identity' }
+    const sent = made.body === null ? null : new Uint8Array(await made.arrayBuffer())
     try {
-      answer = await fetch(url, { method, headers, body: body ?? null, redirect: 'manual', signal })
-      return new Response(await readSome(answer), { status: answer.status, headers: answer.headers })
+      const answer = await askGuarded(this.#guard, new URL(url), { method: made.method, headers, body: sent, signal })
+      return new Response(await readSome(answer), { status: answer.statusCode ?? 502, headers: headersOf(answer) })
     } catch (error) {
+      if (isCode(error, 'target_unsupported') || isCode(error, 'target_unreachable')) throw error
       throw new RekeyError('unavailable', 'The login provider does not answer.', { cause: error })
     }
   }
+}
+
+function headersOf({ headersDistinct }: IncomingMessage): Headers {
+  const headers = new Headers()
+  for (const [name, values] of Object.entries(headersDistinct)) for (const value of values ?? []) headers.append(name, value)
+  return headers
 }
 
 /** Names of what failed, outermost first; no texts, which may quote what came from outside. */
@@ -105,16 +116,18 @@ function faultOf(error: unknown): string {
 }
 
 /** The body, if it is not too large. A status without a body must get none. */
-async function readSome({ body, status }: Response): Promise<Buffer<ArrayBuffer> | null> {
-  if (body === null || status === 204 || status === 304) return null
+async function readSome(answer: IncomingMessage): Promise<Buffer<ArrayBuffer> | null> {
   const chunks: Uint8Array[] = []
   let size = 0
-  for await (const chunk of body) {
+  for await (const chunk of answer as AsyncIterable<Buffer>) {
     size += chunk.length
-    if (size > ANSWER_BYTES) throw new Error('the answer is too large')
+    if (size > ANSWER_BYTES) {
+      answer.destroy()
+      throw new Error('the answer is too large')
+    }
     chunks.push(chunk)
   }
-  return Buffer.concat(chunks)
+  return answer.statusCode === 204 || answer.statusCode === 304 ? null : Buffer.concat(chunks)
 }
 
 async function authOf({ auth }: Row, secret: Secret | null): Promise<oidc.ClientAuth> {

@@ -4,6 +4,7 @@ import type { Allowed } from '../../policy/index.ts'
 import { seal } from '../../seal/index.ts'
 import type { Sql } from '../../store/index.ts'
 import { checkText } from '../record.model.ts'
+import { sealedDigest } from '../rights.story.ts'
 import type { ProvenAal } from '../session.model.ts'
 import { endSessionsBy } from '../session.ts'
 import type { LoginParts } from './model.ts'
@@ -71,7 +72,8 @@ export async function addLoginProvider(
       throw new RekeyError('conflict', 'There is a login provider of this name or with this issuer already.')
     }
     const { issuer, auth, acr, amr, aal, max_age_seconds, link_by_email } = row
-    const facts = { issuer, clientId: row.client_id, auth, acr, amr, aal, maxAgeSeconds: max_age_seconds, linkByEmail: link_by_email }
+    const limits = { acr, amr, aal, maxAgeSeconds: max_age_seconds, linkByEmail: link_by_email }
+    const facts = { issuer, clientId: row.client_id, auth, scopes: row.scopes, secret: sealedDigest(kept.sealed), ...limits }
     const makers = ctx.behind === null ? null : [...ctx.behind]
     await append(tx, ctx, [eventOf('login_provider.added', row, { ...facts, makers })])
   })

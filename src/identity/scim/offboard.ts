@@ -3,7 +3,8 @@ import type { Ctx } from '../../kernel/index.ts'
 import type { Store, Tx } from '../../store/index.ts'
 import { offboardIdentity } from '../lifecycle.status.ts'
 import * as rows from './user.store.ts'
-import { textOf } from './view.ts'
+import { forgetUser, tellUser } from './user.told.ts'
+import { textOf, userKeys } from './view.ts'
 import { endWait, mayOffboard } from './wait.ts'
 
 /** Most in one look: the next one follows at once while there are more. */
@@ -30,8 +31,8 @@ async function offboardOne(store: Store, ctx: Ctx): Promise<boolean> {
     if (status === 'suspended') return offboard(tx, ctx, user)
     await endWait(tx, ctx, user.id, `The identity is ${status}.`)
     if (status === 'active') await cancelled(tx, ctx, user, 'The identity was resumed by hand.')
-    if (user.deleted_at === null) await rows.clearOffboarding(tx, user.id)
-    else await rows.dropUser(tx, user.id)
+    if (user.deleted_at !== null) await forgetUser(tx, ctx, user)
+    else await clear(tx, ctx, user, false)
     return true
   })
 }
@@ -43,10 +44,15 @@ async function offboard(tx: Tx, ctx: Ctx, user: rows.DueRow): Promise<true> {
   if (may === 'go') await offboardIdentity(tx, ctx, user.identity_id, reason)
   else await cancelled(tx, ctx, user, 'Who had to approve it did not: it stays suspended.')
   await endWait(tx, ctx, user.id, 'It is done.')
-  if (user.deleted_at !== null) await rows.dropUser(tx, user.id)
-  else if (may === 'go') await rows.clearOffboarding(tx, user.id)
-  else await rows.clearDate(tx, user.id)
+  if (user.deleted_at !== null) await forgetUser(tx, ctx, user)
+  else await clear(tx, ctx, user, may !== 'go' && user.suspended)
   return true
+}
+
+/** No date any more; `suspended`: the provider's word may still resume it. */
+async function clear(tx: Tx, ctx: Ctx, user: rows.DueRow, suspended: boolean): Promise<void> {
+  await rows.clearOffboarding(tx, user.id, suspended)
+  await tellUser(tx, ctx, user.provider_id, { ...user, suspended, offboard_at: null }, userKeys(user.resource))
 }
 
 async function cancelled(tx: Tx, ctx: Ctx, user: rows.DueRow, reason: string): Promise<void> {

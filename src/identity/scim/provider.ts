@@ -3,6 +3,7 @@ import { type Ctx, INVISIBLE, type Json, newId, RekeyError, Secret } from '../..
 import type { Allowed, Policies, Principal } from '../../policy/index.ts'
 import { randomSecret, sha256Hex } from '../../seal/index.ts'
 import type { Sql, Store, Tx } from '../../store/index.ts'
+import { scimTokenDigest } from '../rights.story.ts'
 import type { ProviderRow } from './provider.store.ts'
 import * as rows from './provider.store.ts'
 
@@ -76,8 +77,8 @@ export async function addProvider(store: Store, ctx: Ctx, _may: Allowed<'scim:co
   const row: ProviderRow = { id: newId(now.getTime()), name, tenancy, offboard_after_seconds: offboardAfterSeconds, created_at: now }
   return store.inTx(async (tx) => {
     if (!(await rows.insertProvider(tx, row))) throw new RekeyError('conflict', `There is a provider called ${name} already.`)
-    const token = await addToken(tx, ctx, row)
-    await append(tx, ctx, [eventOf('scim_provider.added', row, { tenancy, offboardAfterSeconds, makers: told(ctx) })])
+    const { token, made } = await addToken(tx, ctx, row)
+    await append(tx, ctx, [eventOf('scim_provider.added', row, { tenancy, offboardAfterSeconds, ...made, makers: told(ctx) })])
     return { provider: name, token, oldTokenEndsAt: null }
   })
 }
@@ -97,8 +98,11 @@ export async function rotateProviderToken(
     const row = (await rows.lockProvider(tx, name)) ?? missing(name)
     const end = new Date(ctx.clock.now().getTime() + overlapSeconds * 1000)
     const old = await rows.expireTokens(tx, row.id, end)
-    const token = await addToken(tx, ctx, row)
-    await append(tx, ctx, [eventOf('scim_provider.token_rotated', row, { overlapSeconds, replaced: old.length, makers: told(ctx) })])
+    const { token, made } = await addToken(tx, ctx, row)
+    const ended = { ended: old, oldEndsAt: end.toISOString() }
+    await append(tx, ctx, [
+      eventOf('scim_provider.token_rotated', row, { overlapSeconds, replaced: old.length, ...ended, ...made, makers: told(ctx) }),
+    ])
     return { provider: name, token, oldTokenEndsAt: old.length > 0 ? end : null }
   })
 }
@@ -109,8 +113,10 @@ export async function rotateProviderToken(
 export async function revokeProvider(store: Store, ctx: Ctx, _may: Allowed<'scim:configure'>, name: string): Promise<number> {
   return store.inTx(async (tx) => {
     const row = (await rows.lockProvider(tx, name)) ?? missing(name)
-    const revoked = await rows.revokeTokens(tx, row.id, ctx.clock.now())
-    if (revoked.length > 0) await append(tx, ctx, [eventOf('scim_provider.revoked', row, { tokens: revoked })])
+    const now = ctx.clock.now()
+    const revoked = await rows.revokeTokens(tx, row.id, now)
+    const facts = { tokens: revoked, revokedAt: now.toISOString() }
+    if (revoked.length > 0) await append(tx, ctx, [eventOf('scim_provider.revoked', row, facts)])
     return revoked.length
   })
 }
@@ -163,12 +169,13 @@ function principalOf({ token_id, name }: rows.TokenRow): Principal {
   return { id: token_id, kind: 'token', identity: null, name, roles: ['scim-provider'], teams: [], ...proof }
 }
 
-async function addToken(tx: Tx, ctx: Ctx, provider: ProviderRow): Promise<Secret> {
+/** `made`: what the event that tells of it says. */
+async function addToken(tx: Tx, ctx: Ctx, provider: ProviderRow) {
   const token = randomSecret(TOKEN_BYTES).reveal((bytes) => Secret.fromText(`rekey_scim_${Buffer.from(bytes).toString('base64url')}`))
   const now = ctx.clock.now()
   const fresh = { id: newId(now.getTime()), providerId: provider.id, hashHex: sha256Hex(token), at: now, makers: ctx.behind }
   await rows.insertToken(tx, fresh)
-  return token
+  return { token, made: { token: fresh.id, digest: scimTokenDigest(fresh.hashHex) } }
 }
 
 /** Who made the token, as evidence tells it. */

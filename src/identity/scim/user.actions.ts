@@ -13,6 +13,7 @@ import { USER } from './types.ts'
 import { join, leave, move, settle } from './user.record.ts'
 import type { ResourceRow, UserRow } from './user.store.ts'
 import * as rows from './user.store.ts'
+import { forgetUser, standsOtherwise, tellUser } from './user.told.ts'
 import { userKeys } from './view.ts'
 import { settleHands } from './way.ts'
 import { checkVersion, writing } from './writing.ts'
@@ -42,6 +43,7 @@ export async function createUser(store: Store, ctx: Ctx, client: ScimClient, bod
     }
     const row = { ...fresh, ...(await settle(tx, ctx, client, fresh, resource.active === true)) }
     if (!(await rows.insertUser(tx, client.providerId, row, keys))) throw taken()
+    await tellUser(tx, ctx, client.providerId, row, keys)
     return row
   })
 }
@@ -108,7 +110,9 @@ async function changeUser(
     if (standing.identity_id === before.identity_id) await move(tx, ctx, client, before, resource)
     const after = { ...before, ...standing, resource, version: before.version + 1, changed_at: ctx.clock.now() }
     await rows.updateUser(tx, after, keys)
-    if (!isEqual(keys.emailKeys, userKeys(before.resource).emailKeys)) await rows.setEmails(tx, id, keys.emailKeys)
+    const was = userKeys(before.resource)
+    if (!isEqual(keys.emailKeys, was.emailKeys)) await rows.setEmails(tx, id, keys.emailKeys, after.changed_at)
+    if (standsOtherwise(before, was, after, keys)) await tellUser(tx, ctx, client.providerId, after, keys)
     return after
   })
 }
@@ -130,8 +134,9 @@ export async function deleteUser(store: Store, ctx: Ctx, client: ScimClient, id:
       await removeTeamMembers(tx, ctx, team, { identities: [before.identity_id] })
       await settleHands(tx, team)
     }
-    if (left.offboard_at === null) await rows.dropUser(tx, id)
-    else await rows.tombstone(tx, id, now, left.suspended, left.offboard_at)
+    if (left.offboard_at === null) return forgetUser(tx, ctx, before)
+    await rows.tombstone(tx, id, now, left.suspended, left.offboard_at)
+    await tellUser(tx, ctx, client.providerId, { ...before, ...left, deleted_at: now }, userKeys(before.resource))
   })
 }
 

@@ -65,7 +65,7 @@ export async function insertUser(tx: Tx, providerId: string, row: UserRow, keys:
     ],
   )
   if (done.length === 0) return false
-  await addEmails(tx, row.id, keys.emailKeys)
+  await addEmails(tx, row.id, keys.emailKeys, row.created_at)
   return true
 }
 
@@ -89,17 +89,24 @@ export async function updateUser(tx: Tx, row: UserRow, keys: UserKeys): Promise<
   )
 }
 
-export async function setEmails(tx: Tx, id: string, emailKeys: readonly string[]): Promise<void> {
-  await tx.query('delete from scim_email where user_id = $1', [id])
-  await addEmails(tx, id, emailKeys)
+/** What stays is kept with the time since when it is said: by that an address is one person's before it is another's. */
+export async function setEmails(tx: Tx, id: string, emailKeys: readonly string[], at: Date): Promise<void> {
+  await tx.query('delete from scim_email where user_id = $1 and not email_key = any($2::text[])', [id, emailKeys])
+  await addEmails(tx, id, emailKeys, at)
 }
 
-async function addEmails(tx: Tx, id: string, emailKeys: readonly string[]): Promise<void> {
+async function addEmails(tx: Tx, id: string, emailKeys: readonly string[], at: Date): Promise<void> {
   if (emailKeys.length === 0) return
-  await tx.query('insert into scim_email (user_id, email_key) select $1, e from unnest($2::text[]) e on conflict do nothing', [
+  await tx.query('insert into scim_email (user_id, email_key, since) select $1, e, $3 from unnest($2::text[]) e on conflict do nothing', [
     id,
     emailKeys,
+    at,
   ])
+}
+
+/** The addresses of a user, each with the time since when it is said. */
+export async function emailsOf(sql: Sql, id: string): Promise<{ readonly address: string; readonly since: Date }[]> {
+  return sql.query('select email_key as address, since from scim_email where user_id = $1', [id])
 }
 
 /** Out of sight of its provider. */
@@ -142,13 +149,9 @@ export async function takeDue(tx: Tx, at: Date): Promise<DueRow | null> {
   return row ?? null
 }
 
-export async function clearOffboarding(tx: Tx, id: string): Promise<void> {
-  await tx.query('update scim_user set offboard_at = null, suspended = false where id = $1', [id])
-}
-
-/** The date alone: that the provider suspended it stays on record, so that its word can resume it. */
-export async function clearDate(tx: Tx, id: string): Promise<void> {
-  await tx.query('update scim_user set offboard_at = null where id = $1', [id])
+/** `suspended`: that the provider suspended it stays on record, so that its word can resume it. */
+export async function clearOffboarding(tx: Tx, id: string, suspended: boolean): Promise<void> {
+  await tx.query('update scim_user set offboard_at = null, suspended = $2 where id = $1', [id, suspended])
 }
 
 /** Identity by user id, of this provider's users that are there. */

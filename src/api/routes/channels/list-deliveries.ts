@@ -4,14 +4,12 @@ import { route } from '../../route.ts'
 import { Id, pageOf, pageQuery } from '../../views.ts'
 import { Delivery } from './views.ts'
 
-const Cursor = z.string().regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z,[0-9a-f-]{36}$/, 'Not a cursor of this list.')
-
 export const listDeliveriesRoute = route({
   method: 'GET',
   path: '/v1/notify/deliveries',
   summary: 'Notices that wait, were sent, failed or were not needed any more, newest first.',
   action: 'notify:read',
-  query: z.strictObject({ ...pageQuery, after: Cursor.optional(), state: z.enum(['waiting', 'sent', 'failed', 'dropped']).optional() }),
+  query: z.strictObject({ ...pageQuery, state: z.enum(['waiting', 'sent', 'failed', 'dropped']).optional() }),
   answers: { 200: { what: 'One page', schema: pageOf(Delivery) } },
   problems: [],
   handle: async ({ parts, query }) => {

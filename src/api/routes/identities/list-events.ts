@@ -33,17 +33,20 @@ export const listIdentityEvents = route({
   params: z.strictObject({ identity: Name }),
   query: z.strictObject({
     log: z.enum(LOGS).default('identity'),
-    limit: pageQuery.limit,
-    after: z.coerce.number().int().min(1).max(Number.MAX_SAFE_INTEGER).optional(),
+    ...pageQuery,
   }),
   answers: { 200: { what: 'One page', schema: pageOf(Event) } },
   problems: ['not_found'],
-  handle: async ({ parts, ctx, may, principal, params, query: { log, limit, after = null } }) => {
+  handle: async ({ parts, ctx, may, principal, params, query: { log, limit, after } }) => {
     // Directory rights are not credential rights: who may know of the identity may not know of its credentials by that.
     const seen = log === 'credential' ? parts.policies.allow(ctx, principal, 'rotation:read') : null
     const { id } = await readIdentity(parts, ctx, may, params.identity)
     const credentials = seen === null ? [] : await credentialsOf(parts, seen, id)
-    const found = await timeline(parts.store, { log, identity: id, credentials }, { before: after, limit: limit + 1 })
+    const found = await timeline(
+      parts.store,
+      { log, identity: id, credentials },
+      { before: after === undefined ? null : Number(after), limit: limit + 1 },
+    )
     const { items, next } = cut(found, limit, (last) => String(last.id))
     return { status: 200, body: { items: await withNames(parts, items), next } }
   },

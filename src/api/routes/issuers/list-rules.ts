@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { readRules } from '../../../identity/index.ts'
 import { route } from '../../route.ts'
-import { cut, Id, Name, pageOf, pageQuery } from '../../views.ts'
+import { cut, Name, pageOf, pageQuery } from '../../views.ts'
 import { Rule, ruleView } from './views.ts'
 
 export const listRulesRoute = route({
@@ -10,7 +10,7 @@ export const listRulesRoute = route({
   summary: 'Which claims of an issuer stand for which identity, oldest first.',
   action: 'issuer:read',
   params: z.strictObject({ name: Name }),
-  query: z.strictObject({ ...pageQuery, after: Id.optional() }),
+  query: z.strictObject(pageQuery),
   answers: { 200: { what: 'One page', schema: pageOf(Rule) } },
   problems: ['not_found'],
   handle: async ({ parts, may, params, query }) => {

@@ -21,11 +21,12 @@ export const listMoversRoute = route({
   path: '/v1/movers',
   summary: 'Entitlements that went, each with the credentials that are to be narrowed or rotated, oldest first. A page may be short.',
   action: 'finding:read',
-  query: z.strictObject({ ...pageQuery, after: z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER).optional() }),
+  query: z.strictObject(pageQuery),
   answers: { 200: { what: 'One page', schema: pageOf(Mover) } },
   problems: [],
-  handle: async ({ parts, may, query }) => {
-    const { items, next } = await listMovers(parts.store, may, query)
+  handle: async ({ parts, may, query: { after, limit } }) => {
+    const page = { limit, ...(after !== undefined && { after: Number(after) }) }
+    const { items, next } = await listMovers(parts.store, may, page)
     const shown = items.map((it) => ({ ...it, id: String(it.id), at: it.at.toISOString(), credentials: [...it.credentials] }))
     return { status: 200, body: { items: shown, next: next === null ? null : String(next) } }
   },

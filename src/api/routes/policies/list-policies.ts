@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { listPolicySets } from '../../../identity/index.ts'
 import { route } from '../../route.ts'
-import { cut, Id, pageOf, pageQuery } from '../../views.ts'
+import { cut, pageOf, pageQuery } from '../../views.ts'
 import { named, PolicySetView } from './schemas.ts'
 
 export const listPoliciesRoute = route({
@@ -9,7 +9,7 @@ export const listPoliciesRoute = route({
   path: '/v1/policies',
   summary: 'Sets of policies that are proposed, in force or replaced, newest first, without their texts.',
   action: 'policy:read',
-  query: z.strictObject({ ...pageQuery, after: Id.optional() }),
+  query: z.strictObject(pageQuery),
   answers: { 200: { what: 'One page', schema: pageOf(PolicySetView) } },
   problems: [],
   handle: async ({ parts, query }) => {

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { listBindings } from '../../../identity/index.ts'
 import { route } from '../../route.ts'
-import { cut, Id, pageOf, pageQuery } from '../../views.ts'
+import { cut, pageOf, pageQuery } from '../../views.ts'
 import { Binding } from './schemas.ts'
 
 export const listBindingsRoute = route({
@@ -9,7 +9,7 @@ export const listBindingsRoute = route({
   path: '/v1/role-bindings',
   summary: 'Who holds which role, oldest first.',
   action: 'role:read',
-  query: z.strictObject({ ...pageQuery, after: Id.optional() }),
+  query: z.strictObject(pageQuery),
   answers: { 200: { what: 'One page', schema: pageOf(Binding) } },
   problems: [],
   handle: async ({ parts, query }) => {
