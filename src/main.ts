@@ -383,7 +383,7 @@ const LOOPBACK = /^(?:localhost|::1|127(?:\.\d+){3})$/i
 
 function plainHttp(host: string): string {
   const danger = 'whoever sees the network there sees tokens and secrets'
-  return `Rekey speaks plain HTTP on ${host}, not on this machine alone: ${danger}. Put a proxy with TLS in front, which alone can reach it.`
+  return `Rekey speaks plain HTTP on ${host}, not only on this machine: ${danger}. Put a proxy with TLS in front that alone can reach it.`
 }
 
 function listen({ config, ctx, store }: Opened, { parts, keyring, signer, guard }: Composed, policies: Policies): Promise<RunningServer> {

@@ -117,7 +117,7 @@ export function register(app: FastifyInstance, route: Route, server: ServerParts
 
 function ctxOf({ clock, log }: ServerParts, request: FastifyRequest, principal = request.caller?.principal): Ctx {
   const actor = principal === undefined ? 'anybody' : actorOf(principal)
-  return makeCtx(actor, request.id, { clock, log, signal: request.gone.signal })
+  return makeCtx(actor, request.id, { actorName: principal?.name ?? null, clock, log, signal: request.gone.signal })
 }
 
 /** As evidence names it; of an agent with whom it acts for. */

@@ -14,6 +14,8 @@ export const silentLog: Log = { info() {}, warn() {}, error() {} }
 export interface Ctx {
   /** `token:<token id>`, `person:<identity id>`, `worker:<process id>`, `cli`, …: what evidence names as the actor. */
   readonly actor: string
+  /** What people call the actor at the moment: the name of the token or of the person. Null for programs of Rekey's own. */
+  readonly actorName: string | null
   /** Joins log lines, problems and evidence of one request or one unit of work. */
   readonly requestId: string
   /** Aborts when nobody waits for the result any more, or the process stops. */
@@ -23,9 +25,10 @@ export interface Ctx {
 }
 
 /** A context for work that no request asked for: workers, start-up, offline commands. */
-export function makeCtx(actor: string, requestId: string, parts: Partial<Pick<Ctx, 'signal' | 'clock' | 'log'>> = {}): Ctx {
+export function makeCtx(actor: string, requestId: string, parts: Partial<Pick<Ctx, 'actorName' | 'signal' | 'clock' | 'log'>> = {}): Ctx {
   return {
     actor,
+    actorName: parts.actorName ?? null,
     requestId,
     signal: parts.signal ?? new AbortController().signal,
     clock: parts.clock ?? systemClock,
