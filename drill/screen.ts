@@ -2,6 +2,8 @@ import { systemClock } from '../src/kernel/index.ts'
 
 const REDRAW_MS = 100
 const NARROW = 40
+/** Of a terminal that says 0 by 0, as one does that nobody gave a size. */
+const UNKNOWN = { columns: 80, rows: 24 }
 // biome-ignore lint/suspicious/noControlCharactersInRegex: the escape character is what a terminal's colours begin with.
 const PIECES = /\u001b\[[0-9;?]*[A-Za-z]|[^\u001b]/gu
 
@@ -56,7 +58,7 @@ export class Screen {
 
   /** Columns that a line may have. */
   width(): number {
-    return Math.max(NARROW, this.live ? this.#out.columns : 100)
+    return Math.max(NARROW, this.live ? this.#out.columns || UNKNOWN.columns : 100)
   }
 
   /** Leaves the terminal as it was. Twice is harmless. */
@@ -73,7 +75,7 @@ export class Screen {
 
   #draw(): void {
     // More lines than the window has could not be erased again.
-    const lines = this.#block.slice(0, Math.max(1, this.#out.rows - 1)).map((line) => `${this.#cut(line)}\u001b[K\n`)
+    const lines = this.#block.slice(0, Math.max(1, (this.#out.rows || UNKNOWN.rows) - 1)).map((line) => `${this.#cut(line)}\u001b[K\n`)
     const up = this.#drawn > 0 ? `\u001b[${this.#drawn}A\r` : ''
     this.#out.write(`${up}${lines.join('')}\u001b[J`)
     this.#drawn = lines.length

@@ -95,6 +95,7 @@ export function attackText(screen: Screen, state: AttackState | null): string {
 
 /** How the consumers are. */
 export function consumerText(screen: Screen, sum: ConsumerSum): string {
+  if (sum.consumers === 0) return 'none has told of itself yet'
   const connected = `${sum.connected} of ${sum.consumers} work`
   const failed = sum.failed === 0 ? '0 failed' : screen.paint(`${count(sum.failed)} failed`, 'yellow')
   return `${connected}, ${count(sum.requests)} requests, ${failed}, worst ${count(sum.longestOutageMs)} ms`

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { constants } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { type RunningServer, readConsole, startServer } from './api/index.ts'
@@ -16,6 +16,7 @@ import {
   Targets,
   Worker,
 } from './credential/index.ts'
+import { markExternal, nameDatabase, ownPlaces, refuseMixing, refuseWrongFolder, writeTokenFile } from './datafolder.ts'
 import { formatVerifierKey, logFigures, SEQUENCE_BATCH, type Signer, sequence, signerFromSeed } from './evidence/index.ts'
 import {
   endSessionsOf,
@@ -33,16 +34,15 @@ import { offboardDue } from './identity/scim/index.ts'
 import {
   AddressGuard,
   type Ctx,
+  fileFault,
   isCode,
   makeCtx,
-  makeFolder,
   messageOf,
   newId,
   RekeyError,
   Secret,
   sleep,
   systemClock,
-  writeDurably,
 } from './kernel/index.ts'
 import {
   fileKeks,
@@ -95,11 +95,13 @@ const SAME_SIGNAL_MS = 500
 export interface Starting {
   /** Begins the next step: a few words, `opening the keys`. `isSlow`: it is known to take seconds. */
   step(what: string, isSlow?: boolean): void
+  /** Says at once what people must know of this start. */
+  warn(text: string): void
   /** It is over, well or not. */
   end(): void
 }
 
-const TOLD_TO_NOBODY: Starting = { step: () => undefined, end: () => undefined }
+const TOLD_TO_NOBODY: Starting = { step: () => undefined, warn: () => undefined, end: () => undefined }
 
 /** The database, reached or started and migrated; `close` stops an embedded one that this process owns. */
 export interface Opened {
@@ -131,7 +133,7 @@ export async function openOffline(overrides: Overrides = {}): Promise<Opened> {
   const ignore = onSignals(twice(leave, die))
   // Once asked to end nothing goes on here: nobody is to tell that the database was closed under him.
   const unlessAsked = <T>(done: Promise<T>) => done.finally(() => (asked.signal.aborted ? new Promise(() => undefined) : undefined))
-  const opened = await unlessAsked(opening)
+  const opened = await unlessAsked(opening).catch((error: unknown) => Promise.reject(fileFault(error)))
   return { ...opened, close: () => unlessAsked(opened.close()).finally(ignore) }
 }
 
@@ -142,6 +144,7 @@ function noDatabase({ data }: Config): RekeyError {
 }
 
 async function openDatabase(config: Config, ctx: Ctx, max: number, { step }: Starting, readOnly = false): Promise<Opened> {
+  refuseWrongFolder(config)
   if (config.databaseUrl === null) step('starting the database')
   const making = (folder: string) => {
     if (readOnly) throw noDatabase(config)
@@ -159,7 +162,8 @@ async function openDatabase(config: Config, ctx: Ctx, max: number, { step }: Sta
   }
   step('reaching the database and bringing its tables up to date')
   try {
-    await untilStopped<unknown>(ctx, readOnly ? checkSchema(store, SCHEMA) : migrate(store, SCHEMA))
+    const ready = async () => (readOnly ? checkSchema(store, SCHEMA) : refuseMixing(config, store).then(() => migrate(store, SCHEMA)))
+    await untilStopped<unknown>(ctx, ready())
   } catch (error) {
     await close()
     throw error
@@ -200,12 +204,6 @@ function readPassphrases(path: string): Secret[] {
   } catch (error) {
     throw new RekeyError('kek_unavailable', `The passphrase file cannot be read: ${path}`, { cause: error })
   }
-}
-
-/** Over an older one, whose token no database knows. */
-function writeTokenFile(path: string, token: string): void {
-  makeFolder(dirname(path))
-  writeDurably(path, token, 'replace')
 }
 
 /** The keys of this installation, of which none is read yet. */
@@ -252,22 +250,6 @@ function signerOfSeed(seed: Secret): Signer {
 export async function ownEvidenceKey({ config, store }: Opened): Promise<string | null> {
   const seed = await findInstallationSecret(store, keyringOf(config), SEED)
   return seed && formatVerifierKey(signerOfSeed(seed))
-}
-
-/** Who empties a data folder to begin anew leaves a database that lies elsewhere, and then its key is missing. */
-function nameDatabase({ data, databaseUrl }: Config, error: unknown): unknown {
-  const note = join(data, 'database-is-in.txt')
-  if (!(error instanceof RekeyError) || error.code !== 'kek_unavailable' || databaseUrl !== null || !existsSync(note)) return error
-  const place = readFileSync(note, 'utf8').trim()
-  const where = `The database of this data folder is in ${place}: to begin anew without what it holds, remove that folder too.`
-  return new RekeyError(error.code, error.message, { hint: `${error.hint ?? ''} ${where}`.trim(), cause: error })
-}
-
-/** What no consumer's file may be or be in. The embedded database may lie elsewhere, and a note in the data folder says where. */
-function ownPlaces({ data, tokenFile, passphraseFile }: Config): string[] {
-  const note = join(data, 'database-is-in.txt')
-  const database = existsSync(note) ? [readFileSync(note, 'utf8').trim()] : []
-  return [data, tokenFile, ...(passphraseFile === null ? [] : [passphraseFile]), ...database.filter(Boolean)]
 }
 
 /** Which addresses nothing here may call: systems, login providers and issuers of tokens alike. */
@@ -350,21 +332,26 @@ export async function start(overrides: Overrides = {}, asked?: AbortSignal, star
   try {
     opened = await openDatabase(config, ctx, 20, starting)
     starting.step('opening the keys and starting what works with them')
-    return { ...(await startParts(config, ctx, opened, cleanups)), ctx, opened, stop }
+    return { ...(await startParts(opened, starting, cleanups)), ctx, opened, stop }
   } catch (error) {
     await stop()
-    throw error
+    throw fileFault(error)
   } finally {
     starting.end()
   }
 }
 
 /** What runs on the database. Each part is in `cleanups` as soon as it runs. */
-async function startParts(config: Config, ctx: Ctx, opened: Opened, cleanups: (() => Promise<unknown>)[]): Promise<{ url: string | null }> {
+async function startParts(opened: Opened, { warn }: Starting, cleanups: (() => Promise<unknown>)[]): Promise<{ url: string | null }> {
+  const { config, ctx } = opened
   const composed = await untilStopped(ctx, compose(opened)).catch((error: unknown) => Promise.reject(nameDatabase(config, error)))
+  markExternal(config, ctx)
   await untilStopped(
     ctx,
-    ensureAdminToken(opened.store, ctx, async (token) => writeTokenFile(config.tokenFile, token)),
+    ensureAdminToken(opened.store, ctx, async (token) => {
+      const kept = writeTokenFile(config.tokenFile, token, ctx.clock.now())
+      if (kept !== null) warn(`There was a token file already: the new token is in ${config.tokenFile}, the older one is kept in ${kept}.`)
+    }),
   )
   cleanups.push(() => composed.parts.targets.close(ctx))
   const sequencing = runSequencer(ctx, opened.store, composed.signer)
@@ -386,8 +373,17 @@ async function startParts(config: Config, ctx: Ctx, opened: Opened, cleanups: ((
   const policies = config.role === 'worker' ? null : new Policies(await untilStopped(ctx, ensurePolicySet(opened.store, ctx)))
   if (policies) cleanups.push(await watchPolicies(opened.store, ctx, policies))
   const server = policies && (await listen(opened, composed, policies))
+  if (server && !LOOPBACK.test(config.listen.host)) warn(plainHttp(config.listen.host))
   if (server) cleanups.push(() => server.close())
   return { url: server?.url ?? null }
+}
+
+/** What REKEY_LISTEN says for this machine alone. Any other name may be reached from elsewhere. */
+const LOOPBACK = /^(?:localhost|::1|127(?:\.\d+){3})$/i
+
+function plainHttp(host: string): string {
+  const danger = 'whoever sees the network there sees tokens and secrets'
+  return `Rekey speaks plain HTTP on ${host}, not only on this machine: ${danger}. Put a proxy with TLS in front that alone can reach it.`
 }
 
 function listen({ config, ctx, store }: Opened, { parts, keyring, signer, guard }: Composed, policies: Policies): Promise<RunningServer> {

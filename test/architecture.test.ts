@@ -50,6 +50,7 @@ const MAY: Record<string, readonly string[]> = {
   // main.ts `serve`.
   cli: ['kernel', 'seal', 'evidence', 'policy', 'store', 'identity', 'credential', 'src/config.ts', 'dynamic src/main.ts'],
   'src/config.ts': ['kernel'],
+  'src/datafolder.ts': ['kernel', 'keys', 'type store', 'src/config.ts'],
   'src/log.ts': ['kernel'],
 }
 

@@ -140,7 +140,8 @@ function sealCursor({ cursors }: ServerParts, route: Route, answer: Answer): Ans
 function ctxOf({ clock, log }: ServerParts, request: FastifyRequest, principal = request.caller?.principal): Ctx {
   const actor = principal === undefined ? 'anybody' : actorOf(principal)
   const behind = principal === undefined ? null : makersBy(principal)
-  return makeCtx(actor, request.id, { clock, log, signal: request.gone.signal, behind, proof: principal?.proof ?? {} })
+  const who = { actorName: principal?.name ?? null, behind, proof: principal?.proof ?? {} }
+  return makeCtx(actor, request.id, { clock, log, signal: request.gone.signal, ...who })
 }
 
 /** As evidence names it; of an agent with whom it acts for. */

@@ -143,6 +143,9 @@ describe('what people did to it', () => {
     const { body } = await server.post('/v1/rotations', { names: ['app-11'] })
     const path = `/v1/rotations/${body.rotations[0].rotation}`
     expect(await show(path)).toEqual([])
+    const { startedBy, orderedBy } = (await server.get(path)).body
+    expect(startedBy).toMatch(/^token:[0-9a-f-]{36}$/)
+    expect(orderedBy).toMatch(new RegExp(`^\\S.* \\(${startedBy}\\)$`))
     await block(path, 'distributed')
     expect((await server.post(`${path}/retry`)).status).toBe(202)
     const override = { kind: 'override-activation', by: 'ada', reason: 'saw "rotation.undone" herself' }

@@ -106,6 +106,7 @@ export const Rotation = of<RotationView>()(
 
 export const RotationDetail = of<RotationDetailView>()(
   Rotation.extend({
+    orderedBy: z.string().nullable().describe('Who started it, with the name at that time; null: the evidence tells none.'),
     interventions: z
       .array(
         z.object({

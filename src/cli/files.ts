@@ -45,7 +45,8 @@ async function contentOf(file: FileHandle, most: number): Promise<Input> {
 }
 
 function notRead(path: string, name: string, why: string): RekeyError {
-  return new RekeyError('bad_input', `${name} cannot be read${name === path ? '' : `: ${path}`} (${why}).`)
+  const hint = why === 'ENOENT' && name === path ? { hint: 'There is no such file: say where it is, or - for standard input.' } : {}
+  return new RekeyError('bad_input', `${name} cannot be read${name === path ? '' : `: ${path}`} (${why}).`, hint)
 }
 
 const READABLE_BY_OTHERS = 0o044

@@ -4,7 +4,12 @@ import { tellStart } from './starting.ts'
 
 test('what is known to be slow is told at once, other steps where they take long, and nothing after the end', async () => {
   const said: string[] = []
-  const { step, end } = tellStart((line) => said.push(line), 50, 1_000_000)
+  const { step, end } = tellStart(
+    (line) => said.push(line),
+    () => undefined,
+    50,
+    1_000_000,
+  )
   step('making the database', true)
   expect(said).toEqual(['rekey: making the database (some seconds)'])
   step('quick')
@@ -18,7 +23,12 @@ test('what is known to be slow is told at once, other steps where they take long
 
 test('a step that does not end is told again and again', async () => {
   const said: string[] = []
-  const { step, end } = tellStart((line) => said.push(line), 10, 20)
+  const { step, end } = tellStart(
+    (line) => said.push(line),
+    () => undefined,
+    10,
+    20,
+  )
   step('waiting')
   await expect.poll(() => said.length).toBeGreaterThan(2)
   end()

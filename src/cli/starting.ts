@@ -8,7 +8,7 @@ const SLOW_MS = 3_000
 const AGAIN_MS = 15_000
 
 /** Lines of a start. A step that is done in less than `slowMs` is not told, unless it is known to be slow. */
-export function tellStart(say: (line: string) => void, slowMs = SLOW_MS, againMs = AGAIN_MS): Starting {
+export function tellStart(say: (line: string) => void, warn: (text: string) => void, slowMs = SLOW_MS, againMs = AGAIN_MS): Starting {
   let step = new AbortController()
   const repeat = async (what: string, firstMs: number, { signal }: AbortController) => {
     for (let waitMs = firstMs; ; waitMs = againMs) {
@@ -25,6 +25,7 @@ export function tellStart(say: (line: string) => void, slowMs = SLOW_MS, againMs
       if (isSlow) say(`rekey: ${what} (some seconds)`)
       void repeat(what, isSlow ? againMs : slowMs, step)
     },
+    warn,
     end,
   }
 }

@@ -70,7 +70,7 @@ export function showRotation(view: RotationDetail, now: Date, out: Output): void
     ['reason', view.reason],
     ['what to do', view.hint],
     ['versions', `${view.oldVersion ?? '-'} -> ${view.newVersion ?? '-'}`],
-    ['started by', view.startedBy],
+    ['started by', view.orderedBy ?? view.startedBy],
     ['because', view.startReason],
     ['created', shortTime(view.createdAt)],
     ...TIMES.flatMap(([name, key]) => (view[key] === null ? [] : [[name, shortTime(view[key])] as const])),

@@ -42,7 +42,11 @@ export const FINDINGS = {
   },
   reused: { severity: 'high', control: 'NHI9', action: 'Give each identity an account and a value of its own' },
   human_use: { severity: 'high', control: 'NHI10', action: 'Take the person off the account, or give them one of their own' },
-  irrevocable: { severity: 'high', control: 'NHI1', action: 'Ask the other side to end it; nobody can revoke it from here' },
+  irrevocable: {
+    severity: 'high',
+    control: 'NHI1',
+    action: 'Have it ended on the system by hand, and try that it is refused: a later rotation need not do that',
+  },
   unprovable: { severity: 'medium', control: 'NHI1', action: 'Rotate it once more: the next one can be proven' },
   overdue: { severity: 'medium', control: 'NHI7', action: 'Look at why it was not rotated: rekey rotation list --credential' },
   token_of_nobody: {

@@ -161,6 +161,7 @@ export async function planRotations(
     name: row.name,
   }))
   await rows.insertRotations(tx, batch, options.reason, ctx.actor, planned)
+  const by = ctx.actorName === null ? null : `${ctx.actorName} (${ctx.actor})`
   await append(
     tx,
     ctx,
@@ -170,7 +171,8 @@ export async function planRotations(
         type: 'rotation.planned',
         subject: row.name,
         links: { credential: row.credential, rotation: row.id, system: row.system, from: row.old },
-        data: { reason: options.reason, urgent: options.urgent, batch },
+        // The name goes into the event: a page of this log alone has no other that tells it.
+        data: { reason: options.reason, urgent: options.urgent, batch, ...(by === null ? {} : { by }) },
       }),
     ),
   )

@@ -17,17 +17,24 @@ export interface Intervention {
 
 /** A rotation as it is shown by itself. */
 export interface RotationDetail extends RotationView {
+  /** Who started it, with the name at that time: `admin (token:<id>)`; null where the log tells none. */
+  readonly orderedBy: string | null
   /** The latest of them (`LIMITS.pageMax`), the oldest first. */
   readonly interventions: readonly Intervention[]
 }
 
-const TYPES = ['rotation.undone', 'rotation.undo_requested', 'rotation.retried', 'override.recorded']
+const TYPES = ['rotation.planned', 'rotation.undone', 'rotation.undo_requested', 'rotation.retried', 'override.recorded']
 
 /** The rotation with who undid it, tried it again, overrode its activation or gave up its old value, when and why. */
 export async function withInterventions(sql: Sql, view: RotationView): Promise<RotationDetail> {
   const of = { log: 'credential', subject: view.credential, link: { what: 'rotation', id: view.rotation }, types: TYPES } as const
   const events = await eventsLinkedTo(sql, of, LIMITS.pageMax)
-  return { ...view, interventions: events.flatMap((event) => interventionOf(event) ?? []) }
+  const planned = events.find(({ type }) => type === 'rotation.planned')
+  return {
+    ...view,
+    orderedBy: textOf(planned?.data.by),
+    interventions: events.flatMap((event) => (event === planned ? [] : (interventionOf(event) ?? []))),
+  }
 }
 
 function interventionOf({ type, at, actor, data }: EventBody): Intervention | null {

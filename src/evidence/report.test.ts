@@ -45,6 +45,14 @@ describe('the report', () => {
     }
   })
 
+  test('says who ordered a rotation by the name in the event, with the id beside it', () => {
+    const [planned, ...rest] = rotationEvents(0)
+    if (planned === undefined) throw new Error('the sample has events')
+    const by = 'nightly (token:01a200d3-0000-7000-8000-000000000001)'
+    const named = { ...planned, actor: 'token:01a200d3-0000-7000-8000-000000000001', data: { ...planned.data, by } }
+    expect(textOf(render([named, ...rest]))).toContain(`Ordered by ${by}`)
+  })
+
   test.each<[string, Ending, { [key: string]: Json }]>([
     ['rotation.blocked', 'blocked', { reason: 'no answer' }],
     ['rotation.not_provable', 'not provable', { reason: 'value unknown' }],

@@ -78,11 +78,11 @@ async function principalOf(sql: Sql, ctx: Ctx, row: rows.TokenRow): Promise<Prin
 
 /**
  * Makes the admin token if there is no good token; resolves with whether it did. Makes none where somebody took the last one away on
- * purpose, by force. `write` gets the token's text and must put it in place whole, over an older one, before it resolves. Only the hash
- * is stored.
+ * purpose, by force. `write` gets the token's text and must put it in place whole before it resolves; an older one is kept, since another
+ * database may know it. Only the hash is stored.
  *
  * The file is written before the commit, under a lock. A crash between the two leaves a file with a token that no database knows, and
- * the next start makes a new one and replaces the file. The other order could leave a stored token that nobody has ever seen, and no
+ * the next start makes a new one and keeps that file beside. The other order could leave a stored token that nobody has ever seen, and no
  * start would make another: the operator would be locked out. To get a new token for a lost one, revoke the lost one's row.
  */
 export async function ensureAdminToken(store: Store, ctx: Ctx, write: (token: string) => Promise<void>): Promise<boolean> {

@@ -430,7 +430,8 @@ describe('tables of the area', () => {
   })
 
   const PLANTED: Readonly<Record<string, string>> = {
-    enrolment_code: `select decode('${'ab'.repeat(32)}', 'hex'), id, now() + interval '10 minutes', '{}', 'person', id, null from identity where name = 'ada'`,
+    enrolment_code: `select decode('${'ab'.repeat(32)}', 'hex'), id, now() + interval '9 minutes', '{}', 'person', id, null
+      from identity where name = 'ada'`,
     scim_token: `select '${OTHER}', id, decode('${'ab'.repeat(32)}', 'hex'), now() from scim_provider where name = 'corp'`,
     scim_provider: `select '${OTHER}', 'evil', 'default', 0, now()`,
     scim_email: `select id, 'ada@example.org', now() from scim_user`,

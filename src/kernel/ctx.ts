@@ -14,6 +14,8 @@ export const silentLog: Log = { info() {}, warn() {}, error() {} }
 export interface Ctx {
   /** `token:<token id>`, `person:<identity id>`, `worker:<process id>`, `cli`, …: what evidence names as the actor. */
   readonly actor: string
+  /** What people call the actor at the moment: the name of the token or of the person. Null for programs of Rekey's own. */
+  readonly actorName: string | null
   /** Identities that stand behind the actor, which what it makes remembers as its makers; null: nobody is on record. */
   readonly behind: readonly string[] | null
   /** How the actor proved itself, where one actor has several ways, by what they are of: evidence adds them to its links. */
@@ -30,10 +32,11 @@ export interface Ctx {
 export function makeCtx(
   actor: string,
   requestId: string,
-  parts: Partial<Pick<Ctx, 'signal' | 'clock' | 'log' | 'behind' | 'proof'>> = {},
+  parts: Partial<Pick<Ctx, 'actorName' | 'signal' | 'clock' | 'log' | 'behind' | 'proof'>> = {},
 ): Ctx {
   return {
     actor,
+    actorName: parts.actorName ?? null,
     behind: parts.behind ?? null,
     proof: parts.proof ?? {},
     requestId,

@@ -1,5 +1,6 @@
-import { closeSync, fsyncSync, linkSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
+import { closeSync, fsyncSync, linkSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
+import { makeFolders } from './folders.ts'
 
 /**
  * Makes the names in a folder last over a power cut. The sync of a file does not do that for the name it has (fsync(2)): a file that was
@@ -16,7 +17,7 @@ export function syncFolder(path: string): void {
 
 /** Makes a folder 0700, and those above it that are missing; what was made lasts over a power cut. Throws what the file system throws. */
 export function makeFolder(path: string): void {
-  const first = mkdirSync(path, { recursive: true, mode: 0o700 })
+  const first = makeFolders(path, 0o700)
   if (first === undefined) return
   for (let at = path; at.length >= first.length; at = dirname(at)) syncFolder(dirname(at))
 }

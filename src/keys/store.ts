@@ -28,6 +28,12 @@ export async function list(sql: Sql): Promise<(Kek & { created_at: Date })[]> {
   return sql.query("select id, kind, '{}'::jsonb as params, state, created_at from kek order by created_at")
 }
 
+/** True if the database has a table of keys, and a key was ever made in it. */
+export async function hasKeks(sql: Sql): Promise<boolean> {
+  const [table] = await sql.query<{ there: boolean }>("select to_regclass('kek') is not null as there")
+  return table?.there === true && (await sql.query('select id from kek limit 1')).length > 0
+}
+
 export async function insert(tx: Tx, kek: Kek): Promise<void> {
   await tx.query('insert into kek (id, kind, params, state) values ($1, $2, $3, $4)', [
     kek.id,

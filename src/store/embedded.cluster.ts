@@ -104,6 +104,17 @@ export async function makeCluster(ctx: Ctx, places: Places): Promise<void> {
   syncFolder(dirname(places.cluster))
 }
 
+/** Why a program of the database failed, by what it said. Where there is no room it is that, and not the program. */
+export function failed(message: string, said: string, folder: string, hint?: string): RekeyError {
+  if (!/No space left on device|Disk quota exceeded/i.test(said)) {
+    return new RekeyError('unavailable', message, { detail: said, ...(hint === undefined ? {} : { hint }) })
+  }
+  return new RekeyError('unavailable', `There is no room for the database in ${folder}: the disk is full.`, {
+    detail: said,
+    hint: 'Make room and start again, or name another folder with --data.',
+  })
+}
+
 /** Ended if `ctx.signal` aborts. Settles when the program is gone. */
 function runProgram(ctx: Ctx, places: Places, cwd: string, program: string, args: string[]): Promise<void> {
   refuseIfStopping(ctx)
@@ -124,6 +135,6 @@ function runProgram(ctx: Ctx, places: Places, cwd: string, program: string, args
       if (!ctx.signal.aborted)
         reject(new RekeyError('unavailable', `${program} cannot be run.`, { detail: messageOf(error), cause: error }))
     })
-    child.on('close', (code) => (code === 0 ? resolve() : reject(new RekeyError('unavailable', `${program} failed.`, { detail: errors }))))
+    child.on('close', (code) => (code === 0 ? resolve() : reject(failed(`${program} failed.`, errors, dirname(cwd)))))
   })
 }

@@ -14,7 +14,7 @@ import {
 import { createRequire } from 'node:module'
 import { userInfo } from 'node:os'
 import { basename, dirname, join, resolve } from 'node:path'
-import { RekeyError } from '../kernel/index.ts'
+import { makeFolders, RekeyError } from '../kernel/index.ts'
 
 /** The unprivileged account that the server runs as when Rekey itself is root. */
 export interface Account {
@@ -54,7 +54,7 @@ export function ownName(path?: string): string {
 
 /** Makes a folder that the account may pass through, whatever the umask; one that exists keeps the mode that its owner gave it. */
 export function passableFolder(path: string, account: Account | null): void {
-  const made = mkdirSync(path, { recursive: true, mode: 0o700 })
+  const made = makeFolders(path, 0o700)
   if (made === undefined || account === null) return
   for (let folder = resolve(path); folder.length >= made.length; folder = dirname(folder)) chmodSync(folder, 0o711)
 }

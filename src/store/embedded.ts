@@ -2,8 +2,8 @@ import { spawn } from 'node:child_process'
 import { closeSync, existsSync, openSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import pg from 'pg'
-import { type Ctx, RekeyError, sleep } from '../kernel/index.ts'
-import { findPlaces, makeCluster, type Places, refuseIfStopping } from './embedded.cluster.ts'
+import { type Ctx, type RekeyError, sleep } from '../kernel/index.ts'
+import { failed, findPlaces, makeCluster, type Places, refuseIfStopping } from './embedded.cluster.ts'
 import { endAtExit, endServer, isAlive, keepAtExit } from './embedded.process.ts'
 
 const OWNER_LOCK = 7_395_002
@@ -178,8 +178,8 @@ async function untilAnswers(ctx: Ctx, places: Places, connection: pg.ClientConfi
 }
 
 function didNotStart({ log }: Places): RekeyError {
-  const detail = readFileSync(log, 'utf8').slice(-1500)
-  return new RekeyError('unavailable', 'The embedded database did not start.', { detail, hint: `Read ${log}.` })
+  const said = readFileSync(log, 'utf8').slice(-1500)
+  return failed('The embedded database did not start.', said, dirname(log), `Read ${log}.`)
 }
 
 async function makeDatabase(connection: pg.ClientConfig): Promise<void> {

@@ -29,6 +29,7 @@ function selectionOf(names: readonly string[], { system, all }: StartOptions): o
   throw new RekeyError(
     'bad_input',
     only ? 'Say only one of names, --system and --all.' : 'Say which credentials: by name, --system or --all.',
+    only ? {} : { hint: 'See their names: rekey credential list' },
   )
 }
 
