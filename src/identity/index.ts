@@ -107,6 +107,7 @@ export {
   readIdentity,
   type StatusInput,
 } from './record.actions.ts'
+export { type Escalated, escalationsOf, type Unlooked } from './record.escalate.ts'
 export { fsckIdentities } from './record.fsck.ts'
 export { findIdentity, type IdentityFilter, identityByExternalId, identityNamed, listIdentities, type NamePage } from './record.list.ts'
 export {
