@@ -150,7 +150,7 @@ export async function bypassPolicyRule(tx: Tx, ctx: Ctx, ask: Ask, reason: strin
   }
   const [open] = await requestsFor(tx, ctx, rule, digest)
   if (open === undefined) throw new RekeyError('internal', 'A request for approval that was just made is not there.')
-  if (open.state === 'requested') await bypassApproval(tx, ctx, by, open.row.id, { reason, digest })
+  if (open.state === 'requested') await bypassApproval(tx, ctx, by, open.row.id, { reason, digest, own: true })
   await consumeApproval(tx, ctx, open.row.id, digest)
 }
 

@@ -6,7 +6,9 @@ import type { Sql, Tx } from '../store/index.ts'
 import { type ApprovalState, type Eligible, missing, NEXT_APPROVAL } from './approval.model.ts'
 import * as rows from './approval.store.ts'
 import { type Outcome, queueOutcome } from './notify.queue.ts'
-import { type HumanOf, humansAmong } from './person.ts'
+import { type HumanOf, humansAmong, shareHuman } from './person.ts'
+import { standsBehind } from './policyset.model.ts'
+import { standBehindTokens } from './token.makers.ts'
 
 /** A request with everything that decides whether it is approved now. */
 export interface Standing {
@@ -141,6 +143,20 @@ export function approvalEvent(
 /** Whether this is who asked: the same principal, or the same identity through another login. */
 export function isRequester(by: Principal, row: Pick<rows.ApprovalRow, 'requester_id' | 'requester_identity'>): boolean {
   return by.id === row.requester_id || (by.identity !== null && by.identity === row.requester_identity)
+}
+
+/**
+ * Whether this is who asked, or anybody behind it: whom an agent acts for, who made the token that asked, who owns the program, who proposed
+ * the policies; by any of their identities.
+ */
+export async function standsBehindRequest(
+  sql: Sql,
+  by: Principal,
+  row: Pick<rows.ApprovalRow, 'requester_id' | 'requester_identity' | 'excluded'>,
+): Promise<boolean> {
+  if (isRequester(by, row)) return true
+  const makers = await standBehindTokens(sql, row.excluded)
+  return shareHuman(sql, standsBehind(by), [...row.excluded, ...(await rows.ownersOf(sql, row.excluded)), ...makers])
 }
 
 /** The identity of a person who acts for themselves; null for everything else. Only such a one decides. */

@@ -156,8 +156,8 @@ test('nobody approves their own: not the requester, nor through another login, n
   await tx((tx) => addTeamMembers(tx, ctx, crew, { identities: [eve] }))
   const requestedBy = principal({ id: agent, identity: agent, kind: 'agent', actsFor: { identity: ada } })
   const through = await ask([factor(crew)], { requestedBy })
-  await expect(decide(ada, through), 'the agent acts for her').rejects.toSatisfy(code('not_found'))
-  await expect(decide(eve, through), 'the agent is hers').rejects.toSatisfy(code('not_found'))
+  await expect(decide(ada, through), 'the agent acts for her').rejects.toSatisfy(code('forbidden'))
+  await expect(decide(eve, through), 'the agent is hers').rejects.toSatisfy(code('forbidden'))
   await decide(bob, through)
 })
 
