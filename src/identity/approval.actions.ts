@@ -236,7 +236,9 @@ function requireAssurance(ctx: Ctx, by: Principal, identity: string, { row, fact
   if (mine.some(({ aal, passkey }) => by.aal >= aal && (assertion !== null || !passkey))) return
   const needed = Math.min(...mine.map(({ aal }) => aal)) as Factor['aal']
   if (by.aal < needed) throw new StepUpRequired({ aal: needed, maxAgeSeconds: null })
-  throw new RekeyError('step_up_required', 'This needs a passkey that signs exactly this request.')
+  throw new RekeyError('step_up_required', 'This needs a passkey that signs exactly this request.', {
+    hint: 'A command line cannot sign: open the request in the console, under Approvals.',
+  })
 }
 
 /**

@@ -214,7 +214,7 @@ test('a login that is too weak for every factor is asked to step up, and counts 
 
 test('a passkey must have signed this very digest, and just now', async () => {
   const id = await ask([factor(crew, { passkey: true })])
-  await expect(decide(ada, id)).rejects.toSatisfy(code('step_up_required'))
+  await expect(decide(ada, id)).rejects.toMatchObject({ code: 'step_up_required', hint: expect.stringContaining('in the console') })
   const assertion = { credentialId: 'key-1', digest, at: ctx.clock.now() }
   await expect(decide(ada, id, { assertion: { ...assertion, digest: 'f'.repeat(64) } })).rejects.toSatisfy(code('conflict'))
   const old = new Date(nowMs - 301_000)
