@@ -21,6 +21,7 @@ const KINDS = [
   'offboarding_waits',
   'way_lost',
   'unreachable_approver',
+  'empty_team',
   'likely_double',
   'orphan',
   'ownerless',

@@ -2,6 +2,7 @@
 import {
   type Answerable,
   answerableFor,
+  emptyTeams,
   escalationsOf,
   likelyDoubles,
   lostWays,
@@ -12,7 +13,7 @@ import {
   waitingOffboardings,
   weakRules,
 } from '../identity/index.ts'
-import { isId, RekeyError } from '../kernel/index.ts'
+import { counted, isId, RekeyError } from '../kernel/index.ts'
 import type { Allowed } from '../policy/index.ts'
 import type { Sql } from '../store/index.ts'
 import { CREDENTIALS } from './finding.credential.ts'
@@ -228,6 +229,24 @@ const UNREACHABLE: Source = {
   },
 }
 
+const EMPTY_TEAMS: Source = {
+  name: 'teams',
+  kinds: ['empty_team'],
+  async read(sql, after, limit) {
+    const { found, last } = await emptyTeams(sql, { after, limit })
+    const raw = found.map(({ id, name, contact, owns, rules, since }): Raw => {
+      const why = [
+        ...(contact ? ['what nobody else answers for comes to it'] : []),
+        ...(owns > 0 ? [`it owns ${counted(owns, 'identity', 'identities')}`] : []),
+        ...(rules.length > 0 ? [`its approval is asked for ${rules.join(', ')}`] : []),
+      ]
+      const detail = `nobody active is in it: ${why.join('; ')}`
+      return { kind: 'empty_team', key: id, subject: name, system: null, identity: null, detail, since }
+    })
+    return { found: raw, last }
+  },
+}
+
 const VERSIONS: Source = {
   name: 'versions',
   kinds: ['irrevocable', 'unprovable'],
@@ -306,6 +325,7 @@ const SOURCES: readonly Source[] = [
   OFFBOARDINGS,
   WAYS,
   UNREACHABLE,
+  EMPTY_TEAMS,
   DOUBLES,
   WEAK_RULES,
   VERSIONS,

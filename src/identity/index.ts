@@ -171,6 +171,7 @@ export {
   teamsOf,
 } from './team.actions.ts'
 export { changeTeam, type TeamChange } from './team.change.ts'
+export { type EmptyTeam, emptyTeams } from './team.empty.ts'
 export { type AlsoOwned, removeTeamByHand, renameTeamByHand } from './team.end.ts'
 export { createTeam, readTeam, readTeams, type TeamDetail, type TeamPage, teamNamed } from './team.list.ts'
 export type { Members, Team, TeamFields } from './team.model.ts'
