@@ -146,7 +146,7 @@ export function isRequester(by: Principal, row: Pick<rows.ApprovalRow, 'requeste
 }
 
 /**
- * Whether this is who asked, or anybody behind it: whom an agent acts for, who made the token that asked, who owns the program, who proposed
+ * Whether this is who asked, or anybody behind it: whom an agent acts for, who made the token that asked, who owns it, who proposed
  * the policies; by any of their identities.
  */
 export async function standsBehindRequest(

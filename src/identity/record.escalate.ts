@@ -19,7 +19,7 @@ export interface Escalated {
 }
 
 /**
- * Whom each of these is told, in the same order: the owner's owner, where that is somebody else, or the owning team, which has people besides
+ * Whom each of these is told, in the same order: the owner's owner, where that is somebody else, or the owning team, with people besides
  * the one who did not look; else the owners themselves, with the security contact, so that it is not only they who know; else the security
  * contact alone. The owner of what was declared comes first, then that of the identity. Only active people, and teams with one, count.
  */
