@@ -41,7 +41,8 @@ export interface Started {
 
 /**
  * Starts one rotation for each selected credential, all or none. Of a system or of all, a credential that has a live rotation is left
- * out and named in `skipped`, also if that leaves none to start. Throws `not_found` for an unknown name, `wrong_state` for one that has ended,
+ * out and named in `skipped`, also if that leaves none to start. Throws `not_found` for an unknown name, `wrong_state` for one that
+ * has ended,
  * `conflict` if one that was
  * meant by itself (by name, or a root credential) has a live rotation already, `bad_input` for an empty selection.
  */
