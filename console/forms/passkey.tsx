@@ -22,7 +22,7 @@ export function PasskeyForm() {
   }
   return (
     <form className="stack" onSubmit={send}>
-      <label htmlFor={id}>Name of another passkey</label>
+      <label htmlFor={id}>Name of a new passkey</label>
       <input id={id} required maxLength={60} autoComplete="off" value={name} onChange={(event) => setName(event.target.value)} />
       <button type="submit" disabled={make.isPending}>
         {make.isPending ? 'Waiting for the passkey…' : 'Enrol it'}

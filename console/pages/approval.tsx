@@ -75,7 +75,7 @@ function Approval({ of: it }: { readonly of: Full }) {
         <Decisions of={it} />
       </Section>
       {it.waitsForMe ? <DecisionForm of={it} me={me.id} /> : null}
-      {it.state === 'requested' && me.may.includes('approval:bypass') ? <BypassForm of={it} me={me.id} /> : null}
+      {it.state === 'requested' && !it.mine && me.may.includes('approval:bypass') ? <BypassForm of={it} me={me.id} /> : null}
       {open && it.mine ? <WithdrawForm of={it} what="withdraw" /> : null}
       {open && decided ? <WithdrawForm of={it} what="take-back" /> : null}
     </>

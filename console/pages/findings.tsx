@@ -22,6 +22,7 @@ const KINDS = [
   'way_lost',
   'made_by_leaver',
   'unreachable_approver',
+  'empty_team',
   'likely_double',
   'orphan',
   'ownerless',

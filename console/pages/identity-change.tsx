@@ -77,7 +77,14 @@ function Change({ of: it, change, initial }: { readonly of: Full; readonly chang
       }
     >
       <p className="lead">
-        <Badge state={it.status} /> {it.kind} in <Name>{it.environment}</Name>, owned by <Name>{it.owner}</Name>
+        <Badge state={it.status} /> {it.kind}
+        {it.environment === 'none' ? null : (
+          <>
+            {' in '}
+            <Name>{it.environment}</Name>
+          </>
+        )}
+        , owned by <Name>{it.owner}</Name>
       </p>
       <Section title="What will happen" id="plan">
         <p>{change.means}</p>

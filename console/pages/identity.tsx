@@ -41,7 +41,13 @@ function Identity({ of: it }: { readonly of: Full }) {
   return (
     <Page title={<Name>{it.name}</Name>} above={<Link to="/identities">All identities</Link>}>
       <p className="lead">
-        <Badge state={it.status} /> <span>{it.kind}</span> in <Name>{it.environment}</Name>
+        <Badge state={it.status} /> <span>{it.kind}</span>
+        {it.environment === 'none' ? null : (
+          <>
+            {' in '}
+            <Name>{it.environment}</Name>
+          </>
+        )}
       </p>
       <Changes of={it} />
       <LatestClosure identity={it.id} awaited={it.status !== 'active'} />
@@ -132,8 +138,14 @@ function Names({ of }: { readonly of: readonly string[] }) {
   )
 }
 
-const ENTITLEMENTS = (['system', 'account', 'role'] as const).map((field) => ({
-  name: field,
+const ENTITLEMENTS = (
+  [
+    ['System', 'system'],
+    ['Account', 'account'],
+    ['Role', 'role'],
+  ] as const
+).map(([name, field]) => ({
+  name,
   show: (it: Full['entitlements'][number]) => <Name>{it[field]}</Name>,
 }))
 

@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { decideByHand, sendDue } from '../identity/index.ts'
 import { makeCtx, newId, Secret } from '../kernel/index.ts'
 import { principal } from '../policy/testing.ts'
+import { bypassApprovalRoute } from './routes/approvals/bypass-approval.ts'
 import { TestServer } from './testing.ts'
 
 let server: TestServer
@@ -146,4 +147,9 @@ test('a channel: its secret is taken and never given, a notice goes through it, 
     receiver.closeAllConnections()
     await new Promise((resolve) => receiver.close(resolve))
   }
+})
+
+test('a bypass for a short reason is refused in words', () => {
+  const parsed = bypassApprovalRoute.body?.safeParse({ digest: 'a'.repeat(64), reason: 'short' })
+  expect(parsed?.error?.issues.map(({ message }) => message)).toEqual(['The reason of a bypass has at least 10 characters.'])
 })

@@ -37,6 +37,10 @@ test('without a channel nobody is told; by webhooks all are; with a mail server 
   await people.made('/v1/notify/channels', { name: 'mail', smtp })
   expect((await ask('three')).detail).toMatch(/No mail reaches ada: they have no mail address\. Tell them yourself\.$/)
   expect(await findings()).toEqual(['ada'])
+  // For as long as she is asked, not for as long as she is known.
+  const [{ changedAt }] = done(await people.server.get('/v1/approval-rules')).items
+  const [{ since }] = done(await people.server.get('/v1/findings?kind=unreachable_approver')).items
+  expect(since >= changedAt, `${since} is not before ${changedAt}`).toBe(true)
   await people.server.post(`/v1/identities/${ada.id}/move`, { labels: { email: 'no address' } })
   expect(await findings()).toEqual(['ada'])
   await people.server.post(`/v1/identities/${ada.id}/move`, { labels: { email: 'ada@example.com' } })

@@ -56,7 +56,7 @@ declare module 'fastify' {
 }
 
 /** Statuses that any route may answer. */
-const COMMON = [400, 401, 403, 404, 409, 412, 413, 415, 429, 500, 503]
+const COMMON = [304, 400, 401, 403, 404, 409, 412, 413, 415, 429, 500, 503]
 
 /** Declares a route of SCIM. Authentication, content types and errors are the server's. */
 export function scimRoute(route: ScimRoute): ScimRoute {
@@ -114,10 +114,44 @@ function add(scim: FastifyInstance, route: ScimRoute, server: ServerParts): void
         body: request.body as Json | undefined,
         ifMatch: request.headers['if-match'] ?? null,
       })
-      reply.code(answer.status).headers(answer.headers ?? {})
-      return answer.body === undefined ? reply.send() : reply.type(SCIM_TYPE).send(answer.body)
+      const { status, headers = {}, body } = atOrigin(answer, server.origins(request).at(-1))
+      reply.headers(headers)
+      // RFC 7644 section 3.14: who has this version is sent nothing.
+      if (route.method === 'GET' && status === 200 && isKnown(request.headers['if-none-match'], headers.etag)) return reply.code(304).send()
+      reply.code(status)
+      return body === undefined ? reply.send() : reply.type(SCIM_TYPE).send(body)
     },
   })
+}
+
+/** Entity tags are compared weakly (RFC 9110 section 13.1.2). */
+function isKnown(ifNoneMatch: string | undefined, etag: string | undefined): boolean {
+  if (ifNoneMatch === undefined || etag === undefined) return false
+  const weak = (tag: string) => tag.trim().replace(/^W\//, '')
+  return ifNoneMatch.trim() === '*' || ifNoneMatch.split(',').map(weak).includes(weak(etag))
+}
+
+/** With whole URIs where it says where things are (RFC 7643 section 3.1), if the server knows under which name it is asked. */
+function atOrigin(answer: ScimAnswer, origin: string | undefined): ScimAnswer {
+  if (origin === undefined) return answer
+  const { headers, body } = answer
+  return {
+    ...answer,
+    ...(headers?.location === undefined ? {} : { headers: { ...headers, location: `${origin}${headers.location}` } }),
+    ...(body === undefined ? {} : { body: located(body, origin) }),
+  }
+}
+
+function located(body: JsonObject, origin: string): JsonObject {
+  const { meta, Resources: resources } = body
+  const whole: Record<string, Json> = { ...body }
+  if (isObject(meta) && typeof meta.location === 'string') whole.meta = { ...meta, location: `${origin}${meta.location}` }
+  if (Array.isArray(resources)) whole.Resources = (resources as Json[]).map((one) => (isObject(one) ? located(one, origin) : one))
+  return whole
+}
+
+function isObject(value: Json | undefined): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function ctxOf({ clock, log }: ServerParts, request: FastifyRequest, client: ScimClient | null): Ctx {

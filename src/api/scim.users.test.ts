@@ -70,8 +70,18 @@ test('a joiner becomes an identity of kind human, of the tenancy of the provider
     userName,
     active: true,
     [ENTERPRISE]: { manager: { value: manager, $ref: `/scim/v2/Users/${manager}` } },
-    meta: { resourceType: 'User', version: 'W/"1"', location: `/scim/v2/Users/${id}` },
+    meta: {
+      resourceType: 'User',
+      version: 'W/"1"',
+      location: expect.stringMatching(new RegExp(`^http://127\\.0\\.0\\.1:\\d+/scim/v2/Users/${id}$`)),
+    },
   })
+  const [listed] = (await okta.get(`/Users?filter=${encodeURIComponent(`userName eq "${userName}"`)}`)).body.Resources
+  expect(listed.meta.location).toBe(shown.body.meta.location)
+  // Who has this version is sent nothing; who has another one, or names none, gets it.
+  const again = await okta.send('GET', `/Users/${id}`, undefined, { 'if-none-match': 'W/"7", W/"1"' })
+  expect([again.status, again.text, again.headers.get('etag')]).toEqual([304, '', 'W/"1"'])
+  expect((await okta.send('GET', `/Users/${id}`, undefined, { 'if-none-match': 'W/"2"' })).status).toBe(200)
 })
 
 test('a mover: name, department and manager reach the record; labels of others stay', async () => {

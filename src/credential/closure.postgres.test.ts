@@ -5,12 +5,14 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type LabPostgres, startPostgres } from '../../test/lab/postgres.ts'
 import { joinIdentity, moveIdentity, offboardIdentity, recordsById, resumeIdentity, suspendIdentity } from '../identity/index.ts'
 import { newId, Secret, sleep } from '../kernel/index.ts'
-import { allowed } from '../policy/testing.ts'
+import { defaultPolicies, Policies } from '../policy/index.ts'
+import { allowed, principal } from '../policy/testing.ts'
 import { closeCredentials } from './closure.changes.ts'
 import { endCredential } from './closure.end.ts'
 import { closureItems } from './closure.list.ts'
 import type { ClosureState } from './closure.model.ts'
 import { planAnew } from './closure.plan.ts'
+import { startRotations } from './rotation.actions.ts'
 import { type CredentialSpec, Engine } from './testing.ts'
 
 let target: LabPostgres
@@ -145,6 +147,35 @@ test('offboarding: suspended, destroyed and proven dead, with its sessions; what
       target.superuser.secret.revealText((text) => text),
     ),
   ).toBe('accepted')
+})
+
+test('a rotation of what has ended says that it ended; whoever may not touch it hears what they hear of what is not there', async () => {
+  const leaver = await person()
+  const boss = await person()
+  const program = await person(boss.id)
+  const [own, run] = [await credential(leaver.id), await credential(program.id)]
+  const options = { reason: 'leaked', urgent: true }
+  const start = (names: string[], may = allowed(engine.ctx, 'rotation:start')) =>
+    startRotations(engine.parts, engine.ctx, may, { names }, options)
+  await inTx((tx) => offboardIdentity(tx, engine.ctx, leaver.id, 'left the company'))
+  await inTx((tx) => offboardIdentity(tx, engine.ctx, program.id, 'not needed'))
+  await settled(leaver.id, ['closed'])
+  await settled(program.id, ['closed'])
+  await expect(start([own.name])).rejects.toMatchObject({
+    code: 'wrong_state',
+    message: `${own.name} has ended: its identity ${leaver.name} has left. It has no value that could be rotated.`,
+    hint: expect.stringContaining(`rekey credential show ${own.name}`),
+  })
+  const no = (names: string[]) => ({
+    code: 'not_found',
+    message: `No such credential: ${names.join(', ')}.`,
+    hint: 'See rekey credential list.',
+  })
+  await expect(start([own.name, 'nothing'])).rejects.toMatchObject(no(['nothing']))
+  const elsewhere = principal({ roles: ['bootstrap-admin'], environments: ['prod'] })
+  const theirs = new Policies(defaultPolicies()).allow(engine.ctx, elsewhere, 'rotation:start')
+  await expect(start([run.name], theirs)).rejects.toMatchObject(no([run.name]))
+  await expect(start(['nothing'], theirs)).rejects.toMatchObject(no(['nothing']))
 })
 
 test("the leaver's own consumers get no new value, nor do those of others who are gone; everybody else does", async () => {

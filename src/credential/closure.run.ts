@@ -271,7 +271,7 @@ export class ItemRun {
     if (human === null) return also
     return async (tx) => {
       await also?.(tx)
-      await queueEscalation(tx, human, { event: 'closure_waits', id: closure.id, subject: credential.name, system: system.name })
+      await queueEscalation(tx, [human], { event: 'closure_waits', id: closure.id, subject: credential.name, system: system.name })
     }
   }
 

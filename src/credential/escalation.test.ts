@@ -4,10 +4,22 @@ import type { AddressInfo } from 'node:net'
 import { SMTPServer } from 'smtp-server'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { type LabPostgres, startPostgres } from '../../test/lab/postgres.ts'
-import { addChannel, addTeamMembers, joinIdentity, offboardIdentity, putTeam, sendDue } from '../identity/index.ts'
+import {
+  addChannel,
+  addTeamMembers,
+  joinIdentity,
+  offboardIdentity,
+  putTeam,
+  resumeIdentity,
+  securityContact,
+  sendDue,
+  setTeamMembers,
+  suspendIdentity,
+} from '../identity/index.ts'
 import { AddressGuard, newId, Secret, sleep } from '../kernel/index.ts'
 import { allowed } from '../policy/testing.ts'
 import { declareException } from './exception.ts'
+import { listFindings } from './finding.list.ts'
 import { missReviews, openReviews } from './review.ts'
 import { Engine } from './testing.ts'
 
@@ -106,13 +118,14 @@ async function workload(owner: { kind: 'person' | 'team'; id: string }): Promise
 }
 
 /** An exception whose review is due, and nobody does it. */
-async function missed(credential: string, owner: string, onMissed: 'escalate' | 'suspend'): Promise<void> {
+async function missed(credential: string, owner: string, onMissed: 'escalate' | 'suspend', away?: string): Promise<void> {
   const endsAt = new Date(engine.ctx.clock.now().getTime() + 86_400_000)
   const more = { reason: 'the vendor sets it', waitsFor: 'OAuth', endsAt, reviewEverySeconds: 60, onMissed } as const
   const input = { kind: 'vendor_managed', credential, users: [], owner, ...more } as const
   await declareException(engine.parts, engine.ctx, allowed(engine.ctx, 'exception:declare'), input)
   await engine.db.store.query("update exception set created_at = now() - interval '2 minutes' where closed_at is null")
   await openReviews(engine.parts, engine.ctx)
+  if (away !== undefined) await inTx((tx) => suspendIdentity(tx, engine.ctx, away, 'away'))
   // Two processes look at the same moment.
   const parts = { ...engine.parts, destroyAfterSeconds: 0, stops: [] }
   await Promise.all([missReviews(parts, engine.ctx), missReviews(parts, engine.ctx)])
@@ -152,6 +165,53 @@ test('to a team: each of its active people', async () => {
   await send()
   expect(hooks).toHaveLength(1)
   expect(mails.map(({ to }) => to).sort()).toEqual([one.email, two.email].sort())
+})
+
+/** The security contact with just these people. */
+const contactIs = (...identities: string[]) =>
+  inTx(async (tx) => setTeamMembers(tx, engine.ctx, (await securityContact(tx)).id, { identities, teams: [] }))
+
+const overdue = async (subject: string) => {
+  const { items } = await listFindings(engine.db.store, allowed(engine.ctx, 'finding:read'), { kind: 'review_overdue', limit: 500 })
+  return items.find((item) => item.subject === subject)
+}
+
+test('who owns themselves has nobody above: they are told, and the security contact, if somebody is in it', async () => {
+  const [self, holder, guard] = [await person(), await person(), await person()]
+  const own = await workload({ kind: 'person', id: self.id })
+  await missed(own.login, self.id, 'escalate')
+  await send()
+  expect(hooks[0]?.people.map(({ name }) => name)).toEqual([self.name])
+  expect(mails.map(({ to }) => to)).toEqual([self.email])
+  expect(await overdue(own.login)).toMatchObject({ owner: { id: self.id }, detail: 'its review as vendor managed was not done' })
+  // The owner of the exception is told of a credential of somebody who owns themselves, too.
+  ;[hooks, mails] = [[], []]
+  await contactIs(guard.id)
+  const held = await workload({ kind: 'person', id: holder.id })
+  await missed(held.login, self.id, 'escalate')
+  await send()
+  expect(hooks[0]?.people.map(({ name }) => name).sort()).toEqual([self.name, holder.name, guard.name].sort())
+  await contactIs()
+})
+
+test('where no owner is active it is the security contact; where nobody is in it, the finding says that nobody could be told', async () => {
+  const gone = await person()
+  const held = await workload({ kind: 'person', id: gone.id })
+  const other = await workload({ kind: 'person', id: gone.id })
+  await missed(held.login, gone.id, 'escalate', gone.id)
+  await send()
+  expect(hooks).toMatchObject([{ event: 'review_missed', people: [] }])
+  expect(await overdue(held.login)).toMatchObject({
+    owner: { name: 'security-contact' },
+    detail: 'its review as vendor managed was not done, and there is nobody who could be told',
+  })
+  const guard = await person()
+  await contactIs(guard.id)
+  await inTx((tx) => resumeIdentity(tx, engine.ctx, gone.id, 'back'))
+  await missed(other.login, gone.id, 'escalate', gone.id)
+  await send()
+  expect(hooks[1]?.people.map(({ name }) => name)).toEqual([guard.name])
+  await contactIs()
 })
 
 test('nobody did the review, then a restart: the process that comes stops the logins, and tells', async () => {

@@ -2,6 +2,8 @@
 import {
   type Answerable,
   answerableFor,
+  emptyTeams,
+  escalationsOf,
   leftRoads,
   likelyDoubles,
   listMadeByLeavers,
@@ -14,13 +16,14 @@ import {
   waitingOffboardings,
   weakRules,
 } from '../identity/index.ts'
-import { isId, RekeyError } from '../kernel/index.ts'
+import { counted, isId, RekeyError } from '../kernel/index.ts'
 import type { Allowed } from '../policy/index.ts'
 import type { Sql } from '../store/index.ts'
 import { CREDENTIALS } from './finding.credential.ts'
 import { FINDINGS, type Finding, type FindingKind } from './finding.model.ts'
 import { pageOf, type Raw, type Source, words } from './finding.source.ts'
 import { standingResource } from './resources.ts'
+import { reviewOwner } from './review.ts'
 
 /** Which findings; all that are given must hold. */
 export interface FindingFilter {
@@ -116,25 +119,44 @@ const REVIEWS: Source = {
   name: 'reviews',
   kinds: ['review_overdue'],
   async read(sql, after, limit) {
-    const rows = await sql.query<{ id: string; name: string; system: string; identity_id: string | null; why: string; due_at: Date }>(
-      `select r.id, c.name, s.name as system, c.identity_id, r.why, r.due_at
+    const rows = await sql.query<ReviewOverdue>(
+      `select r.id, c.name, s.name as system, c.identity_id, r.why, r.due_at, e.owner_kind, e.owner_id, e.owner_name
          from review r join credential c on c.id = r.credential_id join system s on s.id = c.system_id
+         left join exception e on e.id = r.exception_id
         where r.done_at is null and r.due_at <= now() and ($1::uuid is null or r.id > $1) order by r.id limit $2`,
       [after, limit],
     )
-    const found = rows.map(
-      (row): Raw => ({
+    const told = await escalationsOf(
+      sql,
+      rows.map((row) => ({ identity: row.identity_id, owner: reviewOwner(row) })),
+    )
+    const found = rows.map((row, at): Raw => {
+      const { to, reached } = told[at] ?? { to: [], reached: false }
+      return {
         kind: 'review_overdue',
         key: row.id,
         subject: row.name,
         system: row.system,
         identity: row.identity_id,
-        detail: `its review as ${row.why.replaceAll('_', ' ')} was not done`,
+        ...(to[0] === undefined ? {} : { owner: to[0] }),
+        detail: `its review as ${words(row.why)} was not done${reached ? '' : ', and there is nobody who could be told'}`,
         since: row.due_at,
-      }),
-    )
+      }
+    })
     return { found, last: pageOf(rows, limit, (row) => row.id) }
   },
+}
+
+interface ReviewOverdue {
+  readonly id: string
+  readonly name: string
+  readonly system: string
+  readonly identity_id: string | null
+  readonly why: string
+  readonly due_at: Date
+  readonly owner_kind: 'person' | 'team' | null
+  readonly owner_id: string | null
+  readonly owner_name: string | null
 }
 
 const HANDOVERS: Source = {
@@ -223,6 +245,24 @@ const UNREACHABLE: Source = {
     const raw = found.map(({ id, name, since }): Raw => {
       const detail = 'a rule asks for its approval, and it has no mail address to which notices could go'
       return { kind: 'unreachable_approver', key: id, subject: name, system: null, identity: id, detail, since }
+    })
+    return { found: raw, last }
+  },
+}
+
+const EMPTY_TEAMS: Source = {
+  name: 'teams',
+  kinds: ['empty_team'],
+  async read(sql, after, limit) {
+    const { found, last } = await emptyTeams(sql, { after, limit })
+    const raw = found.map(({ id, name, contact, owns, rules, since }): Raw => {
+      const why = [
+        ...(contact ? ['what nobody else answers for comes to it'] : []),
+        ...(owns > 0 ? [`it owns ${counted(owns, 'identity', 'identities')}`] : []),
+        ...(rules.length > 0 ? [`its approval is asked for ${rules.join(', ')}`] : []),
+      ]
+      const detail = `nobody active is in it: ${why.join('; ')}`
+      return { kind: 'empty_team', key: id, subject: name, system: null, identity: null, detail, since }
     })
     return { found: raw, last }
   },
@@ -334,6 +374,7 @@ const SOURCES: readonly Source[] = [
   WAYS,
   MADE,
   UNREACHABLE,
+  EMPTY_TEAMS,
   DOUBLES,
   WEAK_RULES,
   VERSIONS,

@@ -34,6 +34,11 @@ export const FINDINGS = {
     control: 'NHI1',
     action: 'Give a mail address: rekey identity move --label email=ADDRESS, or by the directory',
   },
+  empty_team: {
+    severity: 'high',
+    control: 'NHI1',
+    action: 'Put somebody in it who is there: rekey team change --add',
+  },
   offboarding_waits: { severity: 'high', control: 'NHI1', action: 'Approve or reject it: rekey approval list' },
   likely_double: {
     severity: 'medium',

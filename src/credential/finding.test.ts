@@ -5,17 +5,22 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type LabPostgres, startPostgres } from '../../test/lab/postgres.ts'
 import {
   addIssuer,
+  addTeamMembers,
   joinIdentity,
   leaveIdentity,
   mapIssuer,
   moveIdentity,
   offboardIdentity,
+  putRule,
+  putTeam,
   resumeIdentity,
+  securityContact,
+  setTeamMembers,
   suspendIdentity,
   unmapIssuer,
 } from '../identity/index.ts'
 import { makeCtx, newId, Secret, sleep } from '../kernel/index.ts'
-import { allowed } from '../policy/testing.ts'
+import { allowed, principal } from '../policy/testing.ts'
 import { possessionProof } from '../seal/index.ts'
 import { giveUpItem } from './closure.actions.ts'
 import { answerChallenge, makeChallenge } from './consumer.ts'
@@ -235,6 +240,39 @@ test('what is worse is listed before what is less bad, over all pages, and nothi
     expect(new Set(ranks).size, 'more than one severity').toBeGreaterThan(1)
     expect(new Set(all.map(({ finding }) => finding)).size).toBe(all.length)
   }
+})
+
+test('an empty security contact is found from the start; other empty teams once they own something or a rule asks them', async () => {
+  expect(await found('empty_team', 'security-contact')).toMatchObject({
+    severity: 'high',
+    detail: 'nobody active is in it: what nobody else answers for comes to it',
+    action: 'Put somebody in it who is there: rekey team change --add',
+  })
+  const [guard, one, two] = [await person(), await person(), await person()]
+  const contact = await securityContact(engine.db.store)
+  await inTx((tx) => addTeamMembers(tx, engine.ctx, contact.id, { identities: [guard.id] }))
+  expect(await found('empty_team', 'security-contact')).toBeUndefined()
+  const name = `crew ${newId()}`
+  const crew = await inTx((tx) => putTeam(tx, engine.ctx, { name }))
+  expect(await found('empty_team', name), 'nothing waits for it').toBeUndefined()
+  await inTx((tx) => addTeamMembers(tx, engine.ctx, crew, { identities: [one.id] }))
+  const about = { action: 'identity:offboard', factors: [{ team: crew, count: 1 }], expiresSeconds: 3_600, reason: 'two pairs of eyes' }
+  await putRule(engine.db.store, engine.ctx, allowed(engine.ctx, 'approval:configure'), principal(), about)
+  const fields = { name: `workload-${++serial}`, kind: 'workload', purpose: 'tests', environment: 'test', source: 'api' } as const
+  await inTx((tx) => joinIdentity(tx, engine.ctx, { ...fields, owner: { kind: 'team', id: crew } }))
+  expect(await found('empty_team', name)).toBeUndefined()
+  await inTx((tx) => suspendIdentity(tx, engine.ctx, one.id, 'away'))
+  expect(await found('empty_team', name)).toMatchObject({
+    detail: 'nobody active is in it: it owns 1 identity; its approval is asked for identity:offboard',
+    owner: { name: 'security-contact' },
+  })
+  // People of a nested team are people of it.
+  const nested = await inTx((tx) => putTeam(tx, engine.ctx, { name: `nested ${newId()}` }))
+  await inTx((tx) => addTeamMembers(tx, engine.ctx, nested, { identities: [two.id] }))
+  await inTx((tx) => addTeamMembers(tx, engine.ctx, crew, { identities: [], teams: [nested] }))
+  expect(await found('empty_team', name)).toBeUndefined()
+  await engine.db.store.query('delete from approval_rule')
+  await inTx((tx) => setTeamMembers(tx, engine.ctx, contact.id, { identities: [], teams: [] }))
 })
 
 test('every kind can be asked for alone, and a page of it holds nothing else', async () => {

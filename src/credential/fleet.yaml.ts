@@ -1,5 +1,5 @@
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument } from 'yaml'
-import { LIMITS, printable, RekeyError } from '../kernel/index.ts'
+import { LIMITS, nearest, printable, RekeyError } from '../kernel/index.ts'
 
 /** Most faults that one error lists; the rest are counted. */
 const LISTED_MAX = 500
@@ -186,31 +186,4 @@ function offsetOf(node: unknown): number {
 function lineOfValue(node: unknown, keyLine: number, source: Source): number {
   if (node === null || node === undefined || (isScalar(node) && node.value === null)) return keyLine
   return source.lineOf(offsetOf(node))
-}
-
-function nearest(word: string, candidates: readonly string[]): string | null {
-  const most = word.length < 4 ? 1 : 2
-  let best: string | null = null
-  let bestEdits = most + 1
-  for (const candidate of candidates) {
-    if (Math.abs(candidate.length - word.length) >= bestEdits) continue
-    const edits = editsBetween(word.toLowerCase(), candidate.toLowerCase(), bestEdits)
-    if (edits < bestEdits) [best, bestEdits] = [candidate, edits]
-  }
-  return best
-}
-
-/** Levenshtein distance, or `enough` as soon as it cannot be smaller. */
-function editsBetween(a: string, b: string, enough: number): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i)
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= b.length; j++) {
-      const swap = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)
-      next.push(Math.min(swap, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
-    }
-    if (Math.min(...next) >= enough) return enough
-    row = next
-  }
-  return row[b.length] ?? enough
 }

@@ -1,6 +1,6 @@
 /** Looks that somebody must take in time, at credentials that are shared, with a vendor, static, or for emergencies. */
 import { append } from '../evidence/index.ts'
-import { answerableFor, emergencyIdentities, type IdentityRecord, queueEscalation, recordsById } from '../identity/index.ts'
+import { type Answerable, emergencyIdentities, escalationsOf, queueEscalation, recordsById } from '../identity/index.ts'
 import { type Ctx, isId, newId, RekeyError } from '../kernel/index.ts'
 import { type Allowed, isMine } from '../policy/index.ts'
 import type { Sql, Store, Tx } from '../store/index.ts'
@@ -100,8 +100,8 @@ async function openReview(tx: Tx, ctx: Ctx, row: Wanted): Promise<number> {
 }
 
 /**
- * What happens to reviews that nobody did: each is said once to be missed; its owner's owner is named, or the logins of the credential
- * are stopped until it is done, by a closure of its own. Resolves with how many.
+ * What happens to reviews that nobody did: each is said once to be missed and told to who comes after the owner (`escalationsOf`); the
+ * logins of the credential are stopped until it is done, where that was asked, by a closure of its own. Resolves with how many.
  */
 export async function missReviews(parts: ClosingParts, ctx: Ctx): Promise<number> {
   const due = await parts.store.query<{ id: string }>(
@@ -118,31 +118,35 @@ interface Missed {
   readonly identity_id: string | null
   readonly on_missed: OnMissed
   readonly why: ReviewWhy
+  readonly owner_kind: 'person' | 'team' | null
+  readonly owner_id: string | null
+  readonly owner_name: string | null
 }
 
 async function miss(parts: ClosingParts, tx: Tx, ctx: Ctx, id: string): Promise<void> {
   const [row] = await tx.query<Missed>(
-    `update review r set missed_at = now() from credential c join system s on s.id = c.system_id
-      where r.id = $1 and r.missed_at is null and r.done_at is null and c.id = r.credential_id
-     returning r.credential_id, c.name, s.name as system, c.identity_id, r.on_missed, r.why`,
+    `with missed as (update review set missed_at = now() where id = $1 and missed_at is null and done_at is null returning *)
+     select r.credential_id, c.name, s.name as system, c.identity_id, r.on_missed, r.why, e.owner_kind, e.owner_id, e.owner_name
+       from missed r join credential c on c.id = r.credential_id join system s on s.id = c.system_id
+       left join exception e on e.id = r.exception_id`,
     [id],
   )
   if (row === undefined) return
   const record = row.identity_id === null ? null : ((await recordsById(tx, [row.identity_id])).get(row.identity_id) ?? null)
-  const told = await escalatesTo(tx, record)
-  await queueEscalation(tx, told, { event: 'review_missed', id, subject: row.name, system: row.system })
+  const [told] = await escalationsOf(tx, [{ identity: row.identity_id, owner: reviewOwner(row) }])
+  const to = told?.to ?? []
+  await queueEscalation(tx, to, { event: 'review_missed', id, subject: row.name, system: row.system })
   const links = { credential: row.credential_id, review: id, ...(row.identity_id === null ? {} : { identity: row.identity_id }) }
-  const data = { why: row.why, onMissed: row.on_missed, human: told.name }
+  const data = { why: row.why, onMissed: row.on_missed, human: to.map(({ name }) => name).join(', '), reached: told?.reached ?? false }
   await append(tx, ctx, [{ log: 'credential', type: 'review.missed', subject: row.name, links, data }])
   if (row.on_missed !== 'suspend' || record === null) return
   await closeCredentials(parts, tx, ctx, { record, goal: 'suspend', reason: 'its review was not done', credential: row.credential_id })
 }
 
-/** Who answers for the one who should have looked: the owner's own owner. */
-async function escalatesTo(sql: Sql, record: IdentityRecord | null) {
-  const owner = await answerableFor(sql, record)
-  if (owner.kind === 'team') return owner
-  return answerableFor(sql, (await recordsById(sql, [owner.id])).get(owner.id) ?? null)
+/** Who owns the exception that is reviewed; null where none is. */
+export function reviewOwner(row: Pick<Missed, 'owner_kind' | 'owner_id' | 'owner_name'>): Answerable | null {
+  const { owner_kind: kind, owner_id: id, owner_name: name } = row
+  return kind === null || id === null || name === null ? null : { kind, id, name }
 }
 
 /**

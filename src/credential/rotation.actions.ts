@@ -4,6 +4,7 @@ import { type Allowed, isMine } from '../policy/index.ts'
 import type { Store, Tx } from '../store/index.ts'
 import { rotationDigests } from './record.ts'
 import { noSystem, resourcesOf } from './resources.ts'
+import { endedOf, hasEnded } from './rotation.ended.ts'
 import * as rows from './rotation.list.ts'
 import { accountAfter, ENDS, NEXT, type State, UNDOABLE } from './rotation.model.ts'
 import { NUDGE } from './worker.channel.ts'
@@ -40,7 +41,9 @@ export interface Started {
 
 /**
  * Starts one rotation for each selected credential, all or none. Of a system or of all, a credential that has a live rotation is left
- * out and named in `skipped`, also if that leaves none to start. Throws `not_found` for an unknown name, `conflict` if one that was
+ * out and named in `skipped`, also if that leaves none to start. Throws `not_found` for an unknown name, `wrong_state` for one that
+ * has ended,
+ * `conflict` if one that was
  * meant by itself (by name, or a root credential) has a live rotation already, `bad_input` for an empty selection.
  */
 export async function startRotations(
@@ -54,7 +57,7 @@ export async function startRotations(
     throw new RekeyError('bad_input', 'No credential is named.', { hint: 'Name credentials, or say --system or --all.' })
   return parts.store.inTx(async (tx) => {
     const all = await touchable(tx, may, what, await rows.selectForRotation(tx, what, options.root === true))
-    refuseMissing(what, all, options.root === true)
+    await refuseMissing(tx, may, what, { found: all, root: options.root === true })
     if (options.root === true && 'system' in what && all.length === 0) throw await rootless(tx, what.system)
     const found = 'names' in what ? all : all.filter(({ closed }) => !closed)
     refuseClosed(found)
@@ -110,10 +113,18 @@ function skippedOf({ name, live, live_state: state, live_reason: reason }: rows.
 /** How the names of root credentials begin; they are not rotated by name. */
 const ROOT = 'root@'
 
-function refuseMissing(what: rows.Selection, found: readonly rows.Startable[], root: boolean): void {
+async function refuseMissing(
+  tx: Tx,
+  may: Allowed<'rotation:start'>,
+  what: rows.Selection,
+  { found, root }: { readonly found: readonly rows.Startable[]; readonly root: boolean },
+): Promise<void> {
   if ('names' in what) {
-    const missing = what.names.filter((name) => !found.some((row) => row.name === name))
-    if (missing.length === 0) return
+    const unfound = what.names.filter((name) => !found.some((row) => row.name === name))
+    if (unfound.length === 0) return
+    const ended = root ? [] : await endedOf(tx, may, unfound)
+    const missing = unfound.filter((name) => !ended.some((row) => row.name === name))
+    if (ended[0] !== undefined && missing.length === 0) throw await hasEnded(tx, ended[0])
     const first = missing.find((name) => name.startsWith(ROOT))
     const ofRoot = `For a root credential: rekey system rotate-root ${first?.slice(ROOT.length)}`
     const hint = first === undefined ? 'See rekey credential list.' : ofRoot

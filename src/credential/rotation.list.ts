@@ -42,6 +42,27 @@ export async function selectForRotation(tx: Tx, what: Selection, root: boolean):
   return tx.query(`${STARTABLE} where c.is_root = $1 ${lock}`, [root])
 }
 
+/** A credential without a value in use, of which nothing can be rotated. */
+export interface Ended {
+  readonly id: string
+  readonly name: string
+  readonly system: string
+  readonly identity_id: string | null
+  /** Its system was given up. */
+  readonly decommissioned: boolean
+}
+
+/** Those of these names that are on record and have no value in use. Not root credentials. */
+export async function selectEnded(sql: Sql, names: readonly string[]): Promise<Ended[]> {
+  return sql.query(
+    `select c.id, c.name, s.name as system, c.identity_id, s.decommissioned_at is not null as decommissioned
+       from credential c join system s on s.id = c.system_id
+      where c.name = any($1::text[]) and not c.is_root
+        and not exists (select 1 from version v where v.credential_id = c.id and v.state = 'current') order by c.name`,
+    [names],
+  )
+}
+
 /** Whether there is such a system, and whether it was given up. */
 export async function findSystem(sql: Sql, name: string): Promise<{ readonly decommissioned: boolean } | null> {
   const [row] = await sql.query<{ decommissioned: boolean }>(

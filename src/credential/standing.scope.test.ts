@@ -148,6 +148,10 @@ test('usable: API tokens of Rekey itself, by identity, system, state and age, un
   expect(await tokens({ state: 'irrevocable' })).toEqual([])
   expect(await tokens({ state: 'previous' })).toEqual([])
   expect(await tokens({ olderThanDays: 1 })).toEqual([])
+  // Uses are kept to the minute, which may begin before the token was made.
+  await store.query("update api_token set last_used_at = created_at - interval '40 seconds' where name = 'near-token'")
+  const used = (await ask({ identity: 'near-api' })).find(({ kind }) => kind === 'token')
+  expect(used?.lastUsedAt).toBe(used?.since)
   await store.query("update api_token set created_at = now() - interval '2 days', last_used_at = now() where name = 'near-token'")
   expect(await tokens({ olderThanDays: 1 })).toEqual(['near-token'])
   expect((await ask({ olderThanDays: 1 }))[0]?.lastUsedAt).toEqual(expect.any(String))

@@ -184,9 +184,14 @@ function tokenShown(
     ageDays,
     lastProbe: null,
     unknownSince: null,
-    lastUsedAt: token.lastUsedAt?.toISOString() ?? null,
+    lastUsedAt: lastUsed(token)?.toISOString() ?? null,
     expiresAt: token.expiresAt?.toISOString() ?? null,
   }
+}
+
+/** Kept to the minute, so it may lie before the token was made: never shown so. */
+function lastUsed({ lastUsedAt, createdAt }: TokenView): Date | null {
+  return lastUsedAt !== null && lastUsedAt < createdAt ? createdAt : lastUsedAt
 }
 
 function viewOf(row: Row, record: IdentityRecord | undefined): UsableView {

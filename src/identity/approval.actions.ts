@@ -23,6 +23,7 @@ import {
   type Standing,
   settle,
   standingOf,
+  standsBehindRequest,
   withoutHumans,
 } from './approval.standing.ts'
 import * as rows from './approval.store.ts'
@@ -212,10 +213,17 @@ function decisionFacts(by: Principal, identity: string, { decision, reason, asse
   return assertion === null ? facts : { ...facts, passkey: assertion.credentialId, passkeyAt: assertion.at.toISOString() }
 }
 
-/** The identity of somebody who was asked. Who was not learns nothing. */
+function ownRequest(): never {
+  throw new RekeyError('forbidden', 'Who asks does not decide.', {
+    hint: 'Somebody else must, also of what your token or your program asked for.',
+  })
+}
+
+/** The identity of somebody who was asked. Who was not learns nothing; who stands behind it, why they were not. */
 async function requireApprover(tx: Tx, by: Principal, { row }: Standing): Promise<string> {
-  if (isRequester(by, row)) throw new RekeyError('forbidden', 'Who asks does not decide.', { hint: 'Somebody else must.' })
+  if (isRequester(by, row)) ownRequest()
   const asked = (await rows.approversOf(tx, row.id)).some(({ identity }) => identity === by.identity)
+  if (!asked && (await standsBehindRequest(tx, by, row))) ownRequest()
   if (!asked || by.identity === null) noApproval()
   if (personOf(by) === null) throw new RekeyError('forbidden', 'Only people decide, and for themselves.')
   return by.identity
@@ -231,7 +239,9 @@ function requireAssurance(ctx: Ctx, by: Principal, identity: string, { row, fact
   if (mine.some(({ aal, passkey }) => by.aal >= aal && (assertion !== null || !passkey))) return
   const needed = Math.min(...mine.map(({ aal }) => aal)) as Factor['aal']
   if (by.aal < needed) throw new StepUpRequired({ aal: needed, maxAgeSeconds: null })
-  throw new RekeyError('step_up_required', 'This needs a passkey that signs exactly this request.')
+  throw new RekeyError('step_up_required', 'This needs a passkey that signs exactly this request.', {
+    hint: 'A command line cannot sign: open the request in the console, under Approvals.',
+  })
 }
 
 /**
@@ -275,23 +285,29 @@ export async function withdrawForGood(tx: Tx, ctx: Ctx, id: string, reason: stri
 
 /**
  * Lets it through without the approvals (`approval.bypassed`), and tells every approver who was skipped. That the person may, policy has
- * said (`approval:bypass`). Throws `forbidden` for anything but a person who acts for themselves, `bad_input` for a reason of less than
- * 10 characters, `conflict` for another digest, `wrong_state` unless it waits.
+ * said (`approval:bypass`), of what others asked for: never of what they stand behind, unless `own` (policies, where `policy:bypass`
+ * says that). Throws `forbidden` for that, and for anything but a person who acts for themselves; `bad_input` for a reason of less than 10
+ * characters, `conflict` for another digest, `wrong_state` unless it waits.
  */
 export async function bypassApproval(
   tx: Tx,
   ctx: Ctx,
   by: Principal,
   id: string,
-  input: { readonly reason: string; readonly digest: string },
+  input: { readonly reason: string; readonly digest: string; readonly own?: boolean },
 ): Promise<Standing> {
-  const { reason, digest } = input
+  const { reason, digest, own = false } = input
   checkWords('reason', reason)
   const { bypassReasonChars } = APPROVAL_LIMITS
   if ([...reason.trim()].length < bypassReasonChars) refuse(`The reason of a bypass has at least ${bypassReasonChars} characters.`)
   const identity = personOf(by)
   if (identity === null) throw new RekeyError('forbidden', 'Only people bypass an approval, and for themselves.')
   const before = await lockStanding(tx, ctx, id)
+  if (!own && (await standsBehindRequest(tx, by, before.row))) {
+    throw new RekeyError('forbidden', 'Who asks does not bypass the approval.', {
+      hint: 'Another person whom policy lets do approval:bypass may, also of what your token or your program asked for.',
+    })
+  }
   requireState(before, 'requested')
   if (digest !== before.row.digest) throw new RekeyError('conflict', 'This is not the digest of what is to be approved.')
   const { row, decisions } = await settle(tx, ctx, before)

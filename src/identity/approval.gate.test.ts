@@ -311,6 +311,43 @@ test('a bypass is for whom policy names: by default no role that people hold but
   expect((await offboard(gone)).status).toBe('offboarded')
 })
 
+test('what one’s own token asked is one’s own: no decision of it, in words that say so, and no bypass', async () => {
+  await rule('identity:offboard')
+  const labels = { email: `${newId()}@example.com` }
+  const known = () => tx((tx) => joinIdentity(tx, ctx, { name: `x ${newId()}`, kind: 'human', source: 'api', labels }))
+  const chief = person(await known(), { roles: ['bootstrap-admin'] })
+  const asks = principal({ id: newId(), kind: 'token', roles: ['directory-admin'], makers: [chief.id] })
+  const [gone, other] = [await join(), await join()]
+  const id = await waits(offboard(gone, 'contract ended', asks))
+  await expect(approve(chief, id)).rejects.toMatchObject({
+    code: 'forbidden',
+    message: 'Who asks does not decide.',
+    hint: expect.anything(),
+  })
+  const { digest } = await show(chief, id)
+  const input = { reason: 'the building is on fire', digest }
+  const bypass = (by: Principal, of = id, more = input) => bypassByHand(parts(), ctx, may(by, 'approval:bypass'), by, of, more)
+  await expect(bypass(chief)).rejects.toMatchObject({ code: 'forbidden', message: 'Who asks does not bypass the approval.' })
+  // Another identity of the same human, and what she asks herself, are no way around.
+  const twin = person(await known(), { roles: ['bootstrap-admin'] })
+  await expect(bypass(twin)).rejects.toSatisfy(code('forbidden'))
+  const own = await waits(offboard(other, 'contract ended', chief))
+  await expect(bypass(chief, own, { ...input, digest: (await show(chief, own)).digest })).rejects.toSatisfy(code('forbidden'))
+  // Who has nothing to do with it still learns nothing, and somebody else may let it through.
+  const stranger = person(await join(), { roles: ['approver'] })
+  await expect(
+    decideByHand(parts(), ctx, may(stranger, 'approval:decide'), stranger, id, {
+      decision: 'approve',
+      reason: 'mine',
+      digest,
+      session: null,
+      proof: null,
+    }),
+  ).rejects.toMatchObject({ code: 'not_found', message: 'There is no such request for approval.' })
+  const second = person(await join(), { roles: ['bootstrap-admin'] })
+  expect((await bypass(second)).bypass).toMatchObject({ by: second.id })
+})
+
 test('a passkey’s assertion is fetched for the one who decides, over the digest that they send', async () => {
   await rule('identity:offboard', { factors: [{ team: crew, count: 1, passkey: true }] })
   const id = await waits(offboard(await join()))

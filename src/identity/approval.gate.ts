@@ -176,7 +176,7 @@ export async function bypassPolicyRule(tx: Tx, ctx: Ctx, ask: Ask, reason: strin
   const [open] = (await requestsFor(tx, ctx, rule, asked)).fitting
   if (open === undefined) throw new RekeyError('internal', 'A request for approval that was just made is not there.')
   const { id, digest } = open.row
-  if (open.state === 'requested') await bypassApproval(tx, ctx, by, id, { reason, digest })
+  if (open.state === 'requested') await bypassApproval(tx, ctx, by, id, { reason, digest, own: true })
   await consumeApproval(tx, ctx, id, digest)
 }
 

@@ -5,9 +5,9 @@ import type { Principal } from '../policy/index.ts'
 import type { Sql, Tx } from '../store/index.ts'
 import { type ApprovalState, type Eligible, missing, NEXT_APPROVAL } from './approval.model.ts'
 import * as rows from './approval.store.ts'
-import { standBehind } from './behind.ts'
+import { standBehind, standsBehind } from './behind.ts'
 import { type Outcome, queueOutcome } from './notify.queue.ts'
-import { certainlyOthers, type HumanOf, humansAmong } from './person.ts'
+import { certainlyOthers, type HumanOf, humansAmong, shareHuman } from './person.ts'
 
 /** A request with everything that decides whether it is approved now. */
 export interface Standing {
@@ -141,6 +141,19 @@ export function approvalEvent(
 /** Whether this is who asked: the same principal, or the same identity through another login. */
 export function isRequester(by: Principal, row: Pick<rows.ApprovalRow, 'requester_id' | 'requester_identity'>): boolean {
   return by.id === row.requester_id || (by.identity !== null && by.identity === row.requester_identity)
+}
+
+/**
+ * Whether this is who asked, or anybody behind it: whom an agent acts for, who made the token that asked, who owns it, who proposed
+ * the policies; by any of their identities.
+ */
+export async function standsBehindRequest(
+  sql: Sql,
+  by: Principal,
+  row: Pick<rows.ApprovalRow, 'requester_id' | 'requester_identity' | 'excluded'>,
+): Promise<boolean> {
+  if (isRequester(by, row)) return true
+  return shareHuman(sql, standsBehind(by), await standBehind(sql, row.excluded))
 }
 
 /** The identity of a person who acts for themselves; null for everything else. Only such a one decides. */

@@ -156,8 +156,8 @@ test('nobody approves their own: not the requester, nor through another login, n
   await tx((tx) => addTeamMembers(tx, ctx, crew, { identities: [eve] }))
   const requestedBy = principal({ id: agent, identity: agent, kind: 'agent', actsFor: { identity: ada } })
   const through = await ask([factor(crew)], { requestedBy })
-  await expect(decide(ada, through), 'the agent acts for her').rejects.toSatisfy(code('not_found'))
-  await expect(decide(eve, through), 'the agent is hers').rejects.toSatisfy(code('not_found'))
+  await expect(decide(ada, through), 'the agent acts for her').rejects.toSatisfy(code('forbidden'))
+  await expect(decide(eve, through), 'the agent is hers').rejects.toSatisfy(code('forbidden'))
   await decide(bob, through)
 })
 
@@ -214,7 +214,7 @@ test('a login that is too weak for every factor is asked to step up, and counts 
 
 test('a passkey must have signed this very digest, and just now', async () => {
   const id = await ask([factor(crew, { passkey: true })])
-  await expect(decide(ada, id)).rejects.toSatisfy(code('step_up_required'))
+  await expect(decide(ada, id)).rejects.toMatchObject({ code: 'step_up_required', hint: expect.stringContaining('in the console') })
   const assertion = { credentialId: 'key-1', digest, at: ctx.clock.now() }
   await expect(decide(ada, id, { assertion: { ...assertion, digest: 'f'.repeat(64) } })).rejects.toSatisfy(code('conflict'))
   const old = new Date(nowMs - 301_000)

@@ -109,6 +109,7 @@ export {
   readIdentity,
   type StatusInput,
 } from './record.actions.ts'
+export { type Escalated, escalationsOf, type Unlooked } from './record.escalate.ts'
 export { fsckIdentities } from './record.fsck.ts'
 export { findIdentity, type IdentityFilter, identityByExternalId, identityNamed, listIdentities, type NamePage } from './record.list.ts'
 export {
@@ -173,6 +174,7 @@ export {
   teamsOf,
 } from './team.actions.ts'
 export { changeTeam, type TeamChange } from './team.change.ts'
+export { type EmptyTeam, emptyTeams } from './team.empty.ts'
 export { type AlsoOwned, removeTeamByHand, renameTeamByHand } from './team.end.ts'
 export { createTeam, readTeam, readTeams, type TeamDetail, type TeamPage, teamNamed } from './team.list.ts'
 export type { Members, Team, TeamFields } from './team.model.ts'

@@ -62,10 +62,11 @@ export async function queueOutcome(tx: Tx, approval: string, event: Outcome, req
 
 /**
  * Puts notices of an escalation into the outbox, in the transaction that records it: one for each webhook, and for each mail server one to
- * whom it goes to, or to each active person of the team. A team without people is told to webhooks alone. Without channels there are none.
+ * each person it goes to, or active person of a team. A team without people is told to webhooks alone. Without channels there are none.
  */
-export async function queueEscalation(tx: Tx, to: OwnerRef, { event, ...about }: Escalation): Promise<void> {
-  const people = to.kind === 'person' ? [to.id] : (await peopleBelow(tx, to.id)).map(({ id }) => id)
+export async function queueEscalation(tx: Tx, to: readonly OwnerRef[], { event, ...about }: Escalation): Promise<void> {
+  const found = await Promise.all(to.map(async ({ kind, id }) => (kind === 'person' ? [{ id }] : peopleBelow(tx, id))))
+  const people = [...new Set(found.flat().map(({ id }) => id))]
   await tx.query(
     `insert into notify_delivery (id, channel_id, event, about, identity_id)
      select gen_random_uuid(), c.id, $1, $2::jsonb, null from notify_channel c where c.kind = 'webhook' and c.removed_at is null

@@ -203,17 +203,22 @@ export async function mailboxes(sql: Sql, identities: readonly string[]): Promis
   )
 }
 
-/** Active people in teams that a rule asks, through any nesting, by id; since when they are there. */
+/**
+ * Active people in teams that a rule asks, through any nesting, by id; since when: the rule, the teams that lead to them (when somebody
+ * came to one is kept with the team) and they themselves are as they are, by the oldest of their ways.
+ */
 export async function peopleAsked(sql: Sql, after: string | null, limit: number): Promise<{ id: string; name: string; since: Date }[]> {
   return sql.query(
-    `with recursive asked(id) as (
-       select (f ->> 'team')::uuid from approval_rule r
+    `with recursive asked(id, since) as (
+       select t.id, greatest(r.changed_at, t.changed_at) from approval_rule r
          cross join jsonb_array_elements(case when jsonb_typeof(r.factors) = 'array' then r.factors else '[]' end) f
-        where f ->> 'team' ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
-       union select n.child_id from team_nesting n join asked a on n.parent_id = a.id)
-     select i.id, i.name, i.created_at as since from identity i
-      where i.id in (select m.identity_id from asked a join team_member m on m.team_id = a.id)
-        and i.kind = 'human' and i.status = 'active' and ($1::uuid is null or i.id > $1) order by i.id limit $2`,
+         join team t on t.id::text = f ->> 'team'
+       union
+       select n.child_id, greatest(a.since, t.changed_at) from team_nesting n join asked a on n.parent_id = a.id
+         join team t on t.id = n.child_id)
+     select i.id, i.name, greatest(i.created_at, min(a.since)) as since
+       from asked a join team_member m on m.team_id = a.id join identity i on i.id = m.identity_id
+      where i.kind = 'human' and i.status = 'active' and ($1::uuid is null or i.id > $1) group by i.id order by i.id limit $2`,
     [after, limit],
   )
 }

@@ -73,7 +73,7 @@ export async function tellRoads(tx: Tx, ctx: Ctx, { id, name }: { readonly id: s
   const data = { roads: named, count: roads.length }
   await append(tx, ctx, [{ log: 'identity', type: 'identity.roads_left', subject: name, links, data }])
   const system = named.slice(0, NAMED).join(', ') + (roads.length > NAMED ? ` and ${roads.length - NAMED} more` : '')
-  await queueEscalation(tx, { kind: 'team', id: SECURITY_CONTACT }, { event: 'roads_left', id, subject: name, system })
+  await queueEscalation(tx, [{ kind: 'team', id: SECURITY_CONTACT }], { event: 'roads_left', id, subject: name, system })
 }
 
 const EVENTS = { issuer: 'issuer.confirmed', login: 'login_provider.confirmed', channel: 'channel.confirmed' } as const

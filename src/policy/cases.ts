@@ -1,8 +1,8 @@
 /** Expected decisions as a file, so that a team can say in advance what its policies must and must not allow. */
 import { LineCounter, parseDocument } from 'yaml'
 import { z } from 'zod'
-import { type Ctx, RekeyError } from '../kernel/index.ts'
-import { ACTIONS, type Action } from './actions.ts'
+import { type Ctx, nearest, RekeyError } from '../kernel/index.ts'
+import { ACTIONS, type Action, isAction } from './actions.ts'
 import type { Decision, Policies } from './engine.ts'
 import { type Aal, ATTESTATIONS, PRINCIPAL_KINDS, type Principal, RESOURCE_TYPES, type Resource } from './model.ts'
 
@@ -37,8 +37,25 @@ export const WrittenResource = z.strictObject({
   kind: Text.optional(),
 })
 
-/** One name of the closed list. */
-export const ActionName = z.enum(ACTIONS as readonly [Action, ...Action[]])
+/** Where all actions stand. */
+const ALL_ACTIONS = 'All of them: rekey policy show --schema.'
+
+/** One name of the closed list. What was given is not in the message: it may be anything. */
+export const ActionName = z.enum(ACTIONS as readonly [Action, ...Action[]], {
+  error: ({ input }) => `There is no such action.${meant(input)} ${ALL_ACTIONS}`,
+})
+
+function meant(input: unknown): string {
+  const near = typeof input === 'string' && input.length <= 60 ? nearest(input, ACTIONS) : null
+  return near === null ? '' : ` Did you mean ${near}?`
+}
+
+/** Of a file of one's own: what looks like an action is named. */
+function noAction(input: unknown): string {
+  const wrong = [input].flat().find((one) => typeof one !== 'string' || !isAction(one))
+  const name = typeof wrong === 'string' && /^[a-z-]{1,30}:[a-z-]{1,30}$/.test(wrong) ? `action ${wrong}` : 'such action'
+  return `There is no ${name}.${meant(wrong)} ${ALL_ACTIONS}`
+}
 
 const EXPECTED = ['allow', 'deny', 'step-up'] as const
 /** What a case expects, and what an answer is called. */
@@ -47,7 +64,7 @@ export type Outcome = (typeof EXPECTED)[number]
 const Case = z.strictObject({
   name: Text,
   principal: WrittenPrincipal,
-  action: z.union([ActionName, z.array(ActionName).min(1).max(ACTIONS.length)]),
+  action: z.union([ActionName, z.array(ActionName).min(1).max(ACTIONS.length)], { error: ({ input }) => noAction(input) }),
   resource: WrittenResource.optional(),
   expect: z.enum(EXPECTED),
 })

@@ -42,7 +42,7 @@ const decisionsOf = (id: string) =>
 async function withPasskey(page: Page, synced = false): Promise<void> {
   await authenticator(page, { synced })
   await page.goto('/me')
-  await page.getByLabel('Name of another passkey').fill('laptop')
+  await page.getByLabel('Name of a new passkey').fill('laptop')
   await page.getByRole('button', { name: 'Enrol it' }).click()
   await page.getByText(/^Enrolled\./).waitFor()
 }

@@ -69,6 +69,11 @@ function parse(text: string): { team: string; count: number; aal: number; passke
       hint: 'Write team:count, team:count:level or team:count:level:passkey; the level is 1, 2 or 3.',
     })
   }
+  if (Number(count) === 0) {
+    throw new RekeyError('bad_input', `A factor asks for at least one person: ${text}`, {
+      hint: 'To ask nobody any more: rekey approval rule remove.',
+    })
+  }
   return { team, count: Number(count), aal: Number(aal), passkey: passkey !== undefined }
 }
 

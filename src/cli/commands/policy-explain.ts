@@ -1,4 +1,5 @@
-import { RekeyError } from '../../kernel/index.ts'
+import { printable, RekeyError } from '../../kernel/index.ts'
+import { RESOURCE_TYPES } from '../../policy/index.ts'
 import type { Cli, CommonOptions } from '../cli.ts'
 import { EXIT } from '../exit.ts'
 
@@ -60,6 +61,11 @@ function questionOf(action: string, options: ExplainOptions): object {
   if (identity !== undefined && token !== undefined) throw new RekeyError('bad_input', 'Give --identity or --token, not both.')
   if (on === undefined && [id, environment, owner, system].some((given) => given !== undefined)) {
     throw new RekeyError('bad_input', 'What it is done to needs its type: add --on.')
+  }
+  if (on !== undefined && !RESOURCE_TYPES.some((type) => type === on)) {
+    throw new RekeyError('bad_input', `${printable(on)} is no type of thing.`, {
+      hint: `--on takes one of ${RESOURCE_TYPES.join(', ')}. Which one it is: --id, --system, --environment, --owner.`,
+    })
   }
   return {
     action,

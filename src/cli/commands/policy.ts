@@ -13,6 +13,7 @@ interface PolicySet {
   readonly digest: string
   readonly words: string
   readonly proposedBy: string
+  readonly proposedByName: string | null
   readonly proposedAt: string
   readonly activatedBy: string | null
   readonly activatedAt: string | null
@@ -42,7 +43,7 @@ const SETS: readonly Column<PolicySet>[] = [
   { head: 'POLICIES', of: (it) => it.id },
   { head: 'STATE', of: (it) => it.state },
   { head: 'ORIGIN', of: (it) => it.origin },
-  { head: 'PROPOSED BY', of: (it) => it.proposedBy },
+  { head: 'PROPOSED BY', of: (it) => it.proposedByName ?? it.proposedBy },
   { head: 'IN FORCE SINCE', of: (it) => shortTime(it.activatedAt) },
   { head: 'WHY', of: (it) => it.words },
 ]

@@ -59,7 +59,8 @@ export async function roleBind(
   const made = await (await cli.client()).post<Binding>('/v1/role-bindings', body, { startsWork: true })
   cli.out.fields(made, [
     ['role', made.role],
-    ['held by', `${made.kind} ${made.name ?? made.subject}`],
+    // As it was named: the answer has the id.
+    ['held by', `${made.kind} ${made.name ?? subject}`],
     ['binding', made.id],
   ])
   return EXIT.ok

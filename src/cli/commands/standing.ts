@@ -56,9 +56,14 @@ function usableColumns(now: Date): Column<UsableView>[] {
  * now.
  */
 function lastSeen({ lastProbe, lastUsedAt, unknownSince }: UsableView, now: Date): string | null {
-  const used = lastUsedAt && `used ${age(lastUsedAt, now)} ago`
+  const used = lastUsedAt && `used ${coarsely(lastUsedAt, now)}`
   const seen = lastProbe === null ? used : `${lastProbe.outcome} ${age(lastProbe.at, now)} ago`
   return unknownSince === null ? seen : `unknown for ${age(unknownSince, now)}${seen === null ? '' : ` (${seen})`}`
+}
+
+/** Uses are kept to the minute, and written some time later. */
+function coarsely(at: string, now: Date): string {
+  return now.getTime() - new Date(at).getTime() < 120_000 ? 'within 2m' : `about ${age(at, now)} ago`
 }
 
 /** Options of `rekey findings`. */

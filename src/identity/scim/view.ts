@@ -5,7 +5,7 @@ import type { GroupKeys, MemberRow } from './group.store.ts'
 import { ENTERPRISE_URN, GROUP, USER } from './types.ts'
 import type { GroupOfUser, ResourceRow, UserKeys } from './user.store.ts'
 
-/** Where the protocol is. Paths are absolute without a host: what terminates TLS has a name that this server does not know. */
+/** Where the protocol is. Paths are absolute without a host, which the server puts before where things are, if it knows it. */
 export const BASE = '/scim/v2'
 
 /** The weak entity tag of a version (RFC 7644 section 3.14). */

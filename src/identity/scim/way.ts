@@ -26,7 +26,7 @@ export async function watchWay<T>(tx: Tx, ctx: Ctx, client: ScimClient, identity
   const { provider } = client
   const name = await rows.putWayLost(tx, { identity, provider, since: ctx.clock.now() })
   await append(tx, ctx, [{ log: 'identity', type: 'identity.way_lost', subject: name, links: { identity }, data: { provider } }])
-  await queueEscalation(tx, { kind: 'team', id: SECURITY_CONTACT }, { event: 'way_lost', id: identity, subject: name, system: provider })
+  await queueEscalation(tx, [{ kind: 'team', id: SECURITY_CONTACT }], { event: 'way_lost', id: identity, subject: name, system: provider })
   return done
 }
 

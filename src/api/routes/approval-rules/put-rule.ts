@@ -6,7 +6,10 @@ import { ApprovalRule } from './views.ts'
 
 const Factor = z.strictObject({
   team: Id.describe('Immutable id of a team; people of nested teams count.'),
-  count: z.int().min(1).max(APPROVAL_LIMITS.count),
+  count: z
+    .int()
+    .min(1, 'A factor asks for at least one person.')
+    .max(APPROVAL_LIMITS.count, `A factor asks for at most ${APPROVAL_LIMITS.count} people.`),
   aal: z.int().min(1).max(3).default(2),
   passkey: z.boolean().default(false),
 })

@@ -17,7 +17,11 @@ export const declareExceptionRoute = route({
     reason: Reason,
     waitsFor: Reason,
     endsAt: z.iso.datetime(),
-    reviewEverySeconds: z.int().min(60).max(31_622_400).optional(),
+    reviewEverySeconds: z
+      .int()
+      .min(60, 'A review comes a minute after the last one or later.')
+      .max(31_622_400, 'A review comes at least once in 366 days.')
+      .optional(),
     onMissed: z.enum(ON_MISSED).default('escalate').describe('What becomes of it when nobody reviews it in time.'),
   }),
   answers: { 201: { what: 'It is on record', schema: Exception } },

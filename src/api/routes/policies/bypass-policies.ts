@@ -12,7 +12,10 @@ export const bypassPoliciesRoute = route({
     'Brings proposed policies into force without approval. By default the first token alone may; under a rule for approval, only people.',
   action: 'policy:bypass',
   params: z.strictObject({ id: Id }),
-  body: z.strictObject({ digest: Digest, reason: Reason.min(FORCED_REASON_CHARS) }),
+  body: z.strictObject({
+    digest: Digest,
+    reason: Reason.min(FORCED_REASON_CHARS, `The reason of a bypass has at least ${FORCED_REASON_CHARS} characters.`),
+  }),
   answers: { 200: { what: 'They are in force', schema: PolicySetView } },
   problems: ['not_found', 'wrong_state', 'conflict', 'policy_invalid'],
   handle: async ({ parts, ctx, may, principal, params, body }) => {

@@ -28,7 +28,7 @@ export const startRotationsRoute = route({
   action: 'rotation:start',
   body: Body,
   answers: { 202: { what: 'They are stored and will run', schema: Started } },
-  problems: ['not_found', 'conflict'],
+  problems: ['not_found', 'conflict', 'wrong_state'],
   startsWork: true,
   handle: async ({ parts, ctx, may, body }) => {
     const started = await startRotations(parts, ctx, may, selectionOf(body), { reason: body.reason, urgent: body.urgent })
