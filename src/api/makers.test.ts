@@ -55,7 +55,7 @@ test('an approval that a rule asks for is not given by who made the token that a
     const shown = done(await bob.get(`/v1/approvals/${approval}`))
     expect(shown.factors[0].approvers).toMatchObject([{ name: 'bob' }])
     const decide = (by: Asker) => by.post(`/v1/approvals/${approval}/approve`, { reason: 'fine', digest: shown.digest })
-    expect((await decide(eve)).status).toBe(404)
+    expect((await decide(eve)).status).toBe(403)
     expect((await bind()).status).toBe(409)
     expect((await decide(bob)).status).toBe(200)
     expect((await bind()).status).toBe(201)

@@ -79,14 +79,14 @@ test('who made the issuer, or mapped the rule, by which a workload asks does not
     const asked = (await program(issuer).post('/v1/role-bindings', body)).body
     const shown = done(await people.server.get(`/v1/approvals/${asked.approval}`))
     expect(shown.factors[0].approvers.map((one: { name: string }) => one.name)).toEqual(['ann'])
-    expect((await decide(mal, asked.approval)).status).toBe(404)
+    expect((await decide(mal, asked.approval)).status).toBe(403)
     // A token that it makes is of all who could have made it so; and stays so when the rule is gone.
     const made = done(await program(issuer).post('/v1/tokens', { name: 'made by a program', roles: ['security-admin'], reason: 'tests' }))
     const [{ rule }] = done(await people.server.get(`/v1/issuers/${name}/rules`)).items.map((it: { id: string }) => ({ rule: it.id }))
     done(await mal.post(`/v1/issuers/${name}/rules/${rule}/remove`, {}))
     const again = await people.asker(made).post('/v1/role-bindings', { ...body, role: 'auditor' })
-    expect((await decide(mal, again.body.approval)).status).toBe(404)
-    expect((await decide(eve, again.body.approval)).status).toBe(404)
+    expect((await decide(mal, again.body.approval)).status).toBe(403)
+    expect((await decide(eve, again.body.approval)).status).toBe(403)
   })
   await issuer.stop()
 })
@@ -142,7 +142,7 @@ test('who made or rotated the token of a directory does not approve what it orde
         // Bob has the new token, mal gave the order by the old one: neither of them says yes to it.
         expect(open).toBeUndefined()
       } else {
-        expect((await decide(mal, open.id)).status).toBe(404)
+        expect((await decide(mal, open.id)).status).toBe(403)
         expect((await decide(bob, open.id)).status).toBe(200)
       }
     }

@@ -98,7 +98,7 @@ test('what is found out after both approved bites before it is used', async () =
 test('nobody approves through a second identity what they asked for: not asked if it is known, not counted once it is learnt', async () => {
   await say(ada, ada2, true)
   const known = await ask(person(ada), 1)
-  await expect(approve(known, ada2)).rejects.toSatisfy(code('not_found'))
+  await expect(approve(known, ada2)).rejects.toSatisfy(code('forbidden'))
   await say(ada, ada2, false)
   const learnt = await ask(person(ada), 1)
   expect((await approve(learnt, ada2)).state).toBe('approved')
@@ -175,7 +175,7 @@ test('another directory that pushes addresses of two approvers takes no right aw
   expect((await approve(after, b)).state).toBe('approved')
   // What one asks for whom two people may be is approved by neither of them.
   const theirs = await ask(person(both), 1)
-  for (const who of [a, b]) await expect(approve(theirs, who)).rejects.toSatisfy(code('not_found'))
+  for (const who of [a, b]) await expect(approve(theirs, who)).rejects.toSatisfy(code('forbidden'))
   expect((await approve(theirs, bob)).state).toBe('approved')
   // Somebody says who is who: then it is one person, and counts as that.
   for (const [x, y] of [
