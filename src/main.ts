@@ -423,17 +423,21 @@ export async function serve(overrides: Overrides = {}, starting = TOLD_TO_NOBODY
       () => process.exit(130),
     ),
   )
+  // The same signal by its other way must find somebody who takes it: while the process is taken down, it would be killed by it.
+  let heard: Promise<void> | undefined
+  asked.signal.addEventListener('abort', () => (heard = sleep(SAME_SIGNAL_MS)), { once: true })
   let running: Running
   try {
     running = await start(overrides, asked.signal, starting)
   } catch (error) {
-    if (asked.signal.aborted && isCode(error, 'unavailable')) return
+    if (asked.signal.aborted && isCode(error, 'unavailable')) return heard
     throw error
   }
   giveBackMemory()
   process.stdout.write(running.url === null ? 'rekey: ready (worker)\n' : `rekey: ready on ${running.url}\n`)
   if (!asked.signal.aborted) await new Promise((resolve) => asked.signal.addEventListener('abort', resolve, { once: true }))
   await running.stop()
+  await heard
 }
 
 /**

@@ -26,12 +26,12 @@ test('a group is a team by its own id; nested people are its people; its name ma
   expect(await teamById(server.db.store, outer)).toMatchObject({ id: outer, name: 'Eng', source: 'scim:idp' })
   expect(await peopleOf(server.db.store, outer)).toHaveLength(2)
   const shown = (await idp.get(`/Groups/${outer}`)).body.members
-  expect(shown).toContainEqual({ value: inner, $ref: `/scim/v2/Groups/${inner}`, type: 'Group' })
-  expect(shown).toContainEqual({ value: b, $ref: `/scim/v2/Users/${b}`, type: 'User' })
+  expect(shown).toContainEqual({ value: inner, $ref: `${server.url}/scim/v2/Groups/${inner}`, type: 'Group' })
+  expect(shown).toContainEqual({ value: b, $ref: `${server.url}/scim/v2/Users/${b}`, type: 'User' })
   expect((await idp.get(`/Users/${a}`)).body.groups).toEqual(
     [inner, outer].sort().map((value) => ({
       value,
-      $ref: `/scim/v2/Groups/${value}`,
+      $ref: `${server.url}/scim/v2/Groups/${value}`,
       display: 'Eng',
       type: value === inner ? 'direct' : 'indirect',
     })),

@@ -142,12 +142,18 @@ function atOrigin(answer: ScimAnswer, origin: string | undefined): ScimAnswer {
   }
 }
 
+/** `meta.location` and each `$ref`, however deep: what is sent there is ours, of a shape that the schemas bound. */
 function located(body: JsonObject, origin: string): JsonObject {
-  const { meta, Resources: resources } = body
-  const whole: Record<string, Json> = { ...body }
-  if (isObject(meta) && typeof meta.location === 'string') whole.meta = { ...meta, location: `${origin}${meta.location}` }
-  if (Array.isArray(resources)) whole.Resources = (resources as Json[]).map((one) => (isObject(one) ? located(one, origin) : one))
-  return whole
+  const whole = Object.entries(body).map(([key, value]): [string, Json] => {
+    const isPlace = (key === '$ref' || key === 'location') && typeof value === 'string' && value.startsWith(`${BASE}/`)
+    return [key, isPlace ? `${origin}${value}` : locatedIn(value, origin)]
+  })
+  return Object.fromEntries(whole)
+}
+
+function locatedIn(value: Json, origin: string): Json {
+  if (Array.isArray(value)) return value.map((each: Json) => locatedIn(each, origin))
+  return isObject(value) ? located(value, origin) : value
 }
 
 function isObject(value: Json | undefined): value is JsonObject {

@@ -69,7 +69,7 @@ test('a joiner becomes an identity of kind human, of the tenancy of the provider
     id,
     userName,
     active: true,
-    [ENTERPRISE]: { manager: { value: manager, $ref: `/scim/v2/Users/${manager}` } },
+    [ENTERPRISE]: { manager: { value: manager, $ref: `${server.url}/scim/v2/Users/${manager}` } },
     meta: {
       resourceType: 'User',
       version: 'W/"1"',
