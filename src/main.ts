@@ -3,7 +3,7 @@ import { constants } from 'node:os'
 import { join } from 'node:path'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { type RunningServer, readConsole, startServer } from './api/index.ts'
+import { isLoopback, type RunningServer, readConsole, startServer } from './api/index.ts'
 import { type Config, loadConfig, type Overrides } from './config.ts'
 import { connectorFor } from './connectors/registry.ts'
 import {
@@ -373,13 +373,10 @@ async function startParts(opened: Opened, { warn }: Starting, cleanups: (() => P
   const policies = config.role === 'worker' ? null : new Policies(await untilStopped(ctx, ensurePolicySet(opened.store, ctx)))
   if (policies) cleanups.push(await watchPolicies(opened.store, ctx, policies))
   const server = policies && (await listen(opened, composed, policies))
-  if (server && !LOOPBACK.test(config.listen.host)) warn(plainHttp(config.listen.host))
+  if (server && !isLoopback(config.listen.host)) warn(plainHttp(config.listen.host))
   if (server) cleanups.push(() => server.close())
   return { url: server?.url ?? null }
 }
-
-/** What REKEY_LISTEN says for this machine alone. Any other name may be reached from elsewhere. */
-const LOOPBACK = /^(?:localhost|::1|127(?:\.\d+){3})$/i
 
 function plainHttp(host: string): string {
   const danger = 'whoever sees the network there sees tokens and secrets'

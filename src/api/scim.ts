@@ -3,7 +3,7 @@
  * They are no part of the OpenAPI document: SCIM describes itself under /Schemas and /ResourceTypes.
  */
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { authenticateScim, BASE, type JsonObject, type ScimClient, ScimError } from '../identity/scim/index.ts'
+import { authenticateScim, BASE, isObject, type JsonObject, type ScimClient, ScimError } from '../identity/scim/index.ts'
 import { type Ctx, type Json, makeCtx, RekeyError } from '../kernel/index.ts'
 import { logFailure, problemOf, StatusError } from './errors.ts'
 import { tokenOf } from './limit.ts'
@@ -154,10 +154,6 @@ function located(body: JsonObject, origin: string): JsonObject {
 function locatedIn(value: Json, origin: string): Json {
   if (Array.isArray(value)) return value.map((each: Json) => locatedIn(each, origin))
   return isObject(value) ? located(value, origin) : value
-}
-
-function isObject(value: Json | undefined): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function ctxOf({ clock, log }: ServerParts, request: FastifyRequest, client: ScimClient | null): Ctx {

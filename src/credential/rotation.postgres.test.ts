@@ -58,6 +58,19 @@ async function role(password = 'old-password-1'): Promise<string> {
   return name
 }
 
+/** Declares a credential in place whose new value lands in a file of its own. Resolves with that path. */
+async function withFile(of: Engine, at: string, name: string, account: string): Promise<string> {
+  const path = join(of.folder, `${account}.secret`)
+  await of.addCredential(at, {
+    name,
+    strategy: 'in-place',
+    accounts: [account],
+    current: Secret.fromText('old-password-1'),
+    consumers: [{ name: account, path, activation: 'none' }],
+  })
+  return path
+}
+
 /** The pool of a consumer, or null when the login is refused. */
 async function login(user: string, password: string): Promise<pg.Client | null> {
   const client = new pg.Client({ host: target.host, port: target.port, database: 'postgres', user, password })
@@ -269,14 +282,7 @@ describe.each(['superuser', 'a root that may not read verifiers'])('whoever has 
   test.each(['before_retire', 'after_retire'])('in place, gives the old value back at %s: it dies all the same', async (where) => {
     const account = await rooted()
     const name = `${account}@db`
-    const path = join(own.folder, `${account}.secret`)
-    await own.addCredential(place, {
-      name,
-      strategy: 'in-place',
-      accounts: [account],
-      current: Secret.fromText('old-password-1'),
-      consumers: [{ name: account, path, activation: 'none' }],
-    })
+    const path = await withFile(own, place, name, account)
     const thief = await login(account, 'old-password-1')
     if (thief === null) throw new Error('not let in')
     const id = await attacked(name, where, thief, `alter role ${account} password 'old-password-1'`)
@@ -334,15 +340,8 @@ test('a login that was under way at the change leaves a session only until the l
 
 test('in place, a login that was under way sets the old value again after the proof: it is replaced once more, and told', async () => {
   const account = await role()
-  const path = join(engine.folder, `${account}.secret`)
   const name = `${account}@orders-db`
-  await engine.addCredential(system, {
-    name,
-    strategy: 'in-place',
-    accounts: [account],
-    current: Secret.fromText('old-password-1'),
-    consumers: [{ name: account, path, activation: 'none' }],
-  })
+  const path = await withFile(engine, system, name, account)
   const held = await heldLogin(account, 'old-password-1')
   const [id = ''] = await engine.rotate([name])
   expect((await engine.finished(id)).state).toBe('proven_dead')

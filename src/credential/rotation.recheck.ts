@@ -6,7 +6,7 @@ import { endOld, installAgain, takeAway } from './rotation.retire.ts'
 import { type Pair, probeData, probePair, type RotationParts, Run } from './rotation.run.ts'
 import { loadWork, type Work } from './rotation.store.ts'
 
-/** Looked at in one go; each is one short statement on its system. */
+/** Looked at in one go; each is a short statement on its system and, where an account has the new value, two logins. */
 const AT_ONCE = 100
 
 /**
@@ -49,8 +49,7 @@ function told({ work }: Run, type: string, data: { readonly [key: string]: Json 
 
 /** True if the old value was accepted again: then the new one was installed once more, and the old one is refused. */
 async function putRightSame(run: Run): Promise<boolean> {
-  if (run.work.fresh?.sealed == null || (await run.target.holds?.(run.ctx, run.work.old.account, run.fresh().secret)) === true) return false
-  if (!isSetBack(await probePair(run))) return false
+  if (run.work.fresh?.sealed == null || !isSetBack(await probePair(run))) return false
   return run.parts.store.inTx(async (tx) => {
     // No rotation begins while the credential is locked, so no newer value is written over.
     if (!(await lockIfSettled(tx, run.work.id))) return false

@@ -10,11 +10,11 @@ const ROWS = 2_000
 /**
  * Writes events in the transaction that does what they tell of: both happen or neither. One statement (for thousands, one for each
  * 2,000), in the order given; no lock is taken and nobody is waited for. They count as published once `sequence` has signed them in.
- * The statement goes out with the commit: what
- * the database refuses of it fails the transaction there. Throws `bad_input` for an event of the wrong shape, `internal` for one that
- * carries a `Secret`; nothing is written then.
+ * The statement goes out with the commit: what the database refuses of it fails the transaction there. Throws `bad_input` for an event of
+ * the wrong shape, `internal` for one that carries a `Secret`; nothing is written then.
  */
 export async function append(tx: Tx, ctx: Ctx, events: readonly EvidenceEvent[]): Promise<void> {
   const rows = await mapInTurns(ctx.clock, events, (event) => sealed(ctx, event))
-  for (let from = 0; from < rows.length; from += ROWS) insertEvents(tx, rows.slice(from, from + ROWS))
+  const parts = Array.from({ length: Math.ceil(rows.length / ROWS) }, (_, part) => rows.slice(part * ROWS, (part + 1) * ROWS))
+  await mapInTurns(ctx.clock, parts, (part) => insertEvents(tx, part))
 }

@@ -48,8 +48,7 @@ export interface NewApproval extends Approvable {
 
 /**
  * Asks for approval (`approval.requested`), freezes who may give it, and tells them. Resolves with the id of the request. Whoever stands
- * behind it is not asked: the requester, whom an agent acts for, who made the
- * requesting token, and everybody else whom `standBehind` knows.
+ * behind it is not asked: the requester, whom an agent acts for, who made the requesting token, and all others whom `standBehind` knows.
  * Throws `forbidden` for a token that nobody on record stands behind; `bad_input` for factors that ask for nobody or for nothing, a team
  * that is not there, and where fewer people are eligible than are needed.
  */

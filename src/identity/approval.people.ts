@@ -1,6 +1,6 @@
 /** Who gets something by being in a team: what is approved is for those who were in it then. */
 import { canonicalJson } from '../evidence/index.ts'
-import type { Json } from '../kernel/index.ts'
+import { type Json, someOf } from '../kernel/index.ts'
 import { digestHex } from '../seal/index.ts'
 import type { Sql } from '../store/index.ts'
 import type { Approvable } from './approval.model.ts'
@@ -27,9 +27,8 @@ export function withPeople({ people, ...asked }: Approvable): Approvable {
 
 function inWords(people: readonly rows.Named[]): string {
   if (people.length === 0) return 'It reaches nobody through teams as they are now. Whoever comes into them before it is done is not meant.'
-  const more = people.length > NAMED ? ` and ${people.length - NAMED} more` : ''
-  const names = people.slice(0, NAMED).map(({ name }) => quoted(name))
-  const who = `${names.join(', ')}${more}`
+  const names = people.map(({ name }) => quoted(name))
+  const who = someOf(names, NAMED)
   return `It reaches ${people.length} through teams as they are now: ${who}. Whoever comes into them before it is done is not meant.`
 }
 
@@ -54,9 +53,8 @@ export function cameIn(before: Json, now: Json): readonly string[] | true {
 /** For whoever comes with an approval that does not fit any more. */
 export function latecomers(approval: string, came: readonly string[] | true, people: Approvable['people'] = []): string {
   if (came === true) return ` The teams changed since approval ${approval}.`
-  const names = came.slice(0, NAMED).map((id) => quoted(people.find((one) => one.id === id)?.name ?? id))
-  const more = came.length > NAMED ? ` and ${came.length - NAMED} more` : ''
-  return ` ${names.join(', ')}${more} came into it since approval ${approval}.`
+  const names = came.map((id) => quoted(people.find((one) => one.id === id)?.name ?? id))
+  return ` ${someOf(names, NAMED)} came into it since approval ${approval}.`
 }
 
 function object(value: Json): Record<string, Json> {

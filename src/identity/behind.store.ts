@@ -1,4 +1,5 @@
 import type { Sql } from '../store/index.ts'
+import { GOOD } from './token.store.ts'
 
 /**
  * Everybody who stands behind these, themselves among them, through any number of steps. Ids are of identities, API tokens, directory
@@ -18,8 +19,7 @@ export async function standBehindIds(sql: Sql, ids: readonly string[], crews = f
        select x.id from reach r cross join lateral (
          select unnest(array[t.identity_id, t.acts_for_id] || t.makers) as id from api_token t where t.id = r.id
          union all
-         select unnest(s.makers) from scim_token s
-          where s.provider_id = r.id and s.revoked_at is null and (s.expires_at is null or s.expires_at > now())
+         select unnest(t.makers) from scim_token t where t.provider_id = r.id and ${GOOD}
          union all
          select unnest(array[p.owner_identity_id, case when $2 then p.owner_team_id end]) from identity p
           where p.id = r.id and p.kind <> 'human'

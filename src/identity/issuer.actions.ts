@@ -63,9 +63,7 @@ export async function addIssuer(store: Store, ctx: Ctx, _may: Allowed<'issuer:co
       throw new RekeyError('conflict', 'There is an issuer of this name, or one that says so of itself, already.')
     }
     const { name: _name, id: _id, keys, algorithms, makers, ...rest } = issuer
-    await append(tx, ctx, [
-      issuerEvent('issuer.added', issuer, { ...rest, algorithms: [...algorithms], keys: { ...keys }, makers: told(makers) }),
-    ])
+    await append(tx, ctx, [issuerEvent('issuer.added', issuer, { ...rest, algorithms: [...algorithms], keys: { ...keys }, makers })])
   })
   return issuer
 }
@@ -183,11 +181,6 @@ function issuerEvent(type: string, { id, name }: rows.Issuer, data: Record<strin
   return { log: 'identity', type, subject: name, links: { issuer: id }, data }
 }
 
-/** As evidence tells it. */
-function told(makers: readonly string[] | null): Json {
-  return makers === null ? null : [...makers]
-}
-
 function ruleEvent(type: string, issuer: rows.Issuer, rule: rows.Rule): EvidenceEvent {
   const { id, identity, part, claims, prefixes, hardware, scope, environments, actsFor, makers } = rule
   const limits = { scope: scope === null ? null : [...scope], environments: environments === null ? null : [...environments] }
@@ -198,7 +191,7 @@ function ruleEvent(type: string, issuer: rows.Issuer, rule: rows.Rule): Evidence
     hardware,
     ...limits,
     ...(actsFor === null ? {} : { actsFor }),
-    makers: told(makers),
+    makers,
   }
   return { log: 'identity', type, subject: issuer.name, links: { issuer: issuer.id, rule: id, identity }, data }
 }

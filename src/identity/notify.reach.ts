@@ -1,4 +1,5 @@
 /** Who is asked for an approval and hears nothing of it. */
+import { someOf } from '../kernel/index.ts'
 import type { Sql } from '../store/index.ts'
 import { approversOf } from './approval.store.ts'
 import { isMailAddress } from './notify.model.ts'
@@ -18,8 +19,7 @@ export async function unreachedBy(sql: Sql, approval: string): Promise<string | 
   const people = [...new Set((await approversOf(sql, approval)).map(({ identity }) => identity))]
   const names = (await rows.mailboxes(sql, people)).flatMap(({ name, email }) => (isReachable(email) ? [] : [name])).sort()
   if (names.length === 0) return null
-  const more = names.length > NAMED ? ` and ${names.length - NAMED} more` : ''
-  return `No mail reaches ${names.slice(0, NAMED).join(', ')}${more}: they have no mail address. Tell them yourself.`
+  return `No mail reaches ${someOf(names, NAMED)}: they have no mail address. Tell them yourself.`
 }
 
 const isReachable = (email: string | null) => email !== null && isMailAddress(email)

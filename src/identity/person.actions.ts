@@ -1,11 +1,10 @@
 import { append } from '../evidence/index.ts'
 import { type Ctx, RekeyError } from '../kernel/index.ts'
-import { type Allowed, isMine, NO_POLICIES, type Principal } from '../policy/index.ts'
-import type { Store, Tx } from '../store/index.ts'
+import { type Allowed, isMine, type Policies, type Principal } from '../policy/index.ts'
+import type { Store } from '../store/index.ts'
 import { standsBehind } from './behind.ts'
 import * as rows from './person.store.ts'
 import { shareHuman } from './person.ts'
-import { setInForce } from './policyset.inforce.ts'
 import { lockPolicies } from './policyset.store.ts'
 import { identityNamed } from './record.list.ts'
 import { checkReason, type IdentityRecord } from './record.model.ts'
@@ -44,6 +43,7 @@ export async function sayPerson(
   ctx: Ctx,
   may: Allowed<'identity:move'>,
   by: Principal,
+  policies: Policies,
   input: { readonly one: string; readonly other: string; readonly same: boolean } & Force,
 ): Promise<boolean> {
   const { same, reason } = input
@@ -58,7 +58,7 @@ export async function sayPerson(
       throw new RekeyError('forbidden', 'Nobody says this of themselves.', { hint: 'Ask somebody else who may do identity:move.' })
     }
     const pair = { one: one.id, other: other.id, same, at: ctx.clock.now(), by: ctx.actor, reason }
-    const { made: said, people } = await keepHumansApart(tx, ctx, input, () => rows.putPair(tx, pair))
+    const { made: said, people } = await keepApart(tx, ctx, policies.set, input, () => rows.putPair(tx, pair), 'by hand')
     if (!said) return false
     const type = same ? 'identity.same_person' : 'identity.other_person'
     const links = { identity: one.id, other: other.id }
@@ -66,11 +66,6 @@ export async function sayPerson(
     if (people.length > 0) await tellForced(tx, ctx, { subject: one.name, links, to: 'identity', reason }, people)
     return true
   })
-}
-
-/** Under a set that nobody can read nobody has any right. */
-async function keepHumansApart(tx: Tx, ctx: Ctx, why: Force, change: () => Promise<boolean>) {
-  return keepApart(tx, ctx, (await setInForce(tx)) ?? NO_POLICIES, why, change, 'by hand')
 }
 
 async function visible(store: Store, may: Allowed<'identity:read' | 'identity:move'>, idOrName: string): Promise<IdentityRecord> {

@@ -67,19 +67,6 @@ export async function addressesAmong(sql: Sql, ids: readonly string[]): Promise<
   return found.map(({ since, ...rest }) => ({ ...rest, sinceMs: since?.getTime() ?? 0 }))
 }
 
-/** All identities of the human of this one, itself among them. */
-export async function selvesOf(sql: Sql, id: string): Promise<string[]> {
-  const found = await sql.query<{ id: string }>(
-    `with recursive reach(id) as (
-       select $1::uuid
-       union
-       select n.id from reach r cross join lateral (${declared('r.id')} union select s.id from (${sharing('r.id')}) s) n)
-     select id from reach`,
-    [id],
-  )
-  return found.map((row) => row.id)
-}
-
 /** What has been said of two identities; in place of what was said before. False if it was said already. */
 export async function putPair(tx: Tx, pair: PairRow): Promise<boolean> {
   const done = await tx.query(

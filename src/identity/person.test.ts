@@ -57,7 +57,7 @@ const may = <A extends Action>(by: Principal, action: A): Allowed<A> => policies
 const admin = principal({ id: newId(), roles: ['bootstrap-admin'] })
 const email = (id: string, value: string) => tx((tx) => moveIdentity(tx, ctx, id, { labels: { email: value } }))
 const say = (one: string, other: string, same: boolean, by = admin) =>
-  sayPerson(db.store, ctx, may(by, 'identity:move'), by, { one, other, same, reason: 'asked her manager', force: false })
+  sayPerson(db.store, ctx, may(by, 'identity:move'), by, policies, { one, other, same, reason: 'asked her manager', force: false })
 const others = async (id: string) => (await readSamePerson(db.store, may(admin, 'identity:read'), id)).map((it) => [it.id, it.same])
 const asked = { action: 'identity:offboard', subject: 'joan', what: { identity: 'joan' }, words: 'End joan.' } as const
 const digest = approvalDigest(asked)

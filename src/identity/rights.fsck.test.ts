@@ -1,7 +1,7 @@
 /** Rows that were planted or changed by hand are found: who may log in, who holds what, whom we trust, what was decided. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { freshDatabase, type TestDatabase } from '../../test/lab/database.ts'
-import { labKey } from '../../test/lab/issuer.ts'
+import { inlineIssuer, labKey } from '../../test/lab/issuer.ts'
 import { type Ctx, makeCtx, newId } from '../kernel/index.ts'
 import { type Action, type Allowed, Policies, type Principal } from '../policy/index.ts'
 import { principal } from '../policy/testing.ts'
@@ -62,7 +62,7 @@ beforeAll(async () => {
   const rule = { action: 'role:bind', factors: [{ team, count: 2 }], expiresSeconds: 3600, reason: 'two pairs of eyes' }
   await putRule(db.store, ctx, may('approval:configure'), admin, rule)
   const said = { one: ada, other: bob, same: false, reason: 'a mailbox of the team', force: false }
-  await sayPerson(db.store, ctx, may('identity:move'), admin, said)
+  await sayPerson(db.store, ctx, may('identity:move'), admin, policies, said)
   await request()
   await session()
   await issuer()
@@ -85,14 +85,7 @@ async function session(): Promise<void> {
 
 async function issuer(): Promise<void> {
   const { publicJwk } = await labKey('ES256')
-  await addIssuer(db.store, ctx, may('issuer:configure'), {
-    name: 'ci',
-    type: 'ci',
-    origin: 'https://ci.example.com',
-    audience: 'rekey',
-    keys: { from: 'inline', jwks: { keys: [publicJwk] } as never },
-    algorithms: ['ES256'],
-  })
+  await addIssuer(db.store, ctx, may('issuer:configure'), inlineIssuer(publicJwk))
   await mapIssuer(db.store, ctx, may('issuer:configure'), {
     issuer: 'ci',
     part: 'subject',

@@ -1,4 +1,5 @@
 import type { Sql, Tx } from '../store/index.ts'
+import { GOOD } from './token.store.ts'
 
 /** What lets others in, or tells them: an issuer with its rules, a directory's token, a login provider with its links, a channel. */
 export type RoadKind = 'issuer' | 'directory' | 'login' | 'channel'
@@ -38,7 +39,7 @@ const PART = `part as (
     from issuer_rule r join issuer i on i.id = r.issuer_id left join identity n on n.id = r.identity_id
   union all
   select 'directory', t.id, p.name, t.makers, null, null, true, t.created_at from scim_token t join scim_provider p on p.id = t.provider_id
-   where t.revoked_at is null and (t.expires_at is null or t.expires_at > now())
+   where ${GOOD}
   union all
   select 'login', l.id, l.name, l.makers, l.confirmed, null, l.sealed is not null, l.created_at from login_provider l
   union all

@@ -1,6 +1,6 @@
 /** What a leaver made that goes on letting others in: found, told, and taken over by somebody who answers for it. */
 import { append } from '../evidence/index.ts'
-import { type Ctx, RekeyError } from '../kernel/index.ts'
+import { type Ctx, RekeyError, someOf } from '../kernel/index.ts'
 import type { Allowed } from '../policy/index.ts'
 import type { Sql, Store, Tx } from '../store/index.ts'
 import { queueEscalation } from './notify.queue.ts'
@@ -37,8 +37,7 @@ const NAMED = 5
 
 function roadOf({ kind, id, name, makers, whole, lets_in, secret, since }: rows.RoadRow): Road {
   const letsIn = lets_in ?? []
-  const more = letsIn.length > NAMED ? ` and ${letsIn.length - NAMED} more` : ''
-  const parts = letsIn.length === 0 ? [] : [`made ${PARTS[kind]} ${letsIn.slice(0, NAMED).join(', ')}${more}`]
+  const parts = letsIn.length === 0 ? [] : [`made ${PARTS[kind]} ${someOf(letsIn, NAMED)}`]
   const does = [...(whole ? [secret ? SECRETS[kind] : 'added it'] : []), ...parts].join('; ')
   const called = `${NOUNS[kind]} ${name}`
   return { kind, id, name, called, detail: does, makers, stops: kind === 'issuer' && whole && secret, since }
@@ -68,11 +67,11 @@ export async function roadsMadeBy(sql: Sql, identity: string): Promise<Road[]> {
 export async function tellRoads(tx: Tx, ctx: Ctx, { id, name }: { readonly id: string; readonly name: string }): Promise<void> {
   const roads = await roadsMadeBy(tx, id)
   if (roads.length === 0) return
-  const named = roads.slice(0, 50).map(({ called }) => called)
+  const named = roads.map(({ called }) => called)
   const links = { identity: id }
-  const data = { roads: named, count: roads.length }
+  const data = { roads: named.slice(0, 50), count: roads.length }
   await append(tx, ctx, [{ log: 'identity', type: 'identity.roads_left', subject: name, links, data }])
-  const system = named.slice(0, NAMED).join(', ') + (roads.length > NAMED ? ` and ${roads.length - NAMED} more` : '')
+  const system = someOf(named, NAMED)
   await queueEscalation(tx, [{ kind: 'team', id: SECURITY_CONTACT }], { event: 'roads_left', id, subject: name, system })
 }
 

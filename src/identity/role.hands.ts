@@ -1,6 +1,6 @@
 /** Directory rights and credential rights stay in different hands, person by person, unless somebody says why not. */
 import { append, type EvidenceEvent } from '../evidence/index.ts'
-import { type Ctx, RekeyError } from '../kernel/index.ts'
+import { type Ctx, RekeyError, someOf } from '../kernel/index.ts'
 import { FORCED_REASON_CHARS, type PolicySet } from '../policy/index.ts'
 import type { Tx } from '../store/index.ts'
 import * as rows from './role.hands.store.ts'
@@ -18,9 +18,8 @@ const IDS_AN_EVENT = 500
 /**
  * Does `change`, in the caller's transaction and under the lock on policies, and looks at whom it gives both hands who did not hold them
  * before: through roles of their own, of their teams through any nesting, of tokens that are theirs, act for them or that they made, and
- * through all that of other identities of the same human. Who held both
- * only with what a directory provider alone gave, which does not count, did not hold them; with `by hand`, who comes to hold them only so
- * does not either. Resolves with what it made, and those people's
+ * through all that of other identities of the same human. Who held both only with what a directory provider alone gave, which does not
+ * count, did not hold them; with `by hand`, who comes to hold them only so does not either. Resolves with what it made, and those people's
  * ids. Throws `wrong_state` if there are any and it is not forced, `bad_input` for a short reason; nothing is to be kept then.
  */
 export async function keepApart<T>(
@@ -36,9 +35,8 @@ export async function keepApart<T>(
   const after = await rows.bothHanded(tx, set.policies)
   const fresh = rows.newlyHeld(before, after).filter(({ made: byHand }) => counts === 'any' || byHand)
   if (fresh.length > 0) {
-    const names = fresh.slice(0, NAMED).map(({ name }) => name)
-    const more = fresh.length > NAMED ? ` and ${fresh.length - NAMED} more` : ''
-    requireForce(why, `${names.join(', ')}${more} would hold directory rights and credential rights together.`)
+    const names = fresh.map(({ name }) => name)
+    requireForce(why, `${someOf(names, NAMED)} would hold directory rights and credential rights together.`)
   }
   const ids = fresh.map(({ id }) => id)
   await rows.noteForced(tx, ctx, ids, why.reason)

@@ -1,7 +1,7 @@
 import { type Ctx, newId } from '../kernel/index.ts'
 import type { Holding } from '../policy/index.ts'
 import type { Sql, Tx } from '../store/index.ts'
-import { canLogIn, selvesOf } from './person.store.ts'
+import { canLogIn, connectedTo } from './person.store.ts'
 import type { SubjectKind } from './role.model.ts'
 import { GOOD } from './token.store.ts'
 
@@ -56,7 +56,7 @@ export async function rolesHeld(sql: Sql, identity: string | null, teams: readon
   // Most people of a directory are in groups that no role is bound to and no policy names: nothing is looked up for them.
   const matters = provided.length > 0 || (providedTeams.length > 0 && (await policiesNameTeams(sql)))
   if (identity === null || !matters) return { roles, provided, providedTeams, human: [] }
-  const human = await humanHolds(sql, await selvesOf(sql, identity))
+  const human = await humanHolds(sql, await connectedTo(sql, [identity]))
   return human === null ? { roles, provided: [], providedTeams: [], human: [] } : { roles, provided, providedTeams, human }
 }
 

@@ -1,5 +1,5 @@
 /** Members of teams by hand. Where a team holds roles, who changes its members gives or takes those. */
-import { type Ctx, isCode, RekeyError } from '../kernel/index.ts'
+import { type Ctx, isCode, RekeyError, someOf } from '../kernel/index.ts'
 import { type Allowed, isMine, type Policies, type Principal, teamsNamed } from '../policy/index.ts'
 import type { Sql, Tx } from '../store/index.ts'
 import { requireApproval, withApproval } from './approval.gate.ts'
@@ -158,6 +158,6 @@ async function namesAmong(sql: Sql, ...lists: readonly Required<Members>[]): Pro
 }
 
 function some(ids: readonly string[], names: ReadonlyMap<string, string>): string {
-  const named = ids.slice(0, WORDS_IDS).map((id) => `${quoted(names.get(id) ?? '')} (${id})`)
-  return `${named.join(', ')}${ids.length > WORDS_IDS ? ` and ${ids.length - WORDS_IDS} more` : ''}`
+  const named = ids.map((id) => `${quoted(names.get(id) ?? '')} (${id})`)
+  return someOf(named, WORDS_IDS)
 }

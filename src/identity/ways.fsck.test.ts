@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join as joinPath } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { freshDatabase, type TestDatabase } from '../../test/lab/database.ts'
-import { labKey } from '../../test/lab/issuer.ts'
+import { inlineIssuer, labKey } from '../../test/lab/issuer.ts'
 import { startOidc } from '../../test/lab/oidc.ts'
 import { TABLE_OWNERS } from '../../test/tables.ts'
 import { append } from '../evidence/index.ts'
@@ -233,7 +233,7 @@ async function world(): Promise<void> {
     expiresSeconds: 3600,
     reason: 'two',
   })
-  await sayPerson(db.store, ctx, may('identity:move'), admin, {
+  await sayPerson(db.store, ctx, may('identity:move'), admin, policies, {
     one: ada,
     other: bob,
     same: false,
@@ -269,14 +269,7 @@ async function request(team: string, ada: string): Promise<void> {
 
 async function issuer(ada: string): Promise<void> {
   const { publicJwk } = await labKey('ES256')
-  await addIssuer(db.store, ctx, may('issuer:configure'), {
-    name: 'ci',
-    type: 'ci',
-    origin: 'https://ci.example.com',
-    audience: 'rekey',
-    keys: { from: 'inline', jwks: { keys: [publicJwk] } as never },
-    algorithms: ['ES256'],
-  })
+  await addIssuer(db.store, ctx, may('issuer:configure'), inlineIssuer(publicJwk))
   await addIssuer(db.store, ctx, may('issuer:configure'), {
     name: 'remote',
     type: 'oidc',

@@ -39,3 +39,8 @@ function editsBetween(a: string, b: string, enough: number): number {
   }
   return row[b.length] ?? enough
 }
+
+/** The first `most` of these, and how many more there are: `ann, bob and 3 more`. */
+export function someOf(all: readonly string[], most: number): string {
+  return all.slice(0, most).join(', ') + (all.length > most ? ` and ${all.length - most} more` : '')
+}

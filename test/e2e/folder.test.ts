@@ -1,6 +1,5 @@
 /** The data folder, as `rekey serve` meets it: one of another database, one that cannot be used, one that holds a token already. */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
-import { once } from 'node:events'
+import { type ChildProcess, execFileSync } from 'node:child_process'
 import {
   chmodSync,
   chownSync,
@@ -16,11 +15,10 @@ import {
 import { join } from 'node:path'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
-import { sleep } from '../../src/kernel/index.ts'
 import { serverFolder } from '../lab/copies.ts'
 import { type LabPostgres, startPostgres } from '../lab/postgres.ts'
+import { endAll, endOne, type Launched, launch } from './kit.ts'
 
-const PROGRAM = new URL('../../bin/rekey', import.meta.url).pathname
 const MARK = 'database-is-external.txt'
 const isRoot = process.getuid?.() === 0
 /** Of the system, not of a package. */
@@ -38,63 +36,24 @@ beforeAll(async () => {
   server = await startPostgres({ fsync: false })
 })
 afterEach(async () => {
-  for (const child of running.splice(0)) await end(child)
+  await endAll(running)
 })
 afterAll(async () => {
   await server.stop()
   rmSync(folder, { recursive: true, force: true })
 })
 
-interface Ran {
-  readonly child: ChildProcess
-  readonly ready: boolean
-  readonly errors: string
-}
-
-async function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return
-  child.kill('SIGTERM')
-  await once(child, 'exit')
-}
-
-/** Runs `rekey` until it is ready or has ended. One that does neither is killed after `patienceMs`, and has the signal then. */
-async function rekey(
-  args: string[],
-  env: Record<string, string>,
-  who: { uid?: number; gid?: number } = {},
-  patienceMs = 60_000,
-): Promise<Ran> {
-  const child = spawn(PROGRAM, args, {
-    ...who,
-    cwd: '/',
-    env: { PATH: process.env.PATH ?? '', HOME: '/tmp', REKEY_LISTEN: '127.0.0.1:0', REKEY_LOG: 'warn', ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  running.push(child)
-  const closed = once(child, 'close')
-  let [out, errors] = ['', '']
-  child.stdout.on('data', (chunk: Buffer) => {
-    out += chunk.toString()
-  })
-  child.stderr.on('data', (chunk: Buffer) => {
-    errors += chunk.toString()
-  })
-  const hasEnded = () => child.exitCode !== null || child.signalCode !== null
-  for (let waited = 0; !out.includes('rekey: ready') && !hasEnded(); waited += 20) {
-    if (waited > patienceMs) child.kill('SIGKILL')
-    await sleep(20)
-  }
-  if (hasEnded()) await closed
-  return { child, ready: out.includes('rekey: ready'), errors }
-}
+/** Runs `rekey` until it is ready or has ended. */
+const rekey = (args: string[], env: Record<string, string>, who = {}, patienceMs = 60_000): Promise<Launched> =>
+  launch(running, args, { env: { HOME: '/tmp', REKEY_LOG: 'warn', ...env }, who, cwd: '/', patienceMs })
 
 const serve = (data: string, env: Record<string, string> = {}, who = {}) => rekey(['serve', '--data', data], env, who)
 
 /** Started and stopped again. */
-async function startOnce(data: string, env: Record<string, string> = {}): Promise<Ran> {
+async function startOnce(data: string, env: Record<string, string> = {}): Promise<Launched> {
   const ran = await serve(data, env)
   expect(ran.ready, ran.errors).toBe(true)
-  await end(ran.child)
+  await endOne(ran.child)
   return ran
 }
 
@@ -113,7 +72,7 @@ function filesOf(data: string): Record<string, string> {
   )
 }
 
-function expectRefused(ran: Ran, words: RegExp): void {
+function expectRefused(ran: Launched, words: RegExp): void {
   expect([ran.ready, ran.child.signalCode, ran.child.exitCode], ran.errors).toEqual([false, null, 2])
   expect(ran.errors).toMatch(words)
   expect(ran.errors).toContain('hint: ')
@@ -231,7 +190,7 @@ test.runIf(isRoot)('somebody else’s data folder is told as that, at once, runn
   expect(ran.ready, ran.errors).toBe(true)
   const refused = /data-\d+, cannot be used: \S+ belongs to root and is closed to nobody/
   expectRefused(await serve(data, {}, NOBODY), refused)
-  await end(ran.child)
+  await endOne(ran.child)
   const late = await serve(data, {}, NOBODY)
   expectRefused(late, refused)
   expect(late.errors).toContain('Run Rekey as root, or name a folder of your own with --data.')

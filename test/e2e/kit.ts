@@ -1,4 +1,6 @@
 /** Rekey as a person runs it: `bin/rekey` in a folder, its server beside it, everything ended and removed afterwards. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -7,6 +9,65 @@ import { type Outcome, type Started, startProgram } from '../cli/process.ts'
 import { serverFolder } from '../lab/copies.ts'
 
 const PROGRAM = new URL('../../bin/rekey', import.meta.url).pathname
+
+/** `rekey` as a process that was started for a test. */
+export interface Launched {
+  readonly child: ChildProcess
+  /** It said so; else it has ended. */
+  readonly ready: boolean
+  /** Its address; null for a worker, and where it is not ready. */
+  readonly url: string | null
+  readonly errors: string
+}
+
+/** How `rekey` is started. */
+interface Launch {
+  readonly env: Record<string, string>
+  readonly who?: { readonly uid?: number; readonly gid?: number }
+  readonly cwd?: string
+  /** One that is neither ready nor gone is killed after that, and has the signal then. */
+  readonly patienceMs?: number
+}
+
+/** Starts `rekey` and waits until it is ready or has ended. It is put into `running`, for `endAll`. */
+export async function launch(running: ChildProcess[], args: readonly string[], how: Launch): Promise<Launched> {
+  const { env, who = {}, cwd, patienceMs = Number.POSITIVE_INFINITY } = how
+  const child = spawn(PROGRAM, args, {
+    ...who,
+    ...(cwd === undefined ? {} : { cwd }),
+    env: { PATH: process.env.PATH ?? '', REKEY_LISTEN: '127.0.0.1:0', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  running.push(child)
+  const closed = once(child, 'close')
+  let [out, errors] = ['', '']
+  child.stdout.on('data', (chunk: Buffer) => {
+    out += chunk.toString()
+  })
+  child.stderr.on('data', (chunk: Buffer) => {
+    errors += chunk.toString()
+  })
+  for (let waited = 0; !out.includes('rekey: ready') && !hasEnded(child); waited += 20) {
+    if (waited > patienceMs) child.kill('SIGKILL')
+    await sleep(20)
+  }
+  if (hasEnded(child)) await closed
+  return { child, ready: out.includes('rekey: ready'), url: /ready on (\S+)/.exec(out)?.[1] ?? null, errors }
+}
+
+const hasEnded = (child: ChildProcess) => child.exitCode !== null || child.signalCode !== null
+
+/** Ends one in order. */
+export async function endOne(child: ChildProcess): Promise<void> {
+  if (hasEnded(child)) return
+  child.kill('SIGTERM')
+  await once(child, 'exit')
+}
+
+/** Ends all in order, and forgets them. */
+export async function endAll(running: ChildProcess[]): Promise<void> {
+  for (const child of running.splice(0)) await endOne(child)
+}
 
 /** A running `rekey serve`. */
 export interface Served {

@@ -8,6 +8,7 @@ import { sleep } from '../../src/kernel/index.ts'
 import { serverFolder } from '../lab/copies.ts'
 import { type LabPostgres, startPostgres } from '../lab/postgres.ts'
 import { LAB_TLS } from '../lab/tls.ts'
+import { endAll, type Launched, launch } from './kit.ts'
 
 const PROGRAM = new URL('../../bin/rekey', import.meta.url).pathname
 const folder = mkdtempSync(join(serverFolder(), 'rekey-serve-'))
@@ -21,44 +22,14 @@ beforeAll(async () => {
   target = await startPostgres({ fsync: false, tls: LAB_TLS })
   writeFileSync(join(folder, 'ca.pem'), LAB_TLS.ca)
 })
-afterEach(async () => {
-  for (const child of running.splice(0)) {
-    if (child.exitCode !== null || child.signalCode !== null) continue
-    child.kill('SIGTERM')
-    await once(child, 'exit')
-  }
-})
+afterEach(() => endAll(running))
 afterAll(async () => {
   await target.stop()
   rmSync(folder, { recursive: true, force: true })
 })
 
-interface Ran {
-  readonly child: ChildProcess
-  /** Its address, or null when it ended instead; a worker is ready without one. */
-  readonly url: string | null
-  readonly errors: string
-}
-
 /** Starts `rekey serve` and waits until it is ready or has ended. */
-async function serve(env: Record<string, string>, args: string[] = []): Promise<Ran> {
-  const child = spawn(PROGRAM, ['serve', ...args], {
-    env: { PATH: process.env.PATH ?? '', REKEY_LISTEN: '127.0.0.1:0', ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  running.push(child)
-  const closed = once(child, 'close')
-  let [out, errors] = ['', '']
-  child.stdout.on('data', (chunk: Buffer) => {
-    out += chunk.toString()
-  })
-  child.stderr.on('data', (chunk: Buffer) => {
-    errors += chunk.toString()
-  })
-  while (!/rekey: ready/.test(out) && child.exitCode === null) await sleep(20)
-  if (child.exitCode !== null) await closed
-  return { child, url: /ready on (\S+)/.exec(out)?.[1] ?? null, errors }
-}
+const serve = (env: Record<string, string>, args: string[] = []): Promise<Launched> => launch(running, ['serve', ...args], { env })
 
 const data = () => join(folder, `data-${++serial}`)
 
@@ -70,7 +41,12 @@ async function database(): Promise<string> {
   return `postgres://${target.superuser.account}:${password}@127.0.0.1:${target.port}/${name}`
 }
 
-async function api(ran: Ran, dataFolder: string, path: string, body?: unknown): Promise<{ status: number; json: Record<string, unknown> }> {
+async function api(
+  ran: Launched,
+  dataFolder: string,
+  path: string,
+  body?: unknown,
+): Promise<{ status: number; json: Record<string, unknown> }> {
   const token = readFileSync(join(dataFolder, 'admin.token'), 'utf8').trim()
   const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' }
   const answer = await fetch(
@@ -107,7 +83,7 @@ test('the embedded database is stopped with the server, and the token and keys a
 
 test('a first start says that it makes a database; a later one, and one for programs, say nothing', async () => {
   const place = data()
-  const told = (ran: Ran) => ran.errors.split('\n').filter((line) => line.startsWith('rekey:') && !line.includes('still'))
+  const told = (ran: Launched) => ran.errors.split('\n').filter((line) => line.startsWith('rekey:') && !line.includes('still'))
   const first = await serve({ REKEY_DATA: place })
   expect(told(first)).toEqual([`rekey: making the database in ${place}, at the first start only (some seconds)`])
   first.child.kill('SIGTERM')

@@ -178,3 +178,15 @@ export async function startProvider(
   }
   return { url, token, stop }
 }
+
+/** What an administrator says of an issuer whose keys come with it. */
+export function inlineIssuer(publicJwk: JWK) {
+  return {
+    name: 'ci',
+    type: 'ci',
+    origin: 'https://ci.example.com',
+    audience: 'rekey',
+    keys: { from: 'inline', jwks: { keys: [publicJwk] } as never },
+    algorithms: ['ES256'],
+  } as const
+}

@@ -74,8 +74,7 @@ export async function addLoginProvider(
     const { issuer, auth, acr, amr, aal, max_age_seconds, link_by_email } = row
     const limits = { acr, amr, aal, maxAgeSeconds: max_age_seconds, linkByEmail: link_by_email }
     const facts = { issuer, clientId: row.client_id, auth, scopes: row.scopes, secret: sealedDigest(kept.sealed), ...limits }
-    const makers = ctx.behind === null ? null : [...ctx.behind]
-    await append(tx, ctx, [eventOf('login_provider.added', row, { ...facts, makers })])
+    await append(tx, ctx, [eventOf('login_provider.added', row, { ...facts, makers: ctx.behind })])
   })
   return viewOf({ ...row, created_at: ctx.clock.now() })
 }

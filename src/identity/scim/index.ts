@@ -2,7 +2,7 @@
  * SCIM 2.0 (RFC 7643, 7644): identity providers push people and groups; here is everything of the protocol but HTTP. Users become
  * identities of kind human, groups become teams; what they may do is decided elsewhere.
  */
-export type { JsonObject } from './attribute.ts'
+export { isObject, type JsonObject } from './attribute.ts'
 export { discoveryList, discoveryOne, resourceTypes, schemas, serviceProviderConfig } from './discovery.ts'
 export { ScimError, type ScimType } from './error.ts'
 export { createGroup, deleteGroup, patchGroup, readGroup, replaceGroup } from './group.actions.ts'

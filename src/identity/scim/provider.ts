@@ -78,7 +78,7 @@ export async function addProvider(store: Store, ctx: Ctx, _may: Allowed<'scim:co
   return store.inTx(async (tx) => {
     if (!(await rows.insertProvider(tx, row))) throw new RekeyError('conflict', `There is a provider called ${name} already.`)
     const { token, made } = await addToken(tx, ctx, row)
-    await append(tx, ctx, [eventOf('scim_provider.added', row, { tenancy, offboardAfterSeconds, ...made, makers: told(ctx) })])
+    await append(tx, ctx, [eventOf('scim_provider.added', row, { tenancy, offboardAfterSeconds, ...made, makers: ctx.behind })])
     return { provider: name, token, oldTokenEndsAt: null }
   })
 }
@@ -101,7 +101,7 @@ export async function rotateProviderToken(
     const { token, made } = await addToken(tx, ctx, row)
     const ended = { ended: old, oldEndsAt: end.toISOString() }
     await append(tx, ctx, [
-      eventOf('scim_provider.token_rotated', row, { overlapSeconds, replaced: old.length, ...ended, ...made, makers: told(ctx) }),
+      eventOf('scim_provider.token_rotated', row, { overlapSeconds, replaced: old.length, ...ended, ...made, makers: ctx.behind }),
     ])
     return { provider: name, token, oldTokenEndsAt: old.length > 0 ? end : null }
   })
@@ -176,11 +176,6 @@ async function addToken(tx: Tx, ctx: Ctx, provider: ProviderRow) {
   const fresh = { id: newId(now.getTime()), providerId: provider.id, hashHex: sha256Hex(token), at: now, makers: ctx.behind }
   await rows.insertToken(tx, fresh)
   return { token, made: { token: fresh.id, digest: scimTokenDigest(fresh.hashHex) } }
-}
-
-/** Who made the token, as evidence tells it. */
-function told({ behind }: Ctx): Json {
-  return behind === null ? null : [...behind]
 }
 
 function eventOf(type: string, { id, name }: ProviderRow, data: Record<string, Json>): EvidenceEvent {

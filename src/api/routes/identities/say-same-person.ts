@@ -18,7 +18,7 @@ export const saySamePersonRoute = route({
   answers: { 200: { what: 'It is on record', schema: z.object({ changed: z.boolean() }) } },
   problems: ['not_found', 'wrong_state'],
   handle: async ({ parts, ctx, may, principal, params, body }) => {
-    const changed = await sayPerson(parts.store, ctx, may, principal, { one: params.identity, ...body })
+    const changed = await sayPerson(parts.store, ctx, may, principal, parts.policies, { one: params.identity, ...body })
     return { status: 200, body: { changed } }
   },
 })

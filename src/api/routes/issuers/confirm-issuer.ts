@@ -1,20 +1,14 @@
-import { z } from 'zod'
 import { confirmIssuer } from '../../../identity/index.ts'
 import { route } from '../../route.ts'
-import { Name, Reason } from '../../views.ts'
+import { CONFIRM, confirms } from '../confirm.ts'
 
 export const confirmIssuerRoute = route({
-  method: 'POST',
+  ...CONFIRM,
   path: '/v1/issuers/:name/confirm',
-  summary: 'Answers for the issuer and its rules, as they are, in place of who made them and has left.',
+  summary: confirms('the issuer with its rules'),
   action: 'issuer:configure',
-  params: z.strictObject({ name: Name }),
-  body: z.strictObject({ reason: Reason }),
-  answers: { 200: { what: 'Confirmed', schema: z.object({ name: z.string() }) } },
-  problems: ['not_found'],
-  startsWork: true,
-  handle: async ({ parts, ctx, may, params, body }) => {
-    await confirmIssuer(parts.store, ctx, may, params.name, body.reason)
-    return { status: 200, body: { name: params.name } }
+  handle: async ({ parts, ctx, may, params: { name }, body }) => {
+    await confirmIssuer(parts.store, ctx, may, name, body.reason)
+    return { status: 200, body: { name } }
   },
 })

@@ -1,20 +1,14 @@
-import { z } from 'zod'
 import { confirmLoginProvider } from '../../../identity/index.ts'
 import { route } from '../../route.ts'
-import { Name, Reason } from '../../views.ts'
+import { CONFIRM, confirms } from '../confirm.ts'
 
 export const confirmLoginProviderRoute = route({
-  method: 'POST',
+  ...CONFIRM,
   path: '/v1/login/providers/:name/confirm',
-  summary: 'Answers for the login provider and its links, as they are, in place of who made them and has left.',
+  summary: confirms('the login provider with its links'),
   action: 'login:configure',
-  params: z.strictObject({ name: Name }),
-  body: z.strictObject({ reason: Reason }),
-  answers: { 200: { what: 'Confirmed', schema: z.object({ name: z.string() }) } },
-  problems: ['not_found'],
-  startsWork: true,
-  handle: async ({ parts, ctx, may, params, body }) => {
-    await confirmLoginProvider(parts.store, ctx, may, params.name, body.reason)
-    return { status: 200, body: { name: params.name } }
+  handle: async ({ parts, ctx, may, params: { name }, body }) => {
+    await confirmLoginProvider(parts.store, ctx, may, name, body.reason)
+    return { status: 200, body: { name } }
   },
 })
