@@ -121,6 +121,13 @@ export interface RetireOrder {
   readonly keep: Secret | null
 }
 
+/** Sessions that were ended, and what the account had then. */
+export interface Ended {
+  readonly ended: number
+  /** Null where it cannot be said: root may not read it, or this process did not install that value. */
+  readonly holds: boolean | null
+}
+
 /**
  * An open way to one system with root rights. Every method rejects with a `RekeyError` of a `target_*` code whose message and
  * detail are free of secrets. Calling any of them twice is harmless.
@@ -154,13 +161,13 @@ export interface Target {
    * nothing. Names as the inventory has them, sorted. Only where one login name has several accounts.
    */
   sameLogins?(ctx: Ctx, account: string, secret: Secret): Promise<readonly string[]>
-  /**
-   * Whether the account has exactly what `install` of this secret gave it (null: no value at all), by the system's own tables, read when
-   * this is called. Null where that cannot be said: root may not read them, or this process did not install it. Only where a connector can.
-   */
-  holds?(ctx: Ctx, account: string, secret: Secret | null): Promise<boolean | null>
   /** Ends the account's sessions opened before the mark (all without one), waits until they are gone. Resolves with how many it ended. */
   endSessions(ctx: Ctx, account: string, before?: Mark): Promise<number>
+  /**
+   * As `endSessions`, and with it, read when none of them was left, whether the account has exactly what `install` of `held` gave it (null:
+   * no value at all), by the system's own tables. Only where a connector can tell.
+   */
+  endSessionsAndCompare?(ctx: Ctx, account: string, before: Mark | undefined, held: Secret | null): Promise<Ended>
   /** Accounts that exist on the system. */
   discover(ctx: Ctx): Promise<readonly Account[]>
   /** What about the system will keep rotations from working, each a sentence or two for people. Only where a connector can tell. */

@@ -2,7 +2,7 @@ import { isNoAccount } from '../connectors/contract.ts'
 import { append, type EvidenceEvent } from '../evidence/index.ts'
 import { type Ctx, type Json, messageOf, RekeyError } from '../kernel/index.ts'
 import { claimRechecks, finishRecheck, lockIfSettled } from './rotation.recheck.store.ts'
-import { endOld, installAgain, takeAway } from './rotation.retire.ts'
+import { endAndCompare, endOld, installAgain, takeAway } from './rotation.retire.ts'
 import { type Pair, probeData, probePair, type RotationParts, Run } from './rotation.run.ts'
 import { loadWork, type Work } from './rotation.store.ts'
 
@@ -29,13 +29,15 @@ export async function recheckDue(parts: RotationParts, ctx: Ctx): Promise<number
   return ids.length
 }
 
+const NOTHING_ENDED = { ended: 0, holds: null }
+
 async function recheck(parts: RotationParts, ctx: Ctx, work: Work): Promise<void> {
   const run = new Run(parts, ctx, work)
   await run.open()
   // Of a pair too: the account may carry a newer value again, so only what is older than the retirement goes.
   const mark = work.progress.retire_mark ?? work.progress.mark
-  const sessionsEnded = mark === null ? 0 : await run.target.endSessions(ctx, work.old.account, mark)
-  const wasSet = await (run.plan.otherAccount ? putRightPair(run) : putRightSame(run))
+  const { ended: sessionsEnded, holds } = mark === null ? NOTHING_ENDED : await endAndCompare(run, mark, null)
+  const wasSet = await (run.plan.otherAccount ? putRightPair(run, holds) : putRightSame(run))
   if (wasSet) return
   await parts.store.inTx(async (tx) => {
     if (await finishRecheck(tx, work.id)) await append(tx, ctx, [told(run, 'rotation.rechecked', { sessionsEnded })])
@@ -70,9 +72,8 @@ async function putRightSame(run: Run): Promise<boolean> {
 const isSetBack = ({ old, control }: Pair) => old.outcome === 'accepted' && control.outcome === 'refused'
 
 /** True if the account that was retired had a value again: it was taken away, and sessions that were opened with it are ended. */
-async function putRightPair(run: Run): Promise<boolean> {
+async function putRightPair(run: Run, holdsNone: boolean | null): Promise<boolean> {
   const { account } = run.work.old
-  const holdsNone = (await run.target.holds?.(run.ctx, account, null)) ?? null
   if (holdsNone === true) return false
   return run.parts.store.inTx(async (tx) => {
     if (!(await lockIfSettled(tx, run.work.id))) return false

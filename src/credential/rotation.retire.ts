@@ -1,4 +1,5 @@
-import { counted, RekeyError } from '../kernel/index.ts'
+import type { Ended } from '../connectors/contract.ts'
+import { counted, RekeyError, type Secret } from '../kernel/index.ts'
 import { shown } from './rotation.grants.ts'
 import { lastProbe, laterShred, type Pair, probeData, probePair, type Run, type StepResult } from './rotation.run.ts'
 
@@ -16,8 +17,9 @@ export async function retire(run: Run): Promise<StepResult> {
   await run.trap('after_retire')
   // Rekey's own root connections were opened with the old root value: they go first, and the count below must find none.
   await run.renewRoot('new')
-  const { mark, ended } = await endOld(run, first)
+  const { mark, ended, holdsNew } = await endOld(run, first)
   run.retiredHere = true
+  run.holdsNew = holdsNew
   progress.retire_mark = mark
   progress.sessions_ended = (progress.sessions_ended ?? 0) + ended
   progress.retired_at = run.now()
@@ -30,27 +32,41 @@ export async function retire(run: Run): Promise<StepResult> {
   return 'go'
 }
 
+/** The end of the old value's sessions. */
+interface OldEnded {
+  readonly mark: string
+  readonly ended: number
+  /** In place: after the last one the account had the new value, by the system's own word. */
+  readonly holdsNew: boolean
+}
+
 /**
  * Ends the sessions of the old value. Most systems let an account change its own value, so until its last session has ended, whoever
  * has one may give the retired account of a pair another value, of which no proof would know. So it is taken away again until nobody was
  * there to do that. (In place and dual, the login with the new value fails then, and the proof with it.)
  */
-export async function endOld(run: Run, first: string): Promise<{ readonly mark: string; readonly ended: number }> {
-  const { account } = run.work.old
+export async function endOld(run: Run, first: string): Promise<OldEnded> {
   let mark = first
   let ended = 0
   for (let turn = 1; ; turn++) {
-    const found = await run.target.endSessions(run.ctx, account, before(run, mark))
-    ended += found
+    const found = await endAndCompare(run, before(run, mark), run.plan.otherAccount ? null : run.fresh().secret)
+    ended += found.ended
     await run.trap('sessions_ended')
-    if (!run.plan.otherAccount) return { mark, ended }
-    const holdsNone = (await run.target.holds?.(run.ctx, account, null)) ?? null
+    if (!run.plan.otherAccount) return { mark, ended, holdsNew: found.holds === true }
     // Where nobody can look: two times in a row, so that a session that came and went between would have to fit in there.
-    if (found === 0 && (holdsNone ?? turn > 1)) return { mark, ended }
+    if (found.ended === 0 && (found.holds ?? turn > 1)) return { mark, ended, holdsNew: false }
     if (turn === RETIRE_TURNS)
       throw new RekeyError('target_conflict', SET_AGAIN, { hint: 'Stop its logins on the system, then run: rekey rotation retry' })
     mark = await takeAway(run)
   }
+}
+
+/** Ends the old account's sessions, and says what it had when none was left, where the system can tell (null: no value at all). */
+export async function endAndCompare(run: Run, mark: string | undefined, held: Secret | null): Promise<Ended> {
+  const { target, ctx } = run
+  const { account } = run.work.old
+  if (target.endSessionsAndCompare !== undefined) return target.endSessionsAndCompare(ctx, account, mark, held)
+  return { ended: await target.endSessions(ctx, account, mark), holds: null }
 }
 
 /** How often an account that is given a value again while it is retired is retired anew before that is an error. */
@@ -97,7 +113,7 @@ export async function prove(run: Run): Promise<StepResult> {
     throw new RekeyError('target_conflict', `${counted(left, 'session')} of the old value ${left === 1 ? 'is' : 'are'} still open.`)
   }
   // After the last session has ended: with one of the old value, an account may have got that value back.
-  const pair = (await pairThatHolds(run)) ?? (await probePair(run))
+  const pair = pairThatHolds(run) ?? (await probePair(run))
   await run.trap('before_proof')
   await refuseUnproven(run, pair)
   await endProven(run, pair)
@@ -119,12 +135,11 @@ async function refuseSameLogins(run: Run): Promise<void> {
   })
 }
 
-/** The logins that `verify` tried, if the account's value is, after the end of the last session, the very one that they met. */
-async function pairThatHolds(run: Run): Promise<Pair | null> {
+/** The logins that `verify` tried, if the account's value was, after the end of the last session, the very one that they met. */
+function pairThatHolds(run: Run): Pair | null {
   const { pair } = run
-  if (pair === null || !run.retiredHere || run.ctx.clock.monotonicMs() - pair.atMs > SAME_MOMENT_MS) return null
-  if (pair.old.outcome !== 'refused' || pair.control.outcome !== 'accepted') return null
-  return (await run.target.holds?.(run.ctx, run.work.old.account, run.fresh().secret)) === true ? pair : null
+  if (pair === null || !run.retiredHere || !run.holdsNew || run.ctx.clock.monotonicMs() - pair.atMs > SAME_MOMENT_MS) return null
+  return pair.old.outcome === 'refused' && pair.control.outcome === 'accepted' ? pair : null
 }
 
 /** In place: a session of the old value has given the account its old value back. It gets the new one again, and that session ends. */

@@ -77,6 +77,8 @@ export class Run {
   clashRefused = false
   /** True when this run itself ended the old sessions and saw none left. */
   retiredHere = false
+  /** True when the account had the new value then, by the system's own word: a pair probed before that still counts. */
+  holdsNew = false
   readonly #startedMs: number
   #from: State
   #events: EvidenceEvent[] = []

@@ -220,7 +220,7 @@ async function verify(run: Run): Promise<StepResult> {
   run.checkClaim()
   const { version, secret } = run.fresh()
   // Tried here already where the system can say at the end that what was tried is still what counts.
-  const early = run.plan.oldDiesAtInstall && run.target.holds !== undefined && run.valueOf(run.work.old) !== null
+  const early = run.plan.oldDiesAtInstall && run.target.endSessionsAndCompare !== undefined && run.valueOf(run.work.old) !== null
   if (early) run.pair = await probePair(run)
   const probe = run.pair?.control ?? { ...(await run.probe(version.account, secret)), at: run.now() }
   noteFact(run, version, probe)

@@ -28,6 +28,24 @@ const MARK = `SELECT (extract(epoch FROM greatest(clock_timestamp(), max(backend
       AND coalesce(backend_type, 'walsender') IN ('client backend', 'walsender')`
 
 /**
+ * Sessions of $1 by the name they logged in with, without the server processes $2 (ours) and without our own. `backend_type` and
+ * `backend_start` are NULL when root may not see them: such rows are kept, so that nobody takes them for none. Parallel workers are
+ * no sessions.
+ */
+const OF_ACCOUNT = `FROM pg_stat_activity WHERE usename = $1 AND coalesce(backend_type, 'walsender') IN ('client backend', 'walsender')
+  AND pid <> pg_backend_pid() AND pid <> ALL ($2::int[])`
+const STARTED = `extract(epoch FROM backend_start) * 1000000`
+/** One that began in the future began before the clock was set back: whether before or after a mark cannot be known, so it is old. */
+const FUTURE = `backend_start > clock_timestamp()`
+
+/** Asks every session at or before the mark $3 (all if NULL) to end; does not wait. One row with how many there were. */
+const END_SESSIONS = `SELECT count(*)::int AS found, count(*) FILTER (WHERE backend_start IS NULL)::int AS hidden,
+    count(CASE WHEN backend_start IS NULL THEN NULL ELSE pg_terminate_backend(pid) END)::int AS signalled ${OF_ACCOUNT}
+  AND (backend_start IS NULL OR $3::numeric IS NULL OR ${STARTED} <= $3::numeric OR ${FUTURE})`
+/** Whether the role $1 has exactly the verifier $2, or none if that is NULL. Only for who may read them. */
+const HOLDS = 'SELECT rolpassword IS NOT DISTINCT FROM $2 AS holds FROM pg_authid WHERE rolname = $1'
+
+/**
  * What every root connection is told first: the statements of the scripts below, which cannot have parameters of the protocol. One plan
  * for all their lives: to plan these takes longer than to run them. (`plan_cache_mode` is there from PostgreSQL 12.)
  */
@@ -36,17 +54,13 @@ export const PREPARE = [
   `PREPARE in_time(numeric) AS ${IN_TIME}`,
   `PREPARE may_log_in(text) AS ${MAY_LOG_IN}`,
   `PREPARE take_mark(text) AS ${MARK}`,
+  `PREPARE end_sessions(text, int[], numeric) AS ${END_SESSIONS}`,
+  `PREPARE holds(text, text) AS ${HOLDS}`,
 ].join('; ')
 
 /** The time of the target, microseconds since 1970, as text; and whether root may read what the accounts' values are checked against. */
 export const TIME = `SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint::text AS now,
     has_table_privilege('pg_authid', 'SELECT') AS verifiers`
-
-/** Whether the role $1 has exactly the verifier $2, or none if that is NULL. Only for who may read them. */
-export const HOLDS: Statement = {
-  name: 'holds',
-  text: 'SELECT rolpassword IS NOT DISTINCT FROM $2::text AS holds FROM pg_authid WHERE rolname = $1',
-}
 
 /** The mark alone. */
 export function takeMark(account: string): string {
@@ -71,6 +85,20 @@ function inTime(until: string, statements: readonly string[]): string[] {
   return ['BEGIN', check, ...statements, check, 'COMMIT']
 }
 
+/** Asks the account's sessions at or before the mark (all without one) to end, but not our own server processes: a row of `EndingRow`. */
+export function endSessions(account: string, own: readonly number[], before: string | null): string {
+  return `EXECUTE end_sessions(${pg.escapeLiteral(account)}, '{${own.join(',')}}', ${before === null ? 'NULL' : pg.escapeLiteral(before)})`
+}
+
+/**
+ * As `endSessions`, then whether the account has exactly this verifier (NULL: none): one round trip. The second statement has a snapshot
+ * of its own, so it sees whatever a session had changed that the first one did not find any more.
+ */
+export function endSessionsAndCompare(account: string, own: readonly number[], before: string | null, verifier: string | null): string {
+  const value = verifier === null ? 'NULL' : pg.escapeLiteral(verifier)
+  return `${endSessions(account, own, before)}; EXECUTE holds(${pg.escapeLiteral(account)}, ${value})`
+}
+
 /** A row if server process $1 is a session of account $3 that calls itself $2. Every account may see that of every other. */
 export const SEES: Statement = {
   name: 'sees',
@@ -85,17 +113,6 @@ export function setLogins(account: string, to: 'LOGIN' | 'NOLOGIN' | 'NOLOGIN PA
 /** Whether the role $1 may log in; no row if there is none. */
 export const LOGINS: Statement = { name: 'logins', text: 'SELECT rolcanlogin AS open FROM pg_roles WHERE rolname = $1' }
 
-/**
- * Sessions of $1 by the name they logged in with, without the server processes $2 (ours) and without our own. `backend_type` and
- * `backend_start` are NULL when root may not see them: such rows are kept, so that nobody takes them for none. Parallel workers are
- * no sessions.
- */
-const OF_ACCOUNT = `FROM pg_stat_activity WHERE usename = $1 AND coalesce(backend_type, 'walsender') IN ('client backend', 'walsender')
-  AND pid <> pg_backend_pid() AND pid <> ALL ($2::int[])`
-const STARTED = `extract(epoch FROM backend_start) * 1000000`
-/** One that began in the future began before the clock was set back: whether before or after a mark cannot be known, so it is old. */
-const FUTURE = `backend_start > clock_timestamp()`
-
 /** $3: opened at or before this mark, $4: opened after it, each or NULL. */
 export const LIST_SESSIONS: Statement = {
   name: 'list_sessions',
@@ -105,15 +122,6 @@ export const LIST_SESSIONS: Statement = {
   AND (backend_start IS NULL OR (($3::numeric IS NULL OR ${STARTED} <= $3::numeric OR ${FUTURE})
     AND ($4::numeric IS NULL OR (${STARTED} > $4::numeric AND NOT ${FUTURE}))))
   ORDER BY backend_start, pid`,
-}
-
-/** Asks every session at or before the mark $3 (all if NULL) to end; does not wait. One row with how many there were. */
-export const END_SESSIONS: Statement = {
-  name: 'end_sessions',
-  text: `
-  SELECT count(*)::int AS found, count(*) FILTER (WHERE backend_start IS NULL)::int AS hidden,
-    count(CASE WHEN backend_start IS NULL THEN NULL ELSE pg_terminate_backend(pid) END)::int AS signalled ${OF_ACCOUNT}
-  AND (backend_start IS NULL OR $3::numeric IS NULL OR ${STARTED} <= $3::numeric OR ${FUTURE})`,
 }
 
 /** Accounts that are not PostgreSQL's own. */

@@ -1,13 +1,25 @@
 import { type Ctx, RekeyError, type Secret, sleep } from '../../kernel/index.ts'
 import { newScramKey, type ScramKey, scramVerifierOf } from '../../seal/index.ts'
 import { noAccount } from '../account.ts'
-import type { Account, InstallOrder, Logins, Mark, Probe, RetireOrder, ServerIdentity, Session, SystemSpec, Target } from '../contract.ts'
+import type {
+  Account,
+  Ended,
+  InstallOrder,
+  Logins,
+  Mark,
+  Probe,
+  RetireOrder,
+  ServerIdentity,
+  Session,
+  SystemSpec,
+  Target,
+} from '../contract.ts'
 import { probeLogin } from './probe.ts'
 import { Roots } from './roots.ts'
 import {
   ACCOUNT_EXISTS,
-  END_SESSIONS,
-  HOLDS,
+  endSessions,
+  endSessionsAndCompare,
   LIST_ACCOUNTS,
   LIST_GRANTS,
   LIST_SESSIONS,
@@ -87,36 +99,32 @@ export class PostgresTarget implements Target {
       .map((row) => ({ id: String(row.pid), application: row.application_name || null, from: row.address ?? 'local' }))
   }
 
-  async holds(ctx: Ctx, account: string, secret: Secret | null): Promise<boolean | null> {
-    const key = secret === null ? null : this.#keys.get(secret)
-    if (key === undefined) return null
-    return this.#roots.run(ctx, async (wire, signal) => {
-      if (!this.#roots.readsVerifiers(wire)) return null
-      const [row] = await wire.query<{ holds: boolean }>(signal, HOLDS, [account, key && scramVerifierOf(key)])
-      return row?.holds ?? false
+  async endSessions(ctx: Ctx, account: string, before?: Mark): Promise<number> {
+    return (await this.#endSessions(ctx, () => endSessions(account, this.#own(), bound(before)))).ended
+  }
+
+  async endSessionsAndCompare(ctx: Ctx, account: string, before: Mark | undefined, held: Secret | null): Promise<Ended> {
+    const key = held === null ? null : this.#keys.get(held)
+    return this.#endSessions(ctx, (wire) => {
+      if (key === undefined || !this.#roots.readsVerifiers(wire)) return endSessions(account, this.#own(), bound(before))
+      return endSessionsAndCompare(account, this.#own(), bound(before), key && scramVerifierOf(key))
     })
   }
 
-  async endSessions(ctx: Ctx, account: string, before?: Mark): Promise<number> {
+  async #endSessions(ctx: Ctx, scriptFor: (wire: Wire) => string): Promise<Ended> {
     return this.#roots.run(ctx, async (wire, signal) => {
       const until = ctx.clock.monotonicMs() + this.#roots.spec.timeoutMs * 0.9
-      const first = await this.#signalSessions(wire, signal, account, before)
-      let left = first
-      for (let wait = FIRST_LOOK_MS; left > 0; wait = Math.min(wait * 2, LATEST_LOOK_MS)) {
+      let last = await signalSessions(wire, signal, scriptFor(wire))
+      const first = last.ended
+      for (let wait = FIRST_LOOK_MS; last.ended > 0; wait = Math.min(wait * 2, LATEST_LOOK_MS)) {
         if (ctx.clock.monotonicMs() + wait > until) {
-          throw new RekeyError('target_conflict', 'Sessions of the account do not end.', { detail: `${left} of ${first} left` })
+          throw new RekeyError('target_conflict', 'Sessions of the account do not end.', { detail: `${last.ended} of ${first} left` })
         }
         await sleep(wait, signal)
-        left = await this.#signalSessions(wire, signal, account, before)
+        last = await signalSessions(wire, signal, scriptFor(wire))
       }
-      return first
+      return { ended: first, holds: last.holds }
     })
-  }
-
-  async #signalSessions(wire: Wire, signal: AbortSignal, account: string, before?: Mark): Promise<number> {
-    const [row] = await wire.query<{ found: number; hidden: number }>(signal, END_SESSIONS, [account, this.#own(), bound(before)])
-    if (row === undefined || row.hidden > 0) throw hiddenSessions()
-    return row.found
   }
 
   async discover(ctx: Ctx): Promise<readonly Account[]> {
@@ -163,6 +171,21 @@ export class PostgresTarget implements Target {
   #own(): number[] {
     return [...this.#roots.pids(), ...this.#probes]
   }
+}
+
+/** What the statements of `endSessions` and `endSessionsAndCompare` answer. */
+interface EndingRow {
+  readonly found?: number
+  readonly hidden?: number
+  readonly holds?: boolean
+}
+
+async function signalSessions(wire: Wire, signal: AbortSignal, script: string): Promise<Ended> {
+  const [sessions, compared] = await wire.scripts<EndingRow>(signal, script)
+  const { found, hidden = 1 } = sessions?.[0] ?? {}
+  if (found === undefined || hidden > 0) throw hiddenSessions()
+  // Compared, and no row: there is no such role, so it has not got the value.
+  return { ended: found, holds: compared === undefined ? null : (compared[0]?.holds ?? false) }
 }
 
 interface SessionRow {

@@ -35,8 +35,11 @@ export class Wire {
       application_name: APPLICATION,
       stream: () => this.#socket,
       // The search path keeps objects that others made from standing in for the system's own. Stating options also keeps the
-      // library from taking them from this process's environment.
-      options: `-c search_path=pg_catalog -c statement_timeout=${Math.ceil(statementTimeoutMs)}`,
+      // library from taking them from this process's environment. The isolation lets each statement of a script see what was committed
+      // before that statement.
+      options:
+        '-c search_path=pg_catalog -c default_transaction_isolation=read\\ committed ' +
+        `-c statement_timeout=${Math.ceil(statementTimeoutMs)}`,
     })
     const end = (fault: Error) => void this.#socket.destroy(fault)
     this.#admitted = guardLogin(this.#client, address, end)
@@ -81,12 +84,17 @@ export class Wire {
 
   /** Several statements in one simple query, one round trip; resolves with the rows of the last. */
   async script<Row extends object>(signal: AbortSignal, text: string): Promise<Row[]> {
+    return (await this.scripts<Row>(signal, text)).at(-1) ?? []
+  }
+
+  /** As `script`; resolves with the rows of each statement. */
+  async scripts<Row extends object>(signal: AbortSignal, text: string): Promise<Row[][]> {
     const results = await this.#bounded(
       signal,
       'small',
       () => this.#client.query<Row>(text) as Promise<pg.QueryResult<Row> | pg.QueryResult<Row>[]>,
     )
-    return (Array.isArray(results) ? results.at(-1)?.rows : results.rows) ?? []
+    return (Array.isArray(results) ? results : [results]).map(({ rows }) => rows)
   }
 
   /** One statement with parameters, one round trip; the server plans it once for the connection. `statement` is a constant of `sql.ts`. */
