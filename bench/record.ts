@@ -10,10 +10,11 @@ import { loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type IdentityFilter, listIdentities } from '../src/identity/index.ts'
 import { FILTERS, fill, PAIRS } from '../src/identity/record.kit.ts'
+import { Cursors, fingerprintKey, installationSecret, type Keyring } from '../src/keys/index.ts'
 import type { Store } from '../src/store/index.ts'
 import { childrenOf, connectionsOf, onProcessorMs } from './processor.ts'
 import { median, ms, report } from './report.ts'
-import { offline, serve, stop } from './served.ts'
+import { offline, type Served, serve, stop } from './served.ts'
 
 const COUNT = Number(process.argv[2] ?? 100_000)
 /** Calls of each filter, and of each two filters. */
@@ -75,12 +76,26 @@ async function inProcess(store: Store) {
   return { floor, ...(await measureAll(pids, ask)) }
 }
 
-async function overHttp(data: string) {
+/** A client cannot begin at a place of its choice; the installation's own key makes the cursors that its pages would have given. */
+async function cursorsOf(store: Store, keyring: Keyring): Promise<Cursors> {
+  return new Cursors(fingerprintKey(await installationSecret(store, keyring, 'fingerprints')))
+}
+
+async function overHttp(data: string, cursors: Cursors) {
   const served = await serve(data)
+  try {
+    return await measureHttp(data, served, cursors)
+  } finally {
+    await stop(served)
+  }
+}
+
+async function measureHttp(data: string, served: Served, cursors: Cursors) {
   const token = readFileSync(join(data, 'admin.token'), 'utf8').trim()
-  const ask: Ask = async ({ label, ...filter }, after) => {
-    const given = { ...filter, ...(label && { label: `${label.key}=${label.value}` }), ...(after !== undefined && { after }) }
-    const url = `${served.url}/v1/identities?${new URLSearchParams({ ...given, limit: String(PAGE) })}`
+  const ask: Ask = async ({ label, ...filter }, place) => {
+    const given = new URLSearchParams({ ...filter, ...(label && { label: `${label.key}=${label.value}` }), limit: String(PAGE) })
+    if (place !== undefined) given.set('after', cursors.seal('GET /v1/identities', place))
+    const url = `${served.url}/v1/identities?${given}`
     const answer = await fetch(url, { headers: { authorization: `Bearer ${token}` } })
     const text = await answer.text()
     if (answer.status !== 200) throw new Error(`${answer.status} ${text}`)
@@ -89,9 +104,7 @@ async function overHttp(data: string) {
   for (let n = 0; n < 200; n++) await ask({}, placeOf(n))
   const server = served.child.pid ?? 0
   const pids = () => [server, ...connectionsOf(childrenOf(server)[0] ?? 0)]
-  const figures = await measureAll(pids, ask)
-  await stop(served)
-  return figures
+  return measureAll(pids, ask)
 }
 
 const figure = (times: readonly Time[], share: number) =>
@@ -112,10 +125,13 @@ async function main(): Promise<void> {
   await stop(await serve(data))
   await offline(data, (store) => fill(store, COUNT))
   let direct: Awaited<ReturnType<typeof inProcess>> | undefined
-  await offline(data, async (store) => {
+  let cursors: Cursors | undefined
+  await offline(data, async (store, keyring) => {
     direct = await inProcess(store)
+    cursors = await cursorsOf(store, keyring)
   })
-  const http = await overHttp(data)
+  if (cursors === undefined) throw new Error('unreachable')
+  const http = await overHttp(data, cursors)
   const figures: Record<string, string> = { 'floor: 100 rows by name, columns only': both(direct?.floor ?? []) }
   for (const [name, times] of Object.entries(http.alone)) {
     figures[name] = both(times)
