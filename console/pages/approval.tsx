@@ -52,6 +52,7 @@ function Approval({ of: it }: { readonly of: Full }) {
           ['Asked by', <Name key="by">{`${it.requestedBy.name} (${it.requestedBy.kind})`}</Name>],
           ['Asked', <When key="at" at={it.requestedAt} />],
           it.endedAt === null ? ['Expires', <Age key="ends" at={it.expiresAt} />] : ['Ended', <When key="ended" at={it.endedAt} />],
+          ...(it.withdrawnReason === null ? [] : [['Withdrawn', <Name key="why">{it.withdrawnReason}</Name>] as const]),
         ]}
       />
       <GoOn of={it} />
@@ -236,7 +237,7 @@ function Decisions({ of: { decisions, bypass, factors } }: { readonly of: Full }
           : <Name>{bypass.reason}</Name>
         </li>
       )}
-      {decisions.map(({ by, name, decision, reason, aal, passkey, at, takenBackAt }) => (
+      {decisions.map(({ by, name, decision, reason, aal, passkey, at, takenBackAt, takenBackReason }) => (
         <li key={`${by}${at}`}>
           <p>
             <Badge state={decision === 'approve' ? 'approved' : 'rejected'} /> by <Name>{name}</Name>, <When at={at} />
@@ -245,6 +246,11 @@ function Decisions({ of: { decisions, bypass, factors } }: { readonly of: Full }
           <p>
             <Name>{reason}</Name>
           </p>
+          {takenBackReason === null ? null : (
+            <p>
+              Taken back: <Name>{takenBackReason}</Name>
+            </p>
+          )}
           <p className="muted">
             AAL{aal}
             {passkey === null ? '' : ', signed with a passkey'}

@@ -79,6 +79,7 @@ export async function requestApproval(tx: Tx, ctx: Ctx, asked: NewApproval): Pro
     ended_at: null,
     bypassed_by: null,
     bypass_reason: null,
+    withdrawn_reason: null,
   })
   await rows.insertFactors(tx, id, factors)
   await rows.insertApprovers(tx, id, approvers)
@@ -182,7 +183,7 @@ export async function decideApproval(tx: Tx, ctx: Ctx, by: Principal, id: string
   if (twin !== undefined) throw new RekeyError('conflict', `You have approved it already, as ${twin.name}: one person counts once.`)
   if (input.decision === 'approve') requireAssurance(ctx, by, identity, standing, input.assertion)
   const now = ctx.clock.now()
-  if (own !== undefined) await rows.takeBackDecision(tx, id, identity, now)
+  if (own !== undefined) await rows.takeBackDecision(tx, id, identity, now, input.reason)
   await rows.insertDecision(tx, id, {
     id: newId(now.getTime()),
     identity_id: identity,
@@ -253,7 +254,7 @@ export async function takeBack(tx: Tx, ctx: Ctx, by: Principal, id: string, reas
   const identity = await requireApprover(tx, by, before)
   requireState(before, 'requested', 'approved')
   const standing = await settle(tx, ctx, before)
-  if (!(await rows.takeBackDecision(tx, id, identity, ctx.clock.now()))) {
+  if (!(await rows.takeBackDecision(tx, id, identity, ctx.clock.now(), reason))) {
     throw new RekeyError('wrong_state', 'You have decided nothing that could be taken back.')
   }
   await append(tx, ctx, [approvalEvent('approval.taken_back', standing.row, { by: identity, reason })])
@@ -270,8 +271,13 @@ export async function withdrawApproval(tx: Tx, ctx: Ctx, by: Principal, id: stri
   if (!isRequester(by, standing.row)) noApproval()
   requireState(standing, 'requested', 'approved', 'bypassed')
   const { row } = await settle(tx, ctx, standing)
-  await move(tx, ctx, row, [row.state, 'withdrawn'], { reason })
+  await endWithdrawn(tx, ctx, row, reason)
   return recount(tx, ctx, id)
+}
+
+async function endWithdrawn(tx: Tx, ctx: Ctx, row: rows.ApprovalRow, reason: string): Promise<void> {
+  await move(tx, ctx, row, [row.state, 'withdrawn'], { reason })
+  await rows.noteWithdrawal(tx, row.id, reason)
 }
 
 /** Withdraws a request that asks for nothing any more, if it is still open, for who made it by itself. */
@@ -279,7 +285,7 @@ export async function withdrawForGood(tx: Tx, ctx: Ctx, id: string, reason: stri
   const standing = await lockStanding(tx, ctx, id)
   if (NEXT_APPROVAL[standing.state].length === 0) return
   const { row } = await settle(tx, ctx, standing)
-  await move(tx, ctx, row, [row.state, 'withdrawn'], { reason })
+  await endWithdrawn(tx, ctx, row, reason)
 }
 
 /**

@@ -284,7 +284,9 @@ test('what others may not decide, take back or withdraw is not there for them; a
   await expect(decideByHand(parts(), ctx, may(asker, 'approval:decide'), asker, id, input)).rejects.toSatisfy(code('forbidden'))
   await approve(person(ada), id)
   expect((await takeBackByHand(parts(), ctx, may(person(ada), 'approval:decide'), person(ada), id, 'wrong one')).state).toBe('requested')
+  expect((await show(asker, id)).decisions).toMatchObject([{ takenBackAt: expect.any(String), takenBackReason: 'wrong one' }])
   expect((await withdrawByHand(parts(), ctx, may(asker, 'approval:withdraw'), asker, id, 'never mind')).state).toBe('withdrawn')
+  expect(await show(asker, id)).toMatchObject({ state: 'withdrawn', withdrawnReason: 'never mind' })
 })
 
 test('deciding takes a fresh login of two factors by the default policies', async () => {

@@ -45,6 +45,8 @@ export interface DecisionView {
   readonly passkey: string | null
   readonly at: string
   readonly takenBackAt: string | null
+  /** Null also for one that was taken back before this was kept; evidence has it. */
+  readonly takenBackReason: string | null
 }
 
 /** A request with exactly what is approved, in words and as data, who may and who did. */
@@ -55,6 +57,8 @@ export interface ApprovalDetail extends ApprovalView {
   readonly factors: readonly FactorView[]
   readonly decisions: readonly DecisionView[]
   readonly bypass: { readonly by: string; readonly reason: string } | null
+  /** Why whoever asked withdrew it; null also for one of before this was kept. */
+  readonly withdrawnReason: string | null
 }
 
 /** Which requests to list: those one asked for or was asked about, one of the two, or all that one may read. */
@@ -132,8 +136,10 @@ export async function detailOf(sql: Sql, ctx: Ctx, by: Principal, standing: Stan
       passkey: one.passkey,
       at: one.at.toISOString(),
       takenBackAt: one.taken_back_at?.toISOString() ?? null,
+      takenBackReason: one.taken_back_reason,
     })),
     bypass: row.bypassed_by === null ? null : { by: row.bypassed_by, reason: row.bypass_reason ?? '' },
+    withdrawnReason: row.withdrawn_reason,
   }
 }
 

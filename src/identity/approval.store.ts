@@ -20,10 +20,11 @@ export interface ApprovalRow {
   readonly ended_at: Date | null
   readonly bypassed_by: string | null
   readonly bypass_reason: string | null
+  readonly withdrawn_reason: string | null
 }
 
 export const APPROVAL = `id, action, subject, what, words, digest, state, requester_kind, requester_id, requester_identity, requester_name,
-  excluded, requested_at, expires_at, remind_at, ended_at, bypassed_by, bypass_reason`
+  excluded, requested_at, expires_at, remind_at, ended_at, bypassed_by, bypass_reason, withdrawn_reason`
 
 export interface DecisionRow {
   readonly id: string
@@ -37,6 +38,7 @@ export interface DecisionRow {
   readonly passkey_at: Date | null
   readonly at: Date
   readonly taken_back_at: Date | null
+  readonly taken_back_reason: string | null
 }
 
 export interface FactorRow extends Factor {
@@ -46,7 +48,7 @@ export interface FactorRow extends Factor {
 
 export async function insertApproval(tx: Tx, row: ApprovalRow): Promise<void> {
   await tx.query(
-    `insert into approval (${APPROVAL}) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, null, null, null)`,
+    `insert into approval (${APPROVAL}) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, null, null, null, null)`,
     [
       row.id,
       row.action,
@@ -108,6 +110,10 @@ export async function moveApproval(tx: Tx, id: string, from: ApprovalState, to: 
     [id, from, to, endedAt],
   )
   return done.length === 1
+}
+
+export async function noteWithdrawal(tx: Tx, id: string, reason: string): Promise<void> {
+  await tx.query('update approval set withdrawn_reason = $2 where id = $1', [id, reason])
 }
 
 export async function noteBypass(tx: Tx, id: string, by: string, reason: string): Promise<void> {
@@ -212,13 +218,17 @@ export async function isActivePerson(sql: Sql, id: string): Promise<boolean> {
   return (await sql.query("select id from identity where id = $1 and kind = 'human' and status = 'active'", [id])).length === 1
 }
 
-const DECISION = 'id, identity_id, name, decision, reason, aal, authenticated_at, passkey, passkey_at, at, taken_back_at'
+const DECISION = 'id, identity_id, name, decision, reason, aal, authenticated_at, passkey, passkey_at, at, taken_back_at, taken_back_reason'
 
 export async function decisionsOf(sql: Sql, id: string): Promise<DecisionRow[]> {
   return sql.query(`select ${DECISION} from approval_decision where approval_id = $1 order by at, id`, [id])
 }
 
-export async function insertDecision(tx: Tx, approval: string, row: Omit<DecisionRow, 'taken_back_at'>): Promise<void> {
+export async function insertDecision(
+  tx: Tx,
+  approval: string,
+  row: Omit<DecisionRow, 'taken_back_at' | 'taken_back_reason'>,
+): Promise<void> {
   await tx.query(
     `insert into approval_decision (id, approval_id, identity_id, name, decision, reason, aal, authenticated_at, passkey, passkey_at, at)
      values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
@@ -238,10 +248,11 @@ export async function insertDecision(tx: Tx, approval: string, row: Omit<Decisio
   )
 }
 
-export async function takeBackDecision(tx: Tx, approval: string, identity: string, at: Date): Promise<boolean> {
+export async function takeBackDecision(tx: Tx, approval: string, identity: string, at: Date, reason: string): Promise<boolean> {
   const done = await tx.query(
-    `update approval_decision set taken_back_at = $3 where approval_id = $1 and identity_id = $2 and taken_back_at is null returning id`,
-    [approval, identity, at],
+    `update approval_decision set taken_back_at = $3, taken_back_reason = $4
+      where approval_id = $1 and identity_id = $2 and taken_back_at is null returning id`,
+    [approval, identity, at, reason],
   )
   return done.length === 1
 }

@@ -167,7 +167,7 @@ const TAMPERED: readonly (readonly [string, string, RegExp])[] = [
   ['another approver', `insert into approval_approver select approval_id, 0, '${ID}', 'x' from approval_factor`, /Its approvers is/],
   [
     'a decision',
-    `insert into approval_decision select '${ID}', approval_id, '${ID}', 'x', 'approve', 'x', 2, now(), null, null, now(), null
+    `insert into approval_decision select '${ID}', approval_id, '${ID}', 'x', 'approve', 'x', 2, now(), null, null, now(), null, null
        from approval_factor`,
     /The decision .* is known to the table only/,
   ],

@@ -128,7 +128,7 @@ const NOT_COMPARED: Readonly<Record<string, Readonly<Record<string, string>>>> =
     last_used_at: SEEN,
   },
   session: { browser: SHOWN, created_at: MADE },
-  approval: { requester_name: SHOWN, requested_at: MADE, remind_at: 'channels and notices', ended_at: MADE },
+  approval: { requester_name: SHOWN, requested_at: MADE, remind_at: 'channels and notices', ended_at: MADE, withdrawn_reason: SHOWN },
   approval_factor: { team_name: SHOWN },
   approval_approver: { name: SHOWN },
   approval_decision: {
@@ -138,6 +138,7 @@ const NOT_COMPARED: Readonly<Record<string, Readonly<Record<string, string>>>> =
     authenticated_at: SHOWN,
     passkey_at: SHOWN,
     at: MADE,
+    taken_back_reason: SHOWN,
   },
   approval_rule: { changed_at: MADE, changed_by: MADE, reason: MADE },
 }

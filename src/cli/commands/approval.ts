@@ -35,8 +35,10 @@ interface ApprovalFull extends Approval {
     readonly aal: number
     readonly at: string
     readonly takenBackAt: string | null
+    readonly takenBackReason: string | null
   }[]
   readonly bypass: { readonly reason: string } | null
+  readonly withdrawnReason: string | null
 }
 
 const APPROVALS: readonly Column<Approval>[] = [
@@ -128,8 +130,9 @@ function show({ out }: Cli, it: ApprovalFull): void {
       ),
     )
   }
-  for (const { name, decision, reason, aal, at, takenBackAt } of it.decisions) {
-    const back = takenBackAt === null ? '' : `, taken back ${shortTime(takenBackAt)}`
-    out.line(printable(`${shortTime(at)}  ${name}: ${decision} (level ${aal}${back}): ${reason}`))
+  for (const { name, decision, reason, aal, at, takenBackAt, takenBackReason } of it.decisions) {
+    out.line(printable(`${shortTime(at)}  ${name}: ${decision} (level ${aal}): ${reason}`))
+    if (takenBackAt !== null) out.line(printable(`${shortTime(takenBackAt)}  ${name}: taken back: ${takenBackReason ?? '-'}`))
   }
+  if (it.withdrawnReason !== null) out.line(printable(`withdrawn: ${it.withdrawnReason}`))
 }

@@ -37,6 +37,7 @@ const Decision = z.object({
   passkey: z.string().nullable(),
   at: Time,
   takenBackAt: Time.nullable(),
+  takenBackReason: z.string().nullable(),
 })
 
 export const ApprovalFull = z
@@ -48,6 +49,7 @@ export const ApprovalFull = z
     factors: z.array(FactorView),
     decisions: z.array(Decision),
     bypass: z.object({ by: z.string(), reason: z.string() }).nullable(),
+    withdrawnReason: z.string().nullable(),
   })
   .meta({ id: 'ApprovalFull' })
 
