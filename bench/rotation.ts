@@ -1,8 +1,8 @@
 /**
  * Rotations per second, verified and proven dead, against a bare loop that makes the same calls to the same server with `pg` alone.
  *
- * The two take turns in short slices of the same run, each beginning every second time, so that whatever else the machine does hits
- * both; the ratio is the median over the pairs of slices. Beside it stands the processor time of each, which a busy machine hardly moves.
+ * The two take turns in the same run, each beginning every second time, so that whatever else the machine does hits
+ * both; the ratio is the median over the pairs of turns. Beside it stands the processor time of each, which a busy machine hardly moves.
  */
 import { Engine } from '../src/credential/testing.ts'
 import { Secret } from '../src/kernel/index.ts'
@@ -13,8 +13,9 @@ import { median, ms, range, report, timed } from './report.ts'
 import { Floor } from './rotation.floor.ts'
 
 const CREDENTIALS = Number(process.argv[2] ?? 500)
-const ROUNDS = Number(process.argv[3] ?? 4)
-const SLICE = 125
+const ROUNDS = Number(process.argv[3] ?? 7)
+/** Rotated in one go, before it is the other's turn. */
+const SLICE = Number(process.argv[4] ?? CREDENTIALS)
 const AT_ONCE = 8
 const ALONE = 60
 const START = 'start-value-of-the-benchmark'
@@ -53,7 +54,7 @@ async function together(floor: Side, ours: Side, rounds: number): Promise<void> 
   for (let round = 0; round < rounds; round++) {
     for (let slice = 0; slice < CREDENTIALS / SLICE; slice++) {
       const turn = [floor, ours]
-      for (const side of slice % 2 === 0 ? turn : turn.reverse()) await side.run(slice)
+      for (const side of (round + slice) % 2 === 0 ? turn : turn.reverse()) await side.run(slice)
     }
   }
 }
