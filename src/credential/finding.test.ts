@@ -168,7 +168,7 @@ test('weak rule: an issuer whose tokens count by a prefix, until the rule is tak
   const may = allowed(engine.ctx, 'issuer:configure')
   const { store } = engine.db
   const issuer = { name: 'ci', type: 'ci', origin: 'https://ci.example.com', audience: 'https://rekey.example' } as const
-  await addIssuer(store, engine.ctx, may, { ...issuer, keys: { from: 'discovery' } })
+  await addIssuer(store, engine.ctx, may, principal(), { ...issuer, keys: { from: 'discovery' } })
   const rule = {
     issuer: 'ci',
     identity: held.name,
@@ -178,9 +178,9 @@ test('weak rule: an issuer whose tokens count by a prefix, until the rule is tak
     actsFor: null,
     hardware: false,
   } as const
-  const exact = await mapIssuer(store, engine.ctx, may, { ...rule, claims: { sub: 'repo:acme/exact' }, prefixes: {} })
+  const exact = await mapIssuer(store, engine.ctx, may, principal(), { ...rule, claims: { sub: 'repo:acme/exact' }, prefixes: {} })
   expect(await found('weak_rule', held.name)).toBeUndefined()
-  const weak = await mapIssuer(store, engine.ctx, may, { ...rule, claims: {}, prefixes: { sub: 'repo:acme/shop:' } })
+  const weak = await mapIssuer(store, engine.ctx, may, principal(), { ...rule, claims: {}, prefixes: { sub: 'repo:acme/shop:' } })
   expect(await found('weak_rule', held.name)).toMatchObject({
     control: 'NHI6',
     owner: { kind: 'person', id: boss.id },

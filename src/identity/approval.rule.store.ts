@@ -4,7 +4,10 @@ import type { Sql, Tx } from '../store/index.ts'
 import { type Factor, parseFactors } from './approval.model.ts'
 
 /** Actions that ask for approval where a rule says so. */
-export const APPROVABLE = ['identity:offboard', 'role:bind', 'policy:approve', 'approval:configure'] as const satisfies readonly Action[]
+export const APPROVABLE = [
+  ...(['identity:offboard', 'role:bind', 'policy:approve', 'approval:configure'] as const),
+  ...(['login:configure', 'issuer:configure'] as const),
+] as const satisfies readonly Action[]
 
 /** Whether something asks for approval for this action. */
 export function isApprovable(action: string): action is (typeof APPROVABLE)[number] {

@@ -1,8 +1,10 @@
 import { append, type EvidenceEvent } from '../evidence/index.ts'
 import { type Ctx, isId, type Json, newId, RekeyError } from '../kernel/index.ts'
-import type { Allowed } from '../policy/index.ts'
+import type { Allowed, Principal } from '../policy/index.ts'
 import type { Sql, Store, Tx } from '../store/index.ts'
+import { requireApproval, withApproval } from './approval.gate.ts'
 import { activeIdentity } from './delegate.ts'
+import { issuerAsked, ruleAsked } from './issuer.asked.ts'
 import { keySet } from './issuer.keys.ts'
 import { checkIssuer, checkRule, type IssuerFields, type IssuerInput, overlaps, type RuleFields } from './issuer.model.ts'
 import * as rows from './issuer.store.ts'
@@ -47,9 +49,15 @@ export interface RuleInput extends RuleFields {
 
 /**
  * Trusts an issuer (`issuer.added`, log identity): its tokens count from then on, for whoever a rule names. Throws `bad_input`; `conflict`
- * if the name, the issuer or the trust domain is there already.
+ * if the name, the issuer or the trust domain is there already; `approval_required` where a rule asks for it.
  */
-export async function addIssuer(store: Store, ctx: Ctx, _may: Allowed<'issuer:configure'>, input: IssuerInput): Promise<rows.Issuer> {
+export async function addIssuer(
+  store: Store,
+  ctx: Ctx,
+  _may: Allowed<'issuer:configure'>,
+  by: Principal,
+  input: IssuerInput,
+): Promise<rows.Issuer> {
   checkText('name', input.name, NAME_CHARS)
   checkText('audience', input.audience)
   const fields = checkIssuer(input)
@@ -58,7 +66,8 @@ export async function addIssuer(store: Store, ctx: Ctx, _may: Allowed<'issuer:co
   }
   const now = ctx.clock.now()
   const issuer = { ...fields, id: newId(now.getTime()), makers: ctx.behind }
-  await store.inTx(async (tx) => {
+  await withApproval(store, ctx, by, async (tx) => {
+    await requireApproval(tx, ctx, issuerAsked(fields))
     if (!(await rows.insertIssuer(tx, issuer, now, ctx.actor))) {
       throw new RekeyError('conflict', 'There is an issuer of this name, or one that says so of itself, already.')
     }
@@ -81,20 +90,42 @@ export async function removeIssuer(store: Store, ctx: Ctx, _may: Allowed<'issuer
 
 /**
  * Lets claims of an issuer's tokens stand for an identity (`issuer.mapped`); resolves with the rule's id. A rule for an agent limits it to
- * a scope and environments. People are named only as whom an agent acts for. Throws `bad_input`, `not_found`.
+ * a scope and environments. People are named only as whom an agent acts for. Throws `bad_input`, `not_found`; `approval_required` where a
+ * rule asks for it.
  */
-export async function mapIssuer(store: Store, ctx: Ctx, _may: Allowed<'issuer:configure'>, input: RuleInput): Promise<string> {
+export async function mapIssuer(
+  store: Store,
+  ctx: Ctx,
+  _may: Allowed<'issuer:configure'>,
+  by: Principal,
+  input: RuleInput,
+): Promise<string> {
   const scope = checkScope(input.scope)
   const environments = checkEnvironments(input.environments)
-  return store.inTx(async (tx) => {
-    const issuer = (await rows.lockIssuer(tx, input.issuer)) ?? noIssuer()
-    checkRule(issuer, input)
+  return withApproval(store, ctx, by, async (tx) => {
+    const known = (await rows.issuerNamed(tx, input.issuer)) ?? noIssuer()
     const { identity, actsFor } = await identitiesOf(tx, input)
+    // Before the issuer is locked: an approval is used up under a lock that comes first.
+    await requireApproval(tx, ctx, ruleAsked(known, { ...input, scope, environments }, identity, actsFor))
+    const issuer = (await rows.lockIssuer(tx, input.issuer)) ?? noIssuer()
+    if (issuer.id !== known.id) throw new RekeyError('conflict', 'The issuer was replaced at this moment.', { hint: 'Try again.' })
+    checkRule(issuer, input)
     const { part, claims, prefixes, hardware } = input
     const clash = (await rows.rulesOf(tx, issuer.id)).find((rule) => overlaps(rule, input))
     if (clash !== undefined) throw overlapping(issuer.name, clash.id)
     const id = newId(ctx.clock.now().getTime())
-    const rule = { id, part, claims, prefixes, hardware, scope, environments, identity, actsFor, makers: ctx.behind }
+    const rule = {
+      id,
+      part,
+      claims,
+      prefixes,
+      hardware,
+      scope,
+      environments,
+      identity: identity.id,
+      actsFor: actsFor?.id ?? null,
+      makers: ctx.behind,
+    }
     await rows.insertRule(tx, issuer.id, rule, ctx.clock.now(), ctx.actor)
     await append(tx, ctx, [ruleEvent('issuer.mapped', issuer, rule)])
     return id
@@ -114,7 +145,7 @@ async function identitiesOf(tx: Tx, { part, identity: key, actsFor: forKey, scop
   if (part === 'actor' && actsFor !== null) refuse('For whom an actor acts, its token says.')
   if (actsFor !== null && (identity.kind !== 'agent' || actsFor.kind === 'agent')) refuse('An agent acts for a person or a workload.')
   if (identity.kind === 'agent' && (scope === null || environments === null)) refuse('A rule for an agent names a scope and environments.')
-  return { identity: identity.id, actsFor: actsFor?.id ?? null }
+  return { identity, actsFor }
 }
 
 async function named(sql: Sql, key: string) {

@@ -85,8 +85,8 @@ async function session(): Promise<void> {
 
 async function issuer(): Promise<void> {
   const { publicJwk } = await labKey('ES256')
-  await addIssuer(db.store, ctx, may('issuer:configure'), inlineIssuer(publicJwk))
-  await mapIssuer(db.store, ctx, may('issuer:configure'), {
+  await addIssuer(db.store, ctx, may('issuer:configure'), admin, inlineIssuer(publicJwk))
+  await mapIssuer(db.store, ctx, may('issuer:configure'), admin, {
     issuer: 'ci',
     part: 'subject',
     identity: await join('workload'),

@@ -270,8 +270,8 @@ async function request(team: string, ada: string): Promise<void> {
 
 async function issuer(ada: string): Promise<void> {
   const { publicJwk } = await labKey('ES256')
-  await addIssuer(db.store, ctx, may('issuer:configure'), inlineIssuer(publicJwk))
-  await addIssuer(db.store, ctx, may('issuer:configure'), {
+  await addIssuer(db.store, ctx, may('issuer:configure'), admin, inlineIssuer(publicJwk))
+  await addIssuer(db.store, ctx, may('issuer:configure'), admin, {
     name: 'remote',
     type: 'oidc',
     origin: 'https://remote.example.com',
@@ -282,7 +282,7 @@ async function issuer(ada: string): Promise<void> {
   const owner = { kind: 'person' as const, id: ada }
   const workloadHolds = { entitlements: [{ system: 'db', account: 'job', role: 'reader' }] }
   const workload = { name: 'job', kind: 'agent', source: 'api', purpose: 'serves', environment: 'test', owner, ...workloadHolds } as const
-  await mapIssuer(db.store, ctx, may('issuer:configure'), {
+  await mapIssuer(db.store, ctx, may('issuer:configure'), admin, {
     issuer: 'ci',
     part: 'subject',
     identity: await tx((tx) => joinIdentity(tx, ctx, workload)),
@@ -303,7 +303,7 @@ async function logins(ada: string): Promise<void> {
   const parts = { store: db.store, policies, keyring, oidc: new OidcClients(keyring, new AddressGuard()) } as never
   const { issuer, clientId, clientSecret } = lab
   const secret = Secret.fromText(clientSecret)
-  await addLoginProvider(parts, ctx, may('login:configure'), { name: 'corp', issuer, clientId, auth: 'client_secret_basic', secret })
+  await addLoginProvider(parts, ctx, may('login:configure'), admin, { name: 'corp', issuer, clientId, auth: 'client_secret_basic', secret })
   await bootstrapAdmin(parts, ctx, may('login:configure'), { principal: admin, session: null }, 'root')
   const how = { method: 'oidc', provider: null, passkey: null, browser: 'test', replaces: null, authenticatedAt: null } as const
   await tx((tx) => startSession(tx, ctx, { ...how, identity: ada, name: 'ada', aal: 2 }))

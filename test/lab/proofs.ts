@@ -6,7 +6,7 @@ import { IssuerKeys } from '../../src/identity/issuer.keys.ts'
 import type { Presented } from '../../src/identity/workload.dpop.ts'
 import { AddressGuard, type Log, makeCtx, Secret } from '../../src/kernel/index.ts'
 import type { Principal } from '../../src/policy/index.ts'
-import { allowed, permitted } from '../../src/policy/testing.ts'
+import { allowed, permitted, principal } from '../../src/policy/testing.ts'
 import { freshDatabase, type TestDatabase } from './database.ts'
 import { LabIssuer } from './issuer.ts'
 
@@ -61,9 +61,16 @@ export const show = (text: string, more: Partial<Presented> = {}): Promise<Princ
   return authenticateBearer({ store: db.store, keys, uses }, ctx, presented)
 }
 export const trust = (input: Partial<IssuerInput> = {}) =>
-  addIssuer(db.store, ctx, may, { name: 'ci', type: 'oidc', origin: lab.url, audience: AUDIENCE, keys: { from: 'discovery' }, ...input })
+  addIssuer(db.store, ctx, may, principal(), {
+    name: 'ci',
+    type: 'oidc',
+    origin: lab.url,
+    audience: AUDIENCE,
+    keys: { from: 'discovery' },
+    ...input,
+  })
 export const map = (input: Partial<RuleInput>) =>
-  mapIssuer(db.store, ctx, may, {
+  mapIssuer(db.store, ctx, may, principal(), {
     issuer: 'ci',
     identity: 'orders-api',
     part: 'subject',

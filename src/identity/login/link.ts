@@ -2,6 +2,8 @@
 import { type Ctx, RekeyError } from '../../kernel/index.ts'
 import type { Allowed, Principal } from '../../policy/index.ts'
 import type { Tx } from '../../store/index.ts'
+import { requireApproval, withApproval } from '../approval.gate.ts'
+import type { Approvable } from '../approval.model.ts'
 import { dropExternalId, moveIdentity } from '../lifecycle.move.ts'
 import { lockPolicies } from '../policyset.store.ts'
 import { identityNamed } from '../record.list.ts'
@@ -10,7 +12,7 @@ import { externalIdsOf } from '../record.store.ts'
 import { endSessionsAt } from '../session.ts'
 import type { LoginParts } from './model.ts'
 import { type PersonRow, personLinked } from './oidc.store.ts'
-import { providerNamed } from './provider.store.ts'
+import { type ProviderRow, providerNamed } from './provider.store.ts'
 import { linkIds, linkSource, noProvider } from './provider.ts'
 import { requireAnotherWayIn } from './way-in.ts'
 
@@ -26,7 +28,8 @@ export interface LinkInput {
 /**
  * Says which subject of a provider a person is (`identity.external_ids_changed`); sessions that began there by another one end. Whoever may
  * do this can let anybody log in as that person. A subject of somebody who was offboarded goes over to whom it is linked now, if a person
- * does it. Throws `not_found`, `conflict` if the subject is somebody else's, `bad_input` for what is no person, `forbidden` for oneself.
+ * does it. Throws `not_found`, `conflict` if the subject is somebody else's, `bad_input` for what is no person, `forbidden` for oneself,
+ * `approval_required` where a rule asks for it.
  */
 export async function linkPerson(
   parts: LoginParts,
@@ -43,7 +46,8 @@ export async function linkPerson(
   const source = linkSource(provider)
   const ids = linkIds(provider.issuer, checkText('subject', input.subject, 255))
   const externalIds = ids.slice(0, 1).map((id) => ({ source, id }))
-  await parts.store.inTx(async (tx) => {
+  await withApproval(parts.store, ctx, by, async (tx) => {
+    await requireApproval(tx, ctx, linkAsked(provider, person, input))
     for (const id of ids) {
       const other = await personLinked(tx, source, id)
       if (other !== null && other.id !== person.id) await freeSubject(tx, ctx, by, other, { source, reason })
@@ -52,6 +56,21 @@ export async function linkPerson(
     await moveIdentity(tx, ctx, person.id, { externalIds, reason })
     if (known) await endSessionsAt(tx, ctx, person.id, provider.id, 'another subject linked')
   })
+}
+
+/** Linking exactly this subject, in words and as data. */
+function linkAsked({ name, issuer }: ProviderRow, person: { id: string; name: string }, { subject, reason }: LinkInput): Approvable {
+  return {
+    action: 'login:configure',
+    subject: person.name,
+    what: { identity: person.id, name: person.name, provider: name, issuer, subject, reason },
+    words: [
+      `Let the subject ${JSON.stringify(subject)} of the login provider ${name} (${issuer})`,
+      `log in as ${JSON.stringify(person.name)} (${person.id}).`,
+      'Whoever that provider says has this subject is that person here, in approvals too.',
+      `Reason given: ${JSON.stringify(reason)}`,
+    ].join('\n'),
+  }
 }
 
 /** Who comes back joins as a new identity, and is known to the provider as before. */

@@ -1,8 +1,10 @@
 import { append, type EvidenceEvent } from '../../evidence/index.ts'
 import { type Ctx, type Json, newId, RekeyError, type Secret } from '../../kernel/index.ts'
-import type { Allowed } from '../../policy/index.ts'
+import type { Allowed, Principal } from '../../policy/index.ts'
 import { seal } from '../../seal/index.ts'
 import type { Sql } from '../../store/index.ts'
+import { requireApproval, withApproval } from '../approval.gate.ts'
+import type { Approvable } from '../approval.model.ts'
 import { checkText } from '../record.model.ts'
 import { sealedDigest } from '../rights.story.ts'
 import type { ProvenAal } from '../session.model.ts'
@@ -55,18 +57,20 @@ export interface LoginProvider {
 /**
  * Adds an OpenID provider (`login_provider.added`, log identity), after its discovery document was read. Throws `bad_input` for an
  * issuer that is no such address, or a secret that does not go with the method; `conflict` if name or issuer is taken; `unavailable` if
- * the provider does not answer.
+ * the provider does not answer; `approval_required` where a rule asks for it.
  */
 export async function addLoginProvider(
   parts: LoginParts,
   ctx: Ctx,
   _may: Allowed<'login:configure'>,
+  by: Principal,
   input: LoginProviderInput,
 ): Promise<LoginProvider> {
   const { secret } = input
   const asked = rowOf(ctx, input)
   const row = { ...asked, issuer: await parts.oidc.probe(ctx, asked, secret ?? null) }
-  await parts.store.inTx(async (tx) => {
+  await withApproval(parts.store, ctx, by, async (tx) => {
+    await requireApproval(tx, ctx, providerAsked(row))
     const kept = secret === undefined ? row : { ...row, ...sealWith(parts.keyring, await parts.keyring.pin(tx), row.id, secret) }
     if (!(await rows.insertProvider(tx, kept, ctx.behind))) {
       throw new RekeyError('conflict', 'There is a login provider of this name or with this issuer already.')
@@ -77,6 +81,25 @@ export async function addLoginProvider(
     await append(tx, ctx, [eventOf('login_provider.added', row, { ...facts, makers: ctx.behind })])
   })
   return viewOf({ ...row, created_at: ctx.clock.now() })
+}
+
+/** Trusting exactly this provider, in words and as data. Its secret is how Rekey shows who it is there, and says nothing of who logs in. */
+function providerAsked({ name, issuer, client_id, auth, scopes, acr, amr, aal, ...row }: Omit<ProviderRow, 'created_at'>): Approvable {
+  const worth = Object.entries({ ...acr, ...amr }).map(
+    ([value, level]) => `- a login that says ${JSON.stringify(value)} is worth AAL${level}`,
+  )
+  const limits = { acr: { ...acr }, amr: { ...amr }, aal, maxAgeSeconds: row.max_age_seconds, linkByEmail: row.link_by_email }
+  return {
+    action: 'login:configure',
+    subject: name,
+    what: { provider: name, issuer, clientId: client_id, auth, scopes, ...limits },
+    words: [
+      `Let people log in at the provider ${name} (${issuer}, client ${JSON.stringify(client_id)}).`,
+      `Whom it names is that person here, in approvals too. A login there is worth AAL${aal} by itself.`,
+      ...worth,
+      ...(row.link_by_email ? ['At the first login it links whoever has the address of somebody whom a directory knows.'] : []),
+    ].join('\n'),
+  }
 }
 
 /** One segment of a path, and never `.` or `..`. */

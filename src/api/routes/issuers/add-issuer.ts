@@ -30,12 +30,12 @@ export const addIssuerRoute = route({
     replay: replay.optional(),
   }),
   answers: { 201: { what: 'It is trusted', schema: z.object({ id: z.string(), name: z.string() }) } },
-  problems: ['conflict'],
+  problems: ['conflict', 'approval_required'],
   startsWork: true,
-  handle: async ({ parts, ctx, may, body }) => {
+  handle: async ({ parts, ctx, may, principal, body }) => {
     // Sound: the body came as JSON.
     const keys = body.keys.from === 'inline' ? { from: body.keys.from, jwks: body.keys.jwks as Json } : body.keys
-    const { id, name } = await addIssuer(parts.store, ctx, may, { ...given(body), keys })
+    const { id, name } = await addIssuer(parts.store, ctx, may, principal, { ...given(body), keys })
     return { status: 201, body: { id, name } }
   },
 })

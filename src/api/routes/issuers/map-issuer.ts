@@ -21,11 +21,11 @@ export const mapIssuerRoute = route({
     hardware: z.boolean().default(false).describe('The claims say that the key of a bound token lies in hardware.'),
   }),
   answers: { 201: { what: 'The rule counts', schema: z.object({ id: z.string() }) } },
-  problems: ['not_found', 'conflict'],
+  problems: ['not_found', 'conflict', 'approval_required'],
   startsWork: true,
-  handle: async ({ parts, ctx, may, params, body }) => {
+  handle: async ({ parts, ctx, may, principal, params, body }) => {
     const { scope = null, environments = null, actsFor = null, ...rest } = body
-    const id = await mapIssuer(parts.store, ctx, may, { ...rest, issuer: params.name, scope, environments, actsFor })
+    const id = await mapIssuer(parts.store, ctx, may, principal, { ...rest, issuer: params.name, scope, environments, actsFor })
     return { status: 201, body: { id } }
   },
 })

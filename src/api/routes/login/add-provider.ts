@@ -26,6 +26,9 @@ export const addLoginProviderRoute = route({
     linkByEmail: z.boolean().optional(),
   }),
   answers: { 201: { what: 'The provider', schema: Provider } },
-  problems: ['conflict', 'kek_unavailable'],
-  handle: async ({ parts, ctx, may, body }) => ({ status: 201, body: providerView(await addLoginProvider(parts, ctx, may, body)) }),
+  problems: ['conflict', 'kek_unavailable', 'approval_required'],
+  handle: async ({ parts, ctx, may, principal, body }) => ({
+    status: 201,
+    body: providerView(await addLoginProvider(parts, ctx, may, principal, body)),
+  }),
 })

@@ -10,7 +10,7 @@ export const linkPersonRoute = route({
   action: 'login:configure',
   body: z.strictObject({ identity: Name, provider: Name, subject: Name, reason: Reason }),
   answers: { 200: { what: 'Linked', schema: z.object({ identity: z.string(), provider: z.string() }) } },
-  problems: ['not_found', 'conflict', 'wrong_state'],
+  problems: ['not_found', 'conflict', 'wrong_state', 'approval_required'],
   startsWork: true,
   handle: async ({ parts, ctx, may, principal, body }) => {
     await linkPerson(parts, ctx, may, principal, body)
