@@ -74,6 +74,25 @@ test.each([
   ['127.0.0.1', 'localhost', true],
   ['10.0.0.0/255.0.0.0', 'db', true],
   ['*.example', 'a.example', false],
+  // The server matched the address, and shows the name.
+  ['127.%', 'app1.internal:35695', true],
+  ['10.0.0.7', 'app1.internal:35695', true],
+  ['fe80::%', 'app1.internal', true],
+  ['192.168.0._', 'app1.internal:1', true],
+  ['app2.internal', 'app1.internal:35695', false],
+  ['app1.internal', 'app1.internal:35695', true],
+  ['10.%', '192.168.0.7:3306', false],
+  ['10.%', '10.0.0.7:3306', true],
+  ['fe80::1', 'fe80::1:4711', true],
+  ['fe80::2', 'fe80::1:4711', false],
+  ['::1', 'localhost:4711', true],
+  ['10.%', 'localhost', false],
+  // Cut: the whole name is longer.
+  [
+    'db.of-a-very-long-name-indeed.and-of-a-long-domain-too.example.com',
+    'db.of-a-very-long-name-indeed.and-of-a-long-domain-too.example.c',
+    true,
+  ],
 ])('host %s may match %s: %s', (pattern, client, fits) => expect(mayMatchHost(pattern, client)).toBe(fits))
 
 describe('ways to log in', () => {

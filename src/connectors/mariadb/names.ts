@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import { RekeyError } from '../../kernel/index.ts'
 
 /** MariaDB's own bounds of `mysql.global_priv.User` and `.Host`, in characters. */
@@ -60,14 +61,25 @@ export function quoteText(text: string): string {
   return `'${text.replaceAll("'", "''")}'`
 }
 
+/** A pattern of addresses: `10.%`, `fe80::%`, `192.168.0._`. Some names look so too. */
+const OF_ADDRESSES = /^[\d.:a-f%_]+$/
+/** The server cuts what it shows of a client, with its port, to so many characters. */
+const SHOWN_CHARS = 64
+const LOOPBACK = ['localhost', '127.0.0.1', '::1']
+
 /**
- * Whether a client's address (`10.0.0.7`, `localhost`) may fall under the host of an account. A netmask counts as fitting: this answer
- * is used to leave a session in doubt, never to claim it.
+ * Whether a client, as the server shows it with its port (`10.0.0.7:4711`, `app1.internal:4711`, `localhost`), may fall under the host of an
+ * account. Where the name of a client is shown, the server has compared its address too, which nobody sees: so every pattern of addresses
+ * fits. A netmask fits, and so does a client whose name was cut: this answer is used to leave a session in doubt, never to claim it.
  */
-export function mayMatchHost(pattern: string, client: string): boolean {
-  if (pattern.includes('/')) return true
+export function mayMatchHost(pattern: string, shown: string): boolean {
+  if (pattern.includes('/') || shown.length >= SHOWN_CHARS) return true
+  // With its port, except on a socket; of `fe80::1:4711` nobody can tell.
+  const clients = [shown, shown.replace(/:\d+$/, '')].map((text) => text.toLowerCase())
   // The server treats the loopback addresses and `localhost` as one when it resolves names.
-  const names = ['localhost', '127.0.0.1', '::1'].includes(client) ? ['localhost', '127.0.0.1', '::1'] : [client.toLowerCase()]
+  const names = clients.some((client) => LOOPBACK.includes(client)) ? LOOPBACK : clients
+  const isName = !names.some((name) => isIP(name) !== 0)
+  if (isName && OF_ADDRESSES.test(pattern.toLowerCase())) return true
   const source = [...pattern.toLowerCase()].map((char) =>
     char === '%' ? '.*' : char === '_' ? '.' : char.replace(/[\\^$.*+?()[\]{}|]/, '\\$&'),
   )

@@ -89,9 +89,8 @@ export async function otherHosts(link: Link, signal: AbortSignal, { user, host }
  */
 export function belongs(account: AccountName, others: readonly string[], from: string): 'ours' | 'doubtful' | 'other' {
   if (others.length === 0) return 'ours'
-  const client = from.replace(/:\d+$/, '')
-  if (!mayMatchHost(account.host, client)) return 'other'
-  return others.some((other) => mayMatchHost(other, client)) ? 'doubtful' : 'ours'
+  if (!mayMatchHost(account.host, from)) return 'other'
+  return others.some((other) => mayMatchHost(other, from)) ? 'doubtful' : 'ours'
 }
 
 export interface Ending {

@@ -11,7 +11,7 @@ test('names with white space, NUL or nothing are refused, others are not', () =>
 
 describe('CLIENT LIST', () => {
   test('is read field by field, whatever the fields are', () => {
-    const word = fc.string({ unit: fc.constantFrom('a', '=', ':', '"', 'é', 'user', 'id'), maxLength: 8 })
+    const word = fc.string({ unit: fc.constantFrom('a', '=', ':', '"', 'é', 'user', 'id', '\u00a0', '\u3000', '\ufeff'), maxLength: 8 })
     fc.assert(
       fc.property(fc.array(fc.record({ id: fc.nat(), user: word, name: word, address: word })), (rows) => {
         const line = (row: (typeof rows)[number]) =>

@@ -76,7 +76,13 @@ export interface ClientRow {
 export function readClients(text: string): ClientRow[] {
   // Of a text of nothing but line breaks no line is ever made.
   return [...text.matchAll(/[^\n]{4,}/g)].flatMap(([line]) => {
-    const fields = new Map(line.split(' ').map((field) => cut(field)))
+    // Only the end of the line: a name may end in what Unicode calls a blank.
+    const fields = new Map(
+      line
+        .replace(/\r$/, '')
+        .split(' ')
+        .map((field) => cut(field)),
+    )
     const number = fields.get('id') ?? ''
     const id = /^\d{1,16}$/.test(number) ? Number(number) : Number.NaN
     if (!Number.isSafeInteger(id)) return []
@@ -86,7 +92,7 @@ export function readClients(text: string): ClientRow[] {
 
 function cut(field: string): [string, string] {
   const at = field.indexOf('=')
-  return at < 0 ? [field, ''] : [field.slice(0, at), field.slice(at + 1).trimEnd()]
+  return at < 0 ? [field, ''] : [field.slice(0, at), field.slice(at + 1)]
 }
 
 /** One value of INFO, or the empty text. */
