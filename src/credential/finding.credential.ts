@@ -1,5 +1,5 @@
 /** Findings about credentials that could authenticate. */
-import { type IdentityRecord, idsByName, ownersChanged, peopleEntitled, recordsById } from '../identity/index.ts'
+import { type IdentityRecord, idsByName, ownersChanged, peopleEntitled, recordsById, unownedIdentities } from '../identity/index.ts'
 import { type NamedConsumer, whoseConsumer } from './consumer.whose.ts'
 import { type FindingKind, LONG_LIVED_DAYS, OVERDUE_SECONDS } from './finding.model.ts'
 import { type Other, pageOf, type Raw, type Source } from './finding.source.ts'
@@ -164,3 +164,31 @@ function ofCredential(
 }
 
 const howShared = (row: CredentialRow) => ((row.shared_value ?? []).length > 0 ? 'its value' : 'its account')
+
+/** Of an identity with credentials each of them is a finding (`CREDENTIALS`). */
+export const UNOWNED: Source = {
+  name: 'unowned',
+  kinds: ['ownerless'],
+  async read(sql, after, limit) {
+    const ids = await unownedIdentities(sql, after, limit)
+    const held = await sql.query<{ id: string }>('select distinct identity_id as id from credential where identity_id = any($1::uuid[])', [
+      ids,
+    ])
+    const records = await recordsById(
+      sql,
+      ids.filter((id) => !held.some((one) => one.id === id)),
+    )
+    const found = [...records.values()].map(
+      ({ id, name, owner, createdAt }): Raw => ({
+        kind: 'ownerless',
+        key: id,
+        subject: name,
+        system: null,
+        identity: id,
+        detail: `it is owned by ${owner}, whom nobody knows`,
+        since: createdAt,
+      }),
+    )
+    return { found, last: pageOf(ids, limit, (id) => id) }
+  },
+}

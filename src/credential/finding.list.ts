@@ -19,7 +19,7 @@ import {
 import { counted, isId, RekeyError } from '../kernel/index.ts'
 import type { Allowed } from '../policy/index.ts'
 import type { Sql } from '../store/index.ts'
-import { CREDENTIALS } from './finding.credential.ts'
+import { CREDENTIALS, UNOWNED } from './finding.credential.ts'
 import { FINDINGS, type Finding, type FindingKind } from './finding.model.ts'
 import { pageOf, type Raw, type Source, words } from './finding.source.ts'
 import { standingResource } from './resources.ts'
@@ -379,6 +379,7 @@ const SOURCES: readonly Source[] = [
   WEAK_RULES,
   VERSIONS,
   CREDENTIALS,
+  UNOWNED,
   TOKENS,
   BEYOND,
   ROADS,

@@ -52,7 +52,11 @@ export const FINDINGS = {
     control: 'NHI1',
     action: 'Have it ended on the system by hand, and try that it is refused: a later rotation need not do that',
   },
-  unprovable: { severity: 'medium', control: 'NHI1', action: 'Rotate it once more: the next one can be proven' },
+  unprovable: {
+    severity: 'medium',
+    control: 'NHI1',
+    action: 'No later rotation proves it: have it tried where it was used, and see on the system that the account has one value',
+  },
   overdue: { severity: 'medium', control: 'NHI7', action: 'Look at why it was not rotated: rekey rotation list --credential' },
   token_of_nobody: {
     severity: 'medium',

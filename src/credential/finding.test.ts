@@ -6,11 +6,13 @@ import { type LabPostgres, startPostgres } from '../../test/lab/postgres.ts'
 import {
   addIssuer,
   addTeamMembers,
+  identityNamed,
   joinIdentity,
   leaveIdentity,
   mapIssuer,
   moveIdentity,
   offboardIdentity,
+  putIdentities,
   putRule,
   putTeam,
   resumeIdentity,
@@ -20,7 +22,7 @@ import {
   unmapIssuer,
 } from '../identity/index.ts'
 import { makeCtx, newId, Secret, sleep } from '../kernel/index.ts'
-import { allowed, principal } from '../policy/testing.ts'
+import { allowed, permitted, principal } from '../policy/testing.ts'
 import { possessionProof } from '../seal/index.ts'
 import { giveUpItem } from './closure.actions.ts'
 import { answerChallenge, makeChallenge } from './consumer.ts'
@@ -90,6 +92,17 @@ test('ownerless: an owner who does not answer is found, and it goes when there i
   expect(await found('ownerless', own), 'a change of something else does not begin it anew').toMatchObject({ since })
   await inTx((tx) => resumeIdentity(tx, engine.ctx, boss.id, 'back'))
   expect(await found('ownerless', own)).toBeUndefined()
+})
+
+test('ownerless: a program whose owner names nobody is found once, with credentials by them and without by itself', async () => {
+  const name = `bare-${++serial}`
+  const file = { kind: 'workload', owner: `nobody-${serial}`, purpose: 'x', environment: 'prod' } as const
+  await inTx((tx) => putIdentities(tx, engine.ctx, permitted(engine.ctx), [{ name, ...file }]))
+  expect(await found('ownerless', name)).toMatchObject({ identity: name, detail: `it is owned by nobody-${serial}, whom nobody knows` })
+  const held = await identityNamed(engine.db.store, name)
+  const own = await credential(held.id)
+  expect(await found('ownerless', own)).toBeDefined()
+  expect(await found('ownerless', name)).toBeUndefined()
 })
 
 test('irrevocable: what a human says that nobody can revoke stays found', async () => {

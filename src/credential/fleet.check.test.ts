@@ -48,6 +48,7 @@ const CASES: readonly (readonly [string, string, ...string[]])[] = [
   ['purpose: serves orders', 'purpose: ""', '16 identities[0].purpose: "purpose" is empty.'],
   ['purpose: serves orders', 'purpose: ', '16 identities[0].purpose: "purpose" is empty: give it a value or leave the key out.'],
   ['owner: team-orders', 'owner: " x"', '16 identities[0].owner: "owner" begins or ends with a space.'],
+  ['owner: team-orders', 'owner: person:ken', '16 identities[0].owner: "owner" is a name alone here, without person: or team:.'],
   ['owner: team-orders', 'owner: "a\\nb"', INVISIBLE('16 identities[0].owner')],
   ['owner: team-orders', 'owner: "a\\u202eb"', INVISIBLE('16 identities[0].owner')],
   ['owner: team-orders', 'owner: 12', '16 identities[0].owner: "owner" must be text: put quotes around it.'],

@@ -114,6 +114,10 @@ const edgeSpaces = (value: string) => (value.trim() === value ? null : 'begins o
 const matches = (pattern: RegExp, otherwise: string) => (value: string) => (pattern.test(value) ? null : otherwise)
 
 const name = text(LIMITS.nameChars)
+/** A name alone: whoever is called so owns it, as soon as there is somebody. */
+const owner = text(LIMITS.nameChars, (value) =>
+  /^(person|team):/.test(value) ? 'is a name alone here, without person: or team:' : edgeSpaces(value),
+)
 /** Accounts may hold what their system allows, edge spaces too: the connector has the last word. */
 const account = text(LIMITS.nameChars, () => null)
 const path = text(PATH_CHARS)
@@ -194,7 +198,7 @@ const system = record(
 )
 
 const identity = record(
-  { name, kind: oneOf('human', 'workload', 'machine', 'agent'), owner: name, purpose: name, environment: name },
+  { name, kind: oneOf('human', 'workload', 'machine', 'agent'), owner, purpose: name, environment: name },
   { needed: ['name', 'kind', 'owner', 'purpose', 'environment'] },
 )
 

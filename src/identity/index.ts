@@ -122,6 +122,7 @@ export {
   ownersChanged,
   peopleEntitled,
   recordsById,
+  unownedIdentities,
 } from './record.lookup.ts'
 export {
   DEFAULT_TENANCY,

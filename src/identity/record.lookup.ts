@@ -88,3 +88,15 @@ export async function emergencyIdentities(sql: Sql): Promise<string[]> {
   const rows = await sql.query<{ id: string }>("select id from identity where recovery_class = 'emergency' and status <> 'offboarded'")
   return rows.map(({ id }) => id)
 }
+
+/** Programs whose owner is a text that names nobody, by id, after `after`; at most `limit`. */
+export async function unownedIdentities(sql: Sql, after: string | null, limit: number): Promise<string[]> {
+  const rows = await sql.query<{ id: string }>(
+    `select id from identity
+      where owner_identity_id is null and owner_team_id is null and kind <> 'human' and status <> 'offboarded'
+        and ($1::uuid is null or id > $1)
+      order by id limit $2`,
+    [after, limit],
+  )
+  return rows.map(({ id }) => id)
+}

@@ -68,9 +68,10 @@ const SHOWN_CHARS = 64
 const LOOPBACK = ['localhost', '127.0.0.1', '::1']
 
 /**
- * Whether a client, as the server shows it with its port (`10.0.0.7:4711`, `app1.internal:4711`, `localhost`), may fall under the host of an
- * account. Where the name of a client is shown, the server has compared its address too, which nobody sees: so every pattern of addresses
- * fits. A netmask fits, and so does a client whose name was cut: this answer is used to leave a session in doubt, never to claim it.
+ * Whether a client, as the server shows it with its port (`10.0.0.7:4711`, `app1.internal:4711`, `localhost`), may fall under the host of
+ * an account. Where the name of a client is shown, the server has compared its address too, which nobody sees: so every pattern of
+ * addresses fits. A netmask fits, and so does a client whose name was cut: this answer is used to leave a session in doubt, never to
+ * claim it.
  */
 export function mayMatchHost(pattern: string, shown: string): boolean {
   if (pattern.includes('/') || shown.length >= SHOWN_CHARS) return true
