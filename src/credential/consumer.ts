@@ -115,7 +115,7 @@ function eventOf(spent: rows.Spent, rotation: rows.Reportable, right: boolean): 
 
 function refused(): RekeyError {
   return new RekeyError('proof_refused', 'The proof is wrong, or the challenge is unknown, used or expired.', {
-    hint: 'Read the new value and ask for a new challenge.',
+    hint: 'Read the new value, and nothing but the value (no key, no quotes), and ask for a new challenge.',
   })
 }
 

@@ -219,7 +219,7 @@ async function presentWays(link: Link, signal: AbortSignal, account: AccountName
   } catch (error) {
     if (!MAY_NOT_READ.includes(serverErrno(error))) throw error
     throw new RekeyError('target_conflict', 'Root may not read how the account logs in, so no value can be put beside it.', {
-      hint: 'GRANT SELECT ON mysql.* TO root, or rotate the credential in-place.',
+      hint: 'GRANT SELECT ON mysql.* to the root account of the system, or rotate the credential in-place.',
     })
   }
 }
