@@ -22,7 +22,7 @@ import { changesBetween, digestOf, type FileChange, type PolicySetView, requireS
 import { readOrNone, readSet, withSets } from './policyset.read.ts'
 import * as rows from './policyset.store.ts'
 import { handsDigest } from './rights.story.ts'
-import { requireChangeable, somebodyApproves } from './role.changeable.ts'
+import { changeableAsks, requireChangeable, somebodyApproves } from './role.changeable.ts'
 
 /** What proposing a set came to. */
 export interface Proposed {
@@ -154,7 +154,7 @@ export async function activatePolicies(
     if (proposal.base_digest !== (active?.digest ?? null)) {
       throw new RekeyError('conflict', 'Another set came into force since this one was proposed.', { hint: 'Propose it again.' })
     }
-    const set = readSet(proposal.files, 'in force')
+    const set = readSet(proposal.files, 'in force', await changeableAsks(tx, ctx))
     await requireChangeable(tx, ctx, set)
     const granted = await grant(tx, ctx, by, proposal, warrant)
     await rows.activateSet(tx, id, ctx.actor, 'reason' in warrant ? warrant.reason : null)
@@ -195,7 +195,7 @@ async function requireAlone(tx: Tx, ctx: Ctx, by: Principal): Promise<void> {
 
 /** What `own` over the default set would change. */
 async function compare(tx: Tx, ctx: Ctx, own: readonly PolicyFile[]) {
-  const set = readSet(overlay(defaultFiles(), own), 'proposed')
+  const set = readSet(overlay(defaultFiles(), own), 'proposed', await changeableAsks(tx, ctx))
   const active = await rows.activeSet(tx)
   if (active === null) throw new RekeyError('unavailable', 'There is no set of policies in force yet.')
   const digest = digestOf(set.files)

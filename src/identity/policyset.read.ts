@@ -15,7 +15,7 @@ import {
   type PolicyFile,
   type PolicySet,
   type Principal,
-  readPoliciesApart,
+  readAndAsk,
 } from '../policy/index.ts'
 
 /** More rounds than there are sets and questions in one use case; further ones are needed where others change them meanwhile. */
@@ -54,8 +54,11 @@ export async function withSets<T>(ctx: Ctx, use: () => Promise<T>): Promise<T> {
   }
 }
 
-/** A set that was read before. Throws as `readPoliciesApart`, once it is known; until then what makes `withSets` read it. */
-export function readSet(files: readonly PolicyFile[], lane: Lane): PolicySet {
+/**
+ * A set that was read before. Throws as `readAndAsk`, once it is known; until then what makes `withSets` read it. `asks`: what
+ * `decidesAll` is going to be asked of it, so that one process does both.
+ */
+export function readSet(files: readonly PolicyFile[], lane: Lane, asks: readonly Ask[] = []): PolicySet {
   const known = knownPolicies(files)
   if (known !== null) return known
   refusals = refusals.filter((one) => one.deref() !== undefined)
@@ -63,7 +66,9 @@ export function readSet(files: readonly PolicyFile[], lane: Lane): PolicySet {
   if (refusal !== undefined) throw refusal.error
   throw new NotYet(async (ctx) => {
     try {
-      return await readPoliciesApart(ctx, files, lane)
+      const { set, answers } = await readAndAsk(ctx, files, asks, lane)
+      keep(set, asks, answers)
+      return set
     } catch (error) {
       if (!(error instanceof RekeyError) || !(isCode(error, 'policy_invalid') || isCode(error, 'bad_input'))) throw error
       const found: Refusal = { files, error }
@@ -92,6 +97,12 @@ const decided = new WeakMap<PolicySet, Map<string, boolean>>()
 /** Of those who ask only what counts: when they logged in is this moment for all. */
 const keyOf = (ask: Ask) => JSON.stringify(ask, (name, value: unknown) => (name === 'authenticatedAt' ? value !== null : value))
 
+function keep(set: PolicySet, asks: readonly Ask[], answers: readonly boolean[]): void {
+  const known = decided.get(set) ?? new Map<string, boolean>()
+  for (const [at, ask] of asks.entries()) known.set(keyOf(ask), answers[at] === true)
+  decided.set(set, known)
+}
+
 /**
  * What a set lets everybody of a list do. The one in force, and the program's own, answer here; any other in a process of its own, under
  * `withSets`.
@@ -101,12 +112,10 @@ export function decidesAll(ctx: Ctx, set: PolicySet, asks: readonly (readonly [P
     return onTrial(set, (policies) => asks.map(([who, action]) => policies.explain(ctx, who, action).allowed))
   }
   const known = decided.get(set) ?? new Map<string, boolean>()
-  decided.set(set, known)
   const missing = asks.filter((ask) => !known.has(keyOf(ask)))
   if (missing.length > 0) {
     throw new NotYet(async (asking) => {
-      const answers = await decideApart(asking, set, missing, 'proposed')
-      for (const [at, ask] of missing.entries()) known.set(keyOf(ask), answers[at] === true)
+      keep(set, missing, await decideApart(asking, set, missing, 'proposed'))
       return set
     })
   }

@@ -1,5 +1,5 @@
 import { type Ctx, RekeyError } from '../kernel/index.ts'
-import type { PolicySet, Principal, PrincipalKind } from '../policy/index.ts'
+import type { Ask, PolicySet, Principal, PrincipalKind } from '../policy/index.ts'
 import type { Sql } from '../store/index.ts'
 import { hasRule } from './approval.rule.store.ts'
 import { decidesAll } from './policyset.read.ts'
@@ -67,10 +67,8 @@ export async function stayChangeable<T>(sql: Sql, ctx: Ctx, set: PolicySet, chan
 
 /** Whether somebody could change policy, as `requireChangeable` counts it. */
 export async function isChangeable(sql: Sql, ctx: Ctx, set: PolicySet): Promise<boolean> {
-  const subjects = (await boundSubjects(sql)).filter(({ actors }) => actors.length > 0)
+  const asks = await whoChanges(sql, ctx)
   const ruled = (await hasRule(sql, 'policy:approve')) && (await hasRule(sql, 'approval:configure'))
-  const asking = await askers(sql, ctx, subjects)
-  const asks = asking.flatMap(([subject, by]) => CHANGING.map((action) => ({ subject, by, action })))
   const answers = decidesAll(
     ctx,
     set,
@@ -82,6 +80,17 @@ export async function isChangeable(sql: Sql, ctx: Ctx, set: PolicySet): Promise<
   if (propose.length > 0 && bypass.some((one) => !ruled || isPeople(one))) return true
   const approvers = new Set(approve.flatMap(({ actors }) => actors))
   return propose.some(({ actors }) => actors.some((actor) => approvers.size > (approvers.has(actor) ? 1 : 0)))
+}
+
+/** What `isChangeable` asks of a set, for `readSet`. */
+export async function changeableAsks(sql: Sql, ctx: Ctx): Promise<Ask[]> {
+  return (await whoChanges(sql, ctx)).map(({ by, action }) => [by, action] as const)
+}
+
+async function whoChanges(sql: Sql, ctx: Ctx) {
+  const subjects = (await boundSubjects(sql)).filter(({ actors }) => actors.length > 0)
+  const asking = await askers(sql, ctx, subjects)
+  return asking.flatMap(([subject, by]) => CHANGING.map((action) => ({ subject, by, action })))
 }
 
 const CHANGING = ['policy:propose', 'policy:approve', 'policy:bypass'] as const

@@ -35,7 +35,7 @@ export {
   type Resource,
   type ResourceType,
 } from './model.ts'
-export { decideApart, type Lane, readPoliciesApart } from './read.apart.ts'
+export { decideApart, type Lane, readAndAsk, readPoliciesApart } from './read.apart.ts'
 export type { Ask } from './read.wire.ts'
 export type { Policy, PolicyFault, PolicyFile } from './set.model.ts'
 export {

@@ -1,5 +1,5 @@
 /** Policies that somebody wrote, read in a process of their own: nothing in them reaches what decides, or keeps the server from its work. */
-import { type ApartFaults, type Ctx, RekeyError, type Talk, Turns, withChild } from '../kernel/index.ts'
+import { type ApartFaults, type Ctx, RekeyError, Turns, withChild } from '../kernel/index.ts'
 import type { Ask, ReadJob, ReadWord } from './read.wire.ts'
 import type { Policy, PolicyFile } from './set.model.ts'
 import { knownPolicies, type PolicySet, remembered, textFaults } from './set.ts'
@@ -40,62 +40,73 @@ const faultsOf = (ms: number): ApartFaults => ({
   notStarted: (detail) => new RekeyError('unavailable', 'The reader of policies cannot be started.', { detail }),
 })
 
+/** A set, and what it decides. */
+export interface ReadAndAsked {
+  readonly set: PolicySet
+  /** In the order of the questions. */
+  readonly answers: readonly boolean[]
+}
+
 /**
- * As `readPolicies`, for what somebody wrote: in a process of its own, one after the other, with bounds of time and memory. A set that
- * this process holds already is not read again. Throws `policy_invalid` with every fault; `bad_input` if it takes more time or memory than
- * a set may or makes Cedar fail; `unavailable` if too many wait, no process can be started, or `ctx.signal` aborts; `internal` if it dies.
+ * As `readPolicies`, for what somebody wrote: in a process of its own, one after the other, with bounds of time and memory. Throws
+ * `policy_invalid` with every fault; `bad_input` if it takes more time or memory than a set may or makes Cedar fail; `unavailable` if too
+ * many wait, no process can be started, or `ctx.signal` aborts; `internal` if it dies. What is asked is decided there as well.
  */
-export async function readPoliciesApart(
+export async function readAndAsk(
   ctx: Ctx,
   files: readonly PolicyFile[],
+  asks: readonly Ask[],
   lane: Lane,
   limits: Partial<ReadLimits> = {},
-): Promise<PolicySet> {
-  const known = knownPolicies(files)
-  if (known !== null) return known
+): Promise<ReadAndAsked> {
   const faults = textFaults(files)
   if (faults.length > 0) throw new RekeyError('policy_invalid', `The policies have ${faults.length} fault(s).`, { faults })
-  return inChild(ctx, { files, asks: null, now: ctx.clock.now() }, lane, limits, async ({ words }) => {
-    const policies: Policy[] = []
-    for await (const word of words) {
-      if ('policies' in word) policies.push(...word.policies)
-      else if ('typesNamed' in word) return remembered({ files, policies, typesNamed: word.typesNamed })
-    }
-    throw new RekeyError('internal', 'The reader of policies said nothing.')
-  })
+  const told = await inChild(ctx, { files, isChecked: false, asks, now: ctx.clock.now() }, lane, limits)
+  return { set: remembered({ files, policies: told.policies, typesNamed: told.typesNamed }), answers: told.answers }
 }
 
-/** What a set that was read decides of the installation as a whole, in a process of its own. Throws as `readPoliciesApart`. */
+/** The same without questions. A set that this process holds already is not read again. */
+export async function readPoliciesApart(ctx: Ctx, files: readonly PolicyFile[], lane: Lane): Promise<PolicySet> {
+  return knownPolicies(files) ?? (await readAndAsk(ctx, files, [], lane)).set
+}
+
+/** What a set that was read decides of the installation as a whole, in a process of its own. Throws as `readAndAsk`. */
 export async function decideApart(ctx: Ctx, { files }: PolicySet, asks: readonly Ask[], lane: Lane): Promise<readonly boolean[]> {
-  return inChild(ctx, { files, asks, now: ctx.clock.now() }, lane, {}, async ({ words }) => {
-    for await (const word of words) if ('answers' in word) return word.answers
-    throw new RekeyError('internal', 'The reader of policies said nothing.')
-  })
+  return (await inChild(ctx, { files, isChecked: true, asks, now: ctx.clock.now() }, lane, {})).answers
 }
 
-function inChild<T>(
+interface Told {
+  readonly policies: readonly Policy[]
+  readonly typesNamed: ReadonlySet<string>
+  readonly answers: readonly boolean[]
+}
+
+async function gathered(words: AsyncIterable<ReadWord>, faults: ApartFaults): Promise<Told> {
+  const policies: Policy[] = []
+  let answers: readonly boolean[] = []
+  for await (const word of words) {
+    if ('policies' in word) policies.push(...word.policies)
+    else if ('answers' in word) answers = word.answers
+    else if ('typesNamed' in word) return { policies, answers, typesNamed: word.typesNamed }
+    else if ('message' in word) throw new RekeyError('policy_invalid', word.message, { faults: word.faults ?? [] })
+    else if ('trapped' in word) throw refused('they go too deep for the engine')
+    else throw faults.died(word.died)
+  }
+  throw faults.died('without a word')
+}
+
+function inChild(
   ctx: Ctx,
   job: ReadJob,
   lane: Lane,
   { ms = LIMIT_MS[lane], mb = LIMIT_MB, program = PROGRAM }: Partial<ReadLimits>,
-  use: (talk: Talk<ReadWord>) => Promise<T>,
-): Promise<T> {
+): Promise<Told> {
   const faults = faultsOf(ms)
   const bounds = { ms, mb, program, flags: [`--wasm-max-mem-pages=${WASM_PAGES}`] }
   return turns[lane].inTurn(ctx, faults, () =>
-    withChild<ReadWord, T>(ctx, bounds, faults, (talk) => {
-      talk.say(job)
-      return use({ ...talk, words: good(talk.words, faults) })
+    withChild<ReadWord, Told>(ctx, bounds, faults, ({ words, say }) => {
+      say(job)
+      return gathered(words, faults)
     }),
   )
-}
-
-/** The words of a child that goes well. Throws what another one says of itself. */
-async function* good(words: AsyncIterable<ReadWord>, faults: ApartFaults): AsyncGenerator<ReadWord> {
-  for await (const word of words) {
-    if ('message' in word) throw new RekeyError('policy_invalid', word.message, { faults: word.faults ?? [] })
-    if ('trapped' in word) throw refused('they go too deep for the engine')
-    if ('died' in word) throw faults.died(word.died)
-    yield word
-  }
 }

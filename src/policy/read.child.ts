@@ -9,19 +9,15 @@ const PART = 200
 
 const tell = (word: ReadWord) => say(word)
 
-function work({ files, asks, now }: ReadJob): void {
-  if (asks !== null) {
-    const policies = new Policies(rereadPolicies(files))
-    const ctx = makeCtx('policies', 'policies')
-    const still = { ...ctx, clock: { ...ctx.clock, now: () => now } }
-    tell({ answers: asks.map(([who, action]) => policies.explain(still, who, action).allowed) })
-    return
-  }
-  const { policies, typesNamed } = readPolicies(files)
-  // What asks them is prepared as well: a set that could be read and not be put in force is refused here.
-  new Policies({ files, policies, typesNamed })
-  for (let at = 0; at < policies.length; at += PART) tell({ policies: policies.slice(at, at + PART) })
-  tell({ typesNamed })
+function work({ files, isChecked, asks, now }: ReadJob): void {
+  const set = isChecked ? rereadPolicies(files) : readPolicies(files)
+  // Prepared in any case: a set that could be read and not be put in force is refused here.
+  const policies = new Policies(set)
+  const ctx = makeCtx('policies', 'policies')
+  const still = { ...ctx, clock: { ...ctx.clock, now: () => now } }
+  tell({ answers: asks.map(([who, action]) => policies.explain(still, who, action).allowed) })
+  if (!isChecked) for (let at = 0; at < set.policies.length; at += PART) tell({ policies: set.policies.slice(at, at + PART) })
+  tell({ typesNamed: set.typesNamed })
 }
 
 try {

@@ -10,8 +10,10 @@ export type Ask = readonly [who: Principal, action: Action]
 /** What the child is given. */
 export interface ReadJob {
   readonly files: readonly PolicyFile[]
-  /** They were checked before: only what is asked is of interest, and nothing is checked again. */
-  readonly asks: readonly Ask[] | null
+  /** True: they were checked before, and only what is asked is of interest. */
+  readonly isChecked: boolean
+  /** What is asked of them once they are read. */
+  readonly asks: readonly Ask[]
   /** The time at which it is asked. */
   readonly now: Date
 }
