@@ -1,42 +1,20 @@
 /** The process that parses a large fleet file. It knows no connector: it asks the process that started it, and waits for each answer. */
-import { readSync, writeSync } from 'node:fs'
-import { deserialize } from 'node:v8'
 import type { Capabilities } from '../connectors/contract.ts'
-import { RekeyError, traceOf } from '../kernel/index.ts'
+import { hear, RekeyError, say, traceOf } from '../kernel/index.ts'
 import type { FleetOptions } from './fleet.check.ts'
 import { type LinedFleet, parseWithLines } from './fleet.parse.ts'
-import { type FleetAnswer, type FleetJob, type FleetWord, frame, LENGTH_BYTES, lengthIn, partsOf } from './fleet.wire.ts'
+import { type FleetAnswer, type FleetJob, type FleetQuestion, type FleetWord, partsOf } from './fleet.wire.ts'
 
 /** Names in one question: an answer keeps the server from its work for a few milliseconds. */
 const NAMES = 5_000
-const STDIN = 0
-const STDOUT = 1
 
 const capabilities = new Map<string, Capabilities | null>()
 /** By connector: every name that was asked about, and why it is refused, or null. */
 const accounts = new Map<string, Map<string, string | null>>()
 
-/** Exactly so many bytes. Throws if the server has gone. */
-function read(length: number): Uint8Array {
-  const bytes = new Uint8Array(length)
-  for (let at = 0; at < length; ) {
-    const got = readSync(STDIN, bytes, at, length - at, null)
-    if (got === 0) throw new RekeyError('internal', 'The parser of fleet files got no answer.')
-    at += got
-  }
-  return bytes
-}
+const tell = (word: FleetWord) => say(word)
 
-function hear(): unknown {
-  return deserialize(read(lengthIn(read(LENGTH_BYTES))))
-}
-
-function say(word: FleetWord): void {
-  const bytes = frame(word)
-  for (let at = 0; at < bytes.length; ) at += writeSync(STDOUT, bytes, at)
-}
-
-function ask(question: FleetWord): FleetAnswer {
+function ask(question: FleetQuestion): FleetAnswer {
   say(question)
   return hear() as FleetAnswer
 }
@@ -92,14 +70,14 @@ function work(): void {
   const first = parse(text)
   const result = learnRefusals() ? parse(text) : first
   if ('fleet' in result) {
-    for (const part of partsOf(result)) say({ part })
-    say({ end: true })
-  } else say(result)
+    for (const part of partsOf(result)) tell({ part })
+    tell({ end: true })
+  } else tell(result)
 }
 
 try {
   work()
 } catch (error) {
   // What was thrown may quote the file, and people paste secrets into files: only its kind and where it was thrown are told.
-  say({ died: traceOf(error) })
+  tell({ died: traceOf(error) })
 }

@@ -1,5 +1,4 @@
-/** What the process that parses a large fleet file and the one that started it tell each other, and in which form. */
-import { deserialize, serialize } from 'node:v8'
+/** What the process that parses a large fleet file and the one that started it tell each other. */
 import type { Capabilities } from '../connectors/contract.ts'
 import { RekeyError } from '../kernel/index.ts'
 import type { LinedFleet } from './fleet.parse.ts'
@@ -27,65 +26,12 @@ export type FleetWord =
 /** Items and lines in one part: reading a part keeps the server from other work for some milliseconds. */
 const PART_ITEMS = 1_000
 const PART_LINES = 10_000
-/** No word is longer, bytes: a part holds no more than the whole file does, each value once. */
-const WORD_MAX = 128 * 1024 * 1024
-/** Before each word: the length of its bytes. */
-export const LENGTH_BYTES = 4
-
-/** One word with its length before it. */
-export function frame(word: FleetJob | FleetAnswer | FleetWord): Buffer {
-  const body = serialize(word)
-  const head = Buffer.alloc(LENGTH_BYTES)
-  head.writeUInt32BE(body.length)
-  return Buffer.concat([head, body])
-}
-
-/** The length that stands before a word. Throws `internal` if no word is so long. */
-export function lengthIn(head: Uint8Array): number {
-  const length = Buffer.from(head.buffer, head.byteOffset, head.byteLength).readUInt32BE()
-  if (length > WORD_MAX) throw died('a word without end')
-  return length
-}
-
-function wordIn(bytes: Uint8Array): FleetWord {
-  try {
-    return deserialize(bytes) as FleetWord
-  } catch {
-    // What the engine says of it may quote it.
-    throw died('what is no word')
-  }
-}
-
 /** The parser ended without a result. The detail is for the log and quotes nothing of the file. */
 export function died(detail: string, hint?: string): RekeyError {
   return new RekeyError('internal', 'The parser of fleet files died; nothing was applied.', {
     detail,
     ...(hint === undefined ? {} : { hint }),
   })
-}
-
-/** The words in a stream of bytes. Ends with the stream; what was not whole by then is left out. Throws as `lengthIn`. */
-export async function* wordsIn(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<FleetWord> {
-  let held: Uint8Array[] = []
-  let size = 0
-  let wanted = LENGTH_BYTES
-  let inHead = true
-  for await (const chunk of bytes) {
-    held.push(chunk)
-    size += chunk.length
-    while (size >= wanted) {
-      const all = Buffer.concat(held)
-      const word = all.subarray(0, wanted)
-      held = [all.subarray(wanted)]
-      size = all.length - wanted
-      if (inHead) wanted = lengthIn(word)
-      else {
-        yield wordIn(word)
-        wanted = LENGTH_BYTES
-      }
-      inHead = !inHead
-    }
-  }
 }
 
 /** A fleet in parts that each take little time to read. */

@@ -1,7 +1,7 @@
 /** Where other use cases meet approvals: they ask for one, and go on when it is there. */
 import { canonicalJson } from '../evidence/index.ts'
 import { type Ctx, isCode, type Json, printable, RekeyError } from '../kernel/index.ts'
-import { type PolicyFile, type Principal, readPolicies, teamsNamed } from '../policy/index.ts'
+import { type PolicyFile, type Principal, teamsNamed } from '../policy/index.ts'
 import type { Store, Tx } from '../store/index.ts'
 import { bypassApproval, type Consumed, consumeApproval, requestApproval } from './approval.actions.ts'
 import { type Approvable, approvalDigest, type Factor } from './approval.model.ts'
@@ -12,6 +12,7 @@ import { type ApprovalRow, lockDigest, openByDigest, openBySubject } from './app
 import { unreachedBy } from './notify.reach.ts'
 import { handsAsked } from './policyset.hands.ts'
 import { type ApprovalGate, type Ask, changesBetween, secondPerson } from './policyset.model.ts'
+import { readOrNone } from './policyset.read.ts'
 import { activeSet, findSet } from './policyset.store.ts'
 import { lockRecord } from './record.store.ts'
 
@@ -210,10 +211,6 @@ async function policiesAsked(tx: Tx, { subject, digest, words }: Ask): Promise<A
 
 /** Teams that a set names: what it gives or forbids them, it gives or forbids to whoever is in them. */
 function namedIn(files: readonly PolicyFile[]): Set<string> {
-  try {
-    return teamsNamed(readPolicies(files).policies)
-  } catch {
-    // One of another version that cannot be read gives nobody anything.
-    return new Set()
-  }
+  // One of another version that cannot be read gives nobody anything.
+  return teamsNamed(readOrNone(files)?.policies ?? [])
 }

@@ -1,5 +1,5 @@
 import { append, type EvidenceEvent } from '../evidence/index.ts'
-import { type Ctx, isId, newId, RekeyError } from '../kernel/index.ts'
+import { type Ctx, isCode, isId, newId, RekeyError } from '../kernel/index.ts'
 import {
   type Allowed,
   defaultFiles,
@@ -11,7 +11,7 @@ import {
   type PolicyFile,
   type PolicySet,
   type Principal,
-  readPolicies,
+  readPoliciesApart,
 } from '../policy/index.ts'
 import type { Store, Tx } from '../store/index.ts'
 import { askForPolicies, bypassPolicyRule, withApproval } from './approval.gate.ts'
@@ -19,9 +19,10 @@ import { standsBehind } from './behind.ts'
 import { type Activation, activationOf } from './policyset.activation.ts'
 import { type BothHandsView, handsFacts, newlyBoth, noteBoth, recordBoth, requireForcedSet } from './policyset.hands.ts'
 import { changesBetween, digestOf, type FileChange, type PolicySetView, requireSomebody, type Warrant } from './policyset.model.ts'
+import { readOrNone, readSet, withSets } from './policyset.read.ts'
 import * as rows from './policyset.store.ts'
 import { handsDigest } from './rights.story.ts'
-import { requireChangeable, somebodyApproves } from './role.changeable.ts'
+import { changeableAsks, requireChangeable, somebodyApproves } from './role.changeable.ts'
 
 /** What proposing a set came to. */
 export interface Proposed {
@@ -42,40 +43,47 @@ export interface Proposed {
  * time as an event. A set that was proposed here is left alone; one that cannot be read is no policy, and so no access.
  */
 export async function ensurePolicySet(store: Store, ctx: Ctx): Promise<PolicySet> {
-  const own = await store.inTx(async (tx) => {
-    await rows.lockPolicies(tx)
-    const active = await rows.activeSet(tx)
-    if (active?.origin === 'own') return active.files
-    const files = defaultFiles()
-    const digest = digestOf(files)
-    if (active?.digest === digest) return null
-    const id = newId(ctx.clock.now().getTime())
-    const words = active === null ? 'the default policies' : 'the default policies of another version of the program'
-    await rows.insertSet(tx, {
-      id,
-      origin: 'default',
-      files,
-      digest,
-      baseDigest: active?.digest ?? null,
-      words,
-      by: ctx.actor,
-      proposers: [],
-      bothHands: [],
-    })
-    await rows.activateSet(tx, id, ctx.actor, null)
-    const was = active === null ? null : readOrNone(active.files)
-    const before = forcedRoles(was)
-    const hands = await noteBoth(tx, ctx, was, defaultPolicies())
-    await append(tx, ctx, [
-      activated(id, words, { digest, base: active?.digest ?? null, origin: 'default', ...hands }),
-      ...forcedEvents(id, before, forcedRoles(defaultPolicies())),
-    ])
-    return null
-  })
+  const own = await withSets(ctx, () => store.inTx((tx) => ensureDefault(tx, ctx)))
   if (own === null) return defaultPolicies()
-  const set = readOrNone(own)
-  if (set === null) ctx.log.error({}, 'the policies in force cannot be read by this version: everything is refused')
-  return set ?? NO_POLICIES
+  try {
+    return await readPoliciesApart(ctx, own, 'in force')
+  } catch (error) {
+    if (!isCode(error, 'policy_invalid')) throw error
+    ctx.log.error({}, 'the policies in force cannot be read by this version: everything is refused')
+    return NO_POLICIES
+  }
+}
+
+/** The texts in force if they were proposed here; null where the default set is in force, as it is now. */
+async function ensureDefault(tx: Tx, ctx: Ctx): Promise<readonly PolicyFile[] | null> {
+  await rows.lockPolicies(tx)
+  const active = await rows.activeSet(tx)
+  if (active?.origin === 'own') return active.files
+  const files = defaultFiles()
+  const digest = digestOf(files)
+  if (active?.digest === digest) return null
+  const id = newId(ctx.clock.now().getTime())
+  const words = active === null ? 'the default policies' : 'the default policies of another version of the program'
+  await rows.insertSet(tx, {
+    id,
+    origin: 'default',
+    files,
+    digest,
+    baseDigest: active?.digest ?? null,
+    words,
+    by: ctx.actor,
+    proposers: [],
+    bothHands: [],
+  })
+  await rows.activateSet(tx, id, ctx.actor, null)
+  const was = active === null ? null : readOrNone(active.files)
+  const before = forcedRoles(was)
+  const hands = await noteBoth(tx, ctx, was, defaultPolicies())
+  await append(tx, ctx, [
+    activated(id, words, { digest, base: active?.digest ?? null, origin: 'default', ...hands }),
+    ...forcedEvents(id, before, forcedRoles(defaultPolicies())),
+  ])
+  return null
 }
 
 /**
@@ -83,7 +91,7 @@ export async function ensurePolicySet(store: Store, ctx: Ctx): Promise<PolicySet
  * `policy_invalid` with every fault, `wrong_state` if nothing would change or if nobody could change policy any more.
  */
 export async function diffPolicies(store: Store, ctx: Ctx, _may: Allowed<'policy:propose'>, own: readonly PolicyFile[]) {
-  return store.inTx((tx) => compare(tx, ctx, own))
+  return withSets(ctx, () => store.inTx((tx) => compare(tx, ctx, own)))
 }
 
 /**
@@ -100,7 +108,7 @@ export async function proposePolicies(
   input: { readonly files: readonly PolicyFile[]; readonly words: string; readonly force: boolean },
 ): Promise<Proposed> {
   requireSomebody(by)
-  return store.inTx(async (tx) => {
+  const propose = async (tx: Tx) => {
     await rows.lockPolicies(tx)
     const { set, now, digest, baseDigest, changes, bothHands } = await compare(tx, ctx, input.files)
     requireForcedSet(bothHands, input.force, input.words)
@@ -114,7 +122,8 @@ export async function proposePolicies(
     const approval = await askForPolicies(tx, ctx, { action: 'policy:approve', subject: id, digest, words, proposers, by })
     const activation = await activationOf(tx, ctx, now, { proposers, approval })
     return { id, digest, baseDigest, changes, approval, bothHands, activation }
-  })
+  }
+  return withSets(ctx, () => store.inTx(propose))
 }
 
 /**
@@ -135,7 +144,7 @@ export async function activatePolicies(
   if ('reason' in warrant && warrant.reason.trim().length < FORCED_REASON_CHARS) {
     throw new RekeyError('bad_input', `The reason of a bypass has at least ${FORCED_REASON_CHARS} characters.`)
   }
-  return withApproval(store, ctx, by, async (tx) => {
+  const activate = async (tx: Tx) => {
     await rows.lockPolicies(tx)
     const [proposal, active] = [isId(id) ? await rows.findSet(tx, id) : null, await rows.activeSet(tx)]
     if (proposal === null) throw new RekeyError('not_found', 'There is no such set of policies.')
@@ -145,7 +154,7 @@ export async function activatePolicies(
     if (proposal.base_digest !== (active?.digest ?? null)) {
       throw new RekeyError('conflict', 'Another set came into force since this one was proposed.', { hint: 'Propose it again.' })
     }
-    const set = readPolicies(proposal.files)
+    const set = readSet(proposal.files, 'in force', await changeableAsks(tx, ctx))
     await requireChangeable(tx, ctx, set)
     const granted = await grant(tx, ctx, by, proposal, warrant)
     await rows.activateSet(tx, id, ctx.actor, 'reason' in warrant ? warrant.reason : null)
@@ -155,7 +164,8 @@ export async function activatePolicies(
     await append(tx, ctx, [granted, activated(id, proposal.words, facts), ...forcedEvents(id, before, forcedRoles(set))])
     await recordBoth(tx, ctx, { now: was, next: set }, proposal)
     return viewOf((await rows.findSet(tx, id)) ?? proposal)
-  })
+  }
+  return withSets(ctx, () => withApproval(store, ctx, by, activate))
 }
 
 async function grant(tx: Tx, ctx: Ctx, by: Principal, proposal: rows.SetRowWithFiles, warrant: Warrant): Promise<EvidenceEvent> {
@@ -185,7 +195,7 @@ async function requireAlone(tx: Tx, ctx: Ctx, by: Principal): Promise<void> {
 
 /** What `own` over the default set would change. */
 async function compare(tx: Tx, ctx: Ctx, own: readonly PolicyFile[]) {
-  const set = readPolicies(overlay(defaultFiles(), own))
+  const set = readSet(overlay(defaultFiles(), own), 'proposed', await changeableAsks(tx, ctx))
   const active = await rows.activeSet(tx)
   if (active === null) throw new RekeyError('unavailable', 'There is no set of policies in force yet.')
   const digest = digestOf(set.files)
@@ -200,15 +210,6 @@ async function compare(tx: Tx, ctx: Ctx, own: readonly PolicyFile[]) {
     baseDigest: active.digest,
     changes: changesBetween(active.files, set.files),
     bothHands,
-  }
-}
-
-/** For comparison with what is past: it need not be valid any more. */
-function readOrNone(files: readonly PolicyFile[]): PolicySet | null {
-  try {
-    return readPolicies(files)
-  } catch {
-    return null
   }
 }
 

@@ -1,10 +1,11 @@
 /** Who can bring a proposed set into force: said to whoever proposes it, since without a rule nobody is asked and nobody waits. */
 import type { Ctx } from '../kernel/index.ts'
-import { onTrial, type PolicySet } from '../policy/index.ts'
+import type { PolicySet } from '../policy/index.ts'
 import type { Sql } from '../store/index.ts'
 import { standBehind } from './behind.ts'
 import { unreachedBy } from './notify.reach.ts'
 import { certainlyOthers } from './person.ts'
+import { decidesAll } from './policyset.read.ts'
 import { atBest, isPeople } from './role.changeable.ts'
 import { boundSubjects, peopleWhoCanLogIn } from './role.store.ts'
 
@@ -31,11 +32,14 @@ export async function activationOf(
   { proposers, approval }: { readonly proposers: readonly string[]; readonly approval: string | null },
 ): Promise<Activation> {
   const subjects = (await boundSubjects(sql)).filter(({ actors }) => actors.length > 0)
-  const [approve, bypass] = onTrial(set, (policies) =>
-    (['policy:approve', 'policy:bypass'] as const).map((action) =>
-      subjects.filter((one) => policies.explain(ctx, atBest(ctx, one), action).allowed),
-    ),
-  )
+  const [approve, bypass] = (['policy:approve', 'policy:bypass'] as const).map((action) => {
+    const answers = decidesAll(
+      ctx,
+      set,
+      subjects.map((one) => [atBest(ctx, one), action] as const),
+    )
+    return subjects.filter((_, at) => answers[at] === true)
+  })
   const peopleOf = async (found: typeof subjects = []) => {
     const ids = (kind: string) => found.filter((one) => one.kind === kind && isPeople(one)).map(({ id }) => id)
     return peopleWhoCanLogIn(sql, ids('identity'), ids('team'))

@@ -1,5 +1,5 @@
-import { type Ctx, messageOf, sleep } from '../kernel/index.ts'
-import { defaultPolicies, NO_POLICIES, type Policies, readPolicies } from '../policy/index.ts'
+import { type Ctx, isCode, messageOf, sleep } from '../kernel/index.ts'
+import { defaultPolicies, NO_POLICIES, type Policies, readPoliciesApart } from '../policy/index.ts'
 import type { Sql, Store } from '../store/index.ts'
 import * as rows from './policyset.store.ts'
 
@@ -19,8 +19,11 @@ export async function reloadPolicies(sql: Sql, ctx: Ctx, policies: Policies, kno
   }
   try {
     // Of the default set each version of the program uses its own: servers of two versions may run side by side for a while.
-    policies.replace(mark.origin === 'default' ? defaultPolicies() : readPolicies((await rows.findSet(sql, mark.id))?.files ?? []))
+    const files = mark.origin === 'default' ? null : ((await rows.findSet(sql, mark.id))?.files ?? [])
+    policies.replace(files === null ? defaultPolicies() : await readPoliciesApart(ctx, files, 'in force'))
   } catch (error) {
+    // The machine's fault and not the set's: the one before decides on, as where the database does not answer, and it is tried again.
+    if (!isCode(error, 'policy_invalid')) throw error
     policies.replace(NO_POLICIES)
     ctx.log.error({ set: mark.id, error: messageOf(error) }, 'the policies in force cannot be read: everything is refused')
   }

@@ -1,7 +1,8 @@
 import { type Ctx, RekeyError } from '../kernel/index.ts'
-import { onTrial, type PolicySet, type Principal, type PrincipalKind } from '../policy/index.ts'
+import type { Ask, PolicySet, Principal, PrincipalKind } from '../policy/index.ts'
 import type { Sql } from '../store/index.ts'
 import { hasRule } from './approval.rule.store.ts'
+import { decidesAll } from './policyset.read.ts'
 import { type BoundSubject, boundSubjects } from './role.store.ts'
 import { boundsOf } from './token.bounds.ts'
 
@@ -49,7 +50,11 @@ export async function requireChangeable(sql: Sql, ctx: Ctx, set: PolicySet): Pro
  */
 export async function somebodyApproves(sql: Sql, ctx: Ctx, set: PolicySet): Promise<boolean> {
   const people = (await boundSubjects(sql)).filter((one) => one.actors.length > 0 && isPeople(one))
-  return onTrial(set, (policies) => people.some((one) => policies.explain(ctx, atBest(ctx, one), 'policy:approve').allowed))
+  return decidesAll(
+    ctx,
+    set,
+    people.map((one) => [atBest(ctx, one), 'policy:approve'] as const),
+  ).includes(true)
 }
 
 /** Does `change`; throws as `requireChangeable` if somebody could change policy before it and nobody could after it. */
@@ -62,18 +67,33 @@ export async function stayChangeable<T>(sql: Sql, ctx: Ctx, set: PolicySet, chan
 
 /** Whether somebody could change policy, as `requireChangeable` counts it. */
 export async function isChangeable(sql: Sql, ctx: Ctx, set: PolicySet): Promise<boolean> {
-  const subjects = (await boundSubjects(sql)).filter(({ actors }) => actors.length > 0)
+  const asks = await whoChanges(sql, ctx)
   const ruled = (await hasRule(sql, 'policy:approve')) && (await hasRule(sql, 'approval:configure'))
-  const asking = await askers(sql, ctx, subjects)
-  return onTrial(set, (policies) => {
-    const who = (action: 'policy:propose' | 'policy:approve' | 'policy:bypass') =>
-      asking.flatMap(([subject, by]) => (policies.explain(ctx, by, action).allowed ? [subject] : []))
-    const [propose, approve, bypass] = [who('policy:propose'), who('policy:approve'), who('policy:bypass')]
-    if (propose.length > 0 && bypass.some((one) => !ruled || isPeople(one))) return true
-    const approvers = new Set(approve.flatMap(({ actors }) => actors))
-    return propose.some(({ actors }) => actors.some((actor) => approvers.size > (approvers.has(actor) ? 1 : 0)))
-  })
+  const answers = decidesAll(
+    ctx,
+    set,
+    asks.map(({ by, action }) => [by, action] as const),
+  )
+  const who = (wanted: (typeof CHANGING)[number]) =>
+    asks.flatMap(({ subject, action }, at) => (action === wanted && answers[at] === true ? [subject] : []))
+  const [propose, approve, bypass] = [who('policy:propose'), who('policy:approve'), who('policy:bypass')]
+  if (propose.length > 0 && bypass.some((one) => !ruled || isPeople(one))) return true
+  const approvers = new Set(approve.flatMap(({ actors }) => actors))
+  return propose.some(({ actors }) => actors.some((actor) => approvers.size > (approvers.has(actor) ? 1 : 0)))
 }
+
+/** What `isChangeable` asks of a set, for `readSet`. */
+export async function changeableAsks(sql: Sql, ctx: Ctx): Promise<Ask[]> {
+  return (await whoChanges(sql, ctx)).map(({ by, action }) => [by, action] as const)
+}
+
+async function whoChanges(sql: Sql, ctx: Ctx) {
+  const subjects = (await boundSubjects(sql)).filter(({ actors }) => actors.length > 0)
+  const asking = await askers(sql, ctx, subjects)
+  return asking.flatMap(([subject, by]) => CHANGING.map((action) => ({ subject, by, action })))
+}
+
+const CHANGING = ['policy:propose', 'policy:approve', 'policy:bypass'] as const
 
 /** Each as it asks: a token that people made for themselves no further than they may now. */
 async function askers(sql: Sql, ctx: Ctx, subjects: readonly BoundSubject[]): Promise<[BoundSubject, Principal][]> {

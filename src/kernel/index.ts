@@ -1,4 +1,6 @@
 export { AddressGuard, addressesOf, parseNetwork } from './addresses.ts'
+export { hear, say } from './apart.child.ts'
+export { type ApartFaults, type ApartLimits, type Talk, Turns, withChild } from './apart.ts'
 export { isUntrusted } from './certificates.ts'
 export { type Clock, sleep, systemClock } from './clock.ts'
 export { type Ctx, type Log, makeCtx, silentLog } from './ctx.ts'

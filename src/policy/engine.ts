@@ -1,6 +1,7 @@
 import { type Ctx, isCode, RekeyError } from '../kernel/index.ts'
 import { type Action, ALWAYS, factsOf, isAction } from './actions.ts'
-import { PRINCIPAL_TYPE, Prepared, type Question, RESOURCE_TYPE, type Uid, type Verdict } from './cedar.ts'
+import { PRINCIPAL_TYPE, RESOURCE_TYPE } from './cedar.schema.ts'
+import { ON_TRIAL, Prepared, type Question, type Uid, type Verdict } from './cedar.ts'
 import { type OneHanded, oneHanded, type Withheld, withheldFrom } from './hands.ts'
 import type { Aal, Principal, Resource } from './model.ts'
 import { type PolicySet, textsOf } from './set.ts'
@@ -69,6 +70,9 @@ export function isMine(may: Allowed, resource: Resource | undefined): boolean {
   }
 }
 
+/** By set, who has it in force, or had. */
+const live = new WeakMap<PolicySet, WeakRef<Policies>>()
+
 const DENIED = { allowed: false, policies: [], stepUp: null } as const
 
 /**
@@ -76,15 +80,22 @@ const DENIED = { allowed: false, policies: [], stepUp: null } as const
  * Decides without waiting: about half a millisecond, or microseconds where the same was asked before.
  */
 export class Policies {
-  readonly #prepared = new Prepared()
+  readonly #prepared: Prepared
   readonly #memo = new Map<string, Verdict>()
   #set: PolicySet
   #hands: OneHanded
 
-  constructor(set: PolicySet) {
+  constructor(set: PolicySet, bench?: typeof ON_TRIAL) {
+    this.#prepared = new Prepared(bench)
+    this.#prepared.replace(textsOf(set.policies))
     this.#set = set
     this.#hands = oneHanded(set.policies)
-    this.#prepared.replace(textsOf(set.policies))
+    live.set(set, new WeakRef(this))
+  }
+
+  /** Whether decisions can be made. False: everything is refused with `unavailable` until they can again. */
+  isWhole(): boolean {
+    return this.#prepared.isWhole()
   }
 
   /** The set in force. */
@@ -98,6 +109,7 @@ export class Policies {
     this.#set = set
     this.#hands = oneHanded(set.policies)
     this.#memo.clear()
+    live.set(set, new WeakRef(this))
   }
 
   /**
@@ -147,11 +159,11 @@ export class Policies {
     const limit = limitOf(principal, action, resource)
     if (limit !== null) return { ...DENIED, reason: limit }
     const minutes = minutesSince(ctx, principal.authenticatedAt)
-    const verdict = this.#verdict(principal, minutes, action, resource)
+    const verdict = this.#verdict(ctx, principal, minutes, action, resource)
     if (verdict.allowed) return { allowed: true, reason: 'permitted', policies: verdict.policies, stepUp: null }
     const reason = verdict.failed ? 'failed' : verdict.policies.length > 0 ? 'forbidden' : 'unpermitted'
     if (reason === 'failed') ctx.log.error({ action, policies: verdict.policies }, 'a policy failed, which counts as a refusal')
-    return { allowed: false, reason, policies: verdict.policies, stepUp: this.#stepUp(principal, minutes, action, resource) }
+    return { allowed: false, reason, policies: verdict.policies, stepUp: this.#stepUp(ctx, principal, minutes, action, resource) }
   }
 
   #require(ctx: Ctx, principal: Principal, action: Action, resource: Resource | null): void {
@@ -162,9 +174,9 @@ export class Policies {
   }
 
   /** The mildest login that would be allowed. People only: a program cannot log in better. */
-  #stepUp(principal: Principal, minutes: number | null, action: Action, resource: Resource | null): StepUp | null {
+  #stepUp(ctx: Ctx, principal: Principal, minutes: number | null, action: Action, resource: Resource | null): StepUp | null {
     if (principal.kind !== 'person') return null
-    const may = (aal: Aal, age: number) => this.#verdict({ ...principal, aal }, age, action, resource).allowed
+    const may = (aal: Aal, age: number) => this.#verdict(ctx, { ...principal, aal }, age, action, resource).allowed
     if (!may(3, 0) && !may(principal.aal, 0)) return null
     const levels = ([0, 1, 2, 3] as const).filter((aal) => aal >= principal.aal)
     const aal = levels.find((level) => may(level, 0))
@@ -179,13 +191,15 @@ export class Policies {
    * policy names one of its type: policies can compare entities with each other and with names, and attributes are only texts and
    * numbers, so ids that nobody names make no difference (a property test holds it to that).
    */
-  #verdict(principal: Principal, minutes: number | null, action: Action, resource: Resource | null): Verdict {
+  #verdict(ctx: Ctx, principal: Principal, minutes: number | null, action: Action, resource: Resource | null): Verdict {
     const question = questionOf(principal, minutes, action, resource)
     const named = this.#set.typesNamed.has(question.resource.type)
     const key = JSON.stringify(named ? question : { ...question, resource: question.resource.type })
     const kept = this.#memo.get(key)
     if (kept !== undefined) return kept
-    const verdict = this.#prepared.ask(question)
+    const verdict = this.#prepared.ask(question, (why) =>
+      ctx.log.error({ action, why }, 'the engine that decides failed, and is made anew'),
+    )
     if (this.#memo.size >= MEMO_SIZE) this.#memo.clear()
     this.#memo.set(key, verdict)
     return verdict
@@ -199,13 +213,22 @@ function without(principal: Principal, { roles, teams }: Withheld): Principal {
 
 let trial: Policies | null = null
 
+/** Whether some `Policies` of this process has this very set in force: it need not be tried anywhere else. */
+export function inForce(set: PolicySet): Policies | null {
+  const found = live.get(set)?.deref()
+  return found?.set === set ? found : null
+}
+
 /**
- * Asks a set that is not in force what it would decide. `use` must not wait for anything: the next trial takes the same place, since
- * Cedar keeps every set that it was ever given a place for.
+ * Asks a set what it would decide: whoever has it in force, or else a place that is no one's, apart from what decides. Only for sets that
+ * are or were in force; what somebody has proposed is asked by `decideApart`. `use` must not wait for anything: the next trial takes the
+ * same place, since Cedar keeps every set that it was ever given a place for.
  */
 export function onTrial<T>(set: PolicySet, use: (policies: Policies) => T): T {
-  trial ??= new Policies(set)
-  trial.replace(set)
+  const own = inForce(set)
+  if (own !== null) return use(own)
+  trial ??= new Policies(set, ON_TRIAL)
+  if (trial.set !== set) trial.replace(set)
   return use(trial)
 }
 

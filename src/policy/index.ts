@@ -12,7 +12,7 @@ export {
   WrittenResource,
 } from './cases.ts'
 export { schemaText } from './cedar.ts'
-export { type Allowed, type Decision, isMine, onTrial, Policies, type Reason, type StepUp, StepUpRequired } from './engine.ts'
+export { type Allowed, type Decision, inForce, isMine, onTrial, Policies, type Reason, type StepUp, StepUpRequired } from './engine.ts'
 export {
   FORCED_REASON_CHARS,
   type Grip,
@@ -35,5 +35,16 @@ export {
   type Resource,
   type ResourceType,
 } from './model.ts'
+export { decideApart, type Lane, readAndAsk, readPoliciesApart } from './read.apart.ts'
+export type { Ask } from './read.wire.ts'
 export type { Policy, PolicyFault, PolicyFile } from './set.model.ts'
-export { defaultFiles, defaultPolicies, NO_POLICIES, overlay, POLICY_SET_MAX_BYTES, type PolicySet, readPolicies } from './set.ts'
+export {
+  defaultFiles,
+  defaultPolicies,
+  knownPolicies,
+  NO_POLICIES,
+  overlay,
+  POLICY_SET_MAX_BYTES,
+  type PolicySet,
+  readPolicies,
+} from './set.ts'

@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { RekeyError } from '../kernel/index.ts'
 import { countPolicies, entitiesNamed, type Objection, parsePolicy, validatePolicies } from './cedar.ts'
+import { tooDeep } from './depth.ts'
 import { separationFaults } from './hands.ts'
 import type { Policy, PolicyFault, PolicyFile } from './set.model.ts'
 
@@ -40,7 +41,10 @@ export function overlay(base: readonly PolicyFile[], own: readonly PolicyFile[])
   return [...files.values()].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0))
 }
 
-/** Checks and reads a set. Throws `policy_invalid` with every fault at once, each with file and line. */
+/**
+ * Checks and reads a set, here and now: for what the program brings, and for whoever runs it with texts of their own. A server reads what
+ * others have written with `readPoliciesApart`. Throws `policy_invalid` with every fault at once, each with file and line.
+ */
 export function readPolicies(files: readonly PolicyFile[]): PolicySet {
   const { policies, faults } = parseFiles(files)
   if (faults.length === 0) {
@@ -51,26 +55,67 @@ export function readPolicies(files: readonly PolicyFile[]): PolicySet {
   if (faults.length > 0) {
     throw new RekeyError('policy_invalid', `The policies have ${faults.length} fault(s).`, { faults })
   }
-  const typesNamed = new Set(policies.flatMap(({ json }) => entitiesNamed(json).map(({ type }) => type)))
-  return { files, policies, typesNamed }
+  return remembered({ files, policies, typesNamed: typesIn(policies) })
 }
 
-function parseFiles(files: readonly PolicyFile[]): { policies: Policy[]; faults: PolicyFault[] } {
-  const faults: PolicyFault[] = []
-  const policies: Policy[] = []
+/** A set that was checked before, read again without checking it. */
+export function rereadPolicies(files: readonly PolicyFile[]): PolicySet {
+  const { policies } = parseFiles(files)
+  return { files, policies, typesNamed: typesIn(policies) }
+}
+
+function typesIn(policies: readonly Policy[]): Set<string> {
+  return new Set(policies.flatMap(({ json }) => entitiesNamed(json).map(({ type }) => type)))
+}
+
+let known: WeakRef<PolicySet>[] = []
+
+/** Finds the set again by its texts as long as anybody holds it. */
+export function remembered(set: PolicySet): PolicySet {
+  known = [...known.filter((one) => one.deref() !== undefined), new WeakRef(set)]
+  return set
+}
+
+/** A set of exactly these texts that was read in this process; null if nobody holds one. */
+export function knownPolicies(files: readonly PolicyFile[]): PolicySet | null {
+  for (const one of known) {
+    const set = one.deref()
+    if (set !== undefined && isSame(set.files, files)) return set
+  }
+  return null
+}
+
+function isSame(some: readonly PolicyFile[], others: readonly PolicyFile[]): boolean {
+  return some.length === others.length && some.every(({ name, text }, at) => name === others[at]?.name && text === others[at]?.text)
+}
+
+/** What is wrong with files before any parser sees them: their sizes, names and letters, and how deep they go. Takes milliseconds. */
+export function textFaults(files: readonly PolicyFile[]): PolicyFault[] {
   if (files.reduce((bytes, { text }) => bytes + Buffer.byteLength(text), 0) > POLICY_SET_MAX_BYTES) {
-    faults.push({ path: '', line: 1, message: `The policies are larger than ${POLICY_SET_MAX_BYTES / 1024} KiB together.` })
-    return { policies, faults }
+    return [{ path: '', line: 1, message: `The policies are larger than ${POLICY_SET_MAX_BYTES / 1024} KiB together.` }]
   }
   const names = new Set<string>()
-  for (const file of files) {
-    const path = FILE_NAME.test(file.name) ? file.name : JSON.stringify(file.name)
-    if (!FILE_NAME.test(file.name)) faults.push({ path, line: 1, message: 'A file of policies is named like my-rules.cedar.' })
-    else if (names.has(file.name)) faults.push({ path, line: 1, message: 'There are two files of this name.' })
-    else if (!file.text.isWellFormed() || file.text.includes('\u0000')) faults.push({ path, line: 1, message: 'This is no text.' })
-    else parseFile(file, policies, faults)
+  return files.flatMap((file) => {
+    const fault = textFault(file, names)
     names.add(file.name)
-  }
+    return fault === null ? [] : [{ path: FILE_NAME.test(file.name) ? file.name : JSON.stringify(file.name), ...fault }]
+  })
+}
+
+function textFault({ name, text }: PolicyFile, names: ReadonlySet<string>): Omit<PolicyFault, 'path'> | null {
+  if (!FILE_NAME.test(name)) return { line: 1, message: 'A file of policies is named like my-rules.cedar.' }
+  if (names.has(name)) return { line: 1, message: 'There are two files of this name.' }
+  if (!text.isWellFormed() || text.includes('\u0000')) return { line: 1, message: 'This is no text.' }
+  return tooDeep(text)
+}
+
+/** Files with faults of the first kind are left out: what those are has been told. */
+function parseFiles(files: readonly PolicyFile[]): { policies: Policy[]; faults: PolicyFault[] } {
+  const faults = textFaults(files)
+  const policies: Policy[] = []
+  const bad = new Set(faults.map(({ path }) => path))
+  if (bad.has('')) return { policies, faults }
+  for (const file of files) if (!bad.has(file.name) && FILE_NAME.test(file.name)) parseFile(file, policies, faults)
   return { policies, faults }
 }
 

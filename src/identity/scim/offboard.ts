@@ -2,6 +2,7 @@ import { append } from '../../evidence/index.ts'
 import type { Ctx } from '../../kernel/index.ts'
 import type { Store, Tx } from '../../store/index.ts'
 import { offboardIdentity } from '../lifecycle.status.ts'
+import { withSets } from '../policyset.read.ts'
 import * as rows from './user.store.ts'
 import { forgetUser, tellUser } from './user.told.ts'
 import { textOf, userKeys } from './view.ts'
@@ -24,7 +25,7 @@ export async function offboardDue(store: Store, ctx: Ctx): Promise<number> {
 }
 
 async function offboardOne(store: Store, ctx: Ctx): Promise<boolean> {
-  return store.inTx(async (tx) => {
+  const settle = async (tx: Tx) => {
     const user = await rows.takeDue(tx, ctx.clock.now())
     if (user === null) return false
     const status = await rows.statusOf(tx, user.identity_id)
@@ -34,7 +35,8 @@ async function offboardOne(store: Store, ctx: Ctx): Promise<boolean> {
     if (user.deleted_at !== null) await forgetUser(tx, ctx, user)
     else await clear(tx, ctx, user, false)
     return true
-  })
+  }
+  return withSets(ctx, () => store.inTx(settle))
 }
 
 async function offboard(tx: Tx, ctx: Ctx, user: rows.DueRow): Promise<true> {

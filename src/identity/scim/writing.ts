@@ -1,6 +1,7 @@
 /** What changes of users and groups have in common. */
-import { isCode, RekeyError } from '../../kernel/index.ts'
+import { isCode, makeCtx, newId, RekeyError } from '../../kernel/index.ts'
 import type { Store, Tx } from '../../store/index.ts'
+import { withSets } from '../policyset.read.ts'
 import { invalidValue, ScimError } from './error.ts'
 import { etagOf } from './view.ts'
 
@@ -15,7 +16,8 @@ const AGAIN = /^(40P01|40001|23505)\b/
 export async function writing<T>(store: Store, work: (tx: Tx) => Promise<T>): Promise<T> {
   for (let round = 1; ; round++) {
     try {
-      return await store.inTx(work)
+      // Whether a way to change policy is left is asked of the set in force.
+      return await withSets(makeCtx('scim', newId()), () => store.inTx(work))
     } catch (error) {
       if (round === ROUNDS || !isLost(error)) throw translated(error)
     }

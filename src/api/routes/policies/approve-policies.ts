@@ -12,7 +12,7 @@ export const approvePoliciesRoute = route({
   params: z.strictObject({ id: Id }),
   body: z.strictObject({ digest: Digest, reason: Reason.describe('Why, for the record.') }),
   answers: { 200: { what: 'They are in force', schema: PolicySetView } },
-  problems: ['not_found', 'wrong_state', 'conflict', 'policy_invalid', 'approval_required'],
+  problems: ['not_found', 'wrong_state', 'conflict', 'policy_invalid', 'unavailable', 'approval_required'],
   handle: async ({ parts, ctx, may, principal, params, body }) => {
     const { store, policies } = parts
     const warrant = { may, gate: approvalGate, because: body.reason }

@@ -17,7 +17,7 @@ export const bypassPoliciesRoute = route({
     reason: Reason.min(FORCED_REASON_CHARS, `The reason of a bypass has at least ${FORCED_REASON_CHARS} characters.`),
   }),
   answers: { 200: { what: 'They are in force', schema: PolicySetView } },
-  problems: ['not_found', 'wrong_state', 'conflict', 'policy_invalid'],
+  problems: ['not_found', 'wrong_state', 'conflict', 'policy_invalid', 'unavailable'],
   handle: async ({ parts, ctx, may, principal, params, body }) => {
     const { store, policies } = parts
     const warrant = { may, reason: body.reason }

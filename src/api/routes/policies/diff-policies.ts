@@ -16,7 +16,7 @@ export const diffPoliciesRoute = route({
       schema: z.object({ digest: z.string(), baseDigest: z.string(), changes: z.array(FileChange), bothHands: BothHands }),
     },
   },
-  problems: ['policy_invalid', 'wrong_state'],
+  problems: ['policy_invalid', 'wrong_state', 'unavailable'],
   handle: async ({ parts, ctx, may, body }) => {
     const { digest, baseDigest, changes, bothHands } = await diffPolicies(parts.store, ctx, may, body.files)
     return { status: 200, body: { digest, baseDigest, changes, bothHands: firstBothHands(bothHands) } }

@@ -14,7 +14,7 @@ const asked = new WeakMap<ApiParts, Promise<boolean>>()
 export const getReadyz = route({
   method: 'GET',
   path: '/readyz',
-  summary: 'Whether the database answers and has its tables.',
+  summary: 'Whether the database answers and has its tables, and decisions can be made.',
   action: null,
   answers: { 200: { what: 'Ready', schema: z.object({ status: z.literal('ready') }) } },
   problems: ['unavailable'],
@@ -22,6 +22,7 @@ export const getReadyz = route({
   handle: async ({ parts }) => {
     const known = asked.get(parts) ?? ask(parts)
     if (!(await known)) throw new RekeyError('unavailable', 'The database does not answer or is not migrated.')
+    if (!parts.policies.isWhole()) throw new RekeyError('unavailable', 'The engine that decides on policies fails again and again.')
     return { status: 200, body: { status: 'ready' } }
   },
 })
