@@ -35,6 +35,7 @@ export interface ScimUserRow {
   readonly suspended: boolean
   readonly offboard_at: Date | null
   readonly deleted: boolean
+  readonly created_at: Date
   /** What the provider of its row is called in the record. */
   readonly source: string
   /** Each address with the microseconds since when it is said. */
@@ -45,7 +46,7 @@ export interface ScimUserRow {
 export function scimUsers(sql: Sql, after: string, limit: number): Promise<ScimUserRow[]> {
   return sql.query(
     `select u.id, u.identity_id as identity, u.provider_id as provider, u.user_name_key as name_key, u.external_id, u.active, u.suspended,
-            u.offboard_at, u.deleted_at is not null as deleted, 'scim:' || p.name as source,
+            u.offboard_at, u.deleted_at is not null as deleted, u.created_at, 'scim:' || p.name as source,
             (select jsonb_agg(jsonb_build_array(e.email_key, floor(extract(epoch from e.since) * 1000000)::bigint))
                from scim_email e where e.user_id = u.id) as emails
        from scim_user u left join scim_provider p on p.id = u.provider_id where u.id > $1 order by u.id limit $2`,

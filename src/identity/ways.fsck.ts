@@ -101,12 +101,13 @@ async function compareUsers(sql: Sql, story: WaysStory, reports: Reports): Promi
   for (const { user } of await rows.strayEmails(sql)) reports.finding(way.scimUser(user), 'It has addresses, and does not exist.')
 }
 
-function userFacts({ id, identity, provider, name_key, external_id, emails, offboard_at, ...rest }: rows.ScimUserRow): Facts {
+function userFacts({ id, identity, provider, name_key, external_id, emails, offboard_at, created_at, ...rest }: rows.ScimUserRow): Facts {
   const { active, suspended, deleted } = rest
   const names = addressesDigest(id, [name_key, external_id ?? ''])
   const since = (emails ?? []).map(([address, micros]) => `${address} ${new Date(micros / 1000).toISOString()}`)
   const addresses = addressesDigest(id, since)
-  return { identity, provider, active, suspended, deleted, offboardAt: timeOf(offboard_at), names, addresses }
+  const createdAt = timeOf(created_at)
+  return { identity, provider, active, suspended, deleted, offboardAt: timeOf(offboard_at), createdAt, names, addresses }
 }
 
 async function compareChanges(sql: Sql, story: WaysStory, reports: Reports): Promise<void> {
