@@ -15,13 +15,15 @@ export interface ScimTokenRow {
   readonly id: string
   readonly provider: string
   readonly hash: string
+  readonly makers: readonly string[] | null
   readonly expires_at: Date | null
   readonly revoked_at: Date | null
 }
 
 export function scimTokens(sql: Sql): Promise<ScimTokenRow[]> {
   return sql.query(
-    "select id, provider_id as provider, encode(hash, 'hex') as hash, expires_at, revoked_at from scim_token order by created_at, id",
+    `select id, provider_id as provider, encode(hash, 'hex') as hash, makers, expires_at, revoked_at
+       from scim_token order by created_at, id`,
   )
 }
 

@@ -65,10 +65,11 @@ async function compareScim(sql: Sql, story: WaysStory, reports: Reports): Promis
   for (const { id, ...facts } of await rows.scimProviders(sql)) {
     if (!compare(way.scimProvider(id), facts, story, reports)) reports.finding(way.scimProvider(id), UNKNOWN)
   }
-  for (const { id, provider, hash, expires_at, revoked_at } of await rows.scimTokens(sql)) {
+  for (const { id, provider, hash, makers, expires_at, revoked_at } of await rows.scimTokens(sql)) {
     const where = way.scimToken(id)
     const revoked = revoked_at !== null
-    const facts = { provider, digest: scimTokenDigest(hash), expiresAt: timeOf(expires_at), revoked, revokedAt: timeOf(revoked_at) }
+    const ends = { expiresAt: timeOf(expires_at), revoked, revokedAt: timeOf(revoked_at) }
+    const facts = { provider, digest: scimTokenDigest(hash), makers, ...ends }
     if (compare(where, facts, story, reports)) continue
     // As many as were made before tokens were told one by one, and no more.
     const left = story.untoldTokens.get(provider) ?? 0
