@@ -202,3 +202,35 @@ test('a token whose maker lost the role is no way to change policy: the last rol
     await alone.stop()
   }
 })
+
+test('who keeps the token of a directory holds the directory hand until it is replaced: by roles, policies and other identities', async () => {
+  const mal = await people.person('mallory', 'directory-admin')
+  done(await people.server.post('/v1/scim/providers', { name: 'kept' }))
+  done(await mal.post('/v1/scim/providers/kept/rotate-token', {}))
+  const bindings = done(await people.server.get('/v1/role-bindings')).items
+  const own = bindings.find((it: { subject: string }) => it.subject === mal.id)
+  done(await people.server.post(`/v1/role-bindings/${own.id}/unbind`, { reason: 'new job' }))
+  const bind = (subject: string, more: object = {}) =>
+    people.server.post('/v1/role-bindings', {
+      role: 'credential-admin',
+      kind: 'identity',
+      subject,
+      reason: 'a job of another kind',
+      ...more,
+    })
+  const refused = await bind(mal.id)
+  expect([refused.status, refused.body.code]).toEqual([409, 'wrong_state'])
+  expect(refused.body.detail).toContain('mallory would hold directory rights and credential rights together')
+  // Nor by a policy, nor through another identity of the same human.
+  const text = `permit (principal == Person::"${mal.id}", action == Action::"rotation:start", resource);`
+  const proposed = await eve.post('/v1/policies', { files: [{ name: 'mal.cedar', text }], reason: 'tests' })
+  expect([proposed.status, proposed.body.code]).toEqual([409, 'wrong_state'])
+  expect(proposed.body.detail).toContain('Role::"scim-provider": scim:push')
+  const { id: second } = await people.made('/v1/identities', { name: 'mallory-2', kind: 'human' })
+  done(await bind(second))
+  const same = { other: second, same: true, reason: 'her manager says so' }
+  expect((await people.server.post(`/v1/identities/${mal.id}/same-person`, same)).body.code).toBe('wrong_state')
+  // Once somebody else has replaced it, and the old one has ended.
+  done(await people.server.post('/v1/scim/providers/kept/rotate-token', { overlapSeconds: 0 }))
+  expect((await bind(mal.id)).status).toBe(201)
+})

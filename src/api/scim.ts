@@ -158,7 +158,9 @@ function locatedIn(value: Json, origin: string): Json {
 
 function ctxOf({ clock, log }: ServerParts, request: FastifyRequest, client: ScimClient | null): Ctx {
   const actor = client === null ? 'anybody' : `scim:${client.provider}`
-  return makeCtx(actor, request.id, { clock, log, signal: request.gone.signal })
+  // A directory may have several tokens, known to several people.
+  const proof: Ctx['proof'] = client === null ? {} : { scim_token: client.tokenId }
+  return makeCtx(actor, request.id, { clock, log, signal: request.gone.signal, proof })
 }
 
 /** No token, a wrong one and one of /v1 get the same answer. */

@@ -61,7 +61,7 @@ function addProviders(provider: Command, add: Add): void {
     .option('--amr <value=level>', 'what an amr value is worth; may be repeated', worth)
     .option('--aal <level>', 'what a login is worth that names none of them: 1 or 2 (1)', level)
     .option('--max-age <time>', 'how old a login there may be: 30m, 12h (24h)', seconds)
-    .option('--link-by-email', 'link a person once by a verified address that SCIM gave them')
+    .option('--link-by-email', 'link a person once by the verified address with which SCIM made them, if they hold nothing by hand')
   const remove = { does: 'take a login provider away, and end the sessions that began there', example: 'rekey login provider remove corp' }
   add(provider, 'remove <name>', remove, async () => (await import('./commands/login.ts')).loginProviderRemove)
   const confirm = {

@@ -106,6 +106,7 @@ const WORDS = new Map([
   ['issuer.unmapped', 'Claims of an issuer do not stand for an identity any more'],
   ['kek.created', 'Key-encryption key made'],
   ['kek.rotated', 'Key-encryption key replaced and retired'],
+  ['login.linked_by_address', 'A verified address linked a person to a login'],
   ['login.refused', 'Login refused although its proof was good'],
   ['login_provider.added', 'Login provider added'],
   ['login_provider.confirmed', 'Somebody else answers for a login provider'],

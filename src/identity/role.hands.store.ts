@@ -3,12 +3,12 @@ import { type Grip, gripsOf, type PolicySet } from '../policy/index.ts'
 import type { Sql, Tx } from '../store/index.ts'
 import { SHARED } from './person.store.ts'
 import { humansAmong } from './person.ts'
-import { PROVIDED } from './role.store.ts'
+import { PROVIDED, SCIM_ROLE } from './role.store.ts'
 import { GOOD } from './token.store.ts'
 
 /**
  * What is held, by whom, in which hand and by which grip of the policies ($1). `made`: not by a directory provider's word alone. Of tokens
- * too, whoever they are of.
+ * too, whoever they are of; who made a directory's token may know it, and holds what it may.
  */
 const HELD = `grip as (select * from jsonb_to_recordset($1::jsonb) as g(kind text, id text, hand text)),
        given(kind, id, hand, by_kind, by_id) as (
@@ -25,7 +25,9 @@ const HELD = `grip as (select * from jsonb_to_recordset($1::jsonb) as g(kind tex
          union select m.identity_id, r.hand, r.by_kind, r.by_id, r.made from reach r join team_member m on m.team_id = r.team
          union select x.id, g.hand, g.by_kind, g.by_id, true from given g join api_token t on g.kind = 'token' and t.id = g.id
             cross join lateral (select t.identity_id union select t.acts_for_id union select unnest(t.makers)) x(id)
-           where ${GOOD} and x.id is not null)`
+           where ${GOOD} and x.id is not null
+         union select m.id, g.hand, g.kind, g.id, true from scim_token t cross join lateral unnest(t.makers) m(id)
+            join grip g on g.kind = 'role' and g.id = '${SCIM_ROLE}' where ${GOOD})`
 
 /** Somebody who holds both hands, alone or with other identities of the same human. */
 export interface BothHanded {
@@ -59,8 +61,8 @@ interface HeldRow {
 
 /**
  * Identities that are not gone and hold both hands: by what is bound to them, to their teams through any depth of nesting, or to a good
- * token that is theirs, acts for them or that they made, and by policies that name them, their teams or those tokens. Where several are of
- * one human, all of them that hold a hand, once the human holds both.
+ * token that is theirs, acts for them or that they made, to a directory whose good token they made, and by policies that name them, their
+ * teams or those tokens. Where several are of one human, all of them that hold a hand, once the human holds both.
  */
 export async function bothHanded(sql: Sql, policies: PolicySet['policies']): Promise<BothHanded[]> {
   return (await holdersOfBoth(sql, policies)).filter(({ kind }) => kind === 'identity')

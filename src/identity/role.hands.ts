@@ -17,7 +17,8 @@ const IDS_AN_EVENT = 500
 
 /**
  * Does `change`, in the caller's transaction and under the lock on policies, and looks at whom it gives both hands who did not hold them
- * before: through roles of their own, of their teams through any nesting, of tokens that are theirs, act for them or that they made, and
+ * before: through roles of their own, of their teams through any nesting, of tokens that are theirs, act for them or that they made (a
+ * directory's too), and
  * through all that of other identities of the same human. Who held both only with what a directory provider alone gave, which does not
  * count, did not hold them; with `by hand`, who comes to hold them only so does not either. Resolves with what it made, and those people's
  * ids. Throws `wrong_state` if there are any and it is not forced, `bad_input` for a short reason; nothing is to be kept then.

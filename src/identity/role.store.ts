@@ -34,6 +34,9 @@ export interface Held {
 /** True of a team whose members a directory provider gives. */
 export const PROVIDED = "starts_with(t.source, 'scim:')"
 
+/** The role that the token of a directory provider holds; nothing else holds it, and it stands in no binding. */
+export const SCIM_ROLE = 'scim-provider'
+
 /** Roles of one identity, its teams and one token together, each once, by name. */
 export async function rolesHeld(sql: Sql, identity: string | null, teams: readonly string[], token: string | null): Promise<Held> {
   const rows = await sql.query<{ kind: 'role' | 'team'; id: string; own: boolean }>(
@@ -65,7 +68,7 @@ async function policiesNameTeams(sql: Sql): Promise<boolean> {
   return (await sql.query("select 1 from policy_set where state = 'active' and files::text like '%Team%'")).length > 0
 }
 
-/** What one human holds by all identities and good tokens; null if somebody forced them to hold both hands. */
+/** What one human holds by all identities and good tokens, those of directories that they made too; null if somebody forced them to hold both hands. */
 async function humanHolds(sql: Sql, selves: readonly string[]): Promise<Holding[] | null> {
   const found = await sql.query<Holding & { readonly forced: boolean }>(
     `with recursive self(id) as (select i.id from identity i where i.id = any($1::uuid[]) and i.status <> 'offboarded'),
@@ -81,7 +84,9 @@ async function humanHolds(sql: Sql, selves: readonly string[]): Promise<Holding[
        select case kind when 'team' then 'team' else 'one' end as kind, id::text as id, bool_or(own) as own from held group by 1, 2
        union all
        select 'role', b.role, bool_or(h.own) from held h join role_binding b on b.subject_kind = h.kind and b.subject_id = h.id
-        group by 2) x`,
+        group by 2
+       union all
+       select 'role', '${SCIM_ROLE}', true where exists (select from scim_token t where t.makers && $1::uuid[] and ${GOOD})) x`,
     [selves],
   )
   return found.some(({ forced }) => forced) ? null : found.map(({ kind, id, own }) => ({ kind, id, own }))

@@ -15,13 +15,15 @@ export interface ScimTokenRow {
   readonly id: string
   readonly provider: string
   readonly hash: string
+  readonly makers: readonly string[] | null
   readonly expires_at: Date | null
   readonly revoked_at: Date | null
 }
 
 export function scimTokens(sql: Sql): Promise<ScimTokenRow[]> {
   return sql.query(
-    "select id, provider_id as provider, encode(hash, 'hex') as hash, expires_at, revoked_at from scim_token order by created_at, id",
+    `select id, provider_id as provider, encode(hash, 'hex') as hash, makers, expires_at, revoked_at
+       from scim_token order by created_at, id`,
   )
 }
 
@@ -35,6 +37,7 @@ export interface ScimUserRow {
   readonly suspended: boolean
   readonly offboard_at: Date | null
   readonly deleted: boolean
+  readonly created_at: Date
   /** What the provider of its row is called in the record. */
   readonly source: string
   /** Each address with the microseconds since when it is said. */
@@ -45,7 +48,7 @@ export interface ScimUserRow {
 export function scimUsers(sql: Sql, after: string, limit: number): Promise<ScimUserRow[]> {
   return sql.query(
     `select u.id, u.identity_id as identity, u.provider_id as provider, u.user_name_key as name_key, u.external_id, u.active, u.suspended,
-            u.offboard_at, u.deleted_at is not null as deleted, 'scim:' || p.name as source,
+            u.offboard_at, u.deleted_at is not null as deleted, u.created_at, 'scim:' || p.name as source,
             (select jsonb_agg(jsonb_build_array(e.email_key, floor(extract(epoch from e.since) * 1000000)::bigint))
                from scim_email e where e.user_id = u.id) as emails
        from scim_user u left join scim_provider p on p.id = u.provider_id where u.id > $1 order by u.id limit $2`,

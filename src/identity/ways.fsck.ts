@@ -65,10 +65,11 @@ async function compareScim(sql: Sql, story: WaysStory, reports: Reports): Promis
   for (const { id, ...facts } of await rows.scimProviders(sql)) {
     if (!compare(way.scimProvider(id), facts, story, reports)) reports.finding(way.scimProvider(id), UNKNOWN)
   }
-  for (const { id, provider, hash, expires_at, revoked_at } of await rows.scimTokens(sql)) {
+  for (const { id, provider, hash, makers, expires_at, revoked_at } of await rows.scimTokens(sql)) {
     const where = way.scimToken(id)
     const revoked = revoked_at !== null
-    const facts = { provider, digest: scimTokenDigest(hash), expiresAt: timeOf(expires_at), revoked, revokedAt: timeOf(revoked_at) }
+    const ends = { expiresAt: timeOf(expires_at), revoked, revokedAt: timeOf(revoked_at) }
+    const facts = { provider, digest: scimTokenDigest(hash), makers, ...ends }
     if (compare(where, facts, story, reports)) continue
     // As many as were made before tokens were told one by one, and no more.
     const left = story.untoldTokens.get(provider) ?? 0
@@ -101,12 +102,13 @@ async function compareUsers(sql: Sql, story: WaysStory, reports: Reports): Promi
   for (const { user } of await rows.strayEmails(sql)) reports.finding(way.scimUser(user), 'It has addresses, and does not exist.')
 }
 
-function userFacts({ id, identity, provider, name_key, external_id, emails, offboard_at, ...rest }: rows.ScimUserRow): Facts {
+function userFacts({ id, identity, provider, name_key, external_id, emails, offboard_at, created_at, ...rest }: rows.ScimUserRow): Facts {
   const { active, suspended, deleted } = rest
   const names = addressesDigest(id, [name_key, external_id ?? ''])
   const since = (emails ?? []).map(([address, micros]) => `${address} ${new Date(micros / 1000).toISOString()}`)
   const addresses = addressesDigest(id, since)
-  return { identity, provider, active, suspended, deleted, offboardAt: timeOf(offboard_at), names, addresses }
+  const createdAt = timeOf(created_at)
+  return { identity, provider, active, suspended, deleted, offboardAt: timeOf(offboard_at), createdAt, names, addresses }
 }
 
 async function compareChanges(sql: Sql, story: WaysStory, reports: Reports): Promise<void> {

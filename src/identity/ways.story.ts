@@ -76,7 +76,7 @@ function token(story: WaysStory, { links: { scim_provider: provider = '' }, data
     count(story.untoldTokens, provider)
     return
   }
-  const facts = { provider, digest: data.digest, expiresAt: null, revoked: false, revokedAt: null }
+  const facts = { provider, digest: data.digest, makers: data.makers, expiresAt: null, revoked: false, revokedAt: null }
   story.things.set(way.scimToken(String(data.token)), facts)
 }
 

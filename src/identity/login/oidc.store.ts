@@ -47,14 +47,35 @@ export async function personLinked(sql: Sql, source: string, externalId: string)
   return row ?? null
 }
 
-/** Active people whom a directory knows by this address, and who have no subject at this provider yet. */
-export async function peopleByEmail(tx: Tx, emailKey: string, source: string): Promise<PersonRow[]> {
-  return tx.query(
-    `select distinct i.id, i.name, i.status
-       from scim_email e join scim_user u on u.id = e.user_id join identity i on i.id = u.identity_id
-      where e.email_key = $1 and u.deleted_at is null and u.active is not false and i.kind = 'human' and i.status = 'active'
-        and not exists (select 1 from identity_external x where x.identity_id = i.id and x.source = $2)
-      limit 2`,
+/** Whom a directory knows by an address. */
+export interface AddressRow extends PersonRow {
+  readonly user_id: string
+  readonly provider_id: string
+  /** The name of the directory. */
+  readonly directory: string
+  /** It pushed them with this address when it pushed them first. */
+  readonly first: boolean
+  /** By the record and by the directory. */
+  readonly active: boolean
+  /** The directory says so of somebody else too. */
+  readonly shared: boolean
+  /** They have a subject at this provider already. */
+  readonly linked: boolean
+}
+
+/** Of whom it was said first that they have this address, by any directory; the word of another one after that does not count. */
+export async function holderOfAddress(tx: Tx, emailKey: string, source: string): Promise<AddressRow | null> {
+  const [row] = await tx.query<AddressRow>(
+    `with held as (
+       select i.id, i.name, i.status, u.id as user_id, u.provider_id, e.since, e.since = u.created_at as first,
+              i.status = 'active' and u.active is not false as active
+         from scim_email e join scim_user u on u.id = e.user_id join identity i on i.id = u.identity_id
+        where e.email_key = $1 and u.deleted_at is null and i.kind = 'human' and i.status <> 'offboarded')
+     select h.id, h.name, h.status, h.user_id, h.provider_id, p.name as directory, h.first, h.active,
+            exists (select from held o where o.provider_id = h.provider_id and o.id <> h.id) as shared,
+            exists (select from identity_external x where x.identity_id = h.id and x.source = $2) as linked
+       from held h join scim_provider p on p.id = h.provider_id order by h.since, h.id limit 1`,
     [emailKey, source],
   )
+  return row ?? null
 }

@@ -3,14 +3,13 @@ import { append } from '../../evidence/index.ts'
 import { type Ctx, RekeyError, Secret } from '../../kernel/index.ts'
 import { sha256Hex } from '../../seal/index.ts'
 import type { Tx } from '../../store/index.ts'
-import { moveIdentity } from '../lifecycle.move.ts'
-import { fold } from '../scim/attribute.ts'
 import type { ProvenAal } from '../session.model.ts'
 import { newToken, startSession } from '../session.ts'
+import { linkByAddress } from './address.ts'
 import type { Browser, LoggedIn, LoginParts } from './model.ts'
 import * as rows from './oidc.store.ts'
 import { type ProviderRow, providerById, providerNamed } from './provider.store.ts'
-import { callbackPath, linkId, linkIds, linkSource } from './provider.ts'
+import { callbackPath, linkIds, linkSource } from './provider.ts'
 import { noteFailure, rememberDevice } from './throttle.ts'
 
 /** A login may be this much older than was asked for: the way through the provider's pages takes time, seconds. */
@@ -100,7 +99,7 @@ export async function finishOidcLogin(parts: LoginParts, ctx: Ctx, browser: Brow
   )
   if (typeof claims === 'string') return refuse(parts, ctx, browser, claims)
   const done = await store.inTx((tx) => login(tx, ctx, browser, provider, claims))
-  return done ?? refuse(parts, ctx, browser, 'nobody who may log in')
+  return typeof done === 'string' ? refuse(parts, ctx, browser, done) : done
 }
 
 async function refuse({ store }: LoginParts, ctx: Ctx, browser: Browser, why: string): Promise<never> {
@@ -132,10 +131,10 @@ function wordOf(error: unknown): string {
   return [said, code, name].find((it): it is string => typeof it === 'string' && /^[A-Za-z_]{1,60}$/.test(it)) ?? 'unknown'
 }
 
-async function login(tx: Tx, ctx: Ctx, browser: Browser, provider: ProviderRow, claims: oidc.IDToken): Promise<LoggedIn | null> {
-  const externalId = linkId(claims.iss, claims.sub)
-  const person = (await personOf(tx, provider, claims)) ?? (await linkByEmail(tx, ctx, provider, claims, externalId))
-  if (person === null) return null
+/** In words for the log why nobody is logged in. */
+async function login(tx: Tx, ctx: Ctx, browser: Browser, provider: ProviderRow, claims: oidc.IDToken): Promise<LoggedIn | string> {
+  const person = (await personOf(tx, provider, claims)) ?? (await linkByAddress(tx, ctx, provider, claims))
+  if (typeof person === 'string') return person
   const session = await startSession(tx, ctx, {
     identity: person.id,
     name: person.name,
@@ -151,7 +150,7 @@ async function login(tx: Tx, ctx: Ctx, browser: Browser, provider: ProviderRow, 
     const links = { identity: person.id, login_provider: provider.id }
     const data = { provider: provider.name, why: person.status === 'active' ? 'too old' : person.status }
     await append(tx, ctx, [{ log: 'identity', type: 'login.refused', subject: person.name, links, data }])
-    return null
+    return 'nobody who may log in'
   }
   return { session, device: await rememberDevice(tx, ctx, browser, person.id) }
 }
@@ -163,23 +162,6 @@ async function personOf(tx: Tx, provider: ProviderRow, { iss, sub }: oidc.IDToke
     if (person !== null) return person
   }
   return null
-}
-
-/** Once, and only where it says exactly one person: whose address it is was the directory's word, and the provider verified it. */
-async function linkByEmail(
-  tx: Tx,
-  ctx: Ctx,
-  provider: ProviderRow,
-  { email, email_verified }: oidc.IDToken,
-  externalId: string,
-): Promise<rows.PersonRow | null> {
-  if (!provider.link_by_email || email_verified !== true || typeof email !== 'string') return null
-  const source = linkSource(provider)
-  const [person, ...others] = await rows.peopleByEmail(tx, fold(email), source)
-  if (person === undefined || others.length > 0) return null
-  const reason = 'first login with a verified address'
-  await moveIdentity(tx, ctx, person.id, { externalIds: [{ source, id: externalId }], reason })
-  return person
 }
 
 /** The best of what its `acr` and `amr` are worth by configuration; claims that are not configured are worth nothing of their own. */

@@ -33,7 +33,7 @@ export interface LoginProviderInput {
   readonly aal?: 1 | 2 | undefined
   /** How old a login at the provider may be, seconds; a day unless given. */
   readonly maxAgeSeconds?: number | undefined
-  /** Links a person whom a directory knows by the same verified address, at the first login. */
+  /** Links a person at the first login by the verified address with which a directory first pushed them: see `linkByAddress`. */
   readonly linkByEmail?: boolean | undefined
 }
 
@@ -97,7 +97,9 @@ function providerAsked({ name, issuer, client_id, auth, scopes, acr, amr, aal, .
       `Let people log in at the provider ${name} (${issuer}, client ${JSON.stringify(client_id)}).`,
       `Whom it names is that person here, in approvals too. A login there is worth AAL${aal} by itself.`,
       ...worth,
-      ...(row.link_by_email ? ['At the first login it links whoever has the address of somebody whom a directory knows.'] : []),
+      ...(row.link_by_email
+        ? ['At the first login it links whoever has the address with which a directory first pushed somebody who holds nothing by hand.']
+        : []),
     ].join('\n'),
   }
 }

@@ -4,8 +4,10 @@ import type { Allowed, Policies, Principal } from '../../policy/index.ts'
 import { randomSecret, sha256Hex } from '../../seal/index.ts'
 import type { Sql, Store, Tx } from '../../store/index.ts'
 import { scimTokenDigest } from '../rights.story.ts'
+import { SCIM_ROLE } from '../role.store.ts'
 import type { ProviderRow } from './provider.store.ts'
 import * as rows from './provider.store.ts'
+import { settleMakers } from './way.ts'
 
 /** 256 bits: nobody guesses one, so a plain SHA-256 of it may be stored and looked up. */
 const TOKEN_BYTES = 32
@@ -117,6 +119,7 @@ export async function revokeProvider(store: Store, ctx: Ctx, _may: Allowed<'scim
     const revoked = await rows.revokeTokens(tx, row.id, now)
     const facts = { tokens: revoked, revokedAt: now.toISOString() }
     if (revoked.length > 0) await append(tx, ctx, [eventOf('scim_provider.revoked', row, facts)])
+    await settleMakers(tx)
     return revoked.length
   })
 }
@@ -166,7 +169,7 @@ export async function authenticateScim(sql: Sql, ctx: Ctx, policies: Policies, t
 /** A provider's token holds one role and nothing else can be bound to it: it stands in no table that bindings name. */
 function principalOf({ token_id, name }: rows.TokenRow): Principal {
   const proof = { aal: 0, authenticatedAt: null, attestation: 'token', actsFor: null, scope: ['scim:push'], environments: null } as const
-  return { id: token_id, kind: 'token', identity: null, name, roles: ['scim-provider'], teams: [], ...proof }
+  return { id: token_id, kind: 'token', identity: null, name, roles: [SCIM_ROLE], teams: [], ...proof }
 }
 
 /** `made`: what the event that tells of it says. */

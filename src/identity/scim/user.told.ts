@@ -6,15 +6,17 @@ import { addressesDigest } from '../rights.story.ts'
 import * as rows from './user.store.ts'
 import { textOf } from './view.ts'
 
-type Told = Pick<rows.UserRow, 'id' | 'identity_id' | 'active' | 'suspended' | 'offboard_at' | 'deleted_at' | 'resource'>
+type Told = Pick<rows.UserRow, 'id' | 'identity_id' | 'active' | 'suspended' | 'offboard_at' | 'deleted_at' | 'created_at' | 'resource'>
 type Keys = Pick<rows.UserKeys, 'userNameKey' | 'externalId' | 'emailKeys'>
 
-function factsOf({ id, active, suspended, offboard_at, deleted_at }: Told, keys: Keys): Record<string, Json> {
+function factsOf({ id, active, suspended, offboard_at, deleted_at, created_at }: Told, keys: Keys): Record<string, Json> {
   return {
     active,
     suspended,
     offboardAt: offboard_at?.toISOString() ?? null,
     deleted: deleted_at !== null,
+    // An address that is from then links a login to the person.
+    createdAt: created_at.toISOString(),
     names: addressesDigest(id, [keys.userNameKey, keys.externalId ?? '']),
   }
 }

@@ -36,6 +36,11 @@ export async function settleHands(tx: Tx, team: string): Promise<void> {
   // By the texts: to read the whole set for each change of a group would take too long.
   const texts = roles.length > 0 ? [] : ((await activeSet(tx))?.files ?? []).map(({ text }) => text)
   if (roles.length === 0 && !texts.some((text) => teams.some((id) => text.includes(id)))) return
+  await settleMakers(tx)
+}
+
+/** After tokens of a directory ended: the same of who made them. */
+export async function settleMakers(tx: Tx): Promise<void> {
   await lockPolicies(tx)
   const set = await setInForce(tx)
   if (set !== null) await settleForced(tx, set)
