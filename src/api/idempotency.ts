@@ -13,6 +13,8 @@ interface Request {
   readonly key: string
   /** Stands for the whole request; it is stored, so no secret is in it. */
   readonly fingerprint: string
+  /** Asked when the wait for an equal request is over: throws if whoever asks may no more, and then gets no answer, not even an old one. */
+  readonly still: () => Promise<unknown>
 }
 
 /**
@@ -20,8 +22,14 @@ interface Request {
  * `idempotency_reused` if the key came with another request, `conflict` if the first one does not end.
  */
 export async function once(store: Store, ctx: Ctx, request: Request, work: () => Promise<Answer>): Promise<Answer> {
-  const { owner, key, fingerprint } = request
+  const { owner, key, fingerprint, still } = request
   const begun = await begin(store, ctx, request)
+  try {
+    await still()
+  } catch (error) {
+    if (begun.kind === 'fresh') await releaseAnswer(store, owner, key)
+    throw error
+  }
   if (begun.kind === 'answered') return { status: begun.status, body: begun.answer }
   let answer: Answer
   try {

@@ -12,9 +12,10 @@ import {
   readHandToken,
   type SessionHolder,
 } from '../identity/index.ts'
-import { type Clock, type Ctx, ERRORS, type ErrorCode, isCode, type Log, makeCtx, RekeyError } from '../kernel/index.ts'
+import { type Clock, type Ctx, ERRORS, type ErrorCode, isCode, type Log, makeCtx, RekeyError, type Secret } from '../kernel/index.ts'
 import type { Cursors } from '../keys/index.ts'
 import type { Principal } from '../policy/index.ts'
+import { Admission, boundBody, TOO_LATE } from './admission.ts'
 import { browserOf, pagesOf, requireOwnPage, type Sites, sessionTokenOf } from './browser.ts'
 import { Problem } from './errors.ts'
 import type { BatchWatch } from './events.ts'
@@ -27,6 +28,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Who asks; null before authentication and on open routes. */
     caller: Caller | null
+    /** By which it is asked again who asks; null as `caller`. */
+    admission: Admission<Caller> | null
     /** Aborts when nobody waits for the answer any more, or the server stops. */
     gone: AbortController
   }
@@ -64,7 +67,7 @@ const NOTHING = z.strictObject({})
 /** Every status that a route may answer with. */
 export function statusesOf(route: Route): ReadonlySet<number> {
   const codes = problemsOf(route).map((code): number => ERRORS[code].status)
-  return new Set([...Object.keys(route.answers).map(Number), ...codes, ...(route.method === 'POST' ? [UNSUPPORTED_MEDIA] : [])])
+  return new Set([...Object.keys(route.answers).map(Number), ...codes, ...(route.method === 'POST' ? [UNSUPPORTED_MEDIA, TOO_LATE] : [])])
 }
 
 function problemsOf(route: Route): readonly ErrorCode[] {
@@ -79,46 +82,62 @@ function problemsOf(route: Route): readonly ErrorCode[] {
 
 export function register(app: FastifyInstance, route: Route, server: ServerParts): void {
   const { parts } = server
+  const { bodyBytes = BODY_BYTES } = route
   app.route({
     method: route.method,
     url: route.path,
-    bodyLimit: route.bodyBytes ?? BODY_BYTES,
+    bodyLimit: bodyBytes,
     config: { statuses: statusesOf(route), ...(route.unlimited ? { rateLimit: false as const } : {}) },
     schema: schemaOf(route),
     // After the rate limit (onRequest) and before the body is read: a stranger cannot make us parse 32 MiB.
-    ...(route.action === null ? {} : { preParsing: (request: FastifyRequest) => admit(server, route, request) }),
+    preParsing: async (request, reply) => {
+      if (route.action !== null) await admit(server, route, request)
+      boundBody(request, reply, bodyBytes)
+    },
     preValidation: async (request: FastifyRequest) => openCursor(server, route, request),
     handler: async (request, reply) => {
-      const { caller, body } = request
-      const ctx = ctxOf(server, request)
       if (route.ownPages) requireOwnPage(request, server.sites(request))
-      const session = caller === null && route.ownPages ? await sessionOf(server, request) : (caller?.session ?? null)
-      const call = {
-        ctx,
-        parts,
-        may: caller?.may ?? null,
-        principal: caller?.principal ?? null,
-        again: caller === null ? null : () => askedAgain(server, route, request),
-        session,
-        pages: () => pagesOf(server.sites(request)),
-        browser: () => browserOf(request, server.sites(request), session),
-        params: request.params,
-        query: request.query,
-        body,
-        openapi: server.openapi,
-        metrics: server.metrics,
-        batches: server.batches,
-      }
+      // The body may have come long after the headers.
+      const caller = await stillAsking(request)
       const key = request.headers['idempotency-key']
       if (!route.startsWork || key === undefined || caller === null)
-        return send(reply, route, sealCursor(server, route, await route.handle(call)))
-      const fingerprint = fingerprintOf(route, request)
-      const answer = await once(parts.store, ctx, { owner: keyOwner(caller.principal), key: String(key), fingerprint }, () =>
-        route.handle(call),
+        return send(reply, route, sealCursor(server, route, await route.handle(await callOf(server, route, request))))
+      const [owner, fingerprint, still] = [keyOwner(caller.principal), fingerprintOf(route, request), () => stillAsking(request)]
+      const answer = await once(parts.store, ctxOf(server, request), { owner, key: String(key), fingerprint, still }, async () =>
+        route.handle(await callOf(server, route, request)),
       )
       return send(reply, route, answer)
     },
   })
+}
+
+/** Who asks now; null on open routes. */
+async function stillAsking(request: FastifyRequest): Promise<Caller | null> {
+  if (request.admission !== null) request.caller = await request.admission.now()
+  return request.caller
+}
+
+async function callOf(server: ServerParts, route: Route, request: FastifyRequest) {
+  const { parts, sites } = server
+  const { caller, admission } = request
+  const session = caller === null && route.ownPages ? await sessionOf(server, request, 'first') : (caller?.session ?? null)
+  const guarded = caller !== null && admission !== null && route.recordsLate !== true
+  return {
+    ctx: ctxOf(server, request),
+    parts: guarded ? { ...parts, store: admission.storeFor(parts.store, caller) } : parts,
+    may: caller?.may ?? null,
+    principal: caller?.principal ?? null,
+    again: caller === null ? null : () => askedAgain(server, route, request),
+    session,
+    pages: () => pagesOf(sites(request)),
+    browser: () => browserOf(request, sites(request), session),
+    params: request.params,
+    query: request.query,
+    body: request.body,
+    openapi: server.openapi,
+    metrics: server.metrics,
+    batches: server.batches,
+  }
 }
 
 const listOf = ({ method, path }: Route): string => `${method} ${path}`
@@ -149,61 +168,71 @@ function actorOf({ kind, id, actsFor }: Principal): string {
   return actsFor === null ? `${kind}:${id}` : `${kind}:${id} for ${actsFor.identity}`
 }
 
+async function admit(server: ServerParts, route: Route, request: FastifyRequest): Promise<void> {
+  const caller = await whoAsks(server, route, request, 'first')
+  const again = () => whoAsks(server, route, request, 'again')
+  request.admission = new Admission({ clock: server.clock, who: caller, again, alike: isAlike })
+  request.caller = caller
+}
+
+/** Whether both may the same: by who they are, how they proved it, and the policies. */
+function isAlike(one: Caller, other: Caller): boolean {
+  return one.set === other.set && JSON.stringify(one.principal) === JSON.stringify(other.principal)
+}
+
+/** For answers that take long: null once they may no more. */
+async function askedAgain(server: ServerParts, route: Route, request: FastifyRequest): Promise<Caller | null> {
+  try {
+    return await whoAsks(server, route, request, 'again')
+  } catch (error) {
+    if (isCode(error, 'unauthenticated') || isCode(error, 'forbidden') || isCode(error, 'step_up_required')) return null
+    throw error
+  }
+}
+
+/** `again`: a session is not kept awake by it, and a token or a proof that counts once is not used up by it. */
+type Shown = 'first' | 'again'
+
 /** No token, a wrong one and a session that has ended get the same answer. */
-async function admit(server: ServerParts, route: Route, request: FastifyRequest): Promise<undefined> {
+async function whoAsks(server: ServerParts, route: Route, request: FastifyRequest, shown: Shown): Promise<Caller> {
+  const { policies } = server.parts
   // A token that is sent counts alone: what a browser adds by itself never helps it.
   const bearer = request.headers.authorization !== undefined
-  const session = await (bearer ? handSessionOf(server, request) : sessionOf(server, request))
+  const session = await (bearer ? handSessionOf(server, request, shown) : sessionOf(server, request, shown))
   if (!bearer && session !== null && route.method !== 'GET') requireOwnPage(request, server.sites(request))
-  const principal = session?.principal ?? (await bearerOf(server, request))
+  const principal = session?.principal ?? (await bearerOf(server, request, shown))
   if (principal === null || route.action === null) {
     throw new RekeyError('unauthenticated', 'No valid token was presented.', {
       hint: 'Send Authorization: Bearer with the token of the token file.',
     })
   }
-  request.caller = { principal, session, may: server.parts.policies.allow(ctxOf(server, request, principal), principal, route.action) }
+  const { set } = policies
+  return { principal, session, set, may: policies.allow(ctxOf(server, request, principal), principal, route.action) }
 }
 
-/** The same, later: a session is not kept awake by it, and a token that counts once is not shown again. */
-async function askedAgain(server: ServerParts, route: Route, request: FastifyRequest): Promise<Caller | null> {
-  const { parts, bearers, origins, sites } = server
-  const token = tokenOf(request)
-  const cookie = request.headers.authorization === undefined ? sessionTokenOf(request, sites(request)) : null
-  const session = cookie === null ? null : await authenticateSession(parts.store, cookie, 'watch')
-  const ctx = ctxOf(server, request)
-  const principal =
-    token === null ? (session?.principal ?? null) : await authenticateAgain(bearers, ctx, presentedOf(request, token, origins))
-  if (principal === null || route.action === null) return null
-  try {
-    return { principal, session, may: parts.policies.allow(ctx, principal, route.action) }
-  } catch (error) {
-    if (isCode(error, 'forbidden') || isCode(error, 'step_up_required')) return null
-    throw error
-  }
-}
-
-async function bearerOf(server: ServerParts, request: FastifyRequest): Promise<Principal | null> {
+async function bearerOf(server: ServerParts, request: FastifyRequest, shown: Shown): Promise<Principal | null> {
+  const { bearers, known, origins } = server
   const token = tokenOf(request)
   if (token === null || readHandToken(token) !== null) return null
-  const principal = await authenticateBearer(server.bearers, ctxOf(server, request), presentedOf(request, token, server.origins))
-  server.known.note(token, principal !== null)
+  const authenticate = shown === 'first' ? authenticateBearer : authenticateAgain
+  const principal = await authenticate(bearers, ctxOf(server, request), presentedOf(request, token, origins))
+  known.note(token, principal !== null)
   return principal
 }
 
 /** The session of a person on the command line, who sends it as a token. */
-async function handSessionOf({ parts, known }: ServerParts, request: FastifyRequest): Promise<SessionHolder | null> {
+async function handSessionOf(server: ServerParts, request: FastifyRequest, shown: Shown): Promise<SessionHolder | null> {
   const token = tokenOf(request)
-  const text = token === null || schemeOf(request) !== 'bearer' ? null : readHandToken(token)
-  if (text === null) return null
-  const session = await authenticateSession(parts.store, text)
-  known.note(text, session !== null)
-  return session
+  return liveSession(server, token === null || schemeOf(request) !== 'bearer' ? null : readHandToken(token), shown)
 }
 
-async function sessionOf({ parts, known, sites }: ServerParts, request: FastifyRequest): Promise<SessionHolder | null> {
-  const token = sessionTokenOf(request, sites(request))
+async function sessionOf(server: ServerParts, request: FastifyRequest, shown: Shown): Promise<SessionHolder | null> {
+  return liveSession(server, sessionTokenOf(request, server.sites(request)), shown)
+}
+
+async function liveSession({ parts, known }: ServerParts, token: Secret | null, shown: Shown): Promise<SessionHolder | null> {
   if (token === null) return null
-  const session = await authenticateSession(parts.store, token)
+  const session = await authenticateSession(parts.store, token, shown === 'first' ? 'use' : 'watch')
   known.note(token, session !== null)
   return session
 }

@@ -3,7 +3,7 @@ import type { z } from 'zod'
 import type { SessionHolder } from '../identity/index.ts'
 import type { Browser } from '../identity/login/index.ts'
 import type { Ctx, ErrorCode } from '../kernel/index.ts'
-import type { Action, Allowed, Principal } from '../policy/index.ts'
+import type { Action, Allowed, PolicySet, Principal } from '../policy/index.ts'
 import type { BatchWatch } from './events.ts'
 import type { ApiParts } from './parts.ts'
 
@@ -67,6 +67,8 @@ interface Spec {
   /** True: answers only pages of this server, though nobody has logged in yet. With a session that goes without saying. */
   readonly ownPages?: true
   readonly bodyBytes?: number
+  /** True: what it does outside comes before its first transaction, which only records it: nothing may stop that. */
+  readonly recordsLate?: true
   /** True: not counted, because those who ask decide whether this process lives, and the answer costs next to nothing. */
   readonly unlimited?: true
 }
@@ -91,6 +93,8 @@ export interface Caller<A extends Action = Action> {
   readonly principal: Principal
   readonly session: SessionHolder | null
   readonly may: Allowed<A>
+  /** The policies by which that was decided. */
+  readonly set: PolicySet
 }
 
 /** Declares a route. Authentication, permission, validation, idempotency and errors are the server's; `handle` only does its work. */

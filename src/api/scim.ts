@@ -5,6 +5,8 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { authenticateScim, BASE, isObject, type JsonObject, type ScimClient, ScimError } from '../identity/scim/index.ts'
 import { type Ctx, type Json, makeCtx, RekeyError } from '../kernel/index.ts'
+import type { PolicySet } from '../policy/index.ts'
+import { Admission, boundBody } from './admission.ts'
 import { logFailure, problemOf, StatusError } from './errors.ts'
 import { tokenOf } from './limit.ts'
 import type { ApiParts } from './parts.ts'
@@ -48,15 +50,23 @@ export interface ScimRoute {
   readonly handle: (call: ScimCall) => Promise<ScimAnswer>
 }
 
+/** Who pushes, and the policies by which it may. */
+interface Pusher {
+  readonly client: ScimClient
+  readonly set: PolicySet
+}
+
 declare module 'fastify' {
   interface FastifyRequest {
     /** The provider that asks; null outside SCIM and before authentication. */
     scim: ScimClient | null
+    /** By which it is asked again; null as `scim`. */
+    scimAdmission: Admission<Pusher> | null
   }
 }
 
 /** Statuses that any route may answer. */
-const COMMON = [304, 400, 401, 403, 404, 409, 412, 413, 415, 429, 500, 503]
+const COMMON = [304, 400, 401, 403, 404, 408, 409, 412, 413, 415, 429, 500, 503]
 
 /** Declares a route of SCIM. Authentication, content types and errors are the server's. */
 export function scimRoute(route: ScimRoute): ScimRoute {
@@ -66,6 +76,7 @@ export function scimRoute(route: ScimRoute): ScimRoute {
 /** Puts the routes on the server, in a context of their own. */
 export async function registerScim(app: FastifyInstance, routes: readonly ScimRoute[], server: ServerParts): Promise<void> {
   app.decorateRequest('scim', null)
+  app.decorateRequest('scimAdmission', null)
   await app.register(
     async (scim) => {
       takeScimJson(scim)
@@ -101,12 +112,19 @@ function add(scim: FastifyInstance, route: ScimRoute, server: ServerParts): void
     config: { statuses: new Set([...COMMON, ...route.statuses]) },
     schema: { hide: true },
     // After the rate limit and before the body is read: a stranger cannot make us parse anything.
-    preParsing: (request: FastifyRequest) => admit(server, request),
+    preParsing: async (request, reply) => {
+      await admit(server, request)
+      boundBody(request, reply, route.bodyBytes ?? USER_BYTES)
+    },
     handler: async (request, reply) => {
-      const client = request.scim
-      if (client === null) throw unauthenticated()
+      const admission = request.scimAdmission
+      if (admission === null) throw unauthenticated()
+      // The body may have come long after the headers.
+      const pusher = await admission.now()
+      const { client } = pusher
+      request.scim = client
       const answer = await route.handle({
-        parts: server.parts,
+        parts: { ...server.parts, store: admission.storeFor(server.parts.store, pusher) },
         ctx: ctxOf(server, request, client),
         client,
         id: (request.params as { readonly id?: string }).id ?? '',
@@ -163,15 +181,27 @@ function ctxOf({ clock, log }: ServerParts, request: FastifyRequest, client: Sci
   return makeCtx(actor, request.id, { clock, log, signal: request.gone.signal, proof })
 }
 
+async function admit(server: ServerParts, request: FastifyRequest): Promise<void> {
+  const again = () => whoPushes(server, request)
+  const who = await again()
+  request.scimAdmission = new Admission({ clock: server.clock, who, again, alike: isAlike })
+  request.scim = who.client
+}
+
 /** No token, a wrong one and one of /v1 get the same answer. */
-async function admit(server: ServerParts, request: FastifyRequest): Promise<undefined> {
+async function whoPushes(server: ServerParts, request: FastifyRequest): Promise<Pusher> {
   const token = tokenOf(request)
   const { store, policies } = server.parts
-  const ctx = ctxOf(server, request, null)
-  request.scim = token === null ? null : await authenticateScim(store, ctx, policies, token)
+  const client = token === null ? null : await authenticateScim(store, ctxOf(server, request, null), policies, token)
   // From then on a provider's requests are counted for its token, not with all others of its address.
-  if (token !== null) server.known.note(token, request.scim !== null)
-  if (request.scim === null) throw unauthenticated()
+  if (token !== null) server.known.note(token, client !== null)
+  if (client === null) throw unauthenticated()
+  return { client, set: policies.set }
+}
+
+function isAlike(one: Pusher, other: Pusher): boolean {
+  const facts = ({ client: { may: _may, ...rest } }: Pusher) => JSON.stringify(rest)
+  return one.set === other.set && facts(one) === facts(other)
 }
 
 function unauthenticated(): RekeyError {

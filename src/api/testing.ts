@@ -1,6 +1,7 @@
 /** For tests only: a real server on a loopback port with a database of its own, a token, and what it logged. No worker runs. */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { request } from 'node:http'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { freshDatabase, type TestDatabase } from '../../test/lab/database.ts'
@@ -9,10 +10,11 @@ import { rewrapCredentials, rotationFigures, Targets } from '../credential/index
 import { logFigures, newSigningSeed, signerFromSeed } from '../evidence/index.ts'
 import { ensureAdminToken, ensurePolicySet, rewrapChannels } from '../identity/index.ts'
 import { consumeStepUpProof, OidcClients, rewrapLogins } from '../identity/login/index.ts'
-import { AddressGuard, type Log, makeCtx, newId } from '../kernel/index.ts'
+import { AddressGuard, type Log, makeCtx, newId, sleep } from '../kernel/index.ts'
 import { fileKeks, fingerprintKey, installationSecret, Keyring } from '../keys/index.ts'
 import { Policies } from '../policy/index.ts'
 import type { Store } from '../store/index.ts'
+import { ADMITTED_MS } from './admission.ts'
 import type { ApiParts, Figures } from './parts.ts'
 import { type RunningServer, type ServerOptions, startServer } from './server.ts'
 
@@ -29,6 +31,8 @@ export interface Answered {
   /** Parsed, of any shape; null if it is not JSON. */
   readonly body: ReturnType<typeof JSON.parse>
 }
+
+export type Held = Pick<Answered, 'status' | 'body'>
 
 interface Sending {
   readonly body?: unknown
@@ -108,6 +112,33 @@ export class TestServer {
       })
       sent.on('error', reject).end()
     })
+  }
+
+  /**
+   * A request whose headers are sent now, and one byte of its body: admitted, unless it is refused at once. What it resolves with sends the
+   * rest and waits for the answer.
+   */
+  async held(method: string, path: string, headers: Record<string, string>, body: object): Promise<() => Promise<Held>> {
+    const text = JSON.stringify(body)
+    const { hostname, port, host } = new URL(this.url)
+    const socket = connect(Number(port), hostname)
+    let got = ''
+    socket.setEncoding('utf8').on('data', (chunk: string) => {
+      got += chunk
+    })
+    socket.on('error', () => undefined)
+    const ended = new Promise((resolve) => socket.once('close', resolve))
+    const all = { host, connection: 'close', 'content-type': 'application/json', 'content-length': Buffer.byteLength(text), ...headers }
+    const head = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`)
+    socket.write(`${method} ${path} HTTP/1.1\r\n${head.join('')}\r\n${text.slice(0, 1)}`)
+    await sleep(ADMITTED_MS * 5)
+    return async () => {
+      socket.write(text.slice(1))
+      await ended
+      const [, status = '0'] = /^HTTP\/1\.1 (\d+)/.exec(got) ?? []
+      const sent = got.slice(got.indexOf('\r\n\r\n') + 4)
+      return { status: Number(status), body: sent === '' ? null : JSON.parse(sent) }
+    }
   }
 
   /** Declares a fleet through the API itself: `count` credentials `app-<n>` on one system. No server is there: nothing is contacted. */

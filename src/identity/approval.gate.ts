@@ -1,14 +1,14 @@
 /** Where other use cases meet approvals: they ask for one, and go on when it is there. */
 import { canonicalJson } from '../evidence/index.ts'
-import { type Ctx, isCode, type Json, printable, RekeyError } from '../kernel/index.ts'
+import { type Ctx, isCode, type Json, RekeyError } from '../kernel/index.ts'
 import { type PolicyFile, type Principal, teamsNamed } from '../policy/index.ts'
 import type { Store, Tx } from '../store/index.ts'
 import { bypassApproval, type Consumed, consumeApproval, requestApproval } from './approval.actions.ts'
-import { type Approvable, approvalDigest, type Factor } from './approval.model.ts'
+import { type Approvable, approvalDigest, checkApprovable, type Factor } from './approval.model.ts'
 import { cameIn, isAlike, latecomers, peopleThrough, withPeople } from './approval.people.ts'
 import { type ApprovalRule, ruleOf } from './approval.rule.store.ts'
 import { personOf, type Standing, standingOf } from './approval.standing.ts'
-import { type ApprovalRow, lockDigest, openByDigest, openBySubject } from './approval.store.ts'
+import { type ApprovalRow, lockDigest, openAlike, openByDigest } from './approval.store.ts'
 import { unreachedBy } from './notify.reach.ts'
 import { handsAsked } from './policyset.hands.ts'
 import { type ApprovalGate, type Ask, changesBetween, secondPerson } from './policyset.model.ts'
@@ -108,10 +108,11 @@ async function askOnce(tx: Tx, ctx: Ctx, by: Principal, { asked, alsoBehind }: A
  */
 async function requestsFor(tx: Tx, ctx: Ctx, rule: ApprovalRule, asked: Approvable) {
   const whole = withPeople(asked)
+  const kept = checkApprovable(whole)
   const open =
     asked.people === undefined
-      ? await openByDigest(tx, approvalDigest(whole))
-      : (await openBySubject(tx, asked.action, printable(asked.subject))).filter((row) => isAlike(whatOf(row), whole.what))
+      ? await openByDigest(tx, kept.digest)
+      : (await openAlike(tx, kept)).filter((row) => isAlike(whatOf(row), whole.what))
   const found: Standing[] = []
   for (const row of open) found.push(await standingOf(tx, ctx, row))
   const good = found.filter(({ state, factors }) => state !== 'expired' && textOf(factors) === textOf(rule.factors))

@@ -80,22 +80,36 @@ export async function lockApproval(tx: Tx, id: string): Promise<ApprovalRow | nu
   return row ?? null
 }
 
-/** Requests for one digest that are not at an end, newest first. */
+/** Requests for one digest that are not at an end: those that were let through first, then the newest. */
 export async function openByDigest(sql: Sql, digest: string): Promise<ApprovalRow[]> {
   return sql.query(
-    `select ${APPROVAL} from approval where digest = $1 and state in ('requested', 'approved', 'bypassed') order by id desc limit 20`,
+    `select ${APPROVAL} from approval where digest = $1 and state in ('requested', 'approved', 'bypassed')
+      order by state = 'requested', id desc limit 20`,
     [digest],
   )
 }
 
-/** Those that are open for the same action and subject, the newest first. */
-export async function openBySubject(sql: Sql, action: string, subject: string): Promise<ApprovalRow[]> {
+/**
+ * Canonical JSON without whom it reaches. A quote within a text is escaped, so this is found where it is a key only; what only looks alike
+ * is left to the caller to tell apart. As in the index `approval_alike`.
+ */
+const apart = (what: string) => String.raw`regexp_replace(${what}, '"people":(\[[^]]*\]|\{[^}]*\})', '', 'g')`
+
+/**
+ * Those that are open for the same apart from whom it reaches: first the very same, then what was let through, then the newest. Requests
+ * for anything else, however many, take no place among them: with 200 of other reasons, what was approved was found no more.
+ */
+export async function openAlike(sql: Sql, { action, subject, what, digest }: Asked): Promise<ApprovalRow[]> {
   return sql.query(
-    `select ${APPROVAL} from approval where action = $1 and subject = $2 and state in ('requested', 'approved', 'bypassed')
-      order by id desc limit 200`,
-    [action, subject],
+    `select ${APPROVAL} from approval
+      where hashtextextended(${apart('what')}, 0) = hashtextextended(${apart('$3::text')}, 0) and ${apart('what')} = ${apart('$3::text')}
+        and action = $1 and subject = $2 and state in ('requested', 'approved', 'bypassed')
+      order by digest <> $4, state = 'requested', id desc limit 50`,
+    [action, subject, what, digest],
   )
 }
+
+type Asked = Pick<ApprovalRow, 'action' | 'subject' | 'what' | 'digest'>
 
 /** Equal questions wait for one another, so that two of them make one request. */
 export async function lockDigest(tx: Tx, digest: string): Promise<void> {

@@ -12,5 +12,6 @@ export const probeUsableRoute = route({
   answers: { 200: { what: 'How many were tried; see /v1/usable', schema: z.object({ tried: z.int() }) } },
   problems: [],
   startsWork: true,
+  recordsLate: true,
   handle: async ({ parts, ctx, may, body }) => ({ status: 200, body: { tried: await probeUsable(parts, ctx, may, body.versions) } }),
 })
