@@ -147,6 +147,7 @@ export function offboardAsked({ id, name, kind }: IdentityRecord, reason: string
     action: 'identity:offboard',
     subject: name,
     what: { identity: id, name, kind, reason },
+    about: [id],
     words: [
       `End the identity ${name} (${kind}) for good.`,
       'What it owns is handed over, and what it can log in with stops working. Nothing leads back.',
