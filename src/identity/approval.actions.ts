@@ -173,10 +173,9 @@ export interface DecisionInput {
 
 /**
  * Approves or rejects (`approval.decided`); enough approvals make it `approval.approved`, one rejection ends it. Resolves with how it
- * stands then. Throws `not_found` for whoever was not asked; `forbidden` for the requester, for whom it is about, for programs and agents, and for
- * whoever is eligible no more; `step_up_required` where no factor takes so weak a login; `conflict` for another digest or a second approval, also
- * through another identity of the same person;
- * `wrong_state` once it ended.
+ * stands then. Throws `not_found` for whoever was not asked; `forbidden` for the requester, for whom it is about, for programs and agents,
+ * and for whoever is eligible no more; `step_up_required` where no factor takes so weak a login; `conflict` for another digest or a second
+ * approval, also through another identity of the same person; `wrong_state` once it ended.
  */
 export async function decideApproval(tx: Tx, ctx: Ctx, by: Principal, id: string, input: DecisionInput): Promise<Standing> {
   checkWords('reason', input.reason)
@@ -312,8 +311,8 @@ export async function withdrawForGood(tx: Tx, ctx: Ctx, id: string, reason: stri
 
 /**
  * Lets it through without the approvals (`approval.bypassed`), and tells every approver who was skipped. That the person may, policy has
- * said (`approval:bypass`), of what others asked for: never of what they stand behind or what is about them, unless `own` (policies, where `policy:bypass`
- * says that). Throws `forbidden` for that, and for anything but a person who acts for themselves; `bad_input` for a reason of less than 10
+ * said (`approval:bypass`), of what others asked for: never of what they stand behind or what is about them, unless `own` (policies, where
+ * `policy:bypass` says that). Throws `forbidden` for that, and for anything but a person who acts for themselves; `bad_input` for a reason of less than 10
  * characters, `conflict` for another digest, `wrong_state` unless it waits.
  */
 export async function bypassApproval(

@@ -102,8 +102,8 @@ async function askOnce(tx: Tx, ctx: Ctx, by: Principal, { asked, alsoBehind }: A
 }
 
 /**
- * Open requests for exactly this that ask for what the rule asks for now, and keep out whom it is about. `late`: those that would be for it, had nobody come into a team
- * since.
+ * Open requests for exactly this that ask for what the rule asks for now, and keep out whom it is about. `late`: those that would be for
+ * it, had nobody come into a team since.
  */
 async function requestsFor(tx: Tx, ctx: Ctx, rule: ApprovalRule, asked: Approvable) {
   const whole = withPeople(asked)

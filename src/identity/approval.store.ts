@@ -49,7 +49,8 @@ export interface FactorRow extends Factor {
 
 export async function insertApproval(tx: Tx, row: ApprovalRow): Promise<void> {
   await tx.query(
-    `insert into approval (${APPROVAL}) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, null, null, null, null)`,
+    `insert into approval (${APPROVAL})
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, null, null, null, null)`,
     [
       row.id,
       row.action,

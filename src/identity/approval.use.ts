@@ -46,8 +46,8 @@ async function byHand(
     const asked = (await rows.approversOf(tx, id)).some(({ identity }) => identity === by.identity)
     const named = asked || isRequester(by, row) || (may.action !== 'approval:withdraw' && (await whyNot(tx, by, row)) !== null)
     const resource = approvalResource(row, by, named)
-    // Who has nothing to do with it learns nothing; who may bypass has, wherever policy lets them. Who stands behind it, or whom it is about,
-    // hears why not.
+    // Who has nothing to do with it learns nothing; who may bypass has, wherever policy lets them. Who stands behind it hears why not, and
+    // so does whom it is about.
     if ((!named && may.action !== 'approval:bypass') || !isMine(may, resource)) noApproval()
     return detailOf(tx, ctx, by, await act(tx))
   })
