@@ -311,9 +311,9 @@ export async function withdrawForGood(tx: Tx, ctx: Ctx, id: string, reason: stri
 
 /**
  * Lets it through without the approvals (`approval.bypassed`), and tells every approver who was skipped. That the person may, policy has
- * said (`approval:bypass`), of what others asked for: never of what they stand behind or what is about them, unless `own` (policies, where
- * `policy:bypass` says that). Throws `forbidden` for that, and for anything but a person who acts for themselves; `bad_input` for a reason of less than 10
- * characters, `conflict` for another digest, `wrong_state` unless it waits.
+ * said (`approval:bypass`), of what others asked for: never of what they stand behind or what is about them, unless `own` (policies,
+ * where `policy:bypass` says that). Throws `forbidden` for that, and for anything but a person who acts for themselves; `bad_input` for a
+ * reason of less than 10 characters, `conflict` for another digest, `wrong_state` unless it waits.
  */
 export async function bypassApproval(
   tx: Tx,
