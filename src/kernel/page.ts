@@ -1,4 +1,4 @@
-/** Rows that one request looks at for a page of what the asker may see. So many identities of others took 0.8 to 1.1 s on a busy machine. */
+/** Rows that one request looks at for a page of what the asker may see. So many of others took 0.8 to 1.1 s on a busy machine. */
 export const LOOKED_AT_MAX = 20_000
 /** Rows that are read at once after the first go, which is one more than the page. */
 const STEP = 2_000
