@@ -86,7 +86,9 @@ test('a login provider and a link', async () => {
 })
 
 test('an issuer and a rule of it', async () => {
-  const owner = `person:${bob.id}`
+  // Neither who asks nor who approves: it is about whoever answers for the program.
+  const { id: olga } = await people.made('/v1/identities', { name: 'olga', kind: 'human' })
+  const owner = `person:${olga}`
   const workload: { id: string } = await people.made('/v1/identities', {
     name: 'orders',
     kind: 'workload',

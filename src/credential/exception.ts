@@ -4,7 +4,7 @@ import { type AlsoOwned, type Answerable, findOwner, identityIds, identityNamed,
 import { type Ctx, counted, isId, newId, RekeyError } from '../kernel/index.ts'
 import { type Allowed, isMine, type Resource } from '../policy/index.ts'
 import type { Sql, Store, Tx } from '../store/index.ts'
-import { mineBy, pageOfMine, standingResource } from './resources.ts'
+import { pageOfMine, standingResource } from './resources.ts'
 
 /** What can be declared: an account that several use, one that a vendor has, a value that nobody rotates. */
 export const EXCEPTION_KINDS = ['shared_account', 'vendor_managed', 'static_key'] as const
@@ -261,7 +261,7 @@ async function exceptionById(sql: Sql, id: string): Promise<ExceptionView> {
 
 /**
  * A page of exceptions in the order of their declaration, without what the asker may not read; those that have ended only with `all`.
- * `after` is the id of the last one looked at, which `next` is for the page that follows: a page may be short while there is more.
+ * `after` is the `next` of the page before; see `pageOfSeen`.
  */
 export async function listExceptions(
   sql: Sql,
@@ -269,12 +269,10 @@ export async function listExceptions(
   page: { readonly after?: string | undefined; readonly limit: number; readonly all: boolean },
 ): Promise<{ readonly items: ExceptionView[]; readonly next: string | null }> {
   const open = page.all ? '' : 'and e.closed_at is null'
-  const found = await sql.query<Row>(`${VIEW} where ($1::uuid is null or e.id > $1) ${open} order by e.id limit $2`, [
-    page.after ?? null,
-    page.limit + 1,
-  ])
-  const { rows, next } = pageOfMine(found, page.limit, await mineBy(sql, may, 'exception', found))
-  return { items: await viewsOf(sql, rows), next }
+  const text = `${VIEW} where ($1::uuid is null or e.id > $1) ${open} order by e.id limit $2`
+  const read = (after: string | null, count: number) => sql.query<Row>(text, [after, count])
+  const { items, next } = await pageOfMine(sql, may, 'exception', page, read)
+  return { items: await viewsOf(sql, items), next }
 }
 
 /** What else a team answers for, in words: exceptions that are open. Empty: nothing. */

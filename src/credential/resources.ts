@@ -1,6 +1,6 @@
 /** What policy gets to know of a credential. */
 import { type Identity, type IdentityRecord, identitiesById, recordsById } from '../identity/index.ts'
-import { RekeyError } from '../kernel/index.ts'
+import { pageOfSeen, RekeyError } from '../kernel/index.ts'
 import { type Allowed, isMine, type Resource } from '../policy/index.ts'
 import type { Sql } from '../store/index.ts'
 
@@ -67,10 +67,22 @@ export async function mineBy(
   return ({ id, system, identity_id }) => may.can(standingResource(type, id, system, records.get(identity_id ?? '')))
 }
 
-/** A page out of rows that were read with one more than `limit`: `next` is that of the last one looked at, shown or not. */
-export function pageOfMine<R extends { readonly id: string }>(found: readonly R[], limit: number, isMine: (row: R) => boolean) {
-  const page = found.slice(0, limit)
-  return { rows: page.filter(isMine), next: found.length > limit ? (page.at(-1)?.id ?? null) : null }
+/** A page of the rows that the asker may read, as `pageOfSeen`. */
+export function pageOfMine<R extends Standing>(
+  sql: Sql,
+  may: Allowed,
+  type: 'finding' | 'exception' | 'review',
+  { after = null, limit }: { readonly after?: string | null | undefined; readonly limit: number },
+  read: (after: string | null, count: number) => Promise<readonly R[]>,
+) {
+  return pageOfSeen<R>(
+    { after, limit },
+    {
+      read,
+      cursorOf: ({ id }) => id,
+      mine: async (found) => found.filter(await mineBy(sql, may, type, found)),
+    },
+  )
 }
 
 /** The credentials with these names as policy sees them, by name. */

@@ -7,7 +7,7 @@ import type { Sql, Store, Tx } from '../store/index.ts'
 import { closeCredentials } from './closure.changes.ts'
 import type { ClosingParts } from './closure.run.ts'
 import { closeException, type ExceptionKind, type OnMissed, REVIEW_EVERY_SECONDS } from './exception.ts'
-import { mineBy, pageOfMine, standingResource } from './resources.ts'
+import { pageOfMine, standingResource } from './resources.ts'
 
 /** Opened or found missed in one go. */
 const AT_ONCE = 200
@@ -252,7 +252,7 @@ function viewOf(row: Row): ReviewView {
 
 /**
  * A page of reviews in the order in which they were opened, without what the asker may not read; those that are done only with `all`.
- * `after` is the id of the last one looked at, which `next` is for the page that follows: a page may be short while there is more.
+ * `after` is the `next` of the page before; see `pageOfSeen`.
  */
 export async function listReviews(
   sql: Sql,
@@ -261,7 +261,7 @@ export async function listReviews(
 ): Promise<{ readonly items: ReviewView[]; readonly next: string | null }> {
   const open = page.all ? '' : 'and r.done_at is null'
   const where = `($1::uuid is null or r.id > $1) ${open} order by r.id limit $2`
-  const found = await rowsOf(sql, where, [page.after ?? null, page.limit + 1])
-  const { rows, next } = pageOfMine(found, page.limit, await mineBy(sql, may, 'review', found))
-  return { items: rows.map(viewOf), next }
+  const read = (after: string | null, count: number) => rowsOf(sql, where, [after, count])
+  const { items, next } = await pageOfMine(sql, may, 'review', page, read)
+  return { items: items.map(viewOf), next }
 }

@@ -2,7 +2,7 @@
 import type { ProbeOutcome } from '../connectors/contract.ts'
 import { append } from '../evidence/index.ts'
 import { type IdentityRecord, identityNamed, recordsById, type TokenView, tokensOnRecord } from '../identity/index.ts'
-import { type Ctx, RekeyError } from '../kernel/index.ts'
+import { type Ctx, pageOfSeen, RekeyError } from '../kernel/index.ts'
 import type { Keyring } from '../keys/index.ts'
 import type { Allowed } from '../policy/index.ts'
 import { open } from '../seal/index.ts'
@@ -95,8 +95,8 @@ const USABLE = `
 
 /**
  * A page of every version that could authenticate right now, root credentials too, and of every API token of Rekey itself that would be
- * accepted, oldest first, without what the asker may not read: a page may be short, or empty, while there is more. `next` is the `after` of
- * the page that follows. Throws `not_found` for an identity that does not exist, and for one of which the asker may read nothing.
+ * accepted, oldest first, without what the asker may not read. `next` is the `after` of the page that follows; see `pageOfSeen`. Throws
+ * `not_found` for an identity that does not exist, and for one of which the asker may read nothing.
  */
 export async function listUsable(
   sql: Sql,
@@ -116,7 +116,26 @@ export async function listUsable(
   }
 }
 
+/** A version or a token that the filter lets through; no view: the asker may not read it. */
+interface Looked {
+  readonly id: string
+  readonly view: UsableView | null
+}
+
 async function read(sql: Sql, ctx: Ctx, may: Allowed<'usable:read'>, filter: UsableFilter, identity: string | null) {
+  const { items, next } = await pageOfSeen<Looked>(
+    { after: filter.after ?? null, limit: filter.limit },
+    {
+      read: (after, limit) => looked(sql, ctx, may, { ...filter, after: after ?? undefined, limit }, identity),
+      cursorOf: ({ id }) => id,
+      mine: (found) => found.filter(({ view }) => view !== null),
+    },
+  )
+  return { items: items.flatMap(({ view }) => view ?? []), next }
+}
+
+/** The next ones, `limit` of them if there are so many. */
+async function looked(sql: Sql, ctx: Ctx, may: Allowed<'usable:read'>, filter: UsableFilter, identity: string | null): Promise<Looked[]> {
   const versions = await versionsOf(sql, filter, identity)
   const tokens = await tokensOf(sql, filter, identity)
   const now = ctx.clock.now()
@@ -126,8 +145,7 @@ async function read(sql: Sql, ctx: Ctx, may: Allowed<'usable:read'>, filter: Usa
     ...versions.map((row) => ({ id: row.id, view: versionShown(may, row, records.get(row.identity_id ?? '')) })),
     ...tokens.map((token) => ({ id: token.id, view: tokenShown(may, token, records.get(token.identity?.id ?? ''), { ...filter, now }) })),
   ].sort((a, b) => (a.id < b.id ? -1 : 1))
-  const page = all.slice(0, filter.limit)
-  return { items: page.flatMap(({ view }) => view ?? []), next: all.length > filter.limit ? (page.at(-1)?.id ?? null) : null }
+  return all.slice(0, filter.limit)
 }
 
 async function versionsOf(sql: Sql, filter: UsableFilter, identity: string | null): Promise<Row[]> {
@@ -139,14 +157,14 @@ async function versionsOf(sql: Sql, filter: UsableFilter, identity: string | nul
         and ($1::uuid is null or c.identity_id = $1) and ($2::text is null or s.name = $2) and ($3::text is null or v.state = $3)
         and ($4::int is null or v.created_at <= now() - make_interval(days => $4)) and ($5::uuid is null or v.id > $5)
       order by v.id limit $6`,
-    [identity, filter.system ?? null, filter.state ?? null, filter.olderThanDays ?? null, filter.after ?? null, filter.limit + 1],
+    [identity, filter.system ?? null, filter.state ?? null, filter.olderThanDays ?? null, filter.after ?? null, filter.limit],
   )
 }
 
 async function tokensOf(sql: Sql, { system, state, after, limit }: UsableFilter, identity: string | null): Promise<TokenView[]> {
   if (system !== undefined && system !== OWN_SYSTEM) return []
   if (state !== undefined && state !== 'current' && state !== 'previous') return []
-  return tokensOnRecord(sql, { ended: false, identity, after: after ?? null, limit: limit + 1 })
+  return tokensOnRecord(sql, { ended: false, identity, after: after ?? null, limit })
 }
 
 function versionShown(may: Allowed<'usable:read'>, row: Row, record: IdentityRecord | undefined): UsableView | null {

@@ -12,6 +12,7 @@ import {
   NEXT_APPROVAL,
   parseFactors,
 } from './approval.model.ts'
+import { listed } from './approval.people.ts'
 import {
   approvalEvent,
   isRequester,
@@ -23,7 +24,7 @@ import {
   type Standing,
   settle,
   standingOf,
-  standsBehindRequest,
+  whyNot,
   withoutHumans,
 } from './approval.standing.ts'
 import * as rows from './approval.store.ts'
@@ -49,6 +50,7 @@ export interface NewApproval extends Approvable {
 /**
  * Asks for approval (`approval.requested`), freezes who may give it, and tells them. Resolves with the id of the request. Whoever stands
  * behind it is not asked: the requester, whom an agent acts for, who made the requesting token, and all others whom `standBehind` knows.
+ * Nor is whoever stands behind what it is about: what it gives or takes is theirs.
  * Throws `forbidden` for a token that nobody on record stands behind; `bad_input` for factors that ask for nobody or for nothing, a team
  * that is not there, and where fewer people are eligible than are needed.
  */
@@ -60,9 +62,11 @@ export async function requestApproval(tx: Tx, ctx: Ctx, asked: NewApproval): Pro
   const expiresAt = expiryOf(now, asked.expiresSeconds)
   const factors = await namedFactors(tx, parseFactors(asked.factors))
   const excluded = await standBehind(tx, [...standsBehind(by), ...(asked.alsoBehind ?? [])])
+  const about = await standBehind(tx, asked.about ?? [])
+  const out = [...excluded, ...about]
   const teams = factors.map(({ team }) => team)
-  const approvers = await withoutHumans(tx, await rows.candidates(tx, teams, excluded), excluded)
-  await checkApprovers(tx, factors, approvers)
+  const approvers = await withoutHumans(tx, await rows.candidates(tx, teams, out), out)
+  await checkApprovers(tx, factors, approvers, about.length === 0 ? undefined : NOT_COUNTED)
   const id = newId(now.getTime())
   await rows.insertApproval(tx, {
     ...parts,
@@ -73,6 +77,7 @@ export async function requestApproval(tx: Tx, ctx: Ctx, asked: NewApproval): Pro
     requester_identity: by.identity,
     requester_name: by.name,
     excluded,
+    about,
     requested_at: now,
     expires_at: expiresAt,
     remind_at: nextReminder(now, expiresAt),
@@ -96,6 +101,7 @@ export async function requestApproval(tx: Tx, ctx: Ctx, asked: NewApproval): Pro
         places: placesDigest(approvers.map(({ position, identity }) => [position, identity])),
         expiresAt: expiresAt.toISOString(),
         excluded: [...excluded].sort(),
+        about: listed(about),
         requester: { kind: by.kind, id: by.id, identity: by.identity },
       },
     ),
@@ -103,6 +109,9 @@ export async function requestApproval(tx: Tx, ctx: Ctx, asked: NewApproval): Pro
   await queueNotices(tx, id, 'requested', people)
   return id
 }
+
+const NOT_COUNTED =
+  'Neither who asks nor whom it is about counts. To give a role to the team that approves it, give it to each of its people.'
 
 function expiryOf(now: Date, seconds: number): Date {
   const { expiresSecondsMin, expiresSecondsMax } = APPROVAL_LIMITS
@@ -132,17 +141,22 @@ export async function namedFactors(tx: Tx, factors: readonly Factor[]): Promise<
   })
 }
 
-/** Throws `bad_input` where nobody, too few or too many could approve. */
-export async function checkApprovers(sql: Sql, factors: readonly rows.FactorRow[], approvers: readonly rows.ApproverRow[]): Promise<void> {
+/** Throws `bad_input` where nobody, too few (with `hint`) or too many could approve. */
+export async function checkApprovers(
+  sql: Sql,
+  factors: readonly rows.FactorRow[],
+  approvers: readonly rows.ApproverRow[],
+  hint?: string,
+): Promise<void> {
   for (const { position, teamName, count } of factors) {
     const found = approvers.filter((one) => one.position === position).length
-    if (found < count) refuse(`The team ${teamName} has ${found} people who may approve this; ${count} must.`)
+    if (found < count) refuse(`The team ${teamName} has ${found} people who may approve this; ${count} must.`, hint)
   }
   const humanOf = await humansAmong(
     sql,
     approvers.map(({ identity }) => identity),
   )
-  if (!couldApprove(factors, approvers, humanOf)) refuse('There are fewer distinct people in the teams than must approve.')
+  if (!couldApprove(factors, approvers, humanOf)) refuse('There are fewer distinct people in the teams than must approve.', hint)
   if (approvers.length > APPROVAL_LIMITS.approvers)
     refuse(`More than ${APPROVAL_LIMITS.approvers} people would be asked: name a smaller team.`)
 }
@@ -159,10 +173,9 @@ export interface DecisionInput {
 
 /**
  * Approves or rejects (`approval.decided`); enough approvals make it `approval.approved`, one rejection ends it. Resolves with how it
- * stands then. Throws `not_found` for whoever was not asked; `forbidden` for the requester, for programs and agents, and for whoever is
- * eligible no more; `step_up_required` where no factor takes so weak a login; `conflict` for another digest or a second approval, also
- * through another identity of the same person;
- * `wrong_state` once it ended.
+ * stands then. Throws `not_found` for whoever was not asked; `forbidden` for the requester, for whom it is about, for programs and agents,
+ * and for whoever is eligible no more; `step_up_required` where no factor takes so weak a login; `conflict` for another digest or a second
+ * approval, also through another identity of the same person; `wrong_state` once it ended.
  */
 export async function decideApproval(tx: Tx, ctx: Ctx, by: Principal, id: string, input: DecisionInput): Promise<Standing> {
   checkWords('reason', input.reason)
@@ -173,7 +186,7 @@ export async function decideApproval(tx: Tx, ctx: Ctx, by: Principal, id: string
   if (input.digest !== row.digest) throw new RekeyError('conflict', 'This is not the digest of what is to be approved.')
   if (!before.eligible.some((one) => one.identity === identity)) {
     throw new RekeyError('forbidden', 'You are not among those who may decide this any more.', {
-      hint: 'Left the team, or on record as the same person as somebody who stands behind it: rekey person list.',
+      hint: 'Left the team; or stands behind it or what it is about, perhaps as the same person as somebody else: rekey person list.',
     })
   }
   const standing = await settle(tx, ctx, before)
@@ -219,11 +232,19 @@ function ownRequest(): never {
   })
 }
 
-/** The identity of somebody who was asked. Who was not learns nothing; who stands behind it, why they were not. */
+function aboutYou(): never {
+  throw new RekeyError('forbidden', 'Whom a request is about does not decide it.', {
+    hint: 'It gives or takes what is yours, or lets somebody be you: others decide.',
+  })
+}
+
+/** The identity of somebody who was asked. Who was not learns nothing; who stands behind it, or whom it is about, why they were not. */
 async function requireApprover(tx: Tx, by: Principal, { row }: Standing): Promise<string> {
   if (isRequester(by, row)) ownRequest()
   const asked = (await rows.approversOf(tx, row.id)).some(({ identity }) => identity === by.identity)
-  if (!asked && (await standsBehindRequest(tx, by, row))) ownRequest()
+  const why = asked ? null : await whyNot(tx, by, row)
+  if (why === 'asks') ownRequest()
+  if (why === 'about') aboutYou()
   if (!asked || by.identity === null) noApproval()
   if (personOf(by) === null) throw new RekeyError('forbidden', 'Only people decide, and for themselves.')
   return by.identity
@@ -290,9 +311,9 @@ export async function withdrawForGood(tx: Tx, ctx: Ctx, id: string, reason: stri
 
 /**
  * Lets it through without the approvals (`approval.bypassed`), and tells every approver who was skipped. That the person may, policy has
- * said (`approval:bypass`), of what others asked for: never of what they stand behind, unless `own` (policies, where `policy:bypass`
- * says that). Throws `forbidden` for that, and for anything but a person who acts for themselves; `bad_input` for a reason of less than 10
- * characters, `conflict` for another digest, `wrong_state` unless it waits.
+ * said (`approval:bypass`), of what others asked for: never of what they stand behind or what is about them, unless `own` (policies,
+ * where `policy:bypass` says that). Throws `forbidden` for that, and for anything but a person who acts for themselves; `bad_input` for a
+ * reason of less than 10 characters, `conflict` for another digest, `wrong_state` unless it waits.
  */
 export async function bypassApproval(
   tx: Tx,
@@ -308,7 +329,9 @@ export async function bypassApproval(
   const identity = personOf(by)
   if (identity === null) throw new RekeyError('forbidden', 'Only people bypass an approval, and for themselves.')
   const before = await lockStanding(tx, ctx, id)
-  if (!own && (await standsBehindRequest(tx, by, before.row))) {
+  const why = own ? null : await whyNot(tx, by, before.row)
+  if (why === 'about') aboutYou()
+  if (why === 'asks') {
     throw new RekeyError('forbidden', 'Who asks does not bypass the approval.', {
       hint: 'Another person whom policy lets do approval:bypass may, also of what your token or your program asked for.',
     })

@@ -103,8 +103,8 @@ async function askOnce(tx: Tx, ctx: Ctx, by: Principal, { asked, alsoBehind }: A
 }
 
 /**
- * Open requests for exactly this that ask for what the rule asks for now. `late`: those that would be for it, had nobody come into a team
- * since.
+ * Open requests for exactly this that ask for what the rule asks for now, and keep out whom it is about. `late`: those that would be for
+ * it, had nobody come into a team since.
  */
 async function requestsFor(tx: Tx, ctx: Ctx, rule: ApprovalRule, asked: Approvable) {
   const whole = withPeople(asked)
@@ -116,8 +116,9 @@ async function requestsFor(tx: Tx, ctx: Ctx, rule: ApprovalRule, asked: Approvab
   const found: Standing[] = []
   for (const row of open) found.push(await standingOf(tx, ctx, row))
   const good = found.filter(({ state, factors }) => state !== 'expired' && textOf(factors) === textOf(rule.factors))
+  const keepsOut = good.filter(({ row }) => (asked.about ?? []).every((id) => row.about.includes(id)))
   const fits = ({ row }: Standing) => asked.people === undefined || isNobody(cameIn(whatOf(row), whole.what))
-  return { fitting: good.filter(fits), late: good.filter((one) => !fits(one)) }
+  return { fitting: keepsOut.filter(fits), late: keepsOut.filter((one) => !fits(one)) }
 }
 
 const isNobody = (came: readonly string[] | true) => came !== true && came.length === 0

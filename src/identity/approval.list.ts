@@ -1,4 +1,4 @@
-import { type Ctx, isId, type Json } from '../kernel/index.ts'
+import { type Ctx, isId, type Json, pageOfSeen } from '../kernel/index.ts'
 import type { Action, Allowed, Principal, Resource } from '../policy/index.ts'
 import type { Sql, Store } from '../store/index.ts'
 import type { ApprovalState } from './approval.model.ts'
@@ -72,7 +72,7 @@ export function approvalResource(row: rows.ApprovalRow, by: Principal, named: bo
   return { type: 'approval', id: row.id, kind: row.action, ...(owner === undefined ? {} : { owner }) }
 }
 
-/** Newest first. `next` is the cursor of what follows; a page may be short, and the next one still comes. */
+/** Newest first. `next` is the cursor of what follows; see `pageOfSeen`. */
 export async function readApprovals(
   parts: { readonly store: Store },
   ctx: Ctx,
@@ -81,11 +81,13 @@ export async function readApprovals(
   page: { readonly of: ApprovalsOf; readonly after: string | null; readonly limit: number },
 ): Promise<{ readonly items: ApprovalView[]; readonly next: string | null }> {
   const me = { id: by.id, identity: by.identity !== null && isId(by.identity) ? by.identity : null }
-  const found = await rows.listApprovals(parts.store, { ...page, ...me, now: ctx.clock.now(), limit: page.limit + 1 })
-  const items = found.slice(0, page.limit)
-  const next = found.length > page.limit ? (items.at(-1)?.id ?? null) : null
-  const visible = items.filter((row) => may.can(approvalResource(row, by, row.named || isRequester(by, row))))
-  return { items: visible.map((row) => viewOf(row, ctx, by, row.undecided)), next }
+  const now = ctx.clock.now()
+  const { items, next } = await pageOfSeen(page, {
+    read: (after, limit) => rows.listApprovals(parts.store, { ...page, ...me, now, after, limit }),
+    cursorOf: ({ id }) => id,
+    mine: (found) => found.filter((row) => may.can(approvalResource(row, by, row.named || isRequester(by, row)))),
+  })
+  return { items: items.map((row) => viewOf(row, ctx, by, row.undecided)), next }
 }
 
 /** One request. Throws `not_found`, in the same words for one that the asker has nothing to do with. */

@@ -108,6 +108,11 @@ export interface Approvable {
    * nobody came in since: who goes is no reason to ask again.
    */
   readonly people?: readonly { readonly id: string; readonly name: string }[]
+  /**
+   * Ids of whom it is about: identities, API tokens, teams. Whoever stands behind one of them neither approves nor rejects. Not part of the
+   * digest: `what` says the same in its own way.
+   */
+  readonly about?: readonly string[]
 }
 
 /**

@@ -20,9 +20,17 @@ export function peopleThrough(sql: Sql, teams: readonly string[]): Promise<rows.
 /** What is asked, with the people whom it reaches in its words and in its data. */
 export function withPeople({ people, ...asked }: Approvable): Approvable {
   if (people === undefined) return asked
-  const ids = people.map(({ id }) => id).sort()
-  const listed: Json = ids.length <= LISTED ? ids : { count: ids.length, digest: digestHex(canonicalJson(ids)) }
-  return { ...asked, what: { ...object(asked.what), people: listed }, words: `${asked.words}\n${inWords(people)}` }
+  return {
+    ...asked,
+    what: { ...object(asked.what), people: listed(people.map(({ id }) => id)) },
+    words: `${asked.words}\n${inWords(people)}`,
+  }
+}
+
+/** Ids in order; of more than the bound their number and a digest. */
+export function listed(ids: readonly string[]): Json {
+  const sorted = [...ids].sort()
+  return sorted.length <= LISTED ? sorted : { count: sorted.length, digest: digestHex(canonicalJson(sorted)) }
 }
 
 function inWords(people: readonly rows.Named[]): string {

@@ -72,6 +72,8 @@ interface Truth {
   approvals: Map<number, { aal: Aal; passkey: boolean }>
   expiresMs: number
   ended: boolean
+  /** Whom it is about; null: nobody. */
+  about: number | null
 }
 
 const below = (truth: Truth, at: number, seen = new Set<number>()): Set<number> => {
@@ -100,6 +102,12 @@ function human(truth: Truth, one: number): Set<number> {
   return found
 }
 
+/** Whether one is a human who asks, or whom it is about: neither counts. */
+function concerned(truth: Truth, person: number): boolean {
+  const selves = human(truth, person)
+  return selves.has(0) || (truth.about !== null && selves.has(truth.about))
+}
+
 /** Tries every way of giving places to people: slow and plain, where the code is neither. */
 function enough(truth: Truth, factors: readonly { team: number; count: number; aal: number; passkey: boolean }[]): boolean {
   const places = factors.flatMap((factor, at) => Array.from({ length: factor.count }, () => ({ ...factor, at })))
@@ -108,7 +116,7 @@ function enough(truth: Truth, factors: readonly { team: number; count: number; a
     if (wanted === undefined) return true
     return [...truth.approvals].some(([person, proof]) => {
       const fits =
-        !human(truth, person).has(0) &&
+        !concerned(truth, person) &&
         [...human(truth, person)].every((one) => !used.has(one)) &&
         truth.status[person] === 'active' &&
         truth.frozen[wanted.at]?.has(person) &&
@@ -148,6 +156,7 @@ class World {
     approvals: new Map(),
     expiresMs: 0,
     ended: false,
+    about: null,
   }
   readonly addresses: (string | undefined)[] = []
   consumed = 0
@@ -183,6 +192,16 @@ class World {
     return principal({ id: newId(), makers: [program] })
   }
 
+  /** What it is about: person `n`, or what is theirs. */
+  async about(tx: Tx, n: number, through: string): Promise<string> {
+    if (through === 'herself') return this.person(n)
+    const owned = { kind: 'workload', owner: { kind: 'person', id: this.person(n) }, purpose: 'tests', environment: 'test' } as const
+    if (through.endsWith('program')) return joinIdentity(tx, ctx, { name: `a ${newId()}`, source: 'api', ...owned })
+    const id = await putTeam(tx, ctx, { name: `a ${newId()}` })
+    await setTeamMembers(tx, ctx, id, { identities: [this.person(n)] })
+    return id
+  }
+
   person = (n: number) => this.people[n] ?? ''
   team = (n: number) => this.teams[n] ?? ''
 }
@@ -199,20 +218,24 @@ test('nothing that happens lets it through with fewer distinct eligible people t
       fc.array(Step, { minLength: 5, maxLength: 30 }),
       fc.array(fc.tuple(who, who), { maxLength: 2 }),
       fc.constantFrom('herself', 'token', 'token of a token', 'token of a program'),
-      async (members, wanted, steps, twins, through) => {
+      fc.option(who),
+      async (members, wanted, steps, twins, through, about) => {
         const world = await World.make(members)
         const { truth } = world
         for (const [one, other] of twins) await happen(world, { do: 'same', who: one, and: other })
-        // Person 0 asks, logged in or through a token, and so is never counted, whatever team it is in; nor is whoever is known then to be
-        // the same human.
-        const asks = human(truth, 0)
-        truth.frozen = wanted.map(({ team }) => new Set([...Array(PEOPLE).keys()].filter((n) => !asks.has(n) && isIn(truth, n, team))))
+        // Person 0 asks, logged in or through a token, and so is never counted, whatever team it is in; nor is whom it is about, nor
+        // whoever is known then to be the same human.
+        truth.about = about
+        truth.frozen = wanted.map(
+          ({ team }) => new Set([...Array(PEOPLE).keys()].filter((n) => !concerned(truth, n) && isIn(truth, n, team))),
+        )
         truth.expiresMs = nowMs + 24 * HOUR_MS
         const factors: Factor[] = wanted.map((factor) => ({ ...factor, team: world.team(factor.team) }))
         let id = ''
         const made = await attempt(async () => {
           const requestedBy = await tx((tx) => world.asker(tx, through))
-          id = await tx((tx) => requestApproval(tx, ctx, { ...asked, factors, expiresSeconds: 24 * 3_600, requestedBy }))
+          const those = about === null ? [] : [await tx((tx) => world.about(tx, about, through))]
+          id = await tx((tx) => requestApproval(tx, ctx, { ...asked, about: those, factors, expiresSeconds: 24 * 3_600, requestedBy }))
         })
         const everybody = { ...truth, approvals: new Map([...Array(PEOPLE).keys()].map((n) => [n, { aal: 3 as Aal, passkey: true }])) }
         expect(made).toBe(enough(everybody, wanted))
@@ -243,7 +266,7 @@ async function run(
       const input = { decision: 'approve', reason: 'fine', digest, assertion } as const
       const done = await attempt(() => tx((tx) => decideApproval(tx, ctx, world.by(step.who, step.aal), id, input)))
       if (done) {
-        expect(open() && !human(truth, step.who).has(0) && !truth.approvals.has(step.who)).toBe(true)
+        expect(open() && !concerned(truth, step.who) && !truth.approvals.has(step.who)).toBe(true)
         truth.approvals.set(step.who, { aal: step.aal, passkey: step.passkey })
       }
       return
@@ -251,7 +274,7 @@ async function run(
     case 'reject': {
       const input = { decision: 'reject', reason: 'no', digest, assertion: null } as const
       if (await attempt(() => tx((tx) => decideApproval(tx, ctx, world.by(step.who), id, input)))) {
-        expect(open() && step.who !== 0).toBe(true)
+        expect(open() && !concerned(truth, step.who)).toBe(true)
         truth.ended = true
       }
       return

@@ -27,8 +27,8 @@ export interface Standing {
 export async function standingOf(sql: Sql, ctx: Ctx, row: rows.ApprovalRow): Promise<Standing> {
   const factors = await rows.factorsOfApproval(sql, row.id)
   const decisions = await rows.decisionsOf(sql, row.id)
-  // Anew: who stands behind a program that asked may have come later.
-  const behind = await standBehind(sql, row.excluded)
+  // Anew: who stands behind a program that asked, or that it is about, may have come later.
+  const behind = await standBehind(sql, [...row.excluded, ...row.about])
   const eligible = await withoutHumans(sql, await rows.eligibleNow(sql, row.id, behind), behind)
   const humanOf = await humansAmong(sql, [...decisions.map((one) => one.identity_id), ...eligible.map(({ identity }) => identity)])
   const among = new Set(eligible.map(({ identity }) => identity))
@@ -147,13 +147,26 @@ export function isRequester(by: Principal, row: Pick<rows.ApprovalRow, 'requeste
  * Whether this is who asked, or anybody behind it: whom an agent acts for, who made the token that asked, who owns it, who proposed
  * the policies; by any of their identities.
  */
-export async function standsBehindRequest(
+async function standsBehindRequest(
   sql: Sql,
   by: Principal,
   row: Pick<rows.ApprovalRow, 'requester_id' | 'requester_identity' | 'excluded'>,
 ): Promise<boolean> {
   if (isRequester(by, row)) return true
   return shareHuman(sql, standsBehind(by), await standBehind(sql, row.excluded))
+}
+
+/**
+ * Why somebody does not decide: they stand behind the request (`asks`), or behind what it is about, by any of their identities. Null if
+ * neither is so.
+ */
+export async function whyNot(
+  sql: Sql,
+  by: Principal,
+  row: Pick<rows.ApprovalRow, 'requester_id' | 'requester_identity' | 'excluded' | 'about'>,
+): Promise<'asks' | 'about' | null> {
+  if (await standsBehindRequest(sql, by, row)) return 'asks'
+  return (await shareHuman(sql, standsBehind(by), await standBehind(sql, row.about))) ? 'about' : null
 }
 
 /** The identity of a person who acts for themselves; null for everything else. Only such a one decides. */

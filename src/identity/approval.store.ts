@@ -14,6 +14,7 @@ export interface ApprovalRow {
   readonly requester_identity: string | null
   readonly requester_name: string
   readonly excluded: readonly string[]
+  readonly about: readonly string[]
   readonly requested_at: Date
   readonly expires_at: Date
   readonly remind_at: Date | null
@@ -24,7 +25,7 @@ export interface ApprovalRow {
 }
 
 export const APPROVAL = `id, action, subject, what, words, digest, state, requester_kind, requester_id, requester_identity, requester_name,
-  excluded, requested_at, expires_at, remind_at, ended_at, bypassed_by, bypass_reason, withdrawn_reason`
+  excluded, about, requested_at, expires_at, remind_at, ended_at, bypassed_by, bypass_reason, withdrawn_reason`
 
 export interface DecisionRow {
   readonly id: string
@@ -48,7 +49,8 @@ export interface FactorRow extends Factor {
 
 export async function insertApproval(tx: Tx, row: ApprovalRow): Promise<void> {
   await tx.query(
-    `insert into approval (${APPROVAL}) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, null, null, null, null)`,
+    `insert into approval (${APPROVAL})
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, null, null, null, null)`,
     [
       row.id,
       row.action,
@@ -62,6 +64,7 @@ export async function insertApproval(tx: Tx, row: ApprovalRow): Promise<void> {
       row.requester_identity,
       row.requester_name,
       row.excluded,
+      row.about,
       row.requested_at,
       row.expires_at,
       row.remind_at,

@@ -5,7 +5,7 @@ import type { Store, Tx } from '../store/index.ts'
 import { bypassApproval, type DecisionInput, decideApproval, takeBack, withdrawApproval } from './approval.actions.ts'
 import { type ApprovalDetail, approvalResource, detailOf } from './approval.list.ts'
 import type { Assertion } from './approval.model.ts'
-import { isRequester, noApproval, type Standing, standsBehindRequest } from './approval.standing.ts'
+import { isRequester, noApproval, type Standing, whyNot } from './approval.standing.ts'
 import * as rows from './approval.store.ts'
 
 /**
@@ -44,9 +44,10 @@ async function byHand(
     const row = isId(id) ? await rows.findApproval(tx, id) : null
     if (row === null) noApproval()
     const asked = (await rows.approversOf(tx, id)).some(({ identity }) => identity === by.identity)
-    const named = asked || isRequester(by, row) || (may.action !== 'approval:withdraw' && (await standsBehindRequest(tx, by, row)))
+    const named = asked || isRequester(by, row) || (may.action !== 'approval:withdraw' && (await whyNot(tx, by, row)) !== null)
     const resource = approvalResource(row, by, named)
-    // Who has nothing to do with it learns nothing; who may bypass has, wherever policy lets them. Who stands behind it hears why not.
+    // Who has nothing to do with it learns nothing; who may bypass has, wherever policy lets them. Who stands behind it hears why not, and
+    // so does whom it is about.
     if ((!named && may.action !== 'approval:bypass') || !isMine(may, resource)) noApproval()
     return detailOf(tx, ctx, by, await act(tx))
   })

@@ -43,6 +43,7 @@ export function ruleAsked(
     action: 'issuer:configure',
     subject: stands.name,
     what: { ...what, identity: stands.id, actsFor: actsFor?.id ?? null },
+    about: [stands.id, ...(actsFor === null ? [] : [actsFor.id])],
     words: [
       `Let tokens of the issuer ${JSON.stringify(issuer.name)} speak as the ${stands.kind} ${JSON.stringify(stands.name)} (${stands.id})`,
       `where their ${part === 'actor' ? 'act claim' : 'claims'} say:`,

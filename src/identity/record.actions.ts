@@ -9,7 +9,7 @@ import { type MoveChange, moveIdentity } from './lifecycle.move.ts'
 import { findOwner } from './lifecycle.owners.ts'
 import { barIdentity, offboardIdentity, resumeIdentity } from './lifecycle.status.ts'
 import { lockPolicies } from './policyset.store.ts'
-import { findIdentity, type IdentityFilter, identityNamed, listIdentities, type NamePage } from './record.list.ts'
+import { findIdentity, type IdentityFilter, identitiesSeen, identityNamed, lightIdentity, type NamePage } from './record.list.ts'
 import type { IdentityDetail, IdentityRecord } from './record.model.ts'
 import { DEFAULT_TENANCY, refuse } from './record.model.ts'
 import { stayChangeable } from './role.changeable.ts'
@@ -37,7 +37,7 @@ export function identityResource(it: Pick<IdentityRecord, 'id' | 'kind' | 'envir
   return { type: 'identity', id: it.id, kind: it.kind, environment: it.environment, owner: it.ownerId ?? undefined }
 }
 
-/** A page, without what the asker may not read; `next` is the cursor of what follows, null at the end. */
+/** A page of what the asker may read; `next` is the cursor of what follows, null at the end. See `pageOfSeen` for very long lists. */
 export async function readIdentities(
   parts: RecordParts,
   _ctx: Ctx,
@@ -45,11 +45,7 @@ export async function readIdentities(
   filter: IdentityFilter,
   page: NamePage,
 ): Promise<{ readonly items: IdentityRecord[]; readonly next: string | null }> {
-  const found = await listIdentities(parts.store, filter, { ...page, limit: page.limit + 1 })
-  const items = found.slice(0, page.limit)
-  // The cursor is that of the last row, shown or not: a page may be short, and the next one still comes.
-  const next = found.length > page.limit ? (items.at(-1)?.name ?? null) : null
-  return { items: items.filter((it) => may.can(identityResource(it))), next }
+  return identitiesSeen(parts.store, filter, page, (row) => may.can(identityResource(row)))
 }
 
 /** One identity by id or name. Throws `not_found`, in the same words for one that the asker may not read. */
@@ -59,8 +55,21 @@ export async function readIdentity(
   may: Allowed<'identity:read'>,
   idOrName: string,
 ): Promise<IdentityDetail> {
-  const found = await identityNamed(parts.store, idOrName)
-  return may.can(identityResource(found)) ? found : noIdentity(idOrName)
+  const light = await lightIdentity(parts.store, idOrName)
+  // Decided also for what is not there, so that both take the same time; the whole is read for whom it is.
+  if (!may.can(identityResource(light ?? NONE)) || light === null) noIdentity(idOrName)
+  return identityNamed(parts.store, light.id)
+}
+
+/** In place of an identity that is not there: what is decided of it is not used. */
+const NONE = { id: '00000000-0000-0000-0000-000000000000', kind: 'human', environment: 'none', ownerId: null } as const
+
+/** The identity, for whoever may act on it; in the same words, and about the same time, for one that is not there. */
+async function mineNamed(sql: Sql, may: Allowed, idOrName: string): Promise<IdentityDetail> {
+  const light = await lightIdentity(sql, idOrName)
+  if (light === null) may.can(identityResource(NONE))
+  if (light === null || !isMine(may, identityResource(light))) noIdentity(idOrName)
+  return identityNamed(sql, light.id)
 }
 
 /** Adds an identity by hand, as `joinIdentity`; its owner must be a person or a team with people. */
@@ -86,9 +95,8 @@ export async function moveByHand(
   idOrName: string,
   input: MoveInput,
 ): Promise<IdentityDetail> {
-  const before = await identityNamed(parts.store, idOrName)
+  const before = await mineNamed(parts.store, may, idOrName)
   const resource = identityResource(before)
-  if (!isMine(may, resource)) noIdentity(idOrName)
   if (input.environment !== undefined) may.check({ ...resource, environment: input.environment })
   const { owner, manager, ...change } = input
   await parts.store.inTx(async (tx) =>
@@ -127,8 +135,7 @@ export async function moveStatusByHand(
   { reason, force }: StatusInput,
 ): Promise<IdentityDetail> {
   if (force && reason.trim().length < FORCED_REASON_CHARS) refuse(`The reason has at least ${FORCED_REASON_CHARS} characters.`)
-  const before = await identityNamed(parts.store, idOrName)
-  if (!isMine(may, identityResource(before))) noIdentity(idOrName)
+  const before = await mineNamed(parts.store, may, idOrName)
   await withApproval(parts.store, ctx, by, async (tx) => {
     const ends = may.action !== 'identity:resume' && before.status === 'active' && !force
     if (ends) await lockPolicies(tx)
@@ -147,6 +154,7 @@ export function offboardAsked({ id, name, kind }: IdentityRecord, reason: string
     action: 'identity:offboard',
     subject: name,
     what: { identity: id, name, kind, reason },
+    about: [id],
     words: [
       `End the identity ${name} (${kind}) for good.`,
       'What it owns is handed over, and what it can log in with stops working. Nothing leads back.',

@@ -1,4 +1,4 @@
-import { isId, LIMITS, RekeyError } from '../kernel/index.ts'
+import { isId, LIMITS, pageOfSeen, RekeyError } from '../kernel/index.ts'
 import type { Sql } from '../store/index.ts'
 import type { IdentityKind } from './model.ts'
 import { type ListFilter, pageIds } from './record.list.store.ts'
@@ -42,6 +42,54 @@ export async function listIdentities(sql: Sql, filter: IdentityFilter, page: Nam
   const limit = Math.max(1, Math.min(page.limit, LIMITS.pageMax + 1))
   const ids = await pageIds(sql, keys, { after: page.after ?? null, limit })
   return recordsOf(sql, ids)
+}
+
+/** What of an identity decides who may see it. */
+export interface LightRow {
+  readonly id: string
+  readonly name: string
+  readonly kind: IdentityKind
+  readonly environment: string
+  readonly ownerId: string | null
+}
+
+const LIGHT = 'id, name, kind, environment, coalesce(owner_team_id, owner_identity_id) as "ownerId"'
+
+/** As `listIdentities`, of those that `isMine` says may be seen; the others are read no further than that needs. */
+export async function identitiesSeen(
+  sql: Sql,
+  filter: IdentityFilter,
+  page: NamePage,
+  isMine: (row: LightRow) => boolean,
+): Promise<{ readonly items: IdentityRecord[]; readonly next: string | null }> {
+  const keys = await resolve(sql, filter)
+  if (keys === null) return { items: [], next: null }
+  const limit = Math.max(1, Math.min(page.limit, LIMITS.pageMax))
+  const { items, next } = await pageOfSeen<LightRow>(
+    { after: page.after ?? null, limit },
+    {
+      read: async (after, count) => {
+        const ids = await pageIds(sql, keys, { after, limit: count })
+        return sql.query(`select ${LIGHT} from identity where id = any($1::uuid[]) order by name`, [ids])
+      },
+      cursorOf: ({ name }) => name,
+      mine: (found) => found.filter(isMine),
+    },
+  )
+  const ids = items.map(({ id }) => id)
+  return { items: await recordsOf(sql, ids), next }
+}
+
+/**
+ * What decides who may see the identity of this id or name; null if there is none. One question either way, so that the time of an answer
+ * does not tell what is there from what is not.
+ */
+export async function lightIdentity(sql: Sql, idOrName: string): Promise<LightRow | null> {
+  const [row] = await sql.query<LightRow>(
+    `select ${LIGHT} from identity where id = $1::uuid or name = $2 order by id = $1::uuid desc nulls last limit 1`,
+    [isId(idOrName) ? idOrName : null, idOrName],
+  )
+  return row ?? null
 }
 
 /** Names become keys first, so that the page itself is read from one index. Null: nothing can match. */

@@ -92,6 +92,7 @@ export interface ApprovalRow {
   readonly digest: string
   readonly state: string
   readonly excluded: readonly string[]
+  readonly about: readonly string[]
   readonly requester: Json
   readonly expires_at: Date
   readonly bypassed_by: string | null
@@ -106,7 +107,8 @@ export interface ApprovalRow {
 
 export function approvals(sql: Sql): Promise<ApprovalRow[]> {
   return sql.query(
-    `select a.id, a.action, a.subject, a.what, a.words, a.digest, a.state, a.excluded, a.expires_at, a.bypassed_by, a.bypass_reason,
+    `select a.id, a.action, a.subject, a.what, a.words, a.digest, a.state, a.excluded, a.about, a.expires_at,
+            a.bypassed_by, a.bypass_reason,
             jsonb_build_object('kind', a.requester_kind, 'id', a.requester_id, 'identity', a.requester_identity) as requester,
             (select jsonb_agg(jsonb_build_object('team', f.team_id, 'count', f.count, 'aal', f.aal, 'passkey', f.passkey)
                               order by f.position)

@@ -3,6 +3,7 @@ import { canonicalJson, eachEvent } from '../evidence/index.ts'
 import { isCode, type Json } from '../kernel/index.ts'
 import type { Sql, Store } from '../store/index.ts'
 import { type Approvable, checkApprovable } from './approval.model.ts'
+import { listed } from './approval.people.ts'
 import { digestOf } from './policyset.model.ts'
 import * as rows from './rights.fsck.store.ts'
 import {
@@ -147,8 +148,17 @@ async function approvals(sql: Sql, { decisions }: Story, report: Report): Promis
     for (const one of live) if (!told.includes(one)) report(where, `The decision ${one} is known to the table only.`)
     for (const one of told) if (!live.includes(one)) report(where, `The decision ${one} is known to the log only.`)
     const places = placesDigest(row.places ?? [])
-    const { digest, state, factors, approvers, excluded, requester, expires_at, bypassed_by, bypass_reason } = row
-    const facts: Facts = { digest, state, factors, approvers: approvers ?? [], places, excluded: [...excluded].sort(), requester }
+    const { digest, state, factors, approvers, excluded, about, requester, expires_at, bypassed_by, bypass_reason } = row
+    const facts: Facts = {
+      digest,
+      state,
+      factors,
+      approvers: approvers ?? [],
+      places,
+      excluded: [...excluded].sort(),
+      about: listed(about),
+      requester,
+    }
     found.push([where, { ...facts, expiresAt: expires_at.toISOString(), bypassedBy: bypassed_by, bypassReason: bypass_reason }])
   }
   return found

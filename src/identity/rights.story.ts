@@ -145,6 +145,8 @@ const TAKE: Readonly<Record<string, Take>> = {
     const { approvers, ...rest } = without(event.data)
     const sorted = Array.isArray(approvers) ? approvers.map(String).sort() : approvers
     put(called.approval(event.links.approval ?? ''), {
+      // Those of before this was kept are about nobody.
+      about: [],
       ...rest,
       approvers: sorted,
       bypassedBy: null,

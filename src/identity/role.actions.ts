@@ -112,6 +112,7 @@ async function bindingAsked(
     action: 'role:bind',
     subject: role,
     what: { role, to: kind, subject, both, reason },
+    about: [subject],
     words: [
       `Give the role ${role} to the ${kind} ${JSON.stringify(name)} (${subject}).`,
       ...hands,

@@ -1,5 +1,5 @@
 import { append, type EvidenceEvent } from '../evidence/index.ts'
-import { type Ctx, isId, newId, RekeyError, Secret } from '../kernel/index.ts'
+import { type Ctx, isId, newId, pageOfSeen, RekeyError, Secret } from '../kernel/index.ts'
 import { type Allowed, type Principal, type Resource, StepUpRequired } from '../policy/index.ts'
 import { randomSecret, sha256Hex } from '../seal/index.ts'
 import type { Sql, Store, Tx } from '../store/index.ts'
@@ -186,10 +186,15 @@ export async function readSessions(
   filter: { readonly identity?: string | undefined; readonly after?: string | undefined; readonly limit: number },
 ): Promise<{ readonly items: SessionView[]; readonly next: string | null }> {
   const { identity = null, after = null, limit } = filter
-  const found = await rows.listSessions(sql, identity, after !== null && isId(after) ? after : null, limit + 1)
-  const page = found.slice(0, limit)
-  const next = found.length > limit ? (page.at(-1)?.id ?? null) : null
-  return { items: page.filter((row) => may.can(resourceOf(row.id, row.identity))).map(viewOf), next }
+  const { items, next } = await pageOfSeen(
+    { after: after !== null && isId(after) ? after : null, limit },
+    {
+      read: (from, count) => rows.listSessions(sql, identity, from, count),
+      cursorOf: ({ id }) => id,
+      mine: (found) => found.filter((row) => may.can(resourceOf(row.id, row.identity))),
+    },
+  )
+  return { items: items.map(viewOf), next }
 }
 
 function viewOf({ created_at, authenticated_at, seen_at, ends_at, idle_seconds, ...rest }: rows.SessionRow): SessionView {

@@ -128,6 +128,7 @@ async function changeAsked(tx: Tx, { team, power, change }: Holders, both: boole
     action: 'role:bind',
     subject: team.name,
     what: { team: team.id, roles: [...power.roles], add, remove, both, reason: change.reason },
+    about: [add, ...(power.named ? [remove] : [])].flatMap(({ identities, teams }) => [...identities, ...teams]),
     words: [
       `Change who is in the team ${JSON.stringify(team.name)} (${team.id}).`,
       `It holds: ${power.roles.join(', ') || 'what policies give it'}.`,

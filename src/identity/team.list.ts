@@ -1,4 +1,4 @@
-import { type Ctx, isId, LIMITS, RekeyError } from '../kernel/index.ts'
+import { type Ctx, isId, LIMITS, pageOfSeen, RekeyError } from '../kernel/index.ts'
 import type { Allowed } from '../policy/index.ts'
 import type { Sql } from '../store/index.ts'
 import type { RecordParts } from './record.actions.ts'
@@ -23,9 +23,15 @@ export async function readTeams(
   page: TeamPage,
 ): Promise<{ readonly items: Team[]; readonly next: string | null }> {
   const limit = Math.max(1, Math.min(page.limit, LIMITS.pageMax))
-  const found = await rows.listTeams(parts.store, { ...page, limit: limit + 1 })
-  const items = found.slice(0, limit)
-  return { items: items.filter(({ id }) => may.can({ type: 'team', id })), next: found.length > limit ? (items.at(-1)?.id ?? null) : null }
+  const { after = null, ...filter } = page
+  return pageOfSeen(
+    { after, limit },
+    {
+      read: (from, count) => rows.listTeams(parts.store, { ...filter, ...(from !== null && { after: from }), limit: count }),
+      cursorOf: ({ id }) => id,
+      mine: (found) => found.filter(({ id }) => may.can({ type: 'team', id })),
+    },
+  )
 }
 
 /** One team by id, or by a name that only one has, with its own members and how many active people are in it, nested teams included. */

@@ -1,3 +1,4 @@
+import { pageOfSeen } from '../kernel/index.ts'
 import type { Allowed, Principal } from '../policy/index.ts'
 import type { Sql } from '../store/index.ts'
 import { activeIdentity, identityPrincipal } from './delegate.ts'
@@ -23,12 +24,13 @@ export async function readTokens(
   may: Allowed<'token:list'>,
   query: TokenQuery,
 ): Promise<{ items: TokenView[]; next: string | null }> {
-  const found = await tokensOnRecord(sql, { ...query, limit: query.limit + 1 })
-  const page = found.slice(0, query.limit)
-  const items = page.filter(({ id, identity, environments }) =>
-    (environments ?? [undefined]).every((environment) => may.can({ type: 'token', id, owner: identity?.id, environment })),
-  )
-  return { items, next: found.length > query.limit ? (page.at(-1)?.id ?? null) : null }
+  const isMine = ({ id, identity, environments }: TokenView) =>
+    (environments ?? [undefined]).every((environment) => may.can({ type: 'token', id, owner: identity?.id, environment }))
+  return pageOfSeen(query, {
+    read: (after, limit) => tokensOnRecord(sql, { ...query, after, limit }),
+    cursorOf: ({ id }) => id,
+    mine: (found) => found.filter(isMine),
+  })
 }
 
 /** The same for the areas that count tokens among the credentials: what can be used now, what to revoke with whom. Nothing is left out. */

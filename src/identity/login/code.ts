@@ -144,6 +144,7 @@ function bootstrapAsked({ id, kind, name: asker }: Principal, name: string, iden
     action: 'role:bind',
     subject: ROLE,
     what: { role: ROLE, to: 'identity', name, identity, code: { kind, to: id } },
+    about: identity === null ? [] : [identity],
     words: [
       identity === null
         ? `Make a new person called ${JSON.stringify(name)} with the role ${ROLE}.`

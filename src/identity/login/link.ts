@@ -64,6 +64,7 @@ function linkAsked({ name, issuer }: ProviderRow, person: { id: string; name: st
     action: 'login:configure',
     subject: person.name,
     what: { identity: person.id, name: person.name, provider: name, issuer, subject, reason },
+    about: [person.id],
     words: [
       `Let the subject ${JSON.stringify(subject)} of the login provider ${name} (${issuer})`,
       `log in as ${JSON.stringify(person.name)} (${person.id}).`,

@@ -1,5 +1,5 @@
 import { append } from '../../evidence/index.ts'
-import { type Ctx, isId, RekeyError } from '../../kernel/index.ts'
+import { type Ctx, isId, pageOfSeen, RekeyError } from '../../kernel/index.ts'
 import { type Allowed, type Principal, type Resource, StepUpRequired } from '../../policy/index.ts'
 import type { Sql } from '../../store/index.ts'
 import { lockPolicies } from '../policyset.store.ts'
@@ -36,10 +36,15 @@ export async function readPasskeys(
   filter: { readonly identity?: string | undefined; readonly after?: string | undefined; readonly limit: number },
 ): Promise<{ readonly items: Passkey[]; readonly next: string | null }> {
   const { identity = null, after = null, limit } = filter
-  const found = await rows.listPasskeys(sql, identity, after !== null && isId(after) ? after : null, limit + 1)
-  const page = found.slice(0, limit)
-  const next = found.length > limit ? (page.at(-1)?.id ?? null) : null
-  return { items: page.filter((row) => may.can(resourceOf(row.id, row.identity_id))).map(viewOf), next }
+  const { items, next } = await pageOfSeen(
+    { after: after !== null && isId(after) ? after : null, limit },
+    {
+      read: (from, count) => rows.listPasskeys(sql, identity, from, count),
+      cursorOf: ({ id }) => id,
+      mine: (found) => found.filter((row) => may.can(resourceOf(row.id, row.identity_id))),
+    },
+  )
+  return { items: items.map(viewOf), next }
 }
 
 function viewOf({

@@ -7,7 +7,7 @@ import { defined, Identity, IdentityKind, identityView, labelOf } from './views.
 export const listIdentitiesRoute = route({
   method: 'GET',
   path: '/v1/identities',
-  summary: 'Identities by name, in code point order. All filters that are given must hold; a page may be short of what may not be read.',
+  summary: 'Identities by name, in code point order. All filters that are given must hold, of what may be read.',
   action: 'identity:read',
   query: z.strictObject({
     ...pageQuery,
