@@ -1,4 +1,6 @@
+import { addressKey } from '../../kernel/index.ts'
 import type { Sql, Tx } from '../../store/index.ts'
+import { fold } from '../scim/attribute.ts'
 import { FLOW_SECONDS } from './model.ts'
 
 export interface FlowRow {
@@ -47,14 +49,17 @@ export async function personLinked(sql: Sql, source: string, externalId: string)
   return row ?? null
 }
 
-/** Active people whom a directory knows by this address, and who have no subject at this provider yet. */
-export async function peopleByEmail(tx: Tx, emailKey: string, source: string): Promise<PersonRow[]> {
+/**
+ * Active people whom a directory knows by this address, and who have no subject at this provider yet. Looked for as widely as people are
+ * told apart; `spelled`: the directory spells it so, but for case and width. Only that gives a login to anybody.
+ */
+export async function peopleByEmail(tx: Tx, email: string, source: string): Promise<(PersonRow & { readonly spelled: boolean })[]> {
   return tx.query(
-    `select distinct i.id, i.name, i.status
+    `select i.id, i.name, i.status, bool_or(e.email_key = $3) as spelled
        from scim_email e join scim_user u on u.id = e.user_id join identity i on i.id = u.identity_id
-      where e.email_key = $1 and u.deleted_at is null and u.active is not false and i.kind = 'human' and i.status = 'active'
+      where e.address = $1 and u.deleted_at is null and u.active is not false and i.kind = 'human' and i.status = 'active'
         and not exists (select 1 from identity_external x where x.identity_id = i.id and x.source = $2)
-      limit 2`,
-    [emailKey, source],
+      group by i.id limit 2`,
+    [addressKey(email), source, fold(email)],
   )
 }

@@ -4,7 +4,6 @@ import { type Ctx, RekeyError, Secret } from '../../kernel/index.ts'
 import { sha256Hex } from '../../seal/index.ts'
 import type { Tx } from '../../store/index.ts'
 import { moveIdentity } from '../lifecycle.move.ts'
-import { fold } from '../scim/attribute.ts'
 import type { ProvenAal } from '../session.model.ts'
 import { newToken, startSession } from '../session.ts'
 import type { Browser, LoggedIn, LoginParts } from './model.ts'
@@ -175,8 +174,8 @@ async function linkByEmail(
 ): Promise<rows.PersonRow | null> {
   if (!provider.link_by_email || email_verified !== true || typeof email !== 'string') return null
   const source = linkSource(provider)
-  const [person, ...others] = await rows.peopleByEmail(tx, fold(email), source)
-  if (person === undefined || others.length > 0) return null
+  const [person, ...others] = await rows.peopleByEmail(tx, email, source)
+  if (person === undefined || others.length > 0 || !person.spelled) return null
   const reason = 'first login with a verified address'
   await moveIdentity(tx, ctx, person.id, { externalIds: [{ source, id: externalId }], reason })
   return person
