@@ -49,6 +49,6 @@ export async function foldLabels(tx: Tx, found: readonly Folded[]): Promise<void
 
 /** Those of names that fold alike that came later. */
 export async function alikeNames(sql: Sql): Promise<string[]> {
-  const found = await sql.query<{ name: string }>('select name from identity where name_nth > 0 order by name limit 1000')
+  const found = await sql.query<{ name: string }>('select name from identity where name_nth > 0 order by name_key limit 1000')
   return found.map(({ name }) => name)
 }
