@@ -67,8 +67,8 @@ async function insert(
     'root boolean, kek uuid, wrapped bytea, sealed bytea)'
   await store.inTx(async (tx) => {
     await tx.query(
-      `insert into identity (id, name, kind, owner, purpose, environment)
-       select identity, 'id of ' || name, 'workload', 'team', 'bench', 'bench' from ${as} where not root`,
+      `insert into identity (id, name, name_key, kind, owner, purpose, environment)
+       select identity, 'id of ' || name, lower('id of ' || name), 'workload', 'team', 'bench', 'bench' from ${as} where not root`,
       [json],
     )
     await tx.query(

@@ -22,6 +22,7 @@ import {
   endSessionsOf,
   ensureAdminToken,
   ensurePolicySet,
+  foldRest,
   revokeTokensOf,
   rewrapChannels,
   runNotifier,
@@ -162,7 +163,8 @@ async function openDatabase(config: Config, ctx: Ctx, max: number, { step }: Sta
   }
   step('reaching the database and bringing its tables up to date')
   try {
-    const ready = async () => (readOnly ? checkSchema(store, SCHEMA) : refuseMixing(config, store).then(() => migrate(store, SCHEMA)))
+    const bringUp = () => migrate(store, SCHEMA, (tx) => foldRest(tx, ctx))
+    const ready = async () => (readOnly ? checkSchema(store, SCHEMA) : refuseMixing(config, store).then(bringUp))
     await untilStopped<unknown>(ctx, ready())
   } catch (error) {
     await close()

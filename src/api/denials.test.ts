@@ -168,8 +168,8 @@ async function tokenWith({ db }: TestServer, role: string | null): Promise<strin
 /** The cookie of a person's session that ends in so many seconds, or after so long at rest. */
 async function sessionOf({ db }: TestServer, { seconds, idle }: { seconds: number; idle: number }): Promise<string> {
   const [token, person] = [randomToken(), newId()]
-  const columns = 'id, name, kind, owner, purpose, environment'
-  await db.store.query(`insert into identity (${columns}) values ($1, $2, 'human', 'x', 'x', 'x')`, [person, `person ${person}`])
+  const columns = 'id, name, name_key, kind, owner, purpose, environment'
+  await db.store.query(`insert into identity (${columns}) values ($1, $2, $2, 'human', 'x', 'x', 'x')`, [person, `person ${person}`])
   await db.store.query(
     `insert into session (id, hash, identity_id, aal, authenticated_at, method, browser, ends_at, idle_seconds)
      values ($1, sha256(convert_to($2, 'UTF8')), $3, 3, now(), 'oidc', '', now() + make_interval(secs => $4), $5)`,

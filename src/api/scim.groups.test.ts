@@ -157,8 +157,8 @@ test('a group of 10,000 members takes the next one no slower than a small one', 
   // As 10,000 requests would leave them; making them one by one is what the benchmark measures.
   await store.query(
     `with made as (
-       insert into identity (id, name, kind, owner, purpose, environment, source)
-       select gen_random_uuid(), 'l' || n, 'human', 'l' || n, 'person', 'none', 'scim:large'
+       insert into identity (id, name, name_key, kind, owner, purpose, environment, source)
+       select gen_random_uuid(), 'l' || n, 'l' || n, 'human', 'l' || n, 'person', 'none', 'scim:large'
          from generate_series(1, 10040) n returning id, name),
      u as (
        insert into scim_user (id, provider_id, identity_id, user_name_key, active, resource, created_at, changed_at)
@@ -238,8 +238,8 @@ test('a filter that no index narrows is bounded', async () => {
   const provider = await Provider.add(server, 'many')
   await store.query(
     `with made as (
-       insert into identity (id, name, kind, owner, purpose, environment, source)
-       select gen_random_uuid(), 'm' || n, 'human', 'm' || n, 'person', 'none', 'scim:many'
+       insert into identity (id, name, name_key, kind, owner, purpose, environment, source)
+       select gen_random_uuid(), 'm' || n, 'm' || n, 'human', 'm' || n, 'person', 'none', 'scim:many'
          from generate_series(1, 10001) n returning id, name)
      insert into scim_user (id, provider_id, identity_id, user_name_key, active, resource, created_at, changed_at)
      select gen_random_uuid(), p.id, m.id, m.name, true, jsonb_build_object('userName', m.name), now(), now()

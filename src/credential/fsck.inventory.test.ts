@@ -216,8 +216,8 @@ test('an identity that is called otherwise since its credential was declared is 
   await store.inTx((tx) => moveIdentity(tx, engine.ctx, id, { name: 'renamed' }))
   expect(await fsckCredentials(store)).toEqual([])
   await store.query(
-    `with spy as (insert into identity (id, name, kind, owner, purpose, environment)
-       values (gen_random_uuid(), 'spy', 'workload', 'team', 'serves', 'prod') returning id)
+    `with spy as (insert into identity (id, name, name_key, kind, owner, purpose, environment)
+       values (gen_random_uuid(), 'spy', 'spy', 'workload', 'team', 'serves', 'prod') returning id)
      update credential set identity_id = spy.id from spy where identity_id = $1`,
     [id],
   )

@@ -146,7 +146,8 @@ export class Engine {
     if (!spec.isRoot && identity === null) {
       identity = newId()
       await store.query(
-        "insert into identity (id, name, kind, owner, purpose, environment) values ($1, $2, 'workload', 'team', 'test', 'test')",
+        `insert into identity (id, name, name_key, kind, owner, purpose, environment)
+         values ($1, $2, $2, 'workload', 'team', 'test', 'test')`,
         [identity, `id-${id}`],
       )
       const fields = { kind: 'workload', owner: 'team', purpose: 'test', environment: 'test' }

@@ -26,7 +26,7 @@ export type Permit = <A extends 'identity:join' | 'identity:move' | 'identity:of
  * Owners are texts. One that names exactly one person or team of the tenancy is resolved (`identity.owner_resolved`), now or when such
  * a one joins; an owner that was handed over stays where it went until the text changes. Throws `conflict` if the kind of an identity
  * would change that somebody else than a fleet file says is there, or if one that somebody answers for would be left to a text that
- * names nobody.
+ * names nobody, or if a new name folds like another (`nameKey`).
  */
 export async function putIdentities(tx: Tx, ctx: Ctx, permit: Permit, wanted: readonly IdentityFields[]): Promise<Map<string, string>> {
   await lockRecord(tx, 'shared')
@@ -36,7 +36,7 @@ export async function putIdentities(tx: Tx, ctx: Ctx, permit: Permit, wanted: re
   refuseUnpermitted(permit, changes)
   const [added, changed] = [changes.filter(({ before }) => before === undefined), changes.filter(({ before }) => before !== undefined)]
   const answered = changed.flatMap(({ before, after }) => (before?.ownerId != null && before.owner !== after.owner ? [after.id] : []))
-  if (added.length > 0) await rows.insertIdentities(tx, added.map(afterOf))
+  if (added.length > 0) refuseAlike(await rows.insertIdentities(tx, added.map(afterOf)))
   if (changed.length > 0) await rows.updateIdentities(tx, changed.map(afterOf))
   await append(
     tx,
@@ -50,6 +50,22 @@ export async function putIdentities(tx: Tx, ctx: Ctx, permit: Permit, wanted: re
   await recordResolved(tx, ctx, [...people, ...changes.map(({ after }) => after.owner)])
   await refuseAbandoned(tx, answered)
   return new Map([...present.values(), ...changes.map(afterOf)].map(({ name, id }) => [name, id]))
+}
+
+/** Throws `conflict` for names that differ from others only in what `nameKey` leaves out. */
+function refuseAlike(alike: readonly { readonly name: string; readonly taken: string }[]): void {
+  const [first] = alike
+  if (first === undefined) return
+  throw new RekeyError(
+    'conflict',
+    `There is an identity called ${first.taken} already: ${first.name} differs from it only in case or form.`,
+    {
+      hint: 'Names stay taken after offboarding, and differ in more than upper and lower case.',
+      faults: alike
+        .slice(0, FAULTS_SHOWN)
+        .map(({ name, taken }) => ({ path: name, message: `${name} and ${taken} differ only in case or form.` })),
+    },
+  )
 }
 
 interface Put {

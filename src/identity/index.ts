@@ -110,6 +110,7 @@ export {
   type StatusInput,
 } from './record.actions.ts'
 export { type Escalated, escalationsOf, type Unlooked } from './record.escalate.ts'
+export { foldRest } from './record.fold.ts'
 export { fsckIdentities } from './record.fsck.ts'
 export { findIdentity, type IdentityFilter, identityByExternalId, identityNamed, listIdentities, type NamePage } from './record.list.ts'
 export {

@@ -88,7 +88,7 @@ export function ialColumns(kind: IdentityKind, ial: Ial | null): Pick<Row, 'ial'
   return { ial: ial.level, ial_source: checkText('source of the identity assurance', ial.source), ial_at: ial.at }
 }
 
-/** Throws `conflict` if another identity has the name, in any case. */
+/** Throws `conflict` if another identity has a name that folds alike. */
 export async function refuseTaken(tx: Tx, name: string, exceptId: string | null): Promise<void> {
   const taken = await rows.nameTaken(tx, name, exceptId)
   if (taken !== null) nameTaken(taken)

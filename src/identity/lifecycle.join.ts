@@ -1,5 +1,5 @@
 import { append } from '../evidence/index.ts'
-import { type Ctx, newId } from '../kernel/index.ts'
+import { type Ctx, nameKey, newId } from '../kernel/index.ts'
 import type { Tx } from '../store/index.ts'
 import {
   checkExtra,
@@ -55,6 +55,7 @@ async function newRow(tx: Tx, ctx: Ctx, fields: JoinFields): Promise<Row> {
   return {
     id,
     name,
+    name_key: nameKey(name),
     kind,
     ...(wanted === undefined ? self : await ownerOf(tx, wanted)),
     purpose: checkText('purpose', purpose ?? 'person'),

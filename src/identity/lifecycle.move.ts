@@ -1,5 +1,5 @@
 import { append, type EvidenceEvent } from '../evidence/index.ts'
-import { type Ctx, type Json, RekeyError } from '../kernel/index.ts'
+import { type Ctx, type Json, nameKey, RekeyError } from '../kernel/index.ts'
 import type { Tx } from '../store/index.ts'
 import {
   checkManager,
@@ -87,6 +87,7 @@ async function columnsAfter(tx: Tx, before: Row, change: MoveChange): Promise<Ro
   return {
     ...before,
     name: name ?? before.name,
+    name_key: nameKey(name ?? before.name),
     ...(owner === undefined ? {} : await ownerOf(tx, owner)),
     purpose: purpose === undefined ? before.purpose : checkText('purpose', purpose),
     environment: environment === undefined ? before.environment : checkText('environment', environment),

@@ -1,15 +1,15 @@
 import type { Sql, Tx } from '../store/index.ts'
 import type { Holding, Said } from './person.model.ts'
 
-/** The addresses of one person: what directories pushed, and the label `email` to which notices go. */
+/** The addresses of one person, as `addressKey` made them: what directories pushed, and the label `email` to which notices go. */
 const addressesOf = (id: string) => `
-  select e.email_key as address from scim_user u join scim_email e on e.user_id = u.id where u.identity_id = ${id} and u.deleted_at is null
-  union select lower(l.value) from identity_label l where l.identity_id = ${id} and l.key = 'email'`
+  select e.address from scim_user u join scim_email e on e.user_id = u.id where u.identity_id = ${id} and u.deleted_at is null
+  union select l.address from identity_label l where l.identity_id = ${id} and l.key = 'email'`
 
 /** Other people of an address. */
 const holdersOf = (address: string) => `
-  select u.identity_id as id from scim_email e join scim_user u on u.id = e.user_id where e.email_key = ${address} and u.deleted_at is null
-  union select l.identity_id from identity_label l where lower(l.value) = ${address} and l.key = 'email'`
+  select u.identity_id as id from scim_email e join scim_user u on u.id = e.user_id where e.address = ${address} and u.deleted_at is null
+  union select l.identity_id from identity_label l where l.address = ${address} and l.key = 'email'`
 
 /** Other people who share an address with one, unless somebody said that they are not the same. */
 const sharing = (id: string) => `
@@ -29,8 +29,8 @@ export const SHARED = `
   select low_id as id from identity_pair where same union select high_id from identity_pair where same
   union select a.id from (
     select x.id, count(*) over (partition by x.address) as people from (
-      select u.identity_id as id, e.email_key as address from scim_user u join scim_email e on e.user_id = u.id where u.deleted_at is null
-      union select l.identity_id, lower(l.value) from identity_label l where l.key = 'email') x where x.address <> '') a where a.people > 1`
+      select u.identity_id as id, e.address from scim_user u join scim_email e on e.user_id = u.id where u.deleted_at is null
+      union select l.identity_id, l.address from identity_label l where l.key = 'email') x where x.address <> '') a where a.people > 1`
 
 /** These identities and all that are joined to them by what is said or by an address, over any number of steps. */
 export async function connectedTo(sql: Sql, ids: readonly string[]): Promise<string[]> {
@@ -56,10 +56,10 @@ export async function saidAmong(sql: Sql, ids: readonly string[]): Promise<Said[
 export async function addressesAmong(sql: Sql, ids: readonly string[]): Promise<Holding[]> {
   const found = await sql.query<Omit<Holding, 'sinceMs'> & { readonly since: Date | null }>(
     `select x.address, x.identity, x.directory, x.since from (
-       select e.email_key as address, u.identity_id as identity, u.provider_id::text as directory, e.since
+       select e.address, u.identity_id as identity, u.provider_id::text as directory, e.since
          from scim_user u join scim_email e on e.user_id = u.id where u.identity_id = any($1::uuid[]) and u.deleted_at is null
        union all
-       select lower(l.value), l.identity_id, null, null from identity_label l
+       select l.address, l.identity_id, null, null from identity_label l
         where l.identity_id = any($1::uuid[]) and l.key = 'email') x
        join identity i on i.id = x.identity and i.kind = 'human' where x.address <> ''`,
     [ids],

@@ -1,8 +1,8 @@
 import { type EventBody, eachEvent } from '../evidence/index.ts'
-import type { Json } from '../kernel/index.ts'
+import { type Json, nameKey } from '../kernel/index.ts'
 import type { Sql, Store } from '../store/index.ts'
 import { entitlementKey } from './record.model.ts'
-import { COLUMNS, factsOf, type Row } from './record.store.ts'
+import { COLUMNS, factsOf, labelAddress, type Row } from './record.store.ts'
 import { BUILT_IN, SECURITY_CONTACT } from './team.model.ts'
 
 /** Something that does not agree. */
@@ -140,14 +140,14 @@ function keyOf(item: Json): string {
 }
 
 type Full = Row & {
-  readonly labels: [string, string][] | null
+  readonly labels: [key: string, value: string, address: string | null][] | null
   readonly held: string[][] | null
   readonly external: [string, string][] | null
 }
 
 const IDENTITIES = `
   select ${COLUMNS},
-         (select jsonb_agg(jsonb_build_array(l.key, l.value)) from identity_label l where l.identity_id = i.id) as labels,
+         (select jsonb_agg(jsonb_build_array(l.key, l.value, l.address)) from identity_label l where l.identity_id = i.id) as labels,
          (select jsonb_agg(jsonb_build_array(e.system, e.account, e.role)) from entitlement e where e.identity_id = i.id) as held,
          (select jsonb_agg(jsonb_build_array(x.source, x.external_id)) from identity_external x where x.identity_id = i.id) as external
     from identity i where id > $1 order by id limit $2`
@@ -174,15 +174,24 @@ function compareIdentity(row: Full, told: Told | undefined, report: Report): voi
   }
   const stored = new Map<string, Json>([...Object.entries(factsOf(row)), ['status', row.status]])
   differ(stored, told.facts, (key, table, log) => report(where, `Its ${key} is ${table} by the table, ${log} by the log.`))
-  differ(new Map(row.labels), told.labels, (key, table, log) =>
+  differ(new Map((row.labels ?? []).map(([key, value]) => [key, value])), told.labels, (key, table, log) =>
     report(where, `Its label ${key} is ${table} by the table, ${log} by the log.`),
   )
+  compareFolded(row, where, report)
   const known = [...told.external].filter(([, id]) => id !== '')
   differ(new Map(row.external), new Map(known), (key, table, log) =>
     report(where, `Its id at ${key} is ${table} by the table, ${log} by the log.`),
   )
   const held = new Set((row.held ?? []).map((each) => JSON.stringify(each)))
   compareSets(held, told.entitlements, (one, side) => report(where, `The entitlement ${one} is known to the ${side} only.`))
+}
+
+/** What names and addresses are compared by is made of them, and of nothing else. */
+function compareFolded({ name, name_key, labels }: Full, where: string, report: Report): void {
+  if (name_key !== nameKey(name)) report(where, 'What its name is compared by is not made of its name.')
+  for (const [key, value, address] of labels ?? []) {
+    if (address !== labelAddress(key, value)) report(where, `What its label ${key} is compared by is not made of that label.`)
+  }
 }
 
 /** Calls `tell` for every key whose values differ; null is the same as absent. */

@@ -60,8 +60,8 @@ async function insert(store: Store, json: string): Promise<void> {
     'team uuid, owner uuid, site text, tier text, runtime text)'
   await store.inTx(async (tx) => {
     await tx.query(
-      `insert into identity (id, name, kind, owner, purpose, environment, status, source, tenancy, owner_team_id)
-       select id, name, kind, 'team', 'bench', environment, status, source, tenancy, owner from ${as}`,
+      `insert into identity (id, name, name_key, kind, owner, purpose, environment, status, source, tenancy, owner_team_id)
+       select id, name, name, kind, 'team', 'bench', environment, status, source, tenancy, owner from ${as}`,
       [json],
     )
     await tx.query(

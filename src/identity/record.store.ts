@@ -1,4 +1,4 @@
-import type { Json } from '../kernel/index.ts'
+import { addressKey, type Json, nameKey } from '../kernel/index.ts'
 import type { Sql, Tx } from '../store/index.ts'
 import type { IdentityKind } from './model.ts'
 import type { Entitlement, ExternalId, IdentityStatus, Labels, OwnerRef, RecoveryClass } from './record.model.ts'
@@ -7,6 +7,8 @@ import type { Entitlement, ExternalId, IdentityStatus, Labels, OwnerRef, Recover
 export interface Row {
   readonly id: string
   readonly name: string
+  /** What the name is compared by: `nameKey`. */
+  readonly name_key: string
   readonly kind: IdentityKind
   readonly owner: string
   readonly owner_identity_id: string | null
@@ -27,8 +29,8 @@ export interface Row {
   readonly barred: boolean
 }
 
-export const COLUMNS = `id, name, kind, owner, owner_identity_id, owner_team_id, purpose, environment, tenancy, source, status, manager_id,
-  recovery_class, recovery_class_reason, ial, ial_source, ial_at, left_at, barred`
+export const COLUMNS = `id, name, name_key, kind, owner, owner_identity_id, owner_team_id, purpose, environment, tenancy, source, status,
+  manager_id, recovery_class, recovery_class_reason, ial, ial_source, ial_at, left_at, barred`
 
 const RECORD_LOCK = 7_395_010
 
@@ -40,15 +42,15 @@ export async function lockRecord(tx: Tx, how: 'shared' | 'alone'): Promise<void>
   await tx.query(`select pg_advisory_xact_lock${how === 'shared' ? '_shared' : ''}($1)`, [RECORD_LOCK])
 }
 
-/** Names that differ only in case wait for one another, so that two of them cannot join at the same moment. */
+/** Names that fold alike wait for one another, so that two of them cannot join at the same moment. */
 export async function lockName(tx: Tx, name: string): Promise<void> {
-  await tx.query('select pg_advisory_xact_lock(hashtextextended(lower($1), 7395010))', [name])
+  await tx.query('select pg_advisory_xact_lock(hashtextextended($1, 7395010))', [nameKey(name)])
 }
 
 export async function nameTaken(tx: Tx, name: string, exceptId: string | null): Promise<string | null> {
   const [row] = await tx.query<{ name: string }>(
-    'select name from identity where lower(name) = lower($1) and ($2::uuid is null or id <> $2) limit 1',
-    [name, exceptId],
+    'select name from identity where name_key = $1 and ($2::uuid is null or id <> $2) order by name_nth limit 1',
+    [nameKey(name), exceptId],
   )
   return row?.name ?? null
 }
@@ -68,7 +70,7 @@ export async function rowById(sql: Sql, id: string): Promise<Row | null> {
 export async function insertRow(tx: Tx, row: Row): Promise<boolean> {
   const done = await tx.query(
     `insert into identity (${COLUMNS}) select ${COLUMNS} from jsonb_populate_record(null::identity, $1::jsonb)
-     on conflict (name) do nothing returning id`,
+     on conflict do nothing returning id`,
     [JSON.stringify(row)],
   )
   return done.length === 1
@@ -76,7 +78,9 @@ export async function insertRow(tx: Tx, row: Row): Promise<boolean> {
 
 export async function updateRow(tx: Tx, row: Row): Promise<void> {
   await tx.query(
-    `update identity t set name = n.name, owner = n.owner, owner_identity_id = n.owner_identity_id, owner_team_id = n.owner_team_id,
+    `update identity t set name = n.name, name_key = n.name_key,
+            name_nth = case when t.name = n.name then t.name_nth else 0 end, owner = n.owner,
+            owner_identity_id = n.owner_identity_id, owner_team_id = n.owner_team_id,
             purpose = n.purpose, environment = n.environment, tenancy = n.tenancy, source = n.source, status = n.status,
             manager_id = n.manager_id, recovery_class = n.recovery_class, recovery_class_reason = n.recovery_class_reason,
             ial = n.ial, ial_source = n.ial_source, ial_at = n.ial_at, left_at = n.left_at, barred = n.barred,
@@ -117,12 +121,16 @@ export async function labelsOf(sql: Sql, id: string): Promise<Labels> {
   return Object.fromEntries(rows.map(({ key, value }) => [key, value]))
 }
 
+/** What people are told apart by, of a label; null for all but `email`. */
+export const labelAddress = (key: string, value: string): string | null => (key === 'email' ? addressKey(value) : null)
+
 export async function setLabels(tx: Tx, id: string, labels: Labels): Promise<void> {
   await tx.query('delete from identity_label where identity_id = $1', [id])
   await tx.query(
-    `insert into identity_label (identity_id, identity_name, key, value)
-     select i.id, i.name, k.key, k.value from identity i cross join jsonb_each_text($2::jsonb) k where i.id = $1`,
-    [id, JSON.stringify(labels)],
+    `insert into identity_label (identity_id, identity_name, key, value, address)
+     select i.id, i.name, k.key, k.value, case when k.key = 'email' then $3 end
+       from identity i cross join jsonb_each_text($2::jsonb) k where i.id = $1`,
+    [id, JSON.stringify(labels), labelAddress('email', labels.email ?? '')],
   )
 }
 

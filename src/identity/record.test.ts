@@ -305,7 +305,8 @@ describe('on a database', () => {
       ["update identity set barred = true where name = 'rob'", 'barred'],
       ["update identity set owner_identity_id = null where name = 'rob'", 'ownerPerson'],
       ["update identity set purpose = 'other' where name = 'api'", 'purpose'],
-      ["update identity set name = 'apis' where name = 'api'", 'name'],
+      ["update identity set name = 'apis', name_key = 'apis' where name = 'api'", 'name'],
+      ["update identity set name_key = 'api' where name = 'rob'", 'compared by'],
       ["update identity set kind = 'agent' where name = 'apis'", 'kind'],
       ["update identity set owner = 'other' where name = 'apis'", 'owner'],
       ["update identity set environment = 'other' where name = 'apis'", 'environment'],
@@ -335,7 +336,7 @@ describe('on a database', () => {
     )
     const tried = meddling.flatMap(([statement]) => [...statement.matchAll(/(\w+) = /g)].map(([, column]) => column))
     // Made by the row itself, or told by `status`.
-    const own = ['id', 'created_at', 'changed_at', 'revision', 'owner_key', 'left_at']
+    const own = ['id', 'name_nth', 'created_at', 'changed_at', 'revision', 'owner_key', 'left_at']
     expect(columns.map(({ name }) => name).filter((name) => !tried.includes(name) && !own.includes(name))).toEqual([])
   })
 })

@@ -1,3 +1,4 @@
+import { nameKey } from '../kernel/index.ts'
 import type { Sql, Tx } from '../store/index.ts'
 import { ANSWER_HOURS, type Identity } from './model.ts'
 
@@ -52,11 +53,19 @@ export async function answeredFor(sql: Sql, ids: readonly string[]): Promise<str
 
 const COLUMNS = 'id uuid, name text, kind text, owner text, purpose text, environment text'
 
-export async function insertIdentities(tx: Tx, identities: readonly Identity[]): Promise<void> {
+/** Resolves with the names that fold like one that is there, which is then not made; those that are there with them. */
+export async function insertIdentities(tx: Tx, identities: readonly Identity[]): Promise<{ name: string; taken: string }[]> {
+  const keyed = identities.map((it) => ({ ...it, name_key: nameKey(it.name) }))
   await tx.query(
-    `insert into identity (id, name, kind, owner, purpose, environment)
-     select i.id, i.name, i.kind, i.owner, i.purpose, i.environment from jsonb_to_recordset($1::jsonb) as i(${COLUMNS})`,
-    [JSON.stringify(identities)],
+    `insert into identity (id, name, name_key, kind, owner, purpose, environment)
+     select i.id, i.name, i.name_key, i.kind, i.owner, i.purpose, i.environment
+       from jsonb_to_recordset($1::jsonb) as i(${COLUMNS}, name_key text) order by i.name_key on conflict do nothing`,
+    [JSON.stringify(keyed)],
+  )
+  return tx.query(
+    `select i.name, o.name as taken from jsonb_to_recordset($1::jsonb) as i(${COLUMNS}, name_key text)
+       join identity o on o.name_key = i.name_key and o.id <> i.id order by i.name, o.name`,
+    [JSON.stringify(keyed)],
   )
 }
 

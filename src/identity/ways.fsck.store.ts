@@ -40,8 +40,8 @@ export interface ScimUserRow {
   readonly created_at: Date
   /** What the provider of its row is called in the record. */
   readonly source: string
-  /** Each address with the microseconds since when it is said. */
-  readonly emails: readonly (readonly [address: string, micros: number])[] | null
+  /** Each address as it was said, with the microseconds since when, and what it is compared by. */
+  readonly emails: readonly (readonly [said: string, micros: number, address: string])[] | null
 }
 
 /** Some at a time, by id. */
@@ -49,7 +49,7 @@ export function scimUsers(sql: Sql, after: string, limit: number): Promise<ScimU
   return sql.query(
     `select u.id, u.identity_id as identity, u.provider_id as provider, u.user_name_key as name_key, u.external_id, u.active, u.suspended,
             u.offboard_at, u.deleted_at is not null as deleted, u.created_at, 'scim:' || p.name as source,
-            (select jsonb_agg(jsonb_build_array(e.email_key, floor(extract(epoch from e.since) * 1000000)::bigint))
+            (select jsonb_agg(jsonb_build_array(e.email_key, floor(extract(epoch from e.since) * 1000000)::bigint, e.address))
                from scim_email e where e.user_id = u.id) as emails
        from scim_user u left join scim_provider p on p.id = u.provider_id where u.id > $1 order by u.id limit $2`,
     [after, limit],

@@ -1,6 +1,6 @@
 /** One-time codes, directories and their tokens, changes that wait, both hands, proposals: what the tables say against the log. */
 import { canonicalJson } from '../evidence/index.ts'
-import type { Json } from '../kernel/index.ts'
+import { addressKey, type Json } from '../kernel/index.ts'
 import type { PolicyFile } from '../policy/index.ts'
 import type { Sql } from '../store/index.ts'
 import { digestOf } from './policyset.model.ts'
@@ -18,6 +18,7 @@ const AT_ONCE = 5000
 const FIRST = '00000000-0000-0000-0000-000000000000'
 const UNKNOWN = 'The table has it; the log knows nothing of it.'
 const GONE = 'The log knows it; the table does not.'
+const MISFOLDED = 'What one of its addresses is compared by is not made of that address.'
 const OLDER = 'It is from before the log told of it one by one: not comparable.'
 
 /** Compares the rows with the story, which is used up by it. */
@@ -89,6 +90,7 @@ async function compareUsers(sql: Sql, story: WaysStory, reports: Reports): Promi
     const found = await rows.scimUsers(sql, after, AT_ONCE)
     for (const row of found) {
       const where = way.scimUser(row.id)
+      if (row.emails?.some(([said, , address]) => address !== addressKey(said))) reports.finding(where, MISFOLDED)
       if (compare(where, userFacts(row), story, reports)) continue
       // One from before this was told is of a person whom this very directory brought in.
       if (story.sources.get(row.identity) === row.source) older++

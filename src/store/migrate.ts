@@ -44,10 +44,10 @@ function refuseNewer(applied: ReadonlyMap<number, string>, known: readonly Migra
 
 /**
  * Brings the schema up to date, all files in one transaction under a lock, so that any number of processes may start at once.
- * Resolves with how many files it applied. Throws `database_newer`, `database_unsupported`, or `database_failed` if a file that was
- * applied has been edited since.
+ * `afterwards` does, in the same transaction and also where no file was applied, what plain SQL cannot. Resolves with how many files it
+ * applied. Throws `database_newer`, `database_unsupported`, or `database_failed` if a file that was applied has been edited since.
  */
-export async function migrate(store: Store, folder: string): Promise<number> {
+export async function migrate(store: Store, folder: string, afterwards?: (tx: Tx) => Promise<void>): Promise<number> {
   const known = readMigrations(folder)
   return store.inTx(async (tx) => {
     await tx.query('select pg_advisory_xact_lock($1)', [MIGRATION_LOCK])
@@ -67,6 +67,7 @@ export async function migrate(store: Store, folder: string): Promise<number> {
       await tx.query('insert into schema_migration (number, name, md5) values ($1, $2, $3)', [file.number, file.name, sum?.md5])
       count++
     }
+    await afterwards?.(tx)
     return count
   })
 }

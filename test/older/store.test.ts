@@ -11,6 +11,7 @@ const [older] = olderPostgres()
 if (older) {
   makeDatabasesWith(older)
   await import('../../src/store/store.test.ts')
+  await import('../../src/identity/record.fold.test.ts')
   await import('../../src/evidence/database.test.ts')
   await import('../../src/evidence/fsck.test.ts')
   await import('../../src/credential/fsck.test.ts')

@@ -29,7 +29,7 @@ export async function linkByAddress(tx: Tx, ctx: Ctx, provider: ProviderRow, cla
   const address = fold(email)
   const source = linkSource(provider)
   const judge = async () => {
-    const held = SUBJECT.test(sub) ? await rows.holderOfAddress(tx, address, source) : null
+    const held = SUBJECT.test(sub) ? await rows.holderOfAddress(tx, email, source) : null
     return held === null ? null : { held, why: await whyNot(tx, held) }
   }
   let judged = await judge()
@@ -60,6 +60,7 @@ export async function linkByAddress(tx: Tx, ctx: Ctx, provider: ProviderRow, cla
 async function whyNot(tx: Tx, held: rows.AddressRow): Promise<string | null> {
   if (!held.active) return 'not active'
   if (held.linked) return 'linked to another subject'
+  if (!held.spelled) return 'the directory spells the address otherwise'
   if (held.shared) return 'the directory gives the address to more than one'
   if (!held.first) return 'the address is not that with which the directory first pushed them'
   return (await holdsByHand(tx, held.id)) ? 'an address links nobody who holds something given by hand' : null

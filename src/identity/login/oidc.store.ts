@@ -1,4 +1,6 @@
+import { addressKey } from '../../kernel/index.ts'
 import type { Sql, Tx } from '../../store/index.ts'
+import { fold } from '../scim/attribute.ts'
 import { FLOW_SECONDS } from './model.ts'
 
 export interface FlowRow {
@@ -59,23 +61,28 @@ export interface AddressRow extends PersonRow {
   readonly active: boolean
   /** The directory says so of somebody else too. */
   readonly shared: boolean
+  /** The directory spells the address so, but for case and width: only that gives a login to anybody. */
+  readonly spelled: boolean
   /** They have a subject at this provider already. */
   readonly linked: boolean
 }
 
-/** Of whom it was said first that they have this address, by any directory; the word of another one after that does not count. */
-export async function holderOfAddress(tx: Tx, emailKey: string, source: string): Promise<AddressRow | null> {
+/**
+ * Of whom it was said first that they have this address, by any directory; the word of another one after that does not count. Looked for as
+ * widely as people are told apart.
+ */
+export async function holderOfAddress(tx: Tx, email: string, source: string): Promise<AddressRow | null> {
   const [row] = await tx.query<AddressRow>(
     `with held as (
-       select i.id, i.name, i.status, u.id as user_id, u.provider_id, e.since, e.since = u.created_at as first,
+       select i.id, i.name, i.status, u.id as user_id, u.provider_id, e.since, e.since = u.created_at as first, e.email_key = $3 as spelled,
               i.status = 'active' and u.active is not false as active
          from scim_email e join scim_user u on u.id = e.user_id join identity i on i.id = u.identity_id
-        where e.email_key = $1 and u.deleted_at is null and i.kind = 'human' and i.status <> 'offboarded')
-     select h.id, h.name, h.status, h.user_id, h.provider_id, p.name as directory, h.first, h.active,
+        where e.address = $1 and u.deleted_at is null and i.kind = 'human' and i.status <> 'offboarded')
+     select h.id, h.name, h.status, h.user_id, h.provider_id, p.name as directory, h.first, h.active, h.spelled,
             exists (select from held o where o.provider_id = h.provider_id and o.id <> h.id) as shared,
             exists (select from identity_external x where x.identity_id = h.id and x.source = $2) as linked
        from held h join scim_provider p on p.id = h.provider_id order by h.since, h.id limit 1`,
-    [emailKey, source],
+    [addressKey(email), source, fold(email)],
   )
   return row ?? null
 }

@@ -67,7 +67,10 @@ export function foldName(name: string): string {
   return name.toLowerCase()
 }
 
-/** What two texts of an attribute that is not caseExact are compared by: compatibility-composed, lower case. */
+/**
+ * What two texts of an attribute that is not caseExact are compared by within this protocol: compatibility-composed, lower case. Whose name
+ * or address it is, is told by `nameKey` and `addressKey`.
+ */
 export function fold(text: string): string {
   return text.normalize('NFKC').toLowerCase()
 }

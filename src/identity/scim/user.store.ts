@@ -1,3 +1,4 @@
+import { addressKey } from '../../kernel/index.ts'
 import type { Sql, Tx } from '../../store/index.ts'
 import type { JsonObject } from './attribute.ts'
 
@@ -97,11 +98,12 @@ export async function setEmails(tx: Tx, id: string, emailKeys: readonly string[]
 
 async function addEmails(tx: Tx, id: string, emailKeys: readonly string[], at: Date): Promise<void> {
   if (emailKeys.length === 0) return
-  await tx.query('insert into scim_email (user_id, email_key, since) select $1, e, $3 from unnest($2::text[]) e on conflict do nothing', [
-    id,
-    emailKeys,
-    at,
-  ])
+  await tx.query(
+    `insert into scim_email (user_id, email_key, address, since)
+     select $1, e.key, e.address, $4 from unnest($2::text[], $3::text[]) e(key, address)
+     on conflict do nothing`,
+    [id, emailKeys, emailKeys.map(addressKey), at],
+  )
 }
 
 /** The addresses of a user, each with the time since when it is said. */
