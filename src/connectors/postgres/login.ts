@@ -23,7 +23,8 @@ export interface LoginExtras {
 
 /**
  * A login, with the protocol's own messages: all that a probe needs, and the beginning of a root connection. The library was used before;
- * with its client for every login, and its SCRAM through Web Crypto, a rotation took 1.5 times the floor's processor time in Node, now 1.1 (bench/rotation.ts).
+ * with its client for every login, and its SCRAM through Web Crypto, a rotation took 1.5 times the floor's processor time in Node, now 1.1
+ * (bench/rotation.ts).
  *
  * The server may be anybody's, so the value itself is never sent: challenges are answered (SCRAM-SHA-256, MD5), and a server that
  * answers SCRAM must show at the end that it holds the verifier. Without options it is the login that a consumer makes.
