@@ -16,6 +16,26 @@ const CHALLENGES_ONLY = Object.fromEntries(
   ['caching_sha2_password', 'sha256_password', 'mysql_clear_password', 'dialog'].map((plugin) => [plugin, refuse(plugin)]),
 )
 
+/** What the library reads the server's words from; it uses one again and again. */
+interface Packet {
+  readLengthCodedNumberExt(tag: number | undefined, ...rest: unknown[]): unknown
+}
+
+/** First bytes of a length or number that is longer than they: none, or in the next 2, 3 or 8 bytes. */
+const LONGER = new Set<number | undefined>([0xfb, 0xfc, 0xfd, 0xfe])
+const refusing = new WeakSet<Packet>()
+
+/** Makes the packet throw for any other first byte, as it would have done after printing. */
+function refuseLengths(packet: Packet): void {
+  if (refusing.has(packet)) return
+  refusing.add(packet)
+  const read = packet.readLengthCodedNumberExt
+  packet.readLengthCodedNumberExt = (tag, ...rest) => {
+    if (!LONGER.has(tag)) throw Object.assign(new Error('a length that is none'), { code: 'MALFORMED_PACKET' })
+    return read.call(packet, tag, ...rest)
+  }
+}
+
 /** One connection. Everything it does is bounded by a signal; whoever gives up in the middle destroys it. */
 export class Link {
   readonly #connection: mysql.Connection
@@ -38,16 +58,26 @@ export class Link {
   }
 
   /**
-   * The library prints a line for each packet whose number is wrong, and goes on reading what is there after the end. A server that
-   * miscounts is left, with one line.
+   * The library prints a line for each packet whose number is wrong, and its own stack for a length that is none; and it goes on reading
+   * what is there after the end. Each is an error here before it is printed. Whoever miscounts is left, and what is thrown where no command
+   * is under way, in the socket's own callback, ends the connection and nothing else.
    */
   #quieten(): void {
-    const inside = this.#connection as unknown as { handlePacket(packet: unknown): void }
+    const inside = this.#connection as unknown as { handlePacket(packet?: Packet): void }
     const handle = inside.handlePacket
     inside.handlePacket = (packet) => {
-      if (!this.#dead) handle.call(inside, packet)
+      if (this.#dead) return
+      if (packet !== undefined) refuseLengths(packet)
+      try {
+        handle.call(inside, packet)
+      } catch {
+        this.destroy()
+      }
     }
-    this.#connection.on('warn', () => this.destroy())
+    // Thrown to the lines above, past the one that prints.
+    this.#connection.on('warn', (warning) => {
+      throw warning
+    })
   }
 
   /** Under TLS what counts is what comes out of it: the library swaps the stream, and takes the listeners off the one before. */

@@ -3,6 +3,9 @@ import { NO_ACCOUNT } from '../account.ts'
 import { flooded } from '../intake.ts'
 import { untrusted } from '../tls.ts'
 
+/** What evidence and errors call a server that says what no PostgreSQL says. */
+export const NOT_POSTGRESQL = 'NOT_POSTGRESQL'
+
 const SQLSTATE = /^[0-9A-Z]{5}$/
 /** Node's and OpenSSL's own names of connection faults: ECONNREFUSED, DEPTH_ZERO_SELF_SIGNED_CERT, ERR_TLS_CERT_ALTNAME_INVALID. */
 const NODE_CODE = /^[A-Z][A-Z0-9_]{3,60}$/
@@ -79,10 +82,19 @@ export function targetError(error: unknown, phase: Phase): RekeyError {
   const state = sqlState(error)
   const known = state === null ? (untrusted('PostgreSQL', faultName(error)) ?? flooded('PostgreSQL', faultName(error))) : null
   if (known !== null) return known
+  if (state === null && faultName(error) === NOT_POSTGRESQL) return notSpoken()
   const row = state === null ? null : CLASSES.find((each) => each.state.test(state) && (each.only === undefined || each.only === phase))
   const code: ErrorCode = state === null ? 'target_unreachable' : (row?.code ?? 'target_conflict')
   return new RekeyError(code, row?.message ?? TITLES[code] ?? 'PostgreSQL failed.', {
     detail: state === null ? faultName(error) : `SQLSTATE ${state}`,
     ...(row?.hint === undefined ? {} : { hint: row.hint }),
+  })
+}
+
+/** `target_unreachable`: what answers says what no PostgreSQL says. */
+function notSpoken(): RekeyError {
+  return new RekeyError('target_unreachable', 'What answers there does not speak as PostgreSQL does, and the connection was closed.', {
+    hint: 'Look at what answers at the address of the system.',
+    detail: NOT_POSTGRESQL,
   })
 }

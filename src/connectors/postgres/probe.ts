@@ -28,7 +28,7 @@ export async function probeLogin(
   known?: ScramKey,
 ): Promise<Probe> {
   const { spec } = roots
-  const login = new Login(spec.address, account, secret, known)
+  const login = new Login(spec.address, account, secret, { known })
   try {
     return await withDeadline(ctx, spec.timeoutMs, async (signal) => {
       await login.connect(signal)

@@ -3,6 +3,7 @@ import { TargetClocks } from '../clock.ts'
 import type { SystemSpec } from '../contract.ts'
 import { Pool } from '../pool.ts'
 import { differenceOf, otherServer, type ServerIdentity } from '../server.ts'
+import { notPostgres } from './channel.ts'
 import { sqlState, targetError } from './faults.ts'
 import { factsOfSystem, SYSTEM_IDENTIFIER } from './identity.ts'
 import { PREPARE, SEES, TIME } from './sql.ts'
@@ -125,8 +126,9 @@ export class Roots {
   async #introduce(wire: Wire, signal: AbortSignal): Promise<void> {
     const { name, rootAccount, server } = this.spec
     const [time] = await wire.script<{ now: string; verifiers: boolean }>(signal, `${PREPARE}; ${TIME}`)
-    if (time?.verifiers === true) this.#readers.add(wire)
-    this.#clocks.keep(wire, time?.now)
+    if (typeof time?.now !== 'string' || !/^\d{1,18}$/.test(time.now)) throw notPostgres()
+    if (time.verifiers === true) this.#readers.add(wire)
+    this.#clocks.keep(wire, time.now)
     const [row] = await wire.script<{ id: string }>(signal, SYSTEM_IDENTIFIER).catch((error: unknown) => {
       if (sqlState(error) === '42501') return []
       throw error

@@ -1,5 +1,6 @@
 import pg from 'pg'
 import type { Size } from '../intake.ts'
+import type { Kind } from './answer.ts'
 
 /** A prepared statement: planned once per connection under its name, which saves the planning at every later use. */
 export interface Statement {
@@ -7,6 +8,8 @@ export interface Statement {
   readonly text: string
   /** Left out: small. */
   readonly size?: Size
+  /** What each row has; a server that answers another is no PostgreSQL. Left out: nobody reads the rows. */
+  readonly row?: Readonly<Record<string, Kind>>
 }
 
 /**
@@ -111,12 +114,17 @@ export function setLogins(account: string, to: 'LOGIN' | 'NOLOGIN' | 'NOLOGIN PA
 }
 
 /** Whether the role $1 may log in; no row if there is none. */
-export const LOGINS: Statement = { name: 'logins', text: 'SELECT rolcanlogin AS open FROM pg_roles WHERE rolname = $1' }
+export const LOGINS: Statement = {
+  name: 'logins',
+  text: 'SELECT rolcanlogin AS open FROM pg_roles WHERE rolname = $1',
+  row: { open: 'boolean' },
+}
 
 /** $3: opened at or before this mark, $4: opened after it, each or NULL. */
 export const LIST_SESSIONS: Statement = {
   name: 'list_sessions',
   size: 'large',
+  row: { pid: 'number', application_name: 'string', address: 'string or null', hidden: 'boolean' },
   text: `
   SELECT pid, application_name, client_addr::text AS address, backend_start IS NULL AS hidden ${OF_ACCOUNT}
   AND (backend_start IS NULL OR (($3::numeric IS NULL OR ${STARTED} <= $3::numeric OR ${FUTURE})
@@ -128,6 +136,7 @@ export const LIST_SESSIONS: Statement = {
 export const LIST_ACCOUNTS: Statement = {
   name: 'list_accounts',
   size: 'large',
+  row: { name: 'string', canLogin: 'boolean' },
   text: `SELECT rolname AS name, rolcanlogin AS "canLogin" FROM pg_roles WHERE rolname !~ '^pg_' ORDER BY rolname`,
 }
 
@@ -144,6 +153,7 @@ export const LIST_ACCOUNTS: Statement = {
 export const LIST_GRANTS: Statement = {
   name: 'list_grants',
   size: 'large',
+  row: { text: 'string' },
   text: `
   WITH me AS (SELECT * FROM pg_roles WHERE rolname = $1),
   attribute AS (

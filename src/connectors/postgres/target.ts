@@ -14,6 +14,7 @@ import type {
   SystemSpec,
   Target,
 } from '../contract.ts'
+import { APPLICATION_PREFIX } from './login.ts'
 import { probeLogin } from './probe.ts'
 import { Roots } from './roots.ts'
 import {
@@ -28,7 +29,7 @@ import {
   setPassword,
   takeMark,
 } from './sql.ts'
-import { APPLICATION_PREFIX, type Wire } from './wire.ts'
+import type { Wire } from './wire.ts'
 
 /** A backend needs about 2 ms to die; one that does not is looked at again ever later. */
 const FIRST_LOOK_MS = 3
@@ -182,10 +183,10 @@ interface EndingRow {
 
 async function signalSessions(wire: Wire, signal: AbortSignal, script: string): Promise<Ended> {
   const [sessions, compared] = await wire.scripts<EndingRow>(signal, script)
-  const { found, hidden = 1 } = sessions?.[0] ?? {}
-  if (found === undefined || hidden > 0) throw hiddenSessions()
+  const { found, hidden } = sessions?.[0] ?? {}
+  if (typeof found !== 'number' || hidden !== 0) throw hiddenSessions()
   // Compared, and no row: there is no such role, so it has not got the value.
-  return { ended: found, holds: compared === undefined ? null : (compared[0]?.holds ?? false) }
+  return { ended: found, holds: compared === undefined ? null : compared[0]?.holds === true }
 }
 
 interface SessionRow {
@@ -201,7 +202,7 @@ function supported(strategy: InstallOrder['strategy']): void {
 
 function markOf(rows: readonly object[]): Mark {
   const [row] = rows as readonly { readonly mark?: string }[]
-  if (row?.mark === undefined) throw new RekeyError('target_conflict', 'PostgreSQL did not tell its time.')
+  if (typeof row?.mark !== 'string' || !MARK.test(row.mark)) throw new RekeyError('target_conflict', 'PostgreSQL did not tell its time.')
   return row.mark
 }
 

@@ -1,142 +1,157 @@
-import type { EventEmitter } from 'node:events'
-import { Socket } from 'node:net'
-import pg from 'pg'
-import { newId, type Secret } from '../../kernel/index.ts'
+import { newId, RekeyError, type Secret } from '../../kernel/index.ts'
 import type { Address } from '../contract.ts'
-import { GOODBYE_MS, gaveUp } from '../deadline.ts'
-import { Intake, type Size } from '../intake.ts'
-import { tlsOptions } from '../tls.ts'
-import { guardLogin, rootNotProven } from './guard.ts'
+import type { Size } from '../intake.ts'
+import { Answer, type AnyRow, checkRows, errorOf, exchange, isAside } from './answer.ts'
+import { int16, int32, message, notPostgres } from './channel.ts'
+import { faultName } from './faults.ts'
+import { NOT_PROVEN, rootNotProven } from './guard.ts'
+import { APPLICATION_PREFIX, Login } from './login.ts'
 import type { Statement } from './sql.ts'
 
-/** How every connection of this process names itself to people who look at the target. Never trusted: anybody can call himself so. */
-export const APPLICATION_PREFIX = 'rekey:'
-/** The name itself, one for each process. */
-export const APPLICATION = `${APPLICATION_PREFIX}${newId().slice(-12)}`
+/** What root connections of this process call themselves: one name for each process. */
+const APPLICATION = `${APPLICATION_PREFIX}${newId().slice(-12)}`
 
-/** One connection to a target. `call` gives up by destroying the socket: a late answer can then never be taken for another's. */
+/** A parameter of a statement; a list is one of numbers. */
+export type Parameter = string | number | null | readonly number[]
+
+/**
+ * One root connection to a target. Everything is bounded by a signal: whoever gives up destroys the connection, so that a late answer can
+ * never be taken for another's.
+ *
+ * It speaks the protocol itself. The library was used before: it reads what comes inside the socket's own callback, where nobody can catch
+ * what it throws, and looks for ends of texts that never come, so that six bytes of a hostile server ended or froze the whole process.
+ */
 export class Wire {
-  readonly #client: pg.Client
-  readonly #socket: Socket
-  readonly #admitted: () => boolean
-  readonly #intake: Intake
-  #dead = false
+  readonly #login: Login
+  /** Names of the statements that the server has parsed. */
+  readonly #parsed = new Set<string>()
+  #busy = false
+  /** What the server did wrong while nothing was asked of it. */
+  #fault: Error | null = null
 
   /** `statementTimeoutMs` makes the server itself give up too, so that nothing of ours runs on there after we left. */
   constructor(address: Address, account: string, secret: Secret, statementTimeoutMs: number) {
-    this.#socket = new Socket()
-    this.#client = new pg.Client({
-      host: address.host,
-      port: address.port,
-      database: address.database ?? 'postgres',
-      user: account,
-      password: () => secret.revealText((text) => text),
-      ssl: tlsOptions(address) ?? false,
-      application_name: APPLICATION,
-      stream: () => this.#socket,
-      // The search path keeps objects that others made from standing in for the system's own. Stating options also keeps the
-      // library from taking them from this process's environment. The isolation lets each statement of a script see what was committed
-      // before that statement.
+    this.#login = new Login(address, account, secret, {
+      application: APPLICATION,
+      // The search path keeps objects that others made from standing in for the system's own. The isolation lets each statement of a
+      // script see what was committed before that statement.
       options:
         '-c search_path=pg_catalog -c default_transaction_isolation=read\\ committed ' +
         `-c statement_timeout=${Math.ceil(statementTimeoutMs)}`,
     })
-    const end = (fault: Error) => void this.#socket.destroy(fault)
-    this.#admitted = guardLogin(this.#client, address, end)
-    this.#intake = new Intake(end)
-    this.#count(address)
-    const died = () => {
-      this.#dead = true
-    }
-    this.#client.on('error', died).on('end', died)
-    this.#socket.on('error', died).on('close', died)
-  }
-
-  /** Under TLS what counts is what comes out of it: the library swaps the stream, and says so. */
-  #count({ tls }: Address): void {
-    const { connection } = this.#client as unknown as { readonly connection: EventEmitter & { readonly stream: Socket } }
-    const count = () => void connection.stream.on('data', (chunk: Buffer) => this.#intake.take(chunk.length))
-    if (tls === 'off') count()
-    else connection.once('sslconnect', count)
   }
 
   /** True once the connection cannot be used any more. */
   get dead(): boolean {
-    return this.#dead
+    return this.#login.channel.closed
   }
 
   /** The server process that serves us; null before the login. */
   get pid(): number | null {
-    const { processID } = this.#client as pg.Client & { readonly processID?: number | null }
-    return processID ?? null
+    return this.#login.pid
   }
 
   /**
-   * Logs in. Rejects with the library's error, with `target_unreachable` when the signal aborts, or with `target_conflict` if the server
-   * let us in without showing which one it is: nothing was said there but the login.
+   * Logs in. Rejects with what the server or the way failed with, with `target_unreachable` when the signal aborts, or with
+   * `target_conflict` if the server let us in without showing which one it is: nothing was said there but the login.
    */
   async connect(signal: AbortSignal): Promise<void> {
-    await this.#bounded(signal, 'small', () => this.#client.connect())
-    if (this.#admitted()) return
-    this.destroy()
-    throw rootNotProven()
+    try {
+      await this.#login.channel.during('small', () => this.#login.connect(signal))
+    } catch (error) {
+      throw faultName(error) === NOT_PROVEN ? rootNotProven() : error
+    }
+    if (!this.#login.serverProven) {
+      this.destroy()
+      throw rootNotProven()
+    }
+    this.#rest()
   }
 
   /** Several statements in one simple query, one round trip; resolves with the rows of the last. */
-  async script<Row extends object>(signal: AbortSignal, text: string): Promise<Row[]> {
+  async script<Row extends object>(signal: AbortSignal, text: string): Promise<Partial<Row>[]> {
     return (await this.scripts<Row>(signal, text)).at(-1) ?? []
   }
 
-  /** As `script`; resolves with the rows of each statement. */
-  async scripts<Row extends object>(signal: AbortSignal, text: string): Promise<Row[][]> {
-    const results = await this.#bounded(
-      signal,
-      'small',
-      () => this.#client.query<Row>(text) as Promise<pg.QueryResult<Row> | pg.QueryResult<Row>[]>,
-    )
-    return (Array.isArray(results) ? results : [results]).map(({ rows }) => rows)
+  /** As `script`; resolves with the rows of each statement. What is in them is as the server says. */
+  async scripts<Row extends object>(signal: AbortSignal, text: string): Promise<Partial<Row>[][]> {
+    return (await this.#ask(signal, 'small', message('Q', `${text}\0`), new Answer(false))) as Partial<Row>[][]
   }
 
-  /** One statement with parameters, one round trip; the server plans it once for the connection. `statement` is a constant of `sql.ts`. */
-  async query<Row extends object>(signal: AbortSignal, statement: Statement, params: readonly unknown[]): Promise<Row[]> {
-    const { name, text, size = 'small' } = statement
-    return (await this.#bounded(signal, size, () => this.#client.query<Row>({ name, text, values: [...params] }))).rows
+  /**
+   * One statement with parameters, one round trip; the server plans it once for the connection. `statement` is a constant of `sql.ts`.
+   * The rows are what it says they are.
+   */
+  async query<Row extends object>(signal: AbortSignal, statement: Statement, params: readonly Parameter[]): Promise<Row[]> {
+    const { name, size = 'small', row } = statement
+    const answer = new Answer(true)
+    const known = this.#parsed.has(name)
+    const [rows = []] = await this.#ask(
+      signal,
+      size,
+      Buffer.concat([known ? Buffer.alloc(0) : parse(statement), run(name, params)]),
+      answer,
+    )
+    if (answer.parsed) this.#parsed.add(name)
+    if (row !== undefined) checkRows(rows, row)
+    return rows as Row[]
   }
 
   /** Says goodbye and waits until the server has closed, so that it counts no connection of ours afterwards; then lets go anyway. */
-  async end(): Promise<void> {
-    if (!this.#socket.destroyed && !this.#socket.connecting && !this.#dead) {
-      let timer: NodeJS.Timeout | undefined
-      const late = new Promise<void>((resolve) => {
-        timer = setTimeout(resolve, GOODBYE_MS)
-      })
-      await Promise.race([this.#client.end().catch(() => {}), late])
-      clearTimeout(timer)
-    }
-    this.destroy()
+  end(): Promise<void> {
+    return this.#login.end()
   }
 
   /** Closes at once, without a word. */
   destroy(): void {
-    this.#dead = true
-    this.#socket.destroy()
+    this.#login.channel.destroy()
   }
 
-  #bounded<T>(signal: AbortSignal, size: Size, work: () => Promise<T>): Promise<T> {
-    if (signal.aborted) {
-      this.destroy()
-      return Promise.reject(gaveUp('PostgreSQL'))
+  /** An error of the server leaves the connection as it is; what is no answer ends it. */
+  async #ask(signal: AbortSignal, size: Size, request: Buffer, answer: Answer): Promise<AnyRow[][]> {
+    const { channel } = this.#login
+    if (this.#busy) throw new RekeyError('internal', 'A root connection to PostgreSQL was asked two things at once.')
+    if (this.#fault !== null) throw this.#fault
+    this.#busy = true
+    try {
+      await channel.during(size, () => channel.bounded(signal, () => exchange(channel, request, answer)))
+    } finally {
+      this.#busy = false
+      this.#rest()
     }
-    return new Promise((resolve, reject) => {
-      const abort = () => {
-        this.destroy()
-        reject(gaveUp('PostgreSQL'))
-      }
-      signal.addEventListener('abort', abort, { once: true })
-      this.#intake
-        .during(size, work)
-        .then(resolve, reject)
-        .finally(() => signal.removeEventListener('abort', abort))
-    })
+    return answer.results
   }
+
+  /** Between calls nothing may come but what is said aside. An answer that nobody asked for would be taken for that to the next call. */
+  #rest(): void {
+    const { channel } = this.#login
+    const look = () => {
+      if (this.#busy) return
+      try {
+        for (let next = channel.take(); next !== null; next = channel.take()) {
+          if (!isAside(next)) throw next.kind === 'E' ? errorOf(next.body) : notPostgres()
+        }
+      } catch (error) {
+        this.#fault ??= error as Error
+        this.destroy()
+      }
+    }
+    channel.rest(look)
+    look()
+  }
+}
+
+function parse({ name, text }: Statement): Buffer {
+  return message('P', `${name}\0${text}\0`, int16(0))
+}
+
+/** Bind, Describe, Execute, Sync: the unnamed portal, all rows, everything as text. */
+function run(name: string, params: readonly Parameter[]): Buffer {
+  const values = params.flatMap((param) => {
+    if (param === null) return [int32(-1)]
+    const bytes = Buffer.from(Array.isArray(param) ? `{${param.join(',')}}` : String(param))
+    return [int32(bytes.length), bytes]
+  })
+  const bind = message('B', `\0${name}\0`, int16(0), int16(params.length), ...values, int16(0))
+  return Buffer.concat([bind, message('D', 'P\0'), message('E', '\0', int32(0)), message('S')])
 }

@@ -1,0 +1,49 @@
+/**
+ * Run by a test, so that what ends or stops a process is not the test's own. Reads a list of calls from standard input and makes each on a
+ * target of its own, some at once; says in a line for each what came of it. What is thrown beside the call ends this process.
+ */
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { text } from 'node:stream/consumers'
+import type { Address } from '../../src/connectors/contract.ts'
+import { connectorFor } from '../../src/connectors/registry.ts'
+import { makeCtx, RekeyError, Secret } from '../../src/kernel/index.ts'
+
+/** One call. */
+export interface HostileCall {
+  readonly connector: string
+  readonly address: Address
+  readonly call: 'identify' | 'discover' | 'probe'
+}
+
+const AT_ONCE = 10
+const ctx = makeCtx('test', 'hostile')
+const value = Secret.fromText('a value')
+
+async function made({ connector, address, call }: HostileCall): Promise<string> {
+  const spec = { name: 'x', address, rootAccount: 'root', rootSecrets: [value], timeoutMs: 1500, concurrent: 1 }
+  const target = connectorFor(connector).open(spec)
+  const account = connector === 'mariadb' ? 'svc@%' : 'svc'
+  try {
+    if (call === 'probe') {
+      const { outcome, code } = await target.probe(ctx, account, value)
+      return `${outcome} ${code}`
+    }
+    await target[call](ctx)
+    return 'accepted'
+  } catch (error) {
+    return error instanceof RekeyError ? `${error.code} ${error.detail}` : `thrown ${(error as Error).stack}`
+  } finally {
+    await target.close()
+  }
+}
+
+const calls = JSON.parse(await text(process.stdin)) as HostileCall[]
+const delay = monitorEventLoopDelay({ resolution: 5 })
+delay.enable()
+for (let first = 0; first < calls.length; first += AT_ONCE) {
+  const answers = await Promise.all(calls.slice(first, first + AT_ONCE).map(made))
+  process.stdout.write(answers.map((answer) => `${JSON.stringify(answer)}\n`).join(''))
+}
+process.stdout.write(`${JSON.stringify(`stuck ${Math.round(delay.max / 1e6)}`)}\n`)
+// A socket that a library leaves open does not keep this process: what is asked here is what ends or stops it before.
+process.exit(0)
