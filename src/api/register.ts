@@ -13,7 +13,7 @@ import {
   type SessionHolder,
 } from '../identity/index.ts'
 import { type Clock, type Ctx, ERRORS, type ErrorCode, isCode, type Log, makeCtx, RekeyError } from '../kernel/index.ts'
-import type { Cursors } from '../keys/index.ts'
+import type { Cursors, RequestPrints } from '../keys/index.ts'
 import type { Principal } from '../policy/index.ts'
 import { browserOf, pagesOf, requireOwnPage, type Sites, sessionTokenOf } from './browser.ts'
 import { Problem } from './errors.ts'
@@ -37,6 +37,8 @@ export interface ServerParts {
   readonly parts: ApiParts
   /** Cursors of lists as clients see them. */
   readonly cursors: Cursors
+  /** What an Idempotency-Key is bound to. */
+  readonly prints: RequestPrints
   /** Whose requests are counted by their token. */
   readonly known: KnownTokens
   readonly sites: Sites
@@ -112,10 +114,9 @@ export function register(app: FastifyInstance, route: Route, server: ServerParts
       const key = request.headers['idempotency-key']
       if (!route.startsWork || key === undefined || caller === null)
         return send(reply, route, sealCursor(server, route, await route.handle(call)))
-      const fingerprint = fingerprintOf(route, request)
-      const answer = await once(parts.store, ctx, { owner: keyOwner(caller.principal), key: String(key), fingerprint }, () =>
-        route.handle(call),
-      )
+      const owner = keyOwner(caller.principal)
+      const fingerprint = server.prints.textOf([owner, String(key)], boundOf(route, request))
+      const answer = await once(parts.store, ctx, { owner, key: String(key), fingerprint }, () => route.handle(call))
       return send(reply, route, answer)
     },
   })
@@ -208,10 +209,10 @@ async function sessionOf({ parts, known, sites }: ServerParts, request: FastifyR
   return session
 }
 
-/** What an Idempotency-Key is bound to. Secrets print as a mask, so equal requests with other secrets count as the same. */
-function fingerprintOf(route: Route, request: FastifyRequest): string {
+/** What an Idempotency-Key is bound to. */
+function boundOf(route: Route, request: FastifyRequest): readonly unknown[] {
   const body = route.boundBy === undefined ? request.body : route.boundBy(request.body)
-  return JSON.stringify([route.method, request.url, body ?? null])
+  return [route.method, request.url, body ?? null]
 }
 
 function send(reply: FastifyReply, route: Route, answer: Answer): FastifyReply {

@@ -7,7 +7,7 @@ import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod'
 import { IssuerKeys, KnownLater, KnownTokens, TokenUses } from '../identity/index.ts'
 import { type Ctx, newId, RekeyError } from '../kernel/index.ts'
-import { Cursors } from '../keys/index.ts'
+import { Cursors, RequestPrints } from '../keys/index.ts'
 import { deviceTokenOf, type Sites, sessionTokenOf, sitesOf } from './browser.ts'
 import { answerNowhere, type Console, registerConsole } from './console.ts'
 import { challengeOf, logFailure, PROBLEM_TYPE, problemOf, StatusError } from './errors.ts'
@@ -139,6 +139,7 @@ export async function buildApp(parts: ApiParts, options: ServerOptions, routes: 
   const server: ServerParts = {
     parts,
     cursors: new Cursors(parts.fingerprintKey),
+    prints: new RequestPrints(parts.fingerprintKey),
     known,
     sites,
     bearers,

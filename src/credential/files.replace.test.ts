@@ -20,6 +20,8 @@ beforeEach(() => {
   writeFileSync(path, 'KEY=old\n')
 })
 
+/** Of the system, not of a package. */
+const PROGRAMS = { apart: 'unshare', attributes: 'chattr' }
 const NOBODY = 65_534
 const CHILD = `
 const { Secret } = await import(process.env.SECRET)
@@ -35,7 +37,7 @@ console.log(JSON.stringify(said))
 function sayings(shell: readonly string[], at: string, env: Record<string, string> = {}): Record<string, string> | null {
   const from = (name: string) => new URL(name, import.meta.url).href
   const words = [...shell, 'exec "$NODE" --no-warnings --input-type=module -e "$CHILD" "$1"'].join(' && ')
-  const run = spawnSync('unshare', ['-m', 'sh', '-c', words, 'sh', at], {
+  const run = spawnSync(PROGRAMS.apart, ['-m', 'sh', '-c', words, 'sh', at], {
     encoding: 'utf8',
     env: {
       ...{ PATH: '/usr/sbin:/usr/bin:/sbin:/bin', NODE: process.execPath, CHILD, F: folder },
@@ -46,7 +48,7 @@ function sayings(shell: readonly string[], at: string, env: Record<string, strin
   return JSON.parse(run.stdout)
 }
 
-const may = spawnSync('unshare', ['-m', 'true']).status === 0
+const may = spawnSync(PROGRAMS.apart, ['-m', 'true']).status === 0
 const mounted = (at: string) => `The file is a mount point, over which no new file can be put: ${at}`
 const fixed = `The system lets Rekey put no new file in place of this one: `
 const all = (said: string) => ({ checkFile: said, prepareFile: said, placeFile: said })
@@ -87,7 +89,7 @@ test.skipIf(!may)('a folder that is mounted is none: there the file is replaced 
 function attributes(): boolean {
   const probe = join(root, 'probe')
   writeFileSync(probe, '')
-  return spawnSync('chattr', ['+i', probe]).status === 0 && spawnSync('chattr', ['-i', probe]).status === 0
+  return spawnSync(PROGRAMS.attributes, ['+i', probe]).status === 0 && spawnSync(PROGRAMS.attributes, ['-i', probe]).status === 0
 }
 
 test.skipIf(!may || !attributes())(
@@ -101,7 +103,7 @@ test.skipIf(!may || !attributes())(
       try {
         expect(sayings([`chattr +${flag} '${target}'`], path)).toEqual(all(`${fixed}${path}`))
       } finally {
-        spawnSync('chattr', [`-${flag}`, target])
+        spawnSync(PROGRAMS.attributes, [`-${flag}`, target])
       }
       expect(readdirSync(folder)).toEqual(['app.env'])
     }

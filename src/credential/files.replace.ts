@@ -72,9 +72,9 @@ export async function requireReplaceable(folder: FileHandle, file: FileHandle, n
 
 /**
  * Throws `conflict` if the kernel would refuse to take away the name of a file that is no folder: immutable or append-only, its folder
- * append-only, or sticky and the file another user's. It is asked by removing a *folder* of that name: the rights are looked at first (EPERM), then
- * that it is none (ENOTDIR), and nothing is changed or told to who watches the file. No call of Node's reads those attributes, and opening for
- * writing would wake watchers.
+ * append-only, or sticky and the file another user's. It is asked by removing a *folder* of that name: the rights are looked at first
+ * (EPERM), then that it is none (ENOTDIR), and nothing is changed or told to who watches the file. No call of Node's reads those
+ * attributes, and opening for writing would wake watchers.
  */
 export async function requireMovable(at: string, path: string): Promise<void> {
   try {
@@ -84,7 +84,7 @@ export async function requireMovable(at: string, path: string): Promise<void> {
     if (code === 'ENOTDIR' || code === 'ENOENT') return
     if (code !== 'EPERM' && code !== 'EACCES') throw error
     throw new RekeyError('conflict', `The system lets Rekey put no new file in place of this one: ${path}`, {
-      hint: "It is immutable or append-only (`lsattr`), or in a folder with the sticky bit and another user's. Mend that, or name another file.",
+      hint: "It is immutable or append-only (`lsattr`), or another user's in a sticky folder. Mend that, or name another file.",
     })
   }
 }

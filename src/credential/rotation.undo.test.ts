@@ -200,7 +200,7 @@ test('an undo that cannot write a file says so, and ends when it can', async () 
 /** Of the system, not of a package. */
 const PROGRAMS = { on: 'mount', off: 'umount' }
 
-test('in-place: a file that is a mount point blocks before the account is touched, and no more once its folder is mounted instead', async (task) => {
+test('in-place: a file that is a mount point blocks before the account is touched, until it is none', async (task) => {
   const path = join(engine.folder, 'bound.secret')
   for (const name of [path, `${path}.host`]) writeFileSync(name, 'in-use\n')
   if (spawnSync(PROGRAMS.on, ['--bind', `${path}.host`, path]).status !== 0) task.skip('this account may not mount')
