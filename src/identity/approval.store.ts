@@ -97,6 +97,15 @@ export async function openBySubject(sql: Sql, action: string, subject: string): 
   )
 }
 
+/** Those that are open for the offboarding of this identity: by its id, since the name may be another by now. */
+export async function openOffboardings(sql: Sql, identity: string): Promise<ApprovalRow[]> {
+  return sql.query(
+    `select ${APPROVAL} from approval where action = 'identity:offboard' and state in ('requested', 'approved', 'bypassed')
+      and what::jsonb ->> 'identity' = $1 order by id`,
+    [identity],
+  )
+}
+
 /** Equal questions wait for one another, so that two of them make one request. */
 export async function lockDigest(tx: Tx, digest: string): Promise<void> {
   await tx.query('select pg_advisory_xact_lock(hashtextextended($1, 7395020))', [digest])
