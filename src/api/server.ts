@@ -135,7 +135,6 @@ export async function buildApp(parts: ApiParts, options: ServerOptions, routes: 
   app.setNotFoundHandler({ preHandler: app.rateLimit() }, notFound(routes, options.console ?? null))
   const metrics = makeMetrics(parts)
   const batches = new BatchWatch(parts.store, ctx)
-  const origins = originsOf(options.listen.host, options.publicUrl)
   const server: ServerParts = {
     parts,
     cursors: new Cursors(parts.fingerprintKey),
@@ -143,7 +142,7 @@ export async function buildApp(parts: ApiParts, options: ServerOptions, routes: 
     known,
     sites,
     bearers,
-    origins,
+    origins: originsOf(options.listen.host, options.publicUrl),
     batches,
     clock: ctx.clock,
     log: ctx.log,
