@@ -140,6 +140,9 @@ test('applied under an Idempotency-Key, nothing of the secrets is in what is kep
   const answers = [await ask(), await ask()]
   expect(answers.map(({ status }) => status)).toEqual([200, 200])
   expect(answers[1]?.text).toBe(answers[0]?.text)
+  const other = { ...secrets, 'credential:app-3': base64('canary-9920-other') }
+  const reused = await server.post('/v1/fleet/apply', { ...input(4), digest, prune: false, secrets: other, authorities: {} }, key)
+  expect([reused.status, reused.body.code]).toEqual([422, 'idempotency_reused'])
   const kept = JSON.stringify(await server.db.store.query('select to_jsonb(i) from idempotency i'))
   expect(kept).toContain('app-2')
   const dump = JSON.stringify(server.lines) + kept + JSON.stringify(await server.db.store.query('select to_jsonb(e) from evidence_event e'))

@@ -11,7 +11,7 @@ interface Request {
   /** As `keyOwner` names it. */
   readonly owner: string
   readonly key: string
-  /** Stands for the whole request; it is stored, so no secret is in it. */
+  /** Stands for the whole request; it is stored, so of a secret it has a keyed fingerprint. */
   readonly fingerprint: string
   /** Asked when the wait for an equal request is over: throws if whoever asks may no more, and then gets no answer, not even an old one. */
   readonly still: () => Promise<unknown>
@@ -22,7 +22,7 @@ interface Request {
  * `idempotency_reused` if the key came with another request, `conflict` if the first one does not end.
  */
 export async function once(store: Store, ctx: Ctx, request: Request, work: () => Promise<Answer>): Promise<Answer> {
-  const { owner, key, fingerprint, still } = request
+  const { owner, key, still } = request
   const begun = await begin(store, ctx, request)
   try {
     await still()
@@ -40,10 +40,7 @@ export async function once(store: Store, ctx: Ctx, request: Request, work: () =>
   }
   // The work is done and recorded. If only this fails, a repeat is told that the first was cut off; it never starts twice.
   await finishAnswer(store, owner, key, answer.status, (answer.body ?? null) as Json).catch((error: unknown) =>
-    ctx.log.warn(
-      { requestId: ctx.requestId, request: fingerprint.slice(0, 100), lost: error instanceof RekeyError },
-      'an answer could not be kept',
-    ),
+    ctx.log.warn({ requestId: ctx.requestId, lost: error instanceof RekeyError }, 'an answer could not be kept'),
   )
   return answer
 }

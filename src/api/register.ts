@@ -13,7 +13,7 @@ import {
   type SessionHolder,
 } from '../identity/index.ts'
 import { type Clock, type Ctx, ERRORS, type ErrorCode, isCode, type Log, makeCtx, RekeyError, type Secret } from '../kernel/index.ts'
-import type { Cursors } from '../keys/index.ts'
+import type { Cursors, RequestPrints } from '../keys/index.ts'
 import type { Principal } from '../policy/index.ts'
 import { Admission, boundBody, TOO_LATE } from './admission.ts'
 import { browserOf, pagesOf, requireOwnPage, type Sites, sessionTokenOf } from './browser.ts'
@@ -40,6 +40,8 @@ export interface ServerParts {
   readonly parts: ApiParts
   /** Cursors of lists as clients see them. */
   readonly cursors: Cursors
+  /** What an Idempotency-Key is bound to. */
+  readonly prints: RequestPrints
   /** Whose requests are counted by their token. */
   readonly known: KnownTokens
   readonly sites: Sites
@@ -102,8 +104,10 @@ export function register(app: FastifyInstance, route: Route, server: ServerParts
       const key = request.headers['idempotency-key']
       if (!route.startsWork || key === undefined || caller === null)
         return send(reply, route, sealCursor(server, route, await route.handle(await callOf(server, route, request))))
-      const [owner, fingerprint, still] = [keyOwner(caller.principal), fingerprintOf(route, request), () => stillAsking(request)]
-      const answer = await once(parts.store, ctxOf(server, request), { owner, key: String(key), fingerprint, still }, async () =>
+      const owner = keyOwner(caller.principal)
+      const fingerprint = server.prints.textOf([owner, String(key)], boundOf(route, request))
+      const again = { owner, key: String(key), fingerprint, still: () => stillAsking(request) }
+      const answer = await once(parts.store, ctxOf(server, request), again, async () =>
         route.handle(await callOf(server, route, request)),
       )
       return send(reply, route, answer)
@@ -237,10 +241,10 @@ async function liveSession({ parts, known }: ServerParts, token: Secret | null, 
   return session
 }
 
-/** What an Idempotency-Key is bound to. Secrets print as a mask, so equal requests with other secrets count as the same. */
-function fingerprintOf(route: Route, request: FastifyRequest): string {
+/** What an Idempotency-Key is bound to. */
+function boundOf(route: Route, request: FastifyRequest): readonly unknown[] {
   const body = route.boundBy === undefined ? request.body : route.boundBy(request.body)
-  return JSON.stringify([route.method, request.url, body ?? null])
+  return [route.method, request.url, body ?? null]
 }
 
 function send(reply: FastifyReply, route: Route, answer: Answer): FastifyReply {

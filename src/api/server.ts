@@ -7,7 +7,7 @@ import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod'
 import { IssuerKeys, KnownLater, KnownTokens, TokenUses } from '../identity/index.ts'
 import { type Ctx, newId, RekeyError } from '../kernel/index.ts'
-import { Cursors } from '../keys/index.ts'
+import { Cursors, RequestPrints } from '../keys/index.ts'
 import { deviceTokenOf, type Sites, sessionTokenOf, sitesOf } from './browser.ts'
 import { answerNowhere, type Console, registerConsole } from './console.ts'
 import { challengeOf, logFailure, PROBLEM_TYPE, problemOf, StatusError } from './errors.ts'
@@ -135,14 +135,14 @@ export async function buildApp(parts: ApiParts, options: ServerOptions, routes: 
   app.setNotFoundHandler({ preHandler: app.rateLimit() }, notFound(routes, options.console ?? null))
   const metrics = makeMetrics(parts)
   const batches = new BatchWatch(parts.store, ctx)
-  const origins = originsOf(options.listen.host, options.publicUrl)
   const server: ServerParts = {
     parts,
     cursors: new Cursors(parts.fingerprintKey),
+    prints: new RequestPrints(parts.fingerprintKey),
     known,
     sites,
     bearers,
-    origins,
+    origins: originsOf(options.listen.host, options.publicUrl),
     batches,
     clock: ctx.clock,
     log: ctx.log,

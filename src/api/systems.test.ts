@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { newId } from '../kernel/index.ts'
 import { TestServer } from './testing.ts'
@@ -34,6 +35,29 @@ test('a root secret is not answered, not logged and not kept when its system doe
   for (const secret of ['', '%%%', 'a'.repeat(9000)]) expect((await server.post('/v1/systems/db/root', { secret })).status).toBe(400)
   const [broken] = [await server.post('/v1/systems/db/root', { secret: base64('a\nb') })]
   expect(broken?.body.code).toBe('bad_input')
+})
+
+test('an Idempotency-Key with another secret is another request, and what is kept of the first allows no guess', async () => {
+  const keys = [newId(), newId()]
+  const add = (name: string, value: string, key = '') =>
+    server.send('POST', '/v1/notify/channels', {
+      body: { name, secret: base64(value), webhook: { url: 'https://hooks.example.com/', link: 'https://rekey.example.com/', ca: null } },
+      headers: { 'idempotency-key': key },
+    })
+  const first = await add('one', `${CANARY}-16-bytes`, keys[0])
+  expect([first.status, (await add('one', `${CANARY}-16-bytes`, keys[0])).body]).toEqual([201, first.body])
+  const other = await add('one', `${CANARY}-16-others`, keys[0])
+  expect([other.status, other.body.code]).toEqual([422, 'idempotency_reused'])
+  // Under another key even the same secret leaves another mark: who reads the table does not see that they are one.
+  expect((await add('two', `${CANARY}-16-bytes`, keys[1])).status).toBe(201)
+  const kept = await server.db.store.query<{ request: string }>('select request from idempotency where key = any($1)', [keys])
+  const marks = kept.map(({ request }) => /"fingerprint":"([A-Za-z0-9_-]{22})"/.exec(request)?.[1])
+  expect(new Set(marks).size).toBe(2)
+  const bare = (algorithm: string) => createHash(algorithm).update(`${CANARY}-16-bytes`).digest()
+  for (const form of ['hex', 'base64', 'base64url'] as const) {
+    for (const mark of [Buffer.from(`${CANARY}-16-bytes`), bare('sha256'), bare('sha512'), bare('md5')])
+      expect(JSON.stringify(kept)).not.toContain(mark.toString(form).slice(0, 20))
+  }
 })
 
 test('giving up a system says what is in the way, and is done once for one key', async () => {

@@ -15,6 +15,8 @@ export const EXIT = {
   undone: 5,
   /** No server can be reached. */
   noServer: 6,
+  /** What was to be done has begun; waiting for it was refused. */
+  notFollowed: 7,
   interrupted: 130,
   /** Whoever read the output stopped reading (128 + SIGPIPE). */
   outputClosed: 141,

@@ -53,10 +53,10 @@ function withFields(command: Command): Command {
     .option('--manager <person>', "a person's manager, by id or name; - for none")
     .option('--ial <level:source>', "how well a person's identity was proven (NIST SP 800-63A), and by whom: 2:hr-desk; - for unknown")
     .option('--ial-at <time>', 'when that was: a day or a time; now unless given')
-    .option('--label <key=value>', 'a label; may be repeated, and replaces those that there were', collect)
+    .option('--label <key=value>', 'a label; may be repeated, and replaces those that there were; - for none', collect)
     .option(
       '--entitlement <system:account:role>',
-      'what it may be on a system; may be repeated, and replaces those that there were',
+      'what it may be on a system; may be repeated, and replaces those that there were; - for none',
       collect,
     )
     .addOption(new Option('--recovery-class <class>', 'instead of the derived one, with --reason').choices(CLASSES))

@@ -4,6 +4,7 @@ import { basename, dirname, isAbsolute, join } from 'node:path'
 import { isCode, RekeyError, type Secret } from '../kernel/index.ts'
 import { withKey } from './files.env.ts'
 import { besideName, refuseOwnPlace } from './files.guard.ts'
+import { requireMovable, requireReplaceable } from './files.replace.ts'
 import { copyRights, type Rights } from './files.rights.ts'
 
 /** Largest file of which one key is replaced. */
@@ -84,6 +85,7 @@ function contentOf(place: Place, before: Present | null, secret: Secret): string
 /** The folder of a place, held open: everything is done through the handle, so that a name above it can be exchanged unharmed. */
 interface Folder {
   readonly handle: FileHandle
+  readonly name: string
   readonly file: string
   /** The file written beside its place: same folder, so that the rename is atomic and a full disk shows itself now. */
   readonly beside: string
@@ -97,7 +99,7 @@ async function inFolder<T>(place: Place, use: (folder: Folder) => Promise<T>): P
     const held = `/proc/self/fd/${handle.fd}`
     const name = basename(place.path)
     await refuseOwnPlace(place.path, join(await readlink(held), name), place.keepOut ?? [])
-    return await use({ handle, file: join(held, name), beside: join(held, besideName(name)) })
+    return await use({ handle, name, file: join(held, name), beside: join(held, besideName(name)) })
   } finally {
     await handle.close()
   }
@@ -109,29 +111,36 @@ export async function prepareFile(place: Place, secret: Secret): Promise<void> {
 }
 
 /**
- * Throws as `placeFile` would for what only a human can mend: a file that is none, or in which the key's place is not certain. Writes
- * nothing. That the folder is missing or the disk full is left to the writing itself, which is tried again.
+ * Throws as `placeFile` would for what only a human can mend: a file that is none, that cannot be replaced, or in which the key's place is
+ * not certain. Writes nothing. That the folder is missing or the disk full is left to the writing itself, which is tried again.
  */
 export async function checkFile(place: Place, secret: Secret): Promise<void> {
   try {
-    await inFolder(place, async ({ file }) => void contentOf(place, await present(file, place.path), secret))
+    await inFolder(place, async ({ handle, name, file: at }) => {
+      await using source = await openPresent(at, place.path)
+      contentOf(place, source && (await readPresent(source, place.path)), secret)
+      if (source) await requireReplaceable(handle, source, name, place.path)
+    })
   } catch (error) {
     if (error instanceof RekeyError) throw error
   }
 }
 
-async function prepareIn({ file: at, beside }: Folder, place: Place, secret: Secret): Promise<void> {
+async function prepareIn({ handle, name, file: at, beside }: Folder, place: Place, secret: Secret): Promise<void> {
   await using source = await openPresent(at, place.path)
   const before = source && (await readPresent(source, place.path))
   const content = contentOf(place, before, secret)
+  if (source) await requireReplaceable(handle, source, name, place.path)
   await rm(beside, { force: true })
   const file = await open(beside, 'wx', 0o600)
   try {
     if (source && before) await copyRights(source, file, before, place.path)
+    await requireMovable(beside, place.path)
     await file.writeFile(content, 'latin1')
     await file.sync()
   } catch (error) {
-    await rm(beside, { force: true })
+    // What was wrong is told, also where it keeps this from being removed.
+    await rm(beside, { force: true }).catch(() => {})
     throw error
   } finally {
     await file.close()

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -194,6 +195,33 @@ test('an undo that cannot write a file says so, and ends when it can', async () 
     ['void', 'refused'],
     ['current', 'accepted'],
   ])
+})
+
+/** Of the system, not of a package. */
+const PROGRAMS = { on: 'mount', off: 'umount' }
+
+test('in-place: a file that is a mount point blocks before the account is touched, until it is none', async (task) => {
+  const path = join(engine.folder, 'bound.secret')
+  for (const name of [path, `${path}.host`]) writeFileSync(name, 'in-use\n')
+  if (spawnSync(PROGRAMS.on, ['--bind', `${path}.host`, path]).status !== 0) task.skip('this account may not mount')
+  try {
+    const id = await credential('bound', { consumers: [{ name: 'one', path, activation: 'none' }] })
+    const [rotation = ''] = await engine.rotate(['bound'])
+    const view = await engine.finished(rotation)
+    expect(view).toMatchObject({ state: 'blocked', blockedFrom: 'staged', installedAt: null })
+    expect(view.reason).toBe(`The file is a mount point, over which no new file can be put: ${path}`)
+    expect(view.hint).toContain('Mount the folder')
+    expect(await shown(id)).toEqual([
+      ['staged', null],
+      ['current', 'accepted'],
+    ])
+    expect(readFileSync(path, 'utf8')).toBe('in-use\n')
+    spawnSync(PROGRAMS.off, [path])
+    await retryRotation(engine.parts, engine.ctx, allowed(engine.ctx, 'rotation:retry'), rotation)
+    expect(await engine.finished(rotation)).toMatchObject({ state: 'proven_dead', newVersion: 2 })
+  } finally {
+    spawnSync(PROGRAMS.off, ['-q', path])
+  }
 })
 
 test('evidence and tables agree on all of it', async () => {

@@ -301,7 +301,7 @@ async function endWithdrawn(tx: Tx, ctx: Ctx, row: rows.ApprovalRow, reason: str
   await rows.noteWithdrawal(tx, row.id, reason)
 }
 
-/** Withdraws a request that asks for nothing any more, if it is still open, for who made it by itself. */
+/** Withdraws a request that asks for nothing any more, if it is still open, without its requester's doing. */
 export async function withdrawForGood(tx: Tx, ctx: Ctx, id: string, reason: string): Promise<void> {
   const standing = await lockStanding(tx, ctx, id)
   if (NEXT_APPROVAL[standing.state].length === 0) return

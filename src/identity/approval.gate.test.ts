@@ -20,6 +20,7 @@ import {
   identityNamed,
   joinIdentity,
   listRules,
+  moveIdentity,
   moveStatusByHand,
   proposePolicies,
   putRule,
@@ -132,6 +133,31 @@ test('without a rule nothing waits; with one, offboarding waits for exactly this
   expect((await offboard(gone)).status, 'a repeat does nothing and asks nobody').toBe('offboarded')
 })
 
+test('a request for the end of somebody who is offboarded meanwhile is withdrawn in the same transaction, with why', async () => {
+  await rule('identity:offboard')
+  const [gone, stays] = [await join(), await join()]
+  const first = await waits(offboard(gone))
+  await approve(person(ada), first)
+  const others = [await waits(offboard(gone, 'another reason')), await waits(offboard(gone, 'a third reason'))]
+  // Also one that is approved, and one whose subject had another name when it was asked.
+  await approve(person(ada), others[1] ?? '')
+  await tx((tx) => moveIdentity(tx, ctx, gone, { name: `renamed ${newId()}` }))
+  const unconcerned = await waits(offboard(stays))
+  await removeRule(db.store, ctx, may(admin, 'approval:configure'), admin, 'identity:offboard', 'never mind it')
+  await offboard(gone, 'without any rule')
+  for (const id of [first, ...others]) {
+    const why = 'Nothing is left to approve: the identity has been offboarded.'
+    expect(await show(person(ada), id)).toMatchObject({ state: 'withdrawn', withdrawnReason: why })
+    const told = await db.store.query<{ body: unknown }>(
+      "select body from evidence_event where body::jsonb->>'type' = 'approval.withdrawn' and body::jsonb->'links'->>'approval' = $1",
+      [id],
+    )
+    expect(told).toHaveLength(1)
+    expect(JSON.stringify(told)).toContain(why)
+  }
+  expect((await show(person(ada), unconcerned)).state).toBe('requested')
+})
+
 test('equal questions at the same moment make one request', async () => {
   await rule('identity:offboard')
   const gone = await join()
@@ -237,6 +263,26 @@ test('without a rule, policies still need a second person', async () => {
     activatePolicies(db.store, ctx, by, { id, digest, warrant: { may: may(by, 'policy:approve'), gate: approvalGate, because: 'read it' } })
   await expect(activate(proposer)).rejects.toSatisfy(code('forbidden'))
   expect((await activate(person(bob, { roles: ['security-admin'] }))).state).toBe('active')
+})
+
+test('policies that a bypass brings into force under a changed rule leave no older request for them open', async () => {
+  await rule('policy:approve')
+  const files = [{ name: 'eve.cedar', text: 'permit (principal in Role::"eve", action == Action::"rotation:start", resource);\n' }]
+  const proposer = person(ada, { roles: ['security-admin'] })
+  const proposed = await proposePolicies(db.store, ctx, may(proposer, 'policy:propose'), proposer, { files, words: 'eves', force: false })
+  const older = proposed.approval ?? ''
+  await rule('policy:approve', { factors: [{ team: crew, count: 1, aal: 3 }] })
+  const by = person(await join(), { roles: ['bootstrap-admin'] })
+  const warrant = { may: may(by, 'policy:bypass'), reason: 'nobody is awake now' }
+  await activatePolicies(db.store, ctx, by, { id: proposed.id, digest: proposed.digest, warrant })
+  expect(await show(person(bob), older)).toMatchObject({
+    state: 'withdrawn',
+    withdrawnReason: 'Nothing is left to approve: these policies have come into force.',
+  })
+  const open = await db.store.query("select id from approval where subject = $1 and state in ('requested', 'approved', 'bypassed')", [
+    proposed.id,
+  ])
+  expect(open).toEqual([])
 })
 
 test('a role is bound by the rule', async () => {

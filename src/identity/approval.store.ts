@@ -98,6 +98,17 @@ export async function openByDigest(sql: Sql, digest: string): Promise<ApprovalRo
  */
 const apart = (what: string) => String.raw`regexp_replace(${what}, '"people":(\[[^]]*\]|\{[^}]*\})', '', 'g')`
 
+type Asked = Pick<ApprovalRow, 'action' | 'subject' | 'what' | 'digest'>
+
+/** Those that are open for this subject, whatever else they say. */
+export async function openBySubject(sql: Sql, action: string, subject: string): Promise<ApprovalRow[]> {
+  return sql.query(
+    `select ${APPROVAL} from approval where action = $1 and subject = $2 and state in ('requested', 'approved', 'bypassed')
+      order by id desc limit 200`,
+    [action, subject],
+  )
+}
+
 /**
  * Those that are open for the same apart from whom it reaches: first the very same, then what was let through, then the newest. Requests
  * for anything else, however many, take no place among them: with 200 of other reasons, what was approved was found no more.
@@ -112,7 +123,14 @@ export async function openAlike(sql: Sql, { action, subject, what, digest }: Ask
   )
 }
 
-type Asked = Pick<ApprovalRow, 'action' | 'subject' | 'what' | 'digest'>
+/** Those that are open for the offboarding of this identity: by its id, since the name may be another by now. */
+export async function openOffboardings(sql: Sql, identity: string): Promise<ApprovalRow[]> {
+  return sql.query(
+    `select ${APPROVAL} from approval where action = 'identity:offboard' and state in ('requested', 'approved', 'bypassed')
+      and what::jsonb ->> 'identity' = $1 order by id`,
+    [identity],
+  )
+}
 
 /** Equal questions wait for one another, so that two of them make one request. */
 export async function lockDigest(tx: Tx, digest: string): Promise<void> {

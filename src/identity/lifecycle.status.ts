@@ -1,6 +1,7 @@
 import { append } from '../evidence/index.ts'
 import { type Ctx, RekeyError } from '../kernel/index.ts'
 import type { Tx } from '../store/index.ts'
+import { supersedeOffboardings } from './approval.supersede.ts'
 import { dropCodesOf } from './code.store.ts'
 import { handOverPerson, settleHandovers } from './lifecycle.handover.ts'
 import { identityEvent } from './lifecycle.owners.ts'
@@ -103,7 +104,10 @@ async function moveStatus(tx: Tx, ctx: Ctx, row: Row, to: IdentityStatus, reason
     await endSessionsOf(tx, ctx, row.id, to)
     await dropCodesOf(tx, row.id)
   }
-  if (to === 'offboarded') await tellRoads(tx, ctx, row)
+  if (to === 'offboarded') {
+    await supersedeOffboardings(tx, ctx, row.id)
+    await tellRoads(tx, ctx, row)
+  }
   return true
 }
 

@@ -15,6 +15,7 @@ import {
 } from '../policy/index.ts'
 import type { Store, Tx } from '../store/index.ts'
 import { askForPolicies, bypassPolicyRule, withApproval } from './approval.gate.ts'
+import { supersedePolicies } from './approval.supersede.ts'
 import { standsBehind } from './behind.ts'
 import { type Activation, activationOf } from './policyset.activation.ts'
 import { type BothHandsView, handsFacts, newlyBoth, noteBoth, recordBoth, requireForcedSet } from './policyset.hands.ts'
@@ -163,6 +164,7 @@ export async function activatePolicies(
     const facts = { digest, base: proposal.base_digest, origin: 'own', proposedBy: proposal.proposed_by }
     await append(tx, ctx, [granted, activated(id, proposal.words, facts), ...forcedEvents(id, before, forcedRoles(set))])
     await recordBoth(tx, ctx, { now: was, next: set }, proposal)
+    await supersedePolicies(tx, ctx, id)
     return viewOf((await rows.findSet(tx, id)) ?? proposal)
   }
   return withSets(ctx, () => withApproval(store, ctx, by, activate))

@@ -1,8 +1,9 @@
 import type { ClosureView } from '../../credential/index.ts'
-import { RekeyError } from '../../kernel/index.ts'
+import { printable, RekeyError } from '../../kernel/index.ts'
 import type { Cli } from '../cli.ts'
 import { waitForClosure } from '../closure.ts'
 import { EXIT } from '../exit.ts'
+import { follow } from '../follow.ts'
 import { askExactly, canAsk } from '../prompt.ts'
 import { showClosure } from './closure.ts'
 
@@ -29,7 +30,11 @@ export async function credentialEnd(cli: Cli, credential: string, { reason, wait
   }
   const client = await cli.client()
   const closure = await client.post<ClosureView>(`/v1/credentials/${encodeURIComponent(credential)}/end`, { reason }, { startsWork: true })
-  if (wait === true) return waitForClosure(cli, closure.identityId, 'destroy')
+  if (wait === true) {
+    const what = printable(`The end of ${credential} (closure ${closure.closure}) has begun`)
+    const begun = { what, see: `rekey closure show ${closure.closure}`, ids: { closure: closure.closure, credential } }
+    return follow(cli, begun, () => waitForClosure(cli, closure.identityId, 'destroy'))
+  }
   showClosure(cli, closure)
   return EXIT.ok
 }

@@ -1,7 +1,8 @@
-import { RekeyError } from '../../kernel/index.ts'
+import { printable, RekeyError } from '../../kernel/index.ts'
 import type { Cli } from '../cli.ts'
 import { showPlan, waitForClosure } from '../closure.ts'
 import { EXIT } from '../exit.ts'
+import { follow } from '../follow.ts'
 import { type IdentityFull, showIdentity } from './identity-show.ts'
 
 /** Options of `rekey identity join` and `rekey identity move`. */
@@ -53,7 +54,11 @@ export const identityStatus =
     const client = await cli.client()
     const changed = await client.post<IdentityFull>(`${path}/${verb}`, { reason, force }, { startsWork: true })
     if (wait !== true) showIdentity(cli, changed)
-    return wait === true ? waitForClosure(cli, changed.id, verb === 'offboard' ? 'destroy' : verb) : EXIT.ok
+    if (wait !== true) return EXIT.ok
+    const { id, name, status } = changed
+    const what = printable(`${name} (${id}) is ${status === 'active' ? 'resumed' : status}; what becomes of its credentials has begun`)
+    const begun = { what, see: 'rekey closure list', ids: { identity: id, name, status } }
+    return follow(cli, begun, () => waitForClosure(cli, id, verb === 'offboard' ? 'destroy' : verb))
   }
 
 async function send(cli: Cli, path: string, body: object): Promise<number> {
@@ -69,10 +74,17 @@ function given(cli: Cli, { owner, purpose, environment, tenancy, manager, label,
     tenancy,
     // `-` takes the manager away: an empty argument is more often a mistake.
     manager: manager === '-' ? null : manager,
-    labels: label && Object.fromEntries(label.map(labelOf)),
-    entitlements: entitlement?.map(entitlementOf),
+    labels: label && Object.fromEntries(noneOr('label', label).map(labelOf)),
+    entitlements: entitlement && noneOr('entitlement', entitlement).map(entitlementOf),
     ial: ialOf(cli, ial, ialAt),
   }
+}
+
+/** A single `-` takes all away; beside others it would be lost among them. */
+function noneOr(option: string, said: readonly string[]): readonly string[] {
+  if (!said.includes('-')) return said
+  if (said.length > 1) throw new RekeyError('bad_input', `Say --${option} - for none, or name them; not both.`)
+  return []
 }
 
 function labelOf(text: string): [string, string] {

@@ -2,6 +2,7 @@ import type { Skipped, Started } from '../../credential/index.ts'
 import { printable, RekeyError } from '../../kernel/index.ts'
 import type { Cli } from '../cli.ts'
 import { EXIT } from '../exit.ts'
+import { type Begun, follow } from '../follow.ts'
 import { stateText } from '../views.ts'
 
 /** Options of `rekey rotation start`. */
@@ -39,7 +40,7 @@ export async function announce(cli: Cli, started: Started, wait: boolean): Promi
   for (const one of started.skipped) out.warn(skippedText(one))
   if (wait) {
     const { waitForBatch } = await import('../wait.ts')
-    return waitForBatch(cli, started)
+    return follow(cli, begunOf(started), () => waitForBatch(cli, started))
   }
   for (const one of started.rotations) {
     if (out.json) out.object({ ...one, batch: started.batch })
@@ -48,6 +49,16 @@ export async function announce(cli: Cli, started: Started, wait: boolean): Promi
   if (out.json) for (const one of started.skipped) out.object({ ...one, batch: null })
   else out.note(`${started.rotations.length} started. See: rekey rotation list --batch ${printable(started.batch)}`)
   return started.skipped.some(({ state }) => state === 'blocked') ? EXIT.blocked : EXIT.ok
+}
+
+function begunOf({ batch, rotations, skipped }: Started): Begun {
+  const [only, more] = rotations
+  const which = only && !more ? `The rotation ${only.rotation} of ${only.credential} was` : `${rotations.length} rotations were`
+  return {
+    what: printable(`${which} started (batch ${batch})`),
+    see: `rekey rotation list --batch ${printable(batch)}`,
+    ids: { batch, rotations, skipped },
+  }
 }
 
 /** What was not started and why, with what to run. */

@@ -30,8 +30,8 @@ export const applyFleetRoute = route({
   answers: { 200: { what: 'What was applied', schema: Applied } },
   problems: ['fleet_invalid', 'plan_changed', 'conflict', 'too_large', 'kek_unavailable'],
   startsWork: true,
-  // The digest stands for the file; of the secrets only whose they are.
-  boundBy: ({ digest, folder, prune, secrets }: z.output<typeof Body>) => ({ digest, folder, prune, secrets: Object.keys(secrets).sort() }),
+  // The digest stands for the file.
+  boundBy: ({ digest, folder, prune, secrets }: z.output<typeof Body>) => ({ digest, folder, prune, secrets }),
   handle: async ({ parts, ctx, may, principal, body }) => {
     const { secrets, authorities, ...rest } = body
     const input = { ...rest, secrets: new Map(Object.entries(secrets)), authorities: new Map(Object.entries(authorities)) }

@@ -24,7 +24,5 @@ export const setRootRoute = route({
     ...(['target_not_authorised', 'target_unreachable', 'target_conflict', 'target_unsupported'] as const),
   ],
   startsWork: true,
-  // Nothing of the value is kept: the same key with another value gets the first answer.
-  boundBy: () => null,
   handle: async ({ parts, ctx, may, params, body }) => ({ status: 200, body: await setRoot(parts, ctx, may, params.name, body.secret) }),
 })

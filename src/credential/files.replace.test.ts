@@ -1,0 +1,144 @@
+import { spawnSync } from 'node:child_process'
+import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { afterAll, beforeEach, expect, test } from 'vitest'
+import { isMountedOn } from './files.replace.ts'
+
+const root = mkdtempSync(join(tmpdir(), 'rekey-replace-'))
+chmodSync(root, 0o755)
+afterAll(() => rmSync(root, { recursive: true, force: true }))
+
+let folder: string
+let path: string
+let serial = 0
+beforeEach(() => {
+  folder = join(root, String(++serial))
+  path = join(folder, 'app.env')
+  mkdirSync(folder)
+  writeFileSync(path, 'KEY=old\n')
+})
+
+/** Of the system, not of a package. */
+const PROGRAMS = { apart: 'unshare', attributes: 'chattr' }
+const NOBODY = 65_534
+const CHILD = `
+const { Secret } = await import(process.env.SECRET)
+const { checkFile, placeFile, prepareFile } = await import(process.env.FILES)
+if (process.env.AS) process.setuid(Number(process.env.AS))
+const said = {}
+for (const [name, act] of Object.entries({ checkFile, prepareFile, placeFile }))
+  said[name] = await act({ path: process.argv[1], key: 'KEY' }, Secret.fromText('new')).then(() => 'done', (error) => error.message)
+console.log(JSON.stringify(said))
+`
+
+/** What each of the ways to a file says of one, in a process of its own, after those words of a shell. Null if the shell may not. */
+function sayings(shell: readonly string[], at: string, env: Record<string, string> = {}): Record<string, string> | null {
+  const from = (name: string) => new URL(name, import.meta.url).href
+  const words = [...shell, 'exec "$NODE" --no-warnings --input-type=module -e "$CHILD" "$1"'].join(' && ')
+  const run = spawnSync(PROGRAMS.apart, ['-m', 'sh', '-c', words, 'sh', at], {
+    encoding: 'utf8',
+    env: {
+      ...{ PATH: '/usr/sbin:/usr/bin:/sbin:/bin', NODE: process.execPath, CHILD, F: folder },
+      ...{ SECRET: from('../kernel/index.ts'), FILES: from('./files.ts'), ...env },
+    },
+  })
+  if (run.status !== 0) throw new Error(run.stderr)
+  return JSON.parse(run.stdout)
+}
+
+const may = spawnSync(PROGRAMS.apart, ['-m', 'true']).status === 0
+const mounted = (at: string) => `The file is a mount point, over which no new file can be put: ${at}`
+const fixed = `The system lets Rekey put no new file in place of this one: `
+const all = (said: string) => ({ checkFile: said, prepareFile: said, placeFile: said })
+
+test.skipIf(!may)(
+  'a file that is a mount point is refused before anything is written, also one of the same file system (needs root and unshare)',
+  () => {
+    writeFileSync(join(root, 'other'), 'KEY=other\n')
+    expect(sayings(['mount --bind "$F/../other" "$F/app.env"'], path)).toEqual(all(mounted(path)))
+    expect(sayings(['mkdir "$F/t"', 'mount -t tmpfs none "$F/t"', 'echo KEY=t > "$F/t/f"', 'mount --bind "$F/t/f" "$1"'], path)).toEqual(
+      all(mounted(path)),
+    )
+    expect(readdirSync(folder).sort()).toEqual(['app.env', 't'])
+    expect(readFileSync(path, 'utf8')).toBe('KEY=old\n')
+    expect(readFileSync(join(root, 'other'), 'utf8')).toBe('KEY=other\n')
+  },
+)
+
+test.skipIf(!may)(
+  'a mount on the file is found that only another way to its folder shows, whatever the names (needs root and unshare)',
+  () => {
+    const seen = join(root, `seen ${serial}\\here`)
+    mkdirSync(seen)
+    const shell = ['mount --bind "$F" "$SEEN"', 'mount --bind "$F/../other" "$F/app.env"', 'grep -q old "$1"']
+    writeFileSync(join(root, 'other'), 'KEY=other\n')
+    const at = join(seen, 'app.env')
+    expect(sayings(shell, at, { SEEN: seen })).toEqual(all(mounted(at)))
+  },
+)
+
+test.skipIf(!may)('a folder that is mounted is none: there the file is replaced (needs root and unshare)', () => {
+  mkdirSync(join(root, `real-${serial}`))
+  const shell = ['mount --bind "$F/../real-$N" "$F"', 'echo KEY=old > "$1"']
+  expect(sayings(shell, path, { N: String(serial) })).toEqual(all('done'))
+  expect(readFileSync(join(root, `real-${serial}`, 'app.env'), 'utf8')).toBe('KEY=new\n')
+})
+
+function attributes(): boolean {
+  const probe = join(root, 'probe')
+  writeFileSync(probe, '')
+  return spawnSync(PROGRAMS.attributes, ['+i', probe]).status === 0 && spawnSync(PROGRAMS.attributes, ['-i', probe]).status === 0
+}
+
+test.skipIf(!may || !attributes())(
+  'an immutable or append-only file is refused, and one in an append-only folder (needs root and chattr)',
+  () => {
+    for (const [flag, target] of [
+      ['i', path],
+      ['a', path],
+      ['a', folder],
+    ] as const) {
+      try {
+        expect(sayings([`chattr +${flag} '${target}'`], path)).toEqual(all(`${fixed}${path}`))
+      } finally {
+        spawnSync(PROGRAMS.attributes, [`-${flag}`, target])
+      }
+      expect(readdirSync(folder)).toEqual(['app.env'])
+    }
+  },
+)
+
+test.skipIf(!may)("another's file in a sticky folder is refused to who is not root; one's own is replaced (needs root)", () => {
+  chmodSync(folder, 0o1777)
+  chmodSync(path, 0o666)
+  expect(sayings(['true'], path, { AS: String(NOBODY) })).toEqual(all(`${fixed}${path}`))
+  expect(readdirSync(folder)).toEqual(['app.env'])
+  chownSync(path, NOBODY, NOBODY)
+  expect(sayings(['true'], path, { AS: String(NOBODY) })).toEqual(all('done'))
+  expect(existsSync(join(folder, '.app.env.rekey-new'))).toBe(false)
+})
+
+const octal = (text: string) => text.replaceAll(/[ \t\n\\]/g, (char) => `\\${char.charCodeAt(0).toString(8).padStart(3, '0')}`)
+
+test('a mount point is known by its place in the file system, through any mount of the folder', () => {
+  const name = fc.string({ minLength: 1, unit: fc.constantFrom('a', 'b', ' ', '\\', '\n', '0', '4') })
+  fc.assert(
+    fc.property(name, name, name, (part, file, other) => {
+      const lines = [
+        '20 1 8:1 / / rw - ext4 /dev/a rw',
+        `21 20 8:2 / ${octal(`/m${part}`)} rw - ext4 /dev/b rw`,
+        `22 20 8:2 ${octal(`/in${part}`)} /n rw - ext4 /dev/b rw`,
+        `23 21 8:9 /x ${octal(`/m${part}/in${part}/${file}`)} rw - tmpfs none rw`,
+      ]
+      const at = (mount: string, path: string) => isMountedOn(lines.join('\n'), mount, path)
+      expect(at('21', `/m${part}/in${part}/${file}`)).toBe(true)
+      expect(at('22', `/n/${file}`)).toBe(true)
+      expect(at('22', `/n/${file}c`)).toBe(false)
+      expect(at('20', `/n/${file}`)).toBe(false)
+      expect(at('22', `/n/${other}`)).toBe(other === file)
+      expect(at('99', `/n/${file}`)).toBe(false)
+    }),
+  )
+})
