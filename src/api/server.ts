@@ -154,10 +154,8 @@ export async function buildApp(parts: ApiParts, options: ServerOptions, routes: 
     metrics: metrics.text,
   }
   for (const route of routes) register(app, route, server)
-  if (!options.probesOnly) {
-    await registerScim(app, SCIM_ROUTES, server)
-    registerPages(app)
-  }
+  if (!options.probesOnly) await registerScim(app, SCIM_ROUTES, server)
+  if (!options.probesOnly) registerPages(app)
   if (options.console !== undefined) registerConsole(app, options.console)
   app.addHook('onClose', async () => metrics.close())
   app.addHook('onClose', () => batches.close())
