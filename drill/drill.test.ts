@@ -150,7 +150,10 @@ test(
     expect((await fetch(`${summary.url}/readyz`)).status).toBe(200)
     const running = JSON.parse(readFileSync(join(drill.out, 'running.json'), 'utf8')) as { processes: { what: string; pid: number }[] }
     for (const { what, pid } of running.processes) expect(() => process.kill(pid, 0), what).not.toThrow()
-    const stop = spawn(process.execPath, [join(import.meta.dirname, 'main.ts'), '--stop', '--out', drill.out], { stdio: 'ignore' })
+    expect(drill.said()).toContain(`To stop it: npm run drill -- --stop --out ${drill.out}`)
+    // From another folder, and without being told where its results are.
+    const env = { ...process.env, TMPDIR: drill.temporary }
+    const stop = spawn(process.execPath, [join(import.meta.dirname, 'main.ts'), '--stop'], { cwd: drill.out, env, stdio: 'ignore' })
     expect((await once(stop, 'close'))[0]).toBe(0)
     expect(readdirSync(drill.temporary)).toEqual([])
     expect(processesOf(drill.temporary)).toEqual([])

@@ -1,5 +1,6 @@
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
 import { type Known, killDatabases, removeNow, runs, stopKnown } from './processes.ts'
 
 /** What runs because of a drill, so that `--stop` finds it, also after a drill that was killed. */
@@ -10,6 +11,41 @@ export interface Kept {
 
 function fileIn(out: string): string {
   return join(out, 'running.json')
+}
+
+/**
+ * Where the drills that `--keep` left running are noted, wherever their results go: one file for each, in a folder of this user alone. Read
+ * once: a drill makes its own folder the one for temporary files.
+ */
+const NOTES = join(tmpdir(), `rekey-drills-${process.getuid?.() ?? 0}`)
+
+/** A folder that somebody else made there says nothing. */
+function isOurs(folder: string): boolean {
+  const stat = lstatSync(folder, { throwIfNoEntry: false })
+  return stat?.isDirectory() === true && stat.uid === process.getuid?.() && (stat.mode & 0o022) === 0
+}
+
+/** A path may hold what a name may not, and be longer. */
+function noteOf(out: string): string {
+  return join(NOTES, encodeURIComponent(resolve(out)).slice(-200))
+}
+
+/** Notes that a drill was left running, so that `--stop` finds it from any folder. */
+export function noteLeft(out: string): void {
+  mkdirSync(NOTES, { recursive: true, mode: 0o700 })
+  if (isOurs(NOTES)) writeFileSync(noteOf(out), resolve(out), { mode: 0o600 })
+}
+
+/** The folders for results of this user's drills that were left running. */
+export function leftAnywhere(): string[] {
+  if (!isOurs(NOTES)) return []
+  return readdirSync(NOTES).map((name) => readFileSync(join(NOTES, name), 'utf8'))
+}
+
+function forgetLeft(out: string): void {
+  if (!isOurs(NOTES)) return
+  rmSync(noteOf(out), { force: true })
+  if (readdirSync(NOTES).length === 0) rmdirSync(NOTES)
 }
 
 /** Makes the folder for results. It keeps itself out of version control. */
@@ -26,6 +62,7 @@ export function keep(out: string, kept: Kept): void {
 /** Forgets it. */
 export function forget(out: string): void {
   rmSync(fileIn(out), { force: true })
+  forgetLeft(out)
 }
 
 /** What was noted last, or null. */

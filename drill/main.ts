@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs'
 import { join, relative, resolve } from 'node:path'
 import { messageOf, systemClock } from '../src/kernel/index.ts'
-import { keep, kept, makeOut, stillRuns, stopKept } from './kept.ts'
+import { keep, kept, leftAnywhere, makeOut, noteLeft, stillRuns, stopKept } from './kept.ts'
 import { type Options, readOptions, USAGE } from './options.ts'
 import { Resources } from './resources.ts'
 import { buildFleet, type Drill, findScope, leak, type Outcome, type Proof, prove, rotate, type Stage, verifyCommand } from './run.ts'
@@ -27,12 +27,14 @@ async function main(args: readonly string[]): Promise<number> {
   }
   if (options.help) return say(USAGE)
   if (options.stop) {
-    const stopped = await stopKept(options.out)
+    let stopped = 0
+    for (const out of options.isOutGiven ? [options.out] : new Set([resolve(options.out), ...leftAnywhere()]))
+      stopped += await stopKept(out)
     return say(stopped === 0 ? 'No drill is running.' : `Stopped: ${stopped} processes. Their folder is removed.`)
   }
   const before = kept(options.out)
   if (before && stillRuns(before)) {
-    process.stderr.write('drill: another one is still running. Stop it with: npm run drill -- --stop\n')
+    process.stderr.write(`drill: another one is still running. Stop it with: ${stopCommand(options)}\n`)
     return 2
   }
   // A drill that was killed leaves its folder, and perhaps databases that had no time to stop.
@@ -133,6 +135,7 @@ async function clear({ screen, resources, signal }: Drill): Promise<void> {
 function leave({ screen, resources, options }: Drill, url: string): void {
   const { folder } = resources
   keep(options.out, { folder, processes: resources.known() })
+  noteLeft(options.out)
   resources.release()
   screen.line()
   screen.line(screen.paint('Everything is left running. To look at it:', 'bold'))
@@ -142,5 +145,11 @@ function leave({ screen, resources, options }: Drill, url: string): void {
   screen.line('  bin/rekey credential list')
   screen.line('  bin/rekey rotation start --all --wait')
   for (const { what, pid } of resources.known()) screen.line(labelled(screen, what, `process ${pid}`))
-  screen.line('To stop it: npm run drill -- --stop')
+  screen.line(`To stop it: ${stopCommand(options)}`)
+}
+
+/** Names the folder where it is not the usual one, so that it stops this drill and no other. */
+function stopCommand({ out, isOutGiven }: Options): string {
+  const plain = /^[\w./-]+$/.test(out)
+  return `npm run drill -- --stop${isOutGiven ? ` --out ${plain ? out : `'${out.replaceAll("'", "'\\''")}'`}` : ''}`
 }

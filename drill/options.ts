@@ -11,6 +11,8 @@ export interface Options {
   readonly only: SystemName | null
   /** Folder for the evidence, as given. */
   readonly out: string
+  /** Whether it was said, or is the usual one. */
+  readonly isOutGiven: boolean
 }
 
 const SYSTEMS: Readonly<Record<string, SystemName>> = { postgres: 'orders-db', mariadb: 'catalog-db', redis: 'cache' }
@@ -25,7 +27,7 @@ usage: npm run drill -- [options]
   --json         a summary as one line of JSON at the end
   --out FOLDER   where the evidence goes (rekey-drill)
   --keep         leave everything running
-  --stop         stop what --keep left running
+  --stop         stop what --keep left running, with --out the drill of that folder alone
 
 Exit status: 0 everything is proven dead and the evidence is sound, 1 not, 2 usage, 130 interrupted`
 
@@ -40,10 +42,10 @@ export function readOptions(args: readonly string[]): Options {
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
       only: { type: 'string' },
-      out: { type: 'string', default: 'rekey-drill' },
+      out: { type: 'string' },
     },
   })
-  const { only, ...rest } = values
+  const { only, out, ...rest } = values
   if (only !== undefined && SYSTEMS[only] === undefined) throw new Error(`--only is one of ${Object.keys(SYSTEMS).join(', ')}`)
-  return { ...rest, only: only === undefined ? null : (SYSTEMS[only] ?? null) }
+  return { ...rest, out: out ?? 'rekey-drill', isOutGiven: out !== undefined, only: only === undefined ? null : (SYSTEMS[only] ?? null) }
 }

@@ -8,6 +8,8 @@ export interface Config {
   /** Folder of the embedded database, the keys and the admin token. */
   readonly data: string
   readonly listen: { readonly host: string; readonly port: number }
+  /** Whether the command line said where: a worker then opens that port, for its health and figures alone. */
+  readonly isListenGiven: boolean
   /** Where browsers find this server, without a path; null: on loopback. */
   readonly publicUrl: string | null
   /** Null: the embedded database in `data`. */
@@ -84,6 +86,7 @@ export function loadConfig(overrides: Overrides = {}, env: Env = process.env): C
   return {
     data,
     listen,
+    isListenGiven: overrides.listen !== undefined,
     publicUrl,
     databaseUrl: env.DATABASE_URL || null,
     role: role as Role,

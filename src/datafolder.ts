@@ -1,5 +1,5 @@
 /** What the data folder itself says: whose database it belongs to, and where that is. */
-import { chmodSync, constants, existsSync, linkSync, lstatSync, readdirSync, readFileSync } from 'node:fs'
+import { closeSync, constants, existsSync, fchmodSync, linkSync, lstatSync, openSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { Config } from './config.ts'
 import { type Ctx, makeFolder, messageOf, RekeyError, refuseClosedFolder, syncFolder, writeDurably } from './kernel/index.ts'
@@ -8,7 +8,7 @@ import type { Store } from './store/index.ts'
 
 /** In a data folder whose database is elsewhere. One line for people; that it is there is what counts. */
 const EXTERNAL = 'database-is-external.txt'
-/** In a data folder whose embedded database could not be in it: where it is. */
+/** In a data folder whose embedded database could not be in it: where it is, written before it is made (store/embedded.places.ts). */
 const ELSEWHERE = 'database-is-in.txt'
 
 /** Where the embedded database of a data folder lies, as the folder says; null: in the folder itself, if there is one. */
@@ -17,9 +17,15 @@ function placeElsewhere(data: string): string | null {
   return existsSync(note) ? readFileSync(note, 'utf8').trim() || null : null
 }
 
-/** A cluster is renamed into place whole, before any key is made. Where a note says it is elsewhere it may be on its way. */
+/** A cluster is renamed into place whole, before any key is made. */
 function hasEmbedded(data: string): boolean {
   return existsSync(join(data, 'postgres')) || existsSync(join(data, ELSEWHERE))
+}
+
+/** Where the database was made, as the folder says, while there is none any more, here or there; null otherwise. */
+function lostFrom(data: string): string | null {
+  const place = placeElsewhere(data)
+  return place === null || existsSync(join(data, 'postgres')) || existsSync(join(place, 'postgres')) ? null : place
 }
 
 function hasKeysOrToken(data: string): boolean {
@@ -30,17 +36,31 @@ function hasKeysOrToken(data: string): boolean {
 /**
  * Before anything is made. Without DATABASE_URL, throws `config_invalid` for a folder that was used with it: a second database would be
  * made, its keys mixed with the first one's, and the token of the first replaced. One of a version that left no mark is known by keys or a
- * token where no embedded database ever was: that one is made before them. Also throws it where this user cannot use the folder.
+ * token where no embedded database ever was: that one is made before them. For the same reason also throws it where the folder names the
+ * place of its database, and that is gone; and where this user cannot use the folder.
  */
-export function refuseWrongFolder({ data, databaseUrl }: Config): void {
+export function refuseWrongFolder({ data, databaseUrl, tokenFile }: Config): void {
   if (databaseUrl !== null) return
   refuseClosedFolder(data)
   const mark = join(data, EXTERNAL)
   const isMarked = existsSync(mark)
-  if (!isMarked && (hasEmbedded(data) || !hasKeysOrToken(data))) return
+  // Asked first: another process that starts at this moment makes its database before keys and token.
+  const isUsed = hasKeysOrToken(data)
+  if (!isMarked && (isUsed || existsSync(tokenFile))) refuseLost(data)
+  if (!isMarked && (hasEmbedded(data) || !isUsed)) return
   const own = isMarked ? `remove ${mark}` : 'move admin.token and kek/ out of it, and keep them'
   throw new RekeyError('config_invalid', `The data folder ${data} was used with a database elsewhere, and DATABASE_URL is not set.`, {
     hint: `Set DATABASE_URL as before, or use another --data. Only if the folder is to have a database of its own: ${own}.`,
+  })
+}
+
+function refuseLost(data: string): void {
+  const place = lostFrom(data)
+  if (place === null) return
+  throw new RekeyError('config_invalid', `The database of the data folder ${data} was made in ${place}, and is not there any more.`, {
+    hint:
+      'Bring it back from the backup. Only to begin anew without what it held: ' +
+      `move admin.token, kek/ and ${ELSEWHERE} out of the data folder, and keep them.`,
   })
 }
 
@@ -95,9 +115,20 @@ function keepBeside(path: string, at: Date): string {
       if ((error as { code?: string }).code === 'EEXIST') continue
       throw error
     }
-    if (lstatSync(kept).isFile()) chmodSync(kept, constants.S_IRUSR | constants.S_IWUSR)
+    closeToOthers(kept)
     syncFolder(dirname(kept))
     return kept
+  }
+}
+
+/** 0600, unless it is a link, which is kept as it is and never followed. */
+function closeToOthers(path: string): void {
+  if (!lstatSync(path).isFile()) return
+  const file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+  try {
+    fchmodSync(file, constants.S_IRUSR | constants.S_IWUSR)
+  } finally {
+    closeSync(file)
   }
 }
 

@@ -372,10 +372,11 @@ async function startParts(opened: Opened, { warn }: Starting, cleanups: (() => P
     const ending = runTokenEnds(opened.store, ctx)
     cleanups.push(() => ending)
   }
-  const policies = config.role === 'worker' ? null : new Policies(await untilStopped(ctx, ensurePolicySet(opened.store, ctx)))
+  const isWorker = config.role === 'worker'
+  const policies = isWorker && !config.isListenGiven ? null : new Policies(await untilStopped(ctx, ensurePolicySet(opened.store, ctx)))
   if (policies) cleanups.push(await watchPolicies(opened.store, ctx, policies))
   const server = policies && (await listen(opened, composed, policies))
-  if (server && !isLoopback(config.listen.host)) warn(plainHttp(config.listen.host))
+  if (server && !isWorker && !isLoopback(config.listen.host)) warn(plainHttp(config.listen.host))
   if (server) cleanups.push(() => server.close())
   return { url: server?.url ?? null }
 }
@@ -406,7 +407,13 @@ function listen({ config, ctx, store }: Opened, { parts, keyring, signer, guard 
       stops: STOPS,
       tokenMaxSeconds: config.tokenMaxSeconds,
     },
-    { listen: config.listen, publicUrl: config.publicUrl, trustProxies: config.trustProxies, ctx, console: readConsole(CONSOLE) },
+    {
+      listen: config.listen,
+      publicUrl: config.publicUrl,
+      trustProxies: config.trustProxies,
+      ctx,
+      ...(config.role === 'worker' ? { probesOnly: true } : { console: readConsole(CONSOLE) }),
+    },
   )
 }
 

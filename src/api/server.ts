@@ -38,6 +38,8 @@ export interface ServerOptions {
   readonly publicUrl?: string | null
   /** The pages for browsers; null where they were not built. Without it there are none. */
   readonly console?: Console | null
+  /** Nothing but `/healthz`, `/readyz` and `/metrics`: for a worker that is watched. */
+  readonly probesOnly?: boolean
 }
 
 /** A server that listens. */
@@ -55,6 +57,7 @@ const HEADERS_MS = 10_000
 const LOOK_MS = 1_000
 /** URL-encoded names are up to nine times as long as their characters. */
 const PARAM_CHARS = 2_000
+const PROBES: readonly string[] = ['/healthz', '/readyz', '/metrics']
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -64,7 +67,8 @@ declare module 'fastify' {
 
 /** Starts the HTTP server. Rejects with `config_invalid` if it cannot listen there. */
 export async function startServer(parts: ApiParts, options: ServerOptions): Promise<RunningServer> {
-  const { app, known, endStreams } = await buildApp(parts, options)
+  const routes = options.probesOnly ? ROUTES.filter(({ path }) => PROBES.includes(path)) : ROUTES
+  const { app, known, endStreams } = await buildApp(parts, options, routes)
   await known.load(parts.store)
   const { host, port } = options.listen
   try {
@@ -150,8 +154,8 @@ export async function buildApp(parts: ApiParts, options: ServerOptions, routes: 
     metrics: metrics.text,
   }
   for (const route of routes) register(app, route, server)
-  await registerScim(app, SCIM_ROUTES, server)
-  registerPages(app)
+  if (!options.probesOnly) await registerScim(app, SCIM_ROUTES, server)
+  if (!options.probesOnly) registerPages(app)
   if (options.console !== undefined) registerConsole(app, options.console)
   app.addHook('onClose', async () => metrics.close())
   app.addHook('onClose', () => batches.close())

@@ -98,7 +98,10 @@ function addRunning(program: Command, add: Add): void {
   )
     .option(...DATA)
     .addOption(new Option('--role <role>', 'what this process does').choices(['server', 'worker', 'all']).default('all'))
-    .option('--listen <host:port>', 'address of the API (REKEY_LISTEN, 127.0.0.1:7395)')
+    .option(
+      '--listen <host:port>',
+      'address of the API (REKEY_LISTEN, 127.0.0.1:7395); of a worker: of its /healthz, /readyz and /metrics (none)',
+    )
     .addHelpText('after', SERVE_ENVIRONMENT)
   const status = { does: 'show what there is, what is under way and what waits for a human', example: 'rekey status' }
   add(program, 'status', status, async () => (await import('./commands/status.ts')).status)

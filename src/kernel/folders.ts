@@ -1,4 +1,4 @@
-import { accessSync, constants, mkdirSync, readFileSync, type Stats, statSync } from 'node:fs'
+import { accessSync, closeSync, constants, mkdirSync, openSync, readFileSync, type Stats, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { type ErrorCode, RekeyError } from './errors.ts'
 
@@ -30,6 +30,19 @@ export function makeFolders(path: string, mode: number): string | undefined {
   // Also of a link to nowhere, which is neither there nor can be made.
   if (statSync(path).isDirectory()) return first
   throw Object.assign(new Error('not a folder'), { code: 'ENOTDIR', path, syscall: 'mkdir' })
+}
+
+/**
+ * Works in a folder that another user may move away, or replace by a link, at any moment: `use` gets a path that leads to the very folder
+ * that was opened, and its descriptor (Linux). Throws what the file system throws: `ENOTDIR` where `path` itself is a link or no folder.
+ */
+export function inFolder<T>(path: string, use: (here: string, fd: number) => T): T {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW)
+  try {
+    return use(`/proc/self/fd/${fd}`, fd)
+  } finally {
+    closeSync(fd)
+  }
 }
 
 /** Null if there is nothing by that name. Throws what else the file system does. */
@@ -88,7 +101,7 @@ function ownerOf(path: string): number | null {
 }
 
 /** `root`, or `user 1005` where the machine has no name for it. */
-function userName(uid: number): string {
+export function userName(uid: number): string {
   try {
     const line = readFileSync('/etc/passwd', 'utf8')
       .split('\n')

@@ -1,8 +1,13 @@
-import { type Ctx, messageOf, sleep } from '../kernel/index.ts'
+import { type Ctx, messageOf, RekeyError, sleep } from '../kernel/index.ts'
 import { type EmbeddedDatabase, startEmbedded } from './embedded.ts'
 
 const LOOK_MS = 500
 const GIVE_UP_MS = 60_000
+
+/** A new database would be an empty one, under a server that knows what was in the old one. */
+function refuseNew(folder: string): never {
+  throw new RekeyError('unavailable', `The embedded database is not in ${folder} any more.`, { hint: 'Bring it back from the backup.' })
+}
 
 /** An embedded database that is started again whenever it is gone. */
 export interface KeptDatabase {
@@ -27,7 +32,7 @@ export function keepEmbedded(ctx: Ctx, dataFolder: string, first: EmbeddedDataba
       if (goneMs === null) ctx.log.warn({ pid: current.pid }, 'the embedded database has ended, starting it again')
       goneMs ??= ctx.clock.monotonicMs()
       try {
-        current = await startEmbedded({ ...ctx, signal }, dataFolder)
+        current = await startEmbedded({ ...ctx, signal }, dataFolder, refuseNew)
         ctx.log.info({ pid: current.pid }, 'the embedded database runs again')
       } catch (error) {
         if (signal.aborted) return

@@ -4,23 +4,29 @@ import {
   chmodSync,
   chownSync,
   existsSync,
+  linkSync,
+  lstatSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
   readlinkSync,
+  renameSync,
   rmSync,
   statSync,
   symlinkSync,
+  writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { serverFolder } from '../../test/lab/copies.ts'
 import { makeCtx, silentLog } from '../kernel/index.ts'
-import { type EmbeddedDatabase, openStore, startEmbedded } from './index.ts'
+import { databaseAccount } from './embedded.places.ts'
+import { type EmbeddedDatabase, keepEmbedded, openStore, startEmbedded } from './index.ts'
 
 const ctx = makeCtx('test', 'test')
 const CHILD = new URL('./embedded.child.ts', import.meta.url).pathname
+const THIEF = new URL('./embedded.thief.ts', import.meta.url).pathname
 const isRoot = process.getuid?.() === 0
 if (!isRoot) console.warn('SKIPPED: what only root can try of the embedded database')
 
@@ -228,6 +234,50 @@ test.runIf(isRoot)('root with a data folder that nobody else may enter: the clus
   rmSync(place, { recursive: true, force: true })
 })
 
+test.runIf(isRoot)('root with a data folder that was closed meanwhile: a server that runs is used, and none is started', async () => {
+  const data = join(folder, 'data')
+  const first = await start(data)
+  chmodSync(data, 0o700)
+  const second = await start(data)
+  expect(second.pid).toBe(first.pid)
+  await first.stop()
+  await expect(start(data)).rejects.toMatchObject({ code: 'config_invalid', message: expect.stringContaining(`${data} is closed`) })
+  expect(existsSync(join(data, 'database-is-in.txt'))).toBe(false)
+  chmodSync(data, 0o711)
+  expect(await ask(await start(data), 'select 1 as v')).toBe(1)
+})
+
+test.runIf(isRoot)("root: a record that names another place than root's own is refused, and nothing is made there", async () => {
+  const [data, victim] = [join(folder, 'data'), join(folder, 'victim')]
+  mkdirSync(data, { mode: 0o711 })
+  mkdirSync(victim, { mode: 0o755 })
+  for (const place of [victim, '/var/lib/rekey/../..', '/var/lib/rekey/a/b', 'relative']) {
+    writeFileSync(join(data, 'database-is-in.txt'), `${place}\n`)
+    await expect(start(data)).rejects.toThrow('does not name a folder in /var/lib/rekey')
+  }
+  expect([readdirSync(victim), readdirSync(data)]).toEqual([[], ['database-is-in.txt']])
+})
+
+test.runIf(isRoot)('a cluster of another user is refused in words', async () => {
+  const data = join(folder, 'data')
+  await (await start(data)).stop()
+  chownSync(join(data, 'postgres'), 1, 1)
+  await expect(start(data)).rejects.toThrow(/belongs to .+, and would be run by (rekey|nobody)/)
+})
+
+test('a database that is gone under a running process is not made anew', async () => {
+  const data = join(folder, 'data')
+  const database = await start(data)
+  await database.stop()
+  renameSync(join(data, 'postgres'), join(data, 'away'))
+  const told: string[] = []
+  const log = { ...silentLog, warn: (what: object) => void told.push(JSON.stringify(what)) }
+  const kept = keepEmbedded(makeCtx('test', 'test', { log }), data, database, () => undefined)
+  await expect.poll(() => told.join('\n'), { timeout: 10_000 }).toContain('is not in')
+  await kept.release()
+  expect(existsSync(join(data, 'postgres'))).toBe(false)
+})
+
 test.runIf(isRoot)('an ordinary user runs it as himself', async () => {
   const home = join(folder, 'home')
   mkdirSync(home)
@@ -236,6 +286,59 @@ test.runIf(isRoot)('an ordinary user runs it as himself', async () => {
   expect(pid).toBeGreaterThan(0)
   expect(lives(pid)).toBe(false)
   expect(statSync(join(home, 'data', 'postgres')).uid).toBe(65534)
+})
+
+/** A process of the database's user that is at work in a folder; the returned function ends it and resolves with what it said. */
+async function thief(making: string, victim: string, how: 'once' | 'always'): Promise<() => Promise<string>> {
+  const { uid, gid } = databaseAccount() ?? {}
+  const running = spawn(process.execPath, [THIEF, making, victim, how], { uid, gid, stdio: ['ignore', 'pipe', 'inherit'] })
+  let said = ''
+  running.stdout.on('data', (chunk: Buffer) => {
+    said += chunk.toString()
+  })
+  await once(running.stdout, 'data')
+  const exited = once(running, 'exit')
+  return async () => {
+    running.kill('SIGKILL')
+    await exited
+    return said
+  }
+}
+
+test.runIf(isRoot)('links that a process of its user puts in place of what root writes are not followed', async () => {
+  const victim = join(folder, 'victim')
+  const state = () => [readFileSync(victim, 'utf8'), statSync(victim).mode & 0o777, statSync(victim).uid]
+  writeFileSync(victim, 'root only\n', { mode: 0o600 })
+  const before = state()
+  const once = await thief(join(folder, 'once', 'postgres.new'), victim, 'once')
+  const database = await start(join(folder, 'once'))
+  expect(await once()).toContain('swapped')
+  expect(state()).toEqual(before)
+  for (const name of ['pg_hba.conf', 'pg_ident.conf']) {
+    expect(lstatSync(join(folder, 'once', 'postgres', name)).isFile()).toBe(true)
+  }
+  await database.stop()
+  for (const round of [1, 2, 3]) {
+    const data = join(folder, `always-${round}`)
+    const always = await thief(join(data, 'postgres.new'), victim, 'always')
+    // Refused, or on its way to a server: which of the two depends on who was faster.
+    await start(data).catch((error: unknown) => expect(error).toMatchObject({ code: 'unavailable' }))
+    await always()
+    expect(state()).toEqual(before)
+  }
+})
+
+test.runIf(isRoot)('the log of the server is written through no link, and into no file that has another name too', async () => {
+  const [data, victim] = [join(folder, 'data'), join(folder, 'victim')]
+  await (await start(data)).stop()
+  writeFileSync(victim, 'root only\n', { mode: 0o600 })
+  const log = join(data, 'postgres.log')
+  for (const put of [symlinkSync, linkSync]) {
+    rmSync(log)
+    put(victim, log)
+    await expect(start(data)).rejects.toThrow('in the way')
+    expect(readFileSync(victim, 'utf8')).toBe('root only\n')
+  }
 })
 
 test.runIf(isRoot)('a link of somebody else at the place of the socket folder is not followed', async () => {

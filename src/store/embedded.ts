@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process'
-import { closeSync, existsSync, openSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
+import { closeSync, existsSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import pg from 'pg'
-import { type Ctx, type RekeyError, sleep } from '../kernel/index.ts'
-import { failed, findPlaces, makeCluster, type Places, refuseIfStopping } from './embedded.cluster.ts'
+import { type Ctx, inFolder, type RekeyError, sleep } from '../kernel/index.ts'
+import { failed, findPlaces, makeCluster, openServerLog, type Places, prepareFolders, refuseIfStopping } from './embedded.cluster.ts'
 import { endAtExit, endServer, isAlive, keepAtExit } from './embedded.process.ts'
 
 const OWNER_LOCK = 7_395_002
@@ -33,10 +33,11 @@ export interface EmbeddedDatabase {
 
 /**
  * Starts the embedded database in `dataFolder`, makes it first if there is none, or attaches to one that runs there already. As root
- * the server runs as an unprivileged user. Throws `unavailable` with the end of the server's log if it does not come up, or if
- * `ctx.signal` aborts before it is up, and `config_invalid` if there are no server programs for this machine or the folder's path is
- * too long. What it started has ended then. `onMake` is called with its folder before a database is made, which takes seconds; where it
- * throws, none is made.
+ * the server runs as an unprivileged user. A database of this folder that exists is used, wherever it was put at the first start, or the
+ * start is refused: `config_invalid` where that user cannot get to it (any more). Throws `unavailable` with the end of the server's log if
+ * it does not come up, or if `ctx.signal` aborts before it is up, and `config_invalid` if there are no server programs for this machine or
+ * the folder's path is too long. What it started has ended then. `onMake` is called with its folder before a database is made, which
+ * takes seconds; where it throws, nothing is made but the data folder.
  */
 export async function startEmbedded(
   ctx: Ctx,
@@ -45,9 +46,12 @@ export async function startEmbedded(
 ): Promise<EmbeddedDatabase> {
   const places = await findPlaces(dataFolder)
   const connection: pg.ClientConfig = { host: places.socket, port: 5432, user: 'rekey', database: 'rekey', ssl: false }
-  if (!existsSync(places.cluster)) onMake(dirname(places.cluster))
-  await makeCluster(ctx, places)
+  if (!existsSync(places.cluster)) onMake(places.home)
   const running = await attach(ctx, places, connection)
+  if (running === null) {
+    prepareFolders(places)
+    await makeCluster(ctx, dataFolder, places)
+  }
   const server = running === null ? await startServer(ctx, places, connection) : { pid: running, ours: false }
   try {
     await makeDatabase(connection)
@@ -117,10 +121,14 @@ async function startServer(ctx: Ctx, places: Places, connection: pg.ClientConfig
   }
   refuseIfStopping(ctx)
   if (!worksIn(places.cluster)) {
-    const left = [join(places.cluster, 'postmaster.pid'), join(places.socket, '.s.PGSQL.5432.lock'), join(places.socket, '.s.PGSQL.5432')]
-    for (const file of left) rmSync(file, { force: true })
+    removeIn(places.cluster, 'postmaster.pid')
+    removeIn(places.socket, '.s.PGSQL.5432.lock', '.s.PGSQL.5432')
   }
   return startOnce(ctx, places, connection)
+}
+
+function removeIn(folder: string, ...names: string[]): void {
+  inFolder(folder, (here) => names.map((name) => rmSync(join(here, name), { force: true })))
 }
 
 /** True if any living process has the cluster as its working folder, as every process of a PostgreSQL server has. */
@@ -135,7 +143,7 @@ function worksIn(cluster: string): boolean {
 }
 
 async function startOnce(ctx: Ctx, places: Places, connection: pg.ClientConfig): Promise<Started> {
-  const log = openSync(places.log, 'a', 0o600)
+  const log = openServerLog(places)
   const identity = places.account ? { uid: places.account.uid, gid: places.account.gid } : {}
   // Its own process group: Ctrl-C reaches Rekey, which finishes its work and then stops the database.
   const child = spawn(join(places.programs, 'bin', 'postgres'), ['-D', places.cluster], {

@@ -8,11 +8,12 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { serverFolder } from '../lab/copies.ts'
@@ -21,6 +22,7 @@ import { endAll, endOne, type Launched, launch } from './kit.ts'
 
 const MARK = 'database-is-external.txt'
 const isRoot = process.getuid?.() === 0
+if (!isRoot) console.warn('SKIPPED: what only root can try of a data folder')
 /** Of the system, not of a package. */
 const MOUNT = { on: 'mount', off: 'umount' }
 const NOBODY = { uid: 65534, gid: 65534 }
@@ -144,6 +146,73 @@ test('plain HTTP beyond this machine is warned of, on loopback it is not', async
     expect((await startOnce(data, { REKEY_LISTEN: `${host}:0` })).errors).not.toContain('plain HTTP')
   }
 })
+
+/** What must be the same after every start: token and keys, and the cluster itself. */
+function identityOf(data: string, home = data): unknown {
+  const keys = readdirSync(join(data, 'kek')).sort()
+  return [readFileSync(join(data, 'admin.token'), 'utf8'), keys, statSync(join(home, 'postgres')).ino, readdirSync(data).sort()]
+}
+
+/** What is in root's place for databases that a data folder of this name has, or might have got. */
+function elsewhere(data: string): string[] {
+  return existsSync('/var/lib/rekey') ? readdirSync('/var/lib/rekey').filter((name) => name.startsWith(`${basename(data)}-`)) : []
+}
+
+test.runIf(isRoot)(
+  'root: a folder that is closed after the first start is refused by every command, and gets no second database',
+  async () => {
+    const parent = join(folder, `closing-${++serial}`)
+    const data = join(parent, `closing-data-${serial}`)
+    mkdirSync(parent, { mode: 0o711 })
+    await startOnce(data)
+    const before = identityOf(data)
+    const there = elsewhere(data)
+    for (const closed of [data, parent]) {
+      chmodSync(closed, 0o700)
+      const words = new RegExp(`is in ${data}, and its user, (rekey|nobody), cannot get there: ${closed} is closed`)
+      const ran = await serve(data)
+      expectRefused(ran, words)
+      expect(ran.errors).toContain(`chmod o+x ${closed}.`)
+      expectRefused(await rekey(['fsck', '--data', data], {}), words)
+      expect([identityOf(data), elsewhere(data)]).toEqual([before, there])
+      chmodSync(closed, 0o711)
+    }
+    await startOnce(data)
+    expect(identityOf(data)).toEqual(before)
+  },
+)
+
+test.runIf(isRoot)(
+  'root: a database that was made outside of a closed folder is used when that is opened, and is never made again',
+  async () => {
+    const data = join(folder, `opening-${++serial}`)
+    mkdirSync(data, { mode: 0o700 })
+    expectRefused(await rekey(['fsck', '--data', data], {}), /There is no database in/)
+    expect([readdirSync(data), elsewhere(data)]).toEqual([[], []])
+    await startOnce(data)
+    const home = readFileSync(join(data, 'database-is-in.txt'), 'utf8').trim()
+    try {
+      const before = identityOf(data, home)
+      chmodSync(data, 0o711)
+      await startOnce(data)
+      expect((await rekey(['fsck', '--data', data], {})).child.exitCode).toBe(0)
+      expect([identityOf(data, home), existsSync(join(data, 'postgres'))]).toEqual([before, false])
+      mkdirSync(join(data, 'postgres'))
+      expectRefused(await serve(data), /has two databases: one in it, and one in/)
+      rmSync(join(data, 'postgres'), { recursive: true })
+      renameSync(join(home, 'postgres'), join(home, 'moved'))
+      expectRefused(await serve(data), /was made in .+, and is not there any more/)
+      expectRefused(await rekey(['fsck', '--data', data], {}), /is not there any more/)
+      expect([readdirSync(data).sort(), existsSync(join(home, 'postgres'))]).toEqual([(before as unknown[])[3], false])
+      renameSync(join(home, 'moved'), join(home, 'postgres'))
+      await startOnce(data)
+      expect(identityOf(data, home)).toEqual(before)
+    } finally {
+      await endAll(running)
+      rmSync(home, { recursive: true, force: true })
+    }
+  },
+)
 
 // As root everything may be written.
 const asNobody = isRoot ? NOBODY : {}
