@@ -203,7 +203,7 @@ test('a token whose maker lost the role is no way to change policy: the last rol
   }
 })
 
-test('who keeps the token of a directory holds the directory hand until it is replaced: by roles, policies and other identities', async () => {
+test('who keeps the token of a directory holds the directory hand until it is replaced: roles, policies, other identities', async () => {
   const mal = await people.person('mallory', 'directory-admin')
   done(await people.server.post('/v1/scim/providers', { name: 'kept' }))
   done(await mal.post('/v1/scim/providers/kept/rotate-token', {}))

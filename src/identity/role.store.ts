@@ -68,7 +68,7 @@ async function policiesNameTeams(sql: Sql): Promise<boolean> {
   return (await sql.query("select 1 from policy_set where state = 'active' and files::text like '%Team%'")).length > 0
 }
 
-/** What one human holds by all identities and good tokens, those of directories that they made too; null if somebody forced them to hold both hands. */
+/** What one human holds by all identities and good tokens, also of directories; null if somebody forced them to hold both hands. */
 async function humanHolds(sql: Sql, selves: readonly string[]): Promise<Holding[] | null> {
   const found = await sql.query<Holding & { readonly forced: boolean }>(
     `with recursive self(id) as (select i.id from identity i where i.id = any($1::uuid[]) and i.status <> 'offboarded'),

@@ -7,7 +7,7 @@ import { scimTokenDigest } from '../rights.story.ts'
 import { SCIM_ROLE } from '../role.store.ts'
 import type { ProviderRow } from './provider.store.ts'
 import * as rows from './provider.store.ts'
-import { settleMakers } from './way.ts'
+import { settleMakers } from './settle.ts'
 
 /** 256 bits: nobody guesses one, so a plain SHA-256 of it may be stored and looked up. */
 const TOKEN_BYTES = 32

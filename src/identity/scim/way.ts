@@ -6,10 +6,10 @@ import { queueEscalation } from '../notify.queue.ts'
 import { setInForce } from '../policyset.inforce.ts'
 import { activeSet, lockPolicies } from '../policyset.store.ts'
 import { isChangeable } from '../role.changeable.ts'
-import { settleForced } from '../role.hands.ts'
 import { holdsRoles, rolesAround } from '../role.store.ts'
 import { SECURITY_CONTACT } from '../team.model.ts'
 import type { ScimClient } from './provider.ts'
+import { settleMakers } from './settle.ts'
 import * as rows from './way.store.ts'
 
 /**
@@ -37,13 +37,6 @@ export async function settleHands(tx: Tx, team: string): Promise<void> {
   const texts = roles.length > 0 ? [] : ((await activeSet(tx))?.files ?? []).map(({ text }) => text)
   if (roles.length === 0 && !texts.some((text) => teams.some((id) => text.includes(id)))) return
   await settleMakers(tx)
-}
-
-/** After tokens of a directory ended: the same of who made them. */
-export async function settleMakers(tx: Tx): Promise<void> {
-  await lockPolicies(tx)
-  const set = await setInForce(tx)
-  if (set !== null) await settleForced(tx, set)
 }
 
 /** A page of those by whose suspension the last way was lost, as long as it is, and the last one's id (null at the end). */
