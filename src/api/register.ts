@@ -107,9 +107,7 @@ export function register(app: FastifyInstance, route: Route, server: ServerParts
       const owner = keyOwner(caller.principal)
       const fingerprint = server.prints.textOf([owner, String(key)], boundOf(route, request))
       const again = { owner, key: String(key), fingerprint, still: () => stillAsking(request) }
-      const answer = await once(parts.store, ctxOf(server, request), again, async () =>
-        route.handle(await callOf(server, route, request)),
-      )
+      const answer = await once(parts.store, ctxOf(server, request), again, async () => route.handle(await callOf(server, route, request)))
       return send(reply, route, answer)
     },
   })

@@ -25,7 +25,8 @@ async function run(args: readonly string[]): Promise<number> {
 function usageStatus({ exitCode, code, message }: CommanderError, json: boolean): number {
   if (exitCode === 0) return EXIT.ok
   const what = code === 'commander.help' ? 'A command is missing.' : message.replace(/^error: /, '')
-  if (json) for (const line of errorLines(new RekeyError('bad_input', what, { hint: 'See the same command with --help.' }), true)) process.stderr.write(`${line}\n`)
+  const fault = new RekeyError('bad_input', what, { hint: 'See the same command with --help.' })
+  if (json) for (const line of errorLines(fault, true)) process.stderr.write(`${line}\n`)
   return EXIT.usage
 }
 

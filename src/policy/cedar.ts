@@ -86,7 +86,10 @@ export class Bench {
   #made = 0
   #damagesMs: number[] = []
 
-  /** The instance, and which one it is: what was prepared in another one must be prepared again. Throws `unavailable` where it fails on and on. */
+  /**
+   * The instance, and which one it is: what was prepared in another one must be prepared again. Throws `unavailable` where it fails on and
+   * on.
+   */
   whole(): { readonly engine: Engine; readonly made: number } {
     this.#engine ??= this.#anew()
     return { engine: this.#engine, made: this.#made }

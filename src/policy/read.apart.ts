@@ -1,4 +1,6 @@
-/** Policies that somebody wrote, read in a process of their own: nothing in them reaches what decides, or keeps the server from its work. */
+/**
+ * Policies that somebody wrote, read in a process of their own: nothing in them reaches what decides, or keeps the server from its work.
+ */
 import { type ApartFaults, type Ctx, RekeyError, Turns, withChild } from '../kernel/index.ts'
 import type { Ask, ReadJob, ReadWord } from './read.wire.ts'
 import type { Policy, PolicyFile } from './set.model.ts'
