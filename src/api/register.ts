@@ -179,7 +179,12 @@ async function admit(server: ServerParts, route: Route, request: FastifyRequest)
 
 /** Whether both may the same: by who they are, how they proved it, and the policies. */
 function isAlike(one: Caller, other: Caller): boolean {
-  return one.set === other.set && JSON.stringify(one.principal) === JSON.stringify(other.principal)
+  return one.set === other.set && textOf(one.principal) === textOf(other.principal)
+}
+
+/** Without when they logged in: of the makers of a token that is the moment of the question. How old a login may be was asked again. */
+function textOf(principal: Principal): string {
+  return JSON.stringify(principal, (name, value: unknown) => (name === 'authenticatedAt' ? undefined : value))
 }
 
 /** For answers that take long: null once they may no more. */
