@@ -180,6 +180,7 @@ function simple(text: string, world: World): Buffer[] {
     world.verifiers.set(account, { iterations, salt, stored: Buffer.from(stored, 'base64'), server: Buffer.from(server, 'base64') })
   }
   if (text.includes('system_identifier')) return rows({ id: world.systemIdentifier })
+  if (text.includes(' AS now')) return rows({ now: '1700000000000000' })
   return rows(/mark/.test(text) ? { mark: '1700000000000000' } : {})
 }
 
