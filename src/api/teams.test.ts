@@ -64,7 +64,9 @@ test('what a team is needed for is in the way, and all of it is said', async () 
   expect(await refusal(id)).toMatch(/1 identity; it holds roles, .*: auditor; it approves identity:offboard\.$/)
 
   // One after the other is given to others; the last refusal is about what people were asked.
-  const asked = await people.server.post(`/v1/identities/${app}/offboard`, { reason: 'gone' })
+  // Of somebody else: what a team of one human owns is theirs, and whom a request is about does not decide it.
+  const other = done(await people.server.post('/v1/identities', { name: `other ${newId()}`, kind: 'human' })).id
+  const asked = await people.server.post(`/v1/identities/${other}/offboard`, { reason: 'gone' })
   expect(asked.body.code).toBe('approval_required')
   await people.server.post('/v1/approval-rules/identity:offboard/remove', { reason: 'done' })
   await people.server.post(`/v1/identities/${app}/move`, { owner: `person:${ada.id}` })
