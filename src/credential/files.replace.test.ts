@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, beforeEach, expect, test } from 'vitest'
+import { MAY_MOUNT, runApart } from '../../test/lab/mounts.ts'
 import { isMountedOn } from './files.replace.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'rekey-replace-'))
@@ -21,7 +22,7 @@ beforeEach(() => {
 })
 
 /** Of the system, not of a package. */
-const PROGRAMS = { apart: 'unshare', attributes: 'chattr' }
+const CHATTR = 'chattr'
 const NOBODY = 65_534
 const CHILD = `
 const { Secret } = await import(process.env.SECRET)
@@ -33,27 +34,23 @@ for (const [name, act] of Object.entries({ checkFile, prepareFile, placeFile }))
 console.log(JSON.stringify(said))
 `
 
-/** What each of the ways to a file says of one, in a process of its own, after those words of a shell. Null if the shell may not. */
-function sayings(shell: readonly string[], at: string, env: Record<string, string> = {}): Record<string, string> | null {
+/** What each of the ways to a file says of one, in a process of its own, after those words of a shell. */
+function sayings(shell: readonly string[], at: string, env: Record<string, string> = {}): Record<string, string> {
   const from = (name: string) => new URL(name, import.meta.url).href
   const words = [...shell, 'exec "$NODE" --no-warnings --input-type=module -e "$CHILD" "$1"'].join(' && ')
-  const run = spawnSync(PROGRAMS.apart, ['-m', 'sh', '-c', words, 'sh', at], {
-    encoding: 'utf8',
-    env: {
-      ...{ PATH: '/usr/sbin:/usr/bin:/sbin:/bin', NODE: process.execPath, CHILD, F: folder },
-      ...{ SECRET: from('../kernel/index.ts'), FILES: from('./files.ts'), ...env },
-    },
+  const run = runApart(['sh', '-c', words, 'sh', at], {
+    ...{ PATH: '/usr/sbin:/usr/bin:/sbin:/bin', NODE: process.execPath, CHILD, F: folder },
+    ...{ SECRET: from('../kernel/index.ts'), FILES: from('./files.ts'), ...env },
   })
   if (run.status !== 0) throw new Error(run.stderr)
   return JSON.parse(run.stdout)
 }
 
-const may = spawnSync(PROGRAMS.apart, ['-m', 'true']).status === 0
 const mounted = (at: string) => `The file is a mount point, over which no new file can be put: ${at}`
 const fixed = `The system lets Rekey put no new file in place of this one: `
 const all = (said: string) => ({ checkFile: said, prepareFile: said, placeFile: said })
 
-test.skipIf(!may)(
+test.skipIf(!MAY_MOUNT)(
   'a file that is a mount point is refused before anything is written, also one of the same file system (needs root and unshare)',
   () => {
     writeFileSync(join(root, 'other'), 'KEY=other\n')
@@ -67,7 +64,7 @@ test.skipIf(!may)(
   },
 )
 
-test.skipIf(!may)(
+test.skipIf(!MAY_MOUNT)(
   'a mount on the file is found that only another way to its folder shows, whatever the names (needs root and unshare)',
   () => {
     const seen = join(root, `seen ${serial}\\here`)
@@ -79,7 +76,7 @@ test.skipIf(!may)(
   },
 )
 
-test.skipIf(!may)('a folder that is mounted is none: there the file is replaced (needs root and unshare)', () => {
+test.skipIf(!MAY_MOUNT)('a folder that is mounted is none: there the file is replaced (needs root and unshare)', () => {
   mkdirSync(join(root, `real-${serial}`))
   const shell = ['mount --bind "$F/../real-$N" "$F"', 'echo KEY=old > "$1"']
   expect(sayings(shell, path, { N: String(serial) })).toEqual(all('done'))
@@ -89,10 +86,10 @@ test.skipIf(!may)('a folder that is mounted is none: there the file is replaced 
 function attributes(): boolean {
   const probe = join(root, 'probe')
   writeFileSync(probe, '')
-  return spawnSync(PROGRAMS.attributes, ['+i', probe]).status === 0 && spawnSync(PROGRAMS.attributes, ['-i', probe]).status === 0
+  return spawnSync(CHATTR, ['+i', probe]).status === 0 && spawnSync(CHATTR, ['-i', probe]).status === 0
 }
 
-test.skipIf(!may || !attributes())(
+test.skipIf(!MAY_MOUNT || !attributes())(
   'an immutable or append-only file is refused, and one in an append-only folder (needs root and chattr)',
   () => {
     for (const [flag, target] of [
@@ -103,14 +100,14 @@ test.skipIf(!may || !attributes())(
       try {
         expect(sayings([`chattr +${flag} '${target}'`], path)).toEqual(all(`${fixed}${path}`))
       } finally {
-        spawnSync(PROGRAMS.attributes, [`-${flag}`, target])
+        spawnSync(CHATTR, [`-${flag}`, target])
       }
       expect(readdirSync(folder)).toEqual(['app.env'])
     }
   },
 )
 
-test.skipIf(!may)("another's file in a sticky folder is refused to who is not root; one's own is replaced (needs root)", () => {
+test.skipIf(!MAY_MOUNT)("another's file in a sticky folder is refused to who is not root; one's own is replaced (needs root)", () => {
   chmodSync(folder, 0o1777)
   chmodSync(path, 0o666)
   expect(sayings(['true'], path, { AS: String(NOBODY) })).toEqual(all(`${fixed}${path}`))

@@ -1,14 +1,14 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath, pathToFileURL } from 'node:url'
+import { fileURLToPath } from 'node:url'
 import { inspect } from 'node:util'
 import fc from 'fast-check'
-import { afterAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { LIMITS, makeCtx, newId, RekeyError, sleep } from '../kernel/index.ts'
-import { type ApartLimits, parseFleetApart } from './fleet.apart.ts'
+import { CANARY, children, DEATHS, folder, program } from '../kernel/testing.ts'
+import { parseFleetApart } from './fleet.apart.ts'
 import { GOOD, OPTIONS } from './fleet.kit.ts'
 import { parseWithLines } from './fleet.parse.ts'
 
@@ -68,75 +68,25 @@ test('a connector that fails in another way than refusing a name fails the parse
   await expect(parseFleetApart(ctx, GOOD + PADDING, broken)).rejects.toMatchObject({ code: 'internal', message: 'broken' })
 })
 
-const folder = mkdtempSync(join(tmpdir(), 'rekey-fleet-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const DIED = { code: 'internal', message: expect.stringContaining('died') }
+const ERRORS = {
+  time: { code: 'too_large', message: expect.stringContaining('time') },
+  memory: { code: 'too_large', message: expect.stringContaining('memory') },
+  died: DIED,
+  killed: { ...DIED, hint: expect.stringContaining('memory') },
+}
 
-/** A child that does this instead of parsing. */
-function program(source: string): URL {
-  const path = join(folder, `${newId()}.mjs`)
-  writeFileSync(path, source)
-  return pathToFileURL(path)
-}
-/** The processes that this one has started, by what is between the name and the parent of `/proc/PID/stat`. */
-function children(): string[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .filter((pid) => {
-      try {
-        return (
-          readFileSync(`/proc/${pid}/stat`, 'utf8')
-            .replace(/^.*\) . /s, '')
-            .split(' ')[0] === String(process.pid)
-        )
-      } catch {
-        return false
-      }
-    })
-}
-interface Thrown {
-  readonly code: string
-  readonly message: unknown
-  readonly hint?: unknown
-}
-const DIED: Thrown = { code: 'internal', message: expect.stringContaining('died') }
-const SLOW = { code: 'too_large', message: expect.stringContaining('time') }
-const MEMORY = { code: 'too_large', message: expect.stringContaining('memory') }
-const DEATHS: readonly (readonly [string, Partial<ApartLimits>, Thrown])[] = [
-  ['takes too long', { ms: 300 }, SLOW],
-  ['needs too much memory', { mb: 256 }, MEMORY],
-  // Less than the engine needs for loading the parser: in a thread this ended the whole process.
-  ['cannot even begin with its memory', { mb: 8 }, MEMORY],
-  // The engine meets its limit inside its own code.
-  ['only allocates', { mb: 64, program: program('const all = []; for (;;) all.push(new Array(1000).fill({}))') }, MEMORY],
-  ['never ends', { ms: 800, program: program('for (;;);') }, SLOW],
-  ['waits for ever', { ms: 800, program: program('setInterval(() => {}, 1000)') }, SLOW],
-  ['exits', { program: program('process.exit(0)') }, DIED],
-  ['aborts', { program: program('process.abort()') }, DIED],
-  ['is killed', { program: program("process.kill(process.pid, 'SIGKILL')") }, { ...DIED, hint: expect.stringContaining('memory') }],
-  ['dies in the middle of a word', { program: program('process.stdout.write(Buffer.from([0, 0, 9, 9, 1]), () => process.exit(0))') }, DIED],
-  ['says a word without end', { program: program('process.stdout.write(Buffer.alloc(64, 255))') }, DIED],
-  ['says what is no word', { program: program("process.stdout.write(Buffer.from('\\0\\0\\0\\x04canary-8812', 'latin1'))") }, DIED],
-  [
-    'throws an error that quotes the file',
-    { program: program(`setTimeout(() => { throw new Error('canary-8812 out of date') }, 50)`) },
-    DIED,
-  ],
-  ['throws what is no error', { program: program("throw 'canary-8812'") }, DIED],
-  ['cannot be loaded', { program: new URL('./nothing.ts', import.meta.url) }, DIED],
-  ['recurses too deeply', { program: program('const f = () => f() + 1; f()') }, DIED],
-]
-
-test.each(DEATHS)(
+test.each([['takes too long', { ms: 300 }, 'time'] as const, ['needs too much memory', { mb: 256 }, 'memory'] as const, ...DEATHS])(
   'a child that %s gives a coded error without any text of the file, is gone then, and the next file is read',
   async (_what, limits, error) => {
     const before = children()
-    const thrown: unknown = await parseFleetApart(ctx, `# canary-8812\n${WORST.slice(400)}    at canary-8812 (x:1:1)\n`, OPTIONS, {
+    const thrown: unknown = await parseFleetApart(ctx, `# ${CANARY}\n${WORST.slice(400)}    at ${CANARY} (x:1:1)\n`, OPTIONS, {
       ...ENOUGH,
       ...limits,
     }).catch((reason: unknown) => reason)
     expect(thrown).toBeInstanceOf(RekeyError)
-    expect(thrown).toMatchObject(error)
-    expect(inspect(thrown, { depth: 9 }) + JSON.stringify(thrown)).not.toContain('canary-8812')
+    expect(thrown).toMatchObject(ERRORS[error])
+    expect(inspect(thrown, { depth: 9 }) + JSON.stringify(thrown)).not.toContain(CANARY)
     expect(children()).toEqual(before)
     expect(await parseFleetApart(ctx, GOOD + PADDING, OPTIONS)).toEqual(parseWithLines(GOOD, OPTIONS))
   },
@@ -175,7 +125,7 @@ test('the child is told nothing by its environment or its arguments, writes no c
     const seen = { env: process.env, args, oom: of('oom_score_adj').trim(), limits: of('limits'), at: process.cwd() }
     writeFileSync(${JSON.stringify(out)}, JSON.stringify(seen))`
   const path = program(source)
-  await expect(parseFleetApart(ctx, `# canary-8812\n${GOOD}${PADDING}`, OPTIONS, { ms: 20_000, mb: 512, program: path })).rejects.toThrow(
+  await expect(parseFleetApart(ctx, `# ${CANARY}\n${GOOD}${PADDING}`, OPTIONS, { ms: 20_000, mb: 512, program: path })).rejects.toThrow(
     'died',
   )
   const seen = JSON.parse(readFileSync(out, 'utf8'))

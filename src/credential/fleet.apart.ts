@@ -1,4 +1,4 @@
-import { type ApartFaults, type Ctx, isCode, RekeyError, type Talk, Turns, withChild } from '../kernel/index.ts'
+import { type ApartFaults, type ApartLimits, type Ctx, isCode, RekeyError, type Talk, Turns, withChild } from '../kernel/index.ts'
 import type { FleetOptions } from './fleet.check.ts'
 import { type LinedFleet, parseWithLines } from './fleet.parse.ts'
 import { died, type FleetAnswer, type FleetPart, type FleetQuestion, type FleetWord } from './fleet.wire.ts'
@@ -19,30 +19,23 @@ const LIMIT_MB = 1_024
 const WAITING_MAX = 8
 const turns = new Turns(WAITING_MAX)
 
-/** Bounds of one parse. Tests set them lower, and run programs that die. */
-export interface ApartLimits {
-  readonly ms: number
-  readonly mb: number
-  readonly program?: URL
-}
-
-const PROGRAM = new URL('./fleet.child.ts', import.meta.url)
+const LIMITS: ApartLimits = { ms: LIMIT_MS, mb: LIMIT_MB, program: new URL('./fleet.child.ts', import.meta.url) }
 
 /**
  * As `parseWithLines`, but a large file is parsed in a process of its own, so that this one goes on answering and no file can end it.
  * Throws `fleet_invalid`; `too_large` if it takes more time or memory than a file may; `unavailable` if too many files wait already, if no
  * process can be started, or if `ctx.signal` aborts, which ends it; `internal` if it dies. It is gone before this resolves or rejects.
+ * `limits`: tests set them lower, and run programs that die.
  */
 export async function parseFleetApart(
   ctx: Ctx,
   text: string,
   options: FleetOptions,
-  limits: ApartLimits = { ms: LIMIT_MS, mb: LIMIT_MB },
+  limits: Partial<ApartLimits> = {},
 ): Promise<LinedFleet> {
   if (text.length <= INLINE_CHARS) return parseWithLines(text, options)
-  const { program = PROGRAM, ...bounds } = limits
   return turns.inTurn(ctx, FAULTS, () =>
-    withChild<FleetWord, LinedFleet>(ctx, { ...bounds, program }, FAULTS, (talk) => converse(talk, text, options)),
+    withChild<FleetWord, LinedFleet>(ctx, { ...LIMITS, ...limits }, FAULTS, (talk) => converse(talk, text, options)),
   )
 }
 

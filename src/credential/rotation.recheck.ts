@@ -36,6 +36,7 @@ async function recheck(parts: RotationParts, ctx: Ctx, work: Work): Promise<void
   await run.open()
   // Of a pair too: the account may carry a newer value again, so only what is older than the retirement goes.
   const mark = work.progress.retire_mark ?? work.progress.mark
+  // A retired account of a pair should have no value. In place both values are tried below, so there it is not asked.
   const { ended: sessionsEnded, holds } = mark === null ? NOTHING_ENDED : await endAndCompare(run, mark, null)
   const wasSet = await (run.plan.otherAccount ? putRightPair(run, holds) : putRightSame(run))
   if (wasSet) return

@@ -1,7 +1,7 @@
-import { spawnSync } from 'node:child_process'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { MAY_MOUNT, mount, unmount } from '../../test/lab/mounts.ts'
 import { type LabPostgres, startPostgres } from '../../test/lab/postgres.ts'
 import type { Connector, InstallOrder } from '../connectors/contract.ts'
 import { connectorFor } from '../connectors/registry.ts'
@@ -197,13 +197,10 @@ test('an undo that cannot write a file says so, and ends when it can', async () 
   ])
 })
 
-/** Of the system, not of a package. */
-const PROGRAMS = { on: 'mount', off: 'umount' }
-
-test('in-place: a file that is a mount point blocks before the account is touched, until it is none', async (task) => {
+test.skipIf(!MAY_MOUNT)('in-place: a file that is a mount point blocks before the account is touched, until it is none', async () => {
   const path = join(engine.folder, 'bound.secret')
   for (const name of [path, `${path}.host`]) writeFileSync(name, 'in-use\n')
-  if (spawnSync(PROGRAMS.on, ['--bind', `${path}.host`, path]).status !== 0) task.skip('this account may not mount')
+  mount('--bind', `${path}.host`, path)
   try {
     const id = await credential('bound', { consumers: [{ name: 'one', path, activation: 'none' }] })
     const [rotation = ''] = await engine.rotate(['bound'])
@@ -216,11 +213,11 @@ test('in-place: a file that is a mount point blocks before the account is touche
       ['current', 'accepted'],
     ])
     expect(readFileSync(path, 'utf8')).toBe('in-use\n')
-    spawnSync(PROGRAMS.off, [path])
+    unmount(path)
     await retryRotation(engine.parts, engine.ctx, allowed(engine.ctx, 'rotation:retry'), rotation)
     expect(await engine.finished(rotation)).toMatchObject({ state: 'proven_dead', newVersion: 2 })
   } finally {
-    spawnSync(PROGRAMS.off, ['-q', path])
+    unmount(path)
   }
 })
 

@@ -1,78 +1,11 @@
 /** What is open for the same thing is found, whatever else is open. */
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
-import { freshDatabase, type TestDatabase } from '../../test/lab/database.ts'
-import { type Ctx, makeCtx, newId } from '../kernel/index.ts'
-import { type Action, type Allowed, Policies, type Principal } from '../policy/index.ts'
-import { principal } from '../policy/testing.ts'
-import type { Tx } from '../store/index.ts'
+import { expect, test } from 'vitest'
+import { ada, admin, approve, ctx, db, join, may, person, policies, rule, setUp, show, tx, waits } from '../../test/lab/approvals.ts'
+import { newId } from '../kernel/index.ts'
 import { openAlike } from './approval.store.ts'
-import {
-  ApprovalRequired,
-  addTeamMembers,
-  bindRole,
-  decideByHand,
-  ensureAdminToken,
-  ensurePolicySet,
-  joinIdentity,
-  putRule,
-  putTeam,
-  readApproval,
-} from './index.ts'
+import { addTeamMembers, bindRole, putTeam } from './index.ts'
 
-const ctx: Ctx = makeCtx('test', 'test')
-let db: TestDatabase
-let policies: Policies
-let admin: Principal
-let ada = ''
-let bob = ''
-let crew = ''
-beforeAll(async () => {
-  db = await freshDatabase()
-  policies = new Policies(await ensurePolicySet(db.store, ctx))
-  await ensureAdminToken(db.store, ctx, async () => undefined)
-  const [token] = await db.store.query<{ id: string }>('select id from api_token')
-  admin = principal({ id: token?.id ?? '', roles: ['bootstrap-admin'] })
-})
-afterAll(() => db.drop())
-beforeEach(async () => {
-  await db.store.query('delete from approval_rule')
-  ada = await join()
-  bob = await join()
-  crew = await tx((tx) => putTeam(tx, ctx, { name: `t ${newId()}` }))
-  await tx((tx) => addTeamMembers(tx, ctx, crew, { identities: [ada, bob] }))
-})
-
-/** A decision without a passkey. */
-const unsigned = { proof: null, session: null } as const
-
-const tx = <T>(use: (tx: Tx) => Promise<T>): Promise<T> => db.store.inTx(use)
-const join = () => tx((tx) => joinIdentity(tx, ctx, { name: `x ${newId()}`, kind: 'human', source: 'api' }))
-const person = (id: string, changes: Partial<Principal> = {}) =>
-  principal({ id, identity: id, kind: 'person', name: 'somebody', aal: 2, authenticatedAt: new Date(), ...changes })
-const may = <A extends Action>(by: Principal, action: A): Allowed<A> => policies.allow(ctx, by, action)
-const parts = () => ({ store: db.store })
-const rule = (action: string, changes: Record<string, unknown> = {}, by = admin) =>
-  putRule(db.store, ctx, may(by, 'approval:configure'), by, {
-    action,
-    factors: [{ team: crew, count: 1 }],
-    expiresSeconds: 3600,
-    reason: 'two pairs of eyes',
-    ...changes,
-  })
-/** Runs what must wait, and resolves with the request. */
-const waits = async (work: Promise<unknown>): Promise<string> => {
-  const error = await work.then(
-    () => null,
-    (error: unknown) => error,
-  )
-  if (!(error instanceof ApprovalRequired)) throw error ?? new Error('it did not wait')
-  return error.approval
-}
-const show = (by: Principal, id: string) => readApproval(parts(), ctx, may(by, 'approval:read'), by, id)
-const approve = async (by: Principal, id: string) => {
-  const { digest } = await show(by, id)
-  return decideByHand(parts(), ctx, may(by, 'approval:decide'), by, id, { decision: 'approve', reason: 'read it', digest, ...unsigned })
-}
+setUp()
 
 /** Requests after this one that say something else, newer than any other: as somebody who floods would make them. */
 async function flood(id: string, rows: { readonly what: string; readonly state?: string; readonly marks: string }): Promise<void> {

@@ -1,30 +1,42 @@
 /** Use cases that wait for approval: rules, policies, bindings, offboarding; and who sees what. */
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
-import { freshDatabase, type TestDatabase } from '../../test/lab/database.ts'
-import { type Ctx, type ErrorCode, isCode, makeCtx, newId, RekeyError } from '../kernel/index.ts'
-import { type Action, type Allowed, Policies, type Principal, StepUpRequired } from '../policy/index.ts'
-import { principal } from '../policy/testing.ts'
-import type { Tx } from '../store/index.ts'
+import { expect, test } from 'vitest'
 import {
-  ApprovalRequired,
+  ada,
+  admin,
+  approve,
+  bob,
+  code,
+  crew,
+  ctx,
+  db,
+  join,
+  may,
+  parts,
+  person,
+  policies,
+  rule,
+  setUp,
+  show,
+  tx,
+  unsigned,
+  waits,
+} from '../../test/lab/approvals.ts'
+import { makeCtx, newId, RekeyError } from '../kernel/index.ts'
+import { type Principal, StepUpRequired } from '../policy/index.ts'
+import { principal } from '../policy/testing.ts'
+import {
   type AssertionOf,
   activatePolicies,
-  addTeamMembers,
   approvalGate,
   bindRole,
   bypassByHand,
   decideByHand,
-  ensureAdminToken,
-  ensurePolicySet,
   identityNamed,
   joinIdentity,
   listRules,
   moveIdentity,
   moveStatusByHand,
   proposePolicies,
-  putRule,
-  putTeam,
-  readApproval,
   readApprovals,
   removeRule,
   requireApproval,
@@ -35,61 +47,8 @@ import {
   withdrawByHand,
 } from './index.ts'
 
-const ctx: Ctx = makeCtx('test', 'test')
-let db: TestDatabase
-let policies: Policies
-let admin: Principal
-let ada = ''
-let bob = ''
-let crew = ''
-beforeAll(async () => {
-  db = await freshDatabase()
-  policies = new Policies(await ensurePolicySet(db.store, ctx))
-  await ensureAdminToken(db.store, ctx, async () => undefined)
-  const [token] = await db.store.query<{ id: string }>('select id from api_token')
-  admin = principal({ id: token?.id ?? '', roles: ['bootstrap-admin'] })
-})
-afterAll(() => db.drop())
-beforeEach(async () => {
-  await db.store.query('delete from approval_rule')
-  ada = await join()
-  bob = await join()
-  crew = await tx((tx) => putTeam(tx, ctx, { name: `t ${newId()}` }))
-  await tx((tx) => addTeamMembers(tx, ctx, crew, { identities: [ada, bob] }))
-})
+setUp()
 
-/** A decision without a passkey. */
-const unsigned = { proof: null, session: null } as const
-
-const tx = <T>(use: (tx: Tx) => Promise<T>): Promise<T> => db.store.inTx(use)
-const code = (wanted: ErrorCode) => (error: unknown) => isCode(error, wanted)
-const join = () => tx((tx) => joinIdentity(tx, ctx, { name: `x ${newId()}`, kind: 'human', source: 'api' }))
-const person = (id: string, changes: Partial<Principal> = {}) =>
-  principal({ id, identity: id, kind: 'person', name: 'somebody', aal: 2, authenticatedAt: new Date(), ...changes })
-const may = <A extends Action>(by: Principal, action: A): Allowed<A> => policies.allow(ctx, by, action)
-const parts = () => ({ store: db.store })
-const rule = (action: string, changes: Record<string, unknown> = {}, by = admin) =>
-  putRule(db.store, ctx, may(by, 'approval:configure'), by, {
-    action,
-    factors: [{ team: crew, count: 1 }],
-    expiresSeconds: 3600,
-    reason: 'two pairs of eyes',
-    ...changes,
-  })
-/** Runs what must wait, and resolves with the request. */
-const waits = async (work: Promise<unknown>): Promise<string> => {
-  const error = await work.then(
-    () => null,
-    (error: unknown) => error,
-  )
-  if (!(error instanceof ApprovalRequired)) throw error ?? new Error('it did not wait')
-  return error.approval
-}
-const show = (by: Principal, id: string) => readApproval(parts(), ctx, may(by, 'approval:read'), by, id)
-const approve = async (by: Principal, id: string) => {
-  const { digest } = await show(by, id)
-  return decideByHand(parts(), ctx, may(by, 'approval:decide'), by, id, { decision: 'approve', reason: 'read it', digest, ...unsigned })
-}
 const offboard = (id: string, reason = 'contract ended', by = admin) =>
   moveStatusByHand({ ...parts(), policies }, ctx, may(by, 'identity:offboard'), by, id, { reason, force: false })
 const openRequests = () => db.store.query<{ id: string }>("select id from approval where state = 'requested'")

@@ -1,4 +1,4 @@
-import { type Ctx, isId, type Json, pageOfSeen } from '../kernel/index.ts'
+import { type Ctx, isId, type Json, pageOfSeenById } from '../kernel/index.ts'
 import type { Action, Allowed, Principal, Resource } from '../policy/index.ts'
 import type { Sql, Store } from '../store/index.ts'
 import type { ApprovalState } from './approval.model.ts'
@@ -82,9 +82,8 @@ export async function readApprovals(
 ): Promise<{ readonly items: ApprovalView[]; readonly next: string | null }> {
   const me = { id: by.id, identity: by.identity !== null && isId(by.identity) ? by.identity : null }
   const now = ctx.clock.now()
-  const { items, next } = await pageOfSeen(page, {
+  const { items, next } = await pageOfSeenById(page, {
     read: (after, limit) => rows.listApprovals(parts.store, { ...page, ...me, now, after, limit }),
-    cursorOf: ({ id }) => id,
     mine: (found) => found.filter((row) => may.can(approvalResource(row, by, row.named || isRequester(by, row)))),
   })
   return { items: items.map((row) => viewOf(row, ctx, by, row.undecided)), next }

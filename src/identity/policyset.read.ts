@@ -8,6 +8,7 @@ import {
   type Ask,
   decideApart,
   defaultPolicies,
+  HeldByTexts,
   inForce,
   knownPolicies,
   type Lane,
@@ -35,7 +36,7 @@ interface Refusal {
   readonly files: readonly PolicyFile[]
   readonly error: RekeyError
 }
-let refusals: WeakRef<Refusal>[] = []
+const refusals = new HeldByTexts<Refusal>()
 
 /**
  * Does `use`, again and again as long as it lacks a set or a decision of one (`readSet`, `decidesAll`), and finds out what it lacks in
@@ -61,9 +62,8 @@ export async function withSets<T>(ctx: Ctx, use: () => Promise<T>): Promise<T> {
 export function readSet(files: readonly PolicyFile[], lane: Lane, asks: readonly Ask[] = []): PolicySet {
   const known = knownPolicies(files)
   if (known !== null) return known
-  refusals = refusals.filter((one) => one.deref() !== undefined)
-  const refusal = refusals.map((one) => one.deref()).find((one) => one !== undefined && isSame(one.files, files))
-  if (refusal !== undefined) throw refusal.error
+  const refusal = refusals.find(files)
+  if (refusal !== null) throw refusal.error
   throw new NotYet(async (ctx) => {
     try {
       const { set, answers } = await readAndAsk(ctx, files, asks, lane)
@@ -71,9 +71,7 @@ export function readSet(files: readonly PolicyFile[], lane: Lane, asks: readonly
       return set
     } catch (error) {
       if (!(error instanceof RekeyError) || !(isCode(error, 'policy_invalid') || isCode(error, 'bad_input'))) throw error
-      const found: Refusal = { files, error }
-      refusals.push(new WeakRef(found))
-      return found
+      return refusals.add({ files, error })
     }
   })
 }
@@ -86,10 +84,6 @@ export function readOrNone(files: readonly PolicyFile[]): PolicySet | null {
     if (isCode(error, 'policy_invalid') || isCode(error, 'bad_input')) return null
     throw error
   }
-}
-
-function isSame(some: readonly PolicyFile[], others: readonly PolicyFile[]): boolean {
-  return JSON.stringify(some) === JSON.stringify(others)
 }
 
 const decided = new WeakMap<PolicySet, Map<string, boolean>>()

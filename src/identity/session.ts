@@ -1,5 +1,5 @@
 import { append, type EvidenceEvent } from '../evidence/index.ts'
-import { type Ctx, isId, newId, pageOfSeen, RekeyError, Secret } from '../kernel/index.ts'
+import { type Ctx, isId, newId, pageOfSeenById, RekeyError, Secret } from '../kernel/index.ts'
 import { type Allowed, type Principal, type Resource, StepUpRequired } from '../policy/index.ts'
 import { randomSecret, sha256Hex } from '../seal/index.ts'
 import type { Sql, Store, Tx } from '../store/index.ts'
@@ -185,15 +185,10 @@ export async function readSessions(
   may: Allowed<'session:read'>,
   filter: { readonly identity?: string | undefined; readonly after?: string | undefined; readonly limit: number },
 ): Promise<{ readonly items: SessionView[]; readonly next: string | null }> {
-  const { identity = null, after = null, limit } = filter
-  const { items, next } = await pageOfSeen(
-    { after: after !== null && isId(after) ? after : null, limit },
-    {
-      read: (from, count) => rows.listSessions(sql, identity, from, count),
-      cursorOf: ({ id }) => id,
-      mine: (found) => found.filter((row) => may.can(resourceOf(row.id, row.identity))),
-    },
-  )
+  const { items, next } = await pageOfSeenById(filter, {
+    read: (after, count) => rows.listSessions(sql, filter.identity ?? null, after, count),
+    mine: (found) => found.filter((row) => may.can(resourceOf(row.id, row.identity))),
+  })
   return { items: items.map(viewOf), next }
 }
 

@@ -1,4 +1,4 @@
-import { pageOfSeen } from '../kernel/index.ts'
+import { pageOfSeenById } from '../kernel/index.ts'
 import type { Allowed, Principal } from '../policy/index.ts'
 import type { Sql } from '../store/index.ts'
 import { activeIdentity, identityPrincipal } from './delegate.ts'
@@ -26,9 +26,8 @@ export async function readTokens(
 ): Promise<{ items: TokenView[]; next: string | null }> {
   const isMine = ({ id, identity, environments }: TokenView) =>
     (environments ?? [undefined]).every((environment) => may.can({ type: 'token', id, owner: identity?.id, environment }))
-  return pageOfSeen(query, {
+  return pageOfSeenById(query, {
     read: (after, limit) => tokensOnRecord(sql, { ...query, after, limit }),
-    cursorOf: ({ id }) => id,
     mine: (found) => found.filter(isMine),
   })
 }

@@ -23,6 +23,7 @@ export {
   holdsBoth,
   teamsNamed,
 } from './hands.ts'
+export { HeldByTexts } from './held.ts'
 export {
   type Aal,
   ATTESTATIONS,

@@ -1,10 +1,10 @@
 /**
  * Policies that somebody wrote, read in a process of their own: nothing in them reaches what decides, or keeps the server from its work.
  */
-import { type ApartFaults, type Ctx, RekeyError, Turns, withChild } from '../kernel/index.ts'
+import { type ApartFaults, type ApartLimits, type Ctx, RekeyError, Turns, withChild } from '../kernel/index.ts'
 import type { Ask, ReadJob, ReadWord } from './read.wire.ts'
 import type { Policy, PolicyFile } from './set.model.ts'
-import { knownPolicies, type PolicySet, remembered, textFaults } from './set.ts'
+import { knownPolicies, type PolicySet, rememberPolicies, textFaults } from './set.ts'
 
 /**
  * What reading one set may take. 200 policies took 1 to 2 s, most of it for starting; of such that are open to any action and thing, which
@@ -12,20 +12,14 @@ import { knownPolicies, type PolicySet, remembered, textFaults } from './set.ts'
  */
 const LIMIT_MS = { proposed: 20_000, 'in force': 60_000 } as const
 const LIMIT_MB = 512
-const WASM_PAGES = (LIMIT_MB * 1024) / 64
+/** Of 64 KiB each: the memory that Cedar itself takes is none of the engine's values. */
+const FLAGS = [`--wasm-max-mem-pages=${(LIMIT_MB * 1024) / 64}`]
 /** Sets that may wait for their turn. */
 const WAITING_MAX = 8
 
 /** What somebody proposes never keeps the set in force waiting: each has a place of its own. */
 export type Lane = keyof typeof LIMIT_MS
 const turns: Readonly<Record<Lane, Turns>> = { proposed: new Turns(WAITING_MAX), 'in force': new Turns(WAITING_MAX * 8) }
-
-/** Bounds of one reading. Tests set them lower, and run programs that die. */
-export interface ReadLimits {
-  readonly ms: number
-  readonly mb: number
-  readonly program: URL
-}
 
 const PROGRAM = new URL('./read.child.ts', import.meta.url)
 
@@ -52,19 +46,20 @@ export interface ReadAndAsked {
 /**
  * As `readPolicies`, for what somebody wrote: in a process of its own, one after the other, with bounds of time and memory. Throws
  * `policy_invalid` with every fault; `bad_input` if it takes more time or memory than a set may or makes Cedar fail; `unavailable` if too
- * many wait, no process can be started, or `ctx.signal` aborts; `internal` if it dies. What is asked is decided there as well.
+ * many wait, no process can be started, or `ctx.signal` aborts; `internal` if it dies. What is asked is decided there as well. `limits`:
+ * tests set them lower, and run programs that die.
  */
 export async function readAndAsk(
   ctx: Ctx,
   files: readonly PolicyFile[],
   asks: readonly Ask[],
   lane: Lane,
-  limits: Partial<ReadLimits> = {},
+  limits: Partial<ApartLimits> = {},
 ): Promise<ReadAndAsked> {
   const faults = textFaults(files)
   if (faults.length > 0) throw new RekeyError('policy_invalid', `The policies have ${faults.length} fault(s).`, { faults })
   const told = await inChild(ctx, { files, isChecked: false, asks, now: ctx.clock.now() }, lane, limits)
-  return { set: remembered({ files, policies: told.policies, typesNamed: told.typesNamed }), answers: told.answers }
+  return { set: rememberPolicies({ files, policies: told.policies, typesNamed: told.typesNamed }), answers: told.answers }
 }
 
 /** The same without questions. A set that this process holds already is not read again. */
@@ -97,14 +92,9 @@ async function gathered(words: AsyncIterable<ReadWord>, faults: ApartFaults): Pr
   throw faults.died('without a word')
 }
 
-function inChild(
-  ctx: Ctx,
-  job: ReadJob,
-  lane: Lane,
-  { ms = LIMIT_MS[lane], mb = LIMIT_MB, program = PROGRAM }: Partial<ReadLimits>,
-): Promise<Told> {
-  const faults = faultsOf(ms)
-  const bounds = { ms, mb, program, flags: [`--wasm-max-mem-pages=${WASM_PAGES}`] }
+function inChild(ctx: Ctx, job: ReadJob, lane: Lane, limits: Partial<ApartLimits>): Promise<Told> {
+  const bounds = { ms: LIMIT_MS[lane], mb: LIMIT_MB, program: PROGRAM, flags: FLAGS, ...limits }
+  const faults = faultsOf(bounds.ms)
   return turns[lane].inTurn(ctx, faults, () =>
     withChild<ReadWord, Told>(ctx, bounds, faults, ({ words, say }) => {
       say(job)

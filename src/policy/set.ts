@@ -4,6 +4,7 @@ import { RekeyError } from '../kernel/index.ts'
 import { countPolicies, entitiesNamed, type Objection, parsePolicy, validatePolicies } from './cedar.ts'
 import { tooDeep } from './depth.ts'
 import { separationFaults } from './hands.ts'
+import { HeldByTexts } from './held.ts'
 import type { Policy, PolicyFault, PolicyFile } from './set.model.ts'
 
 /** Policies that were checked, all of them, against the schema and for the separation of rights. Only `readPolicies` makes one. */
@@ -55,7 +56,7 @@ export function readPolicies(files: readonly PolicyFile[]): PolicySet {
   if (faults.length > 0) {
     throw new RekeyError('policy_invalid', `The policies have ${faults.length} fault(s).`, { faults })
   }
-  return remembered({ files, policies, typesNamed: typesIn(policies) })
+  return rememberPolicies({ files, policies, typesNamed: typesIn(policies) })
 }
 
 /** A set that was checked before, read again without checking it. */
@@ -68,26 +69,13 @@ function typesIn(policies: readonly Policy[]): Set<string> {
   return new Set(policies.flatMap(({ json }) => entitiesNamed(json).map(({ type }) => type)))
 }
 
-let known: WeakRef<PolicySet>[] = []
+const known = new HeldByTexts<PolicySet>()
 
-/** Finds the set again by its texts as long as anybody holds it. */
-export function remembered(set: PolicySet): PolicySet {
-  known = [...known.filter((one) => one.deref() !== undefined), new WeakRef(set)]
-  return set
-}
+/** A set that was read, found again by its texts as long as anybody holds it. */
+export const rememberPolicies = (set: PolicySet): PolicySet => known.add(set)
 
 /** A set of exactly these texts that was read in this process; null if nobody holds one. */
-export function knownPolicies(files: readonly PolicyFile[]): PolicySet | null {
-  for (const one of known) {
-    const set = one.deref()
-    if (set !== undefined && isSame(set.files, files)) return set
-  }
-  return null
-}
-
-function isSame(some: readonly PolicyFile[], others: readonly PolicyFile[]): boolean {
-  return some.length === others.length && some.every(({ name, text }, at) => name === others[at]?.name && text === others[at]?.text)
-}
+export const knownPolicies = (files: readonly PolicyFile[]): PolicySet | null => known.find(files)
 
 /** What is wrong with files before any parser sees them: their sizes, names and letters, and how deep they go. Takes milliseconds. */
 export function textFaults(files: readonly PolicyFile[]): PolicyFault[] {

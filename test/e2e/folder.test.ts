@@ -1,5 +1,5 @@
 /** The data folder, as `rekey serve` meets it: one of another database, one that cannot be used, one that holds a token already. */
-import { type ChildProcess, execFileSync } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import {
   chmodSync,
   chownSync,
@@ -17,14 +17,13 @@ import { basename, join } from 'node:path'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { serverFolder } from '../lab/copies.ts'
+import { mount, unmount } from '../lab/mounts.ts'
 import { type LabPostgres, startPostgres } from '../lab/postgres.ts'
 import { endAll, endOne, type Launched, launch } from './kit.ts'
 
 const MARK = 'database-is-external.txt'
 const isRoot = process.getuid?.() === 0
 if (!isRoot) console.warn('SKIPPED: what only root can try of a data folder')
-/** Of the system, not of a package. */
-const MOUNT = { on: 'mount', off: 'umount' }
 const NOBODY = { uid: 65534, gid: 65534 }
 const folder = mkdtempSync(join(serverFolder(), 'rekey-folder-'))
 chmodSync(folder, 0o711)
@@ -240,7 +239,7 @@ test.runIf(isRoot)('a disk without room for the database is told as that, and wh
   const disk = join(folder, 'disk')
   mkdirSync(disk)
   const size = (to: string, remount: readonly string[]) =>
-    execFileSync(MOUNT.on, ['-t', 'tmpfs', '-o', [...remount, `size=${to}`, 'mode=0711'].join(), 'tmpfs', disk])
+    mount('-t', 'tmpfs', '-o', [...remount, `size=${to}`, 'mode=0711'].join(), 'tmpfs', disk)
   size('8m', [])
   try {
     const full = await serve(join(disk, 'data'))
@@ -249,7 +248,7 @@ test.runIf(isRoot)('a disk without room for the database is told as that, and wh
     size('300m', ['remount'])
     await startOnce(join(disk, 'data'))
   } finally {
-    execFileSync(MOUNT.off, ['-l', disk])
+    unmount(disk)
   }
 })
 

@@ -1,5 +1,4 @@
 /** No room where the consumers' files are: nothing of a target is touched that cannot be followed by a file. */
-import { execFileSync } from 'node:child_process'
 import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -7,14 +6,12 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { Engine } from '../../src/credential/testing.ts'
 import { sleep } from '../../src/kernel/index.ts'
 import { FILE_FOLDER } from '../lab/copies.ts'
+import { MAY_MOUNT, mount, unmount } from '../lab/mounts.ts'
 import { Child } from './child.parent.ts'
 import { type OwnDatabase, startOwnDatabase } from './kit.database.ts'
 import { Hooks } from './kit.hooks.ts'
 import { type Case, ended, endedInTheEnd, faultsAfter, heldValues, makeCase, published, rotate, Tally } from './kit.ts'
 import { accepts, availableKinds, startYards, WAYS, type Way, wayName, type Yard } from './kit.yards.ts'
-
-/** Of the system, not of a package. */
-const PROGRAMS = { on: 'mount', off: 'umount' }
 
 const kinds = availableKinds()
 const ways = WAYS.filter((way) => kinds.includes(way.kind))
@@ -75,23 +72,18 @@ test('a process that can write no file waits, and goes on when it can', { timeou
   await check('no file can be written', cases, ids, during)
 })
 
-/** A file system of that size of its own; null if this account may not mount. */
+/** A file system of that size of its own; null if this account may not mount: the limit of the process stands in for it then. */
 function smallFolder(size: string): { path: string; fill(): void; makeRoom(): void; remove(): void } | null {
+  if (!MAY_MOUNT) return null
   const path = mkdtempSync(join(tmpdir(), 'rekey-full-'))
-  try {
-    execFileSync(PROGRAMS.on, ['-t', 'tmpfs', '-o', `size=${size},mode=755`, 'none', path], { stdio: 'ignore' })
-  } catch {
-    rmSync(path, { recursive: true })
-    console.warn('SKIPPED: a full file system cannot be mounted by this account; the limit of the process stood in for it')
-    return null
-  }
+  mount('-t', 'tmpfs', '-o', `size=${size},mode=755`, 'none', path)
   const filler = join(path, 'filler')
   return {
     path,
     fill: () => fill(filler),
     makeRoom: () => rmSync(filler),
     remove() {
-      execFileSync(PROGRAMS.off, [path])
+      unmount(path)
       rmSync(path, { recursive: true })
     },
   }

@@ -1,5 +1,5 @@
 import { append } from '../../evidence/index.ts'
-import { type Ctx, isId, pageOfSeen, RekeyError } from '../../kernel/index.ts'
+import { type Ctx, isId, pageOfSeenById, RekeyError } from '../../kernel/index.ts'
 import { type Allowed, type Principal, type Resource, StepUpRequired } from '../../policy/index.ts'
 import type { Sql } from '../../store/index.ts'
 import { lockPolicies } from '../policyset.store.ts'
@@ -35,15 +35,10 @@ export async function readPasskeys(
   may: Allowed<'passkey:read'>,
   filter: { readonly identity?: string | undefined; readonly after?: string | undefined; readonly limit: number },
 ): Promise<{ readonly items: Passkey[]; readonly next: string | null }> {
-  const { identity = null, after = null, limit } = filter
-  const { items, next } = await pageOfSeen(
-    { after: after !== null && isId(after) ? after : null, limit },
-    {
-      read: (from, count) => rows.listPasskeys(sql, identity, from, count),
-      cursorOf: ({ id }) => id,
-      mine: (found) => found.filter((row) => may.can(resourceOf(row.id, row.identity_id))),
-    },
-  )
+  const { items, next } = await pageOfSeenById(filter, {
+    read: (after, count) => rows.listPasskeys(sql, filter.identity ?? null, after, count),
+    mine: (found) => found.filter((row) => may.can(resourceOf(row.id, row.identity_id))),
+  })
   return { items: items.map(viewOf), next }
 }
 
