@@ -1,6 +1,6 @@
 /** Whom a set of policies would give directory rights and credential rights together, by the roles as they are bound. */
 import { type Ctx, type Json, RekeyError } from '../kernel/index.ts'
-import { type Action, factsOf, type Grip, type Hand, type Holder, holdersOf, type PolicySet } from '../policy/index.ts'
+import { type Action, factsOf, type Grip, type Hand, type Holder, holdersOf, type PolicySet, placeOf } from '../policy/index.ts'
 import type { Sql, Tx } from '../store/index.ts'
 import * as rows from './role.hands.store.ts'
 import { requireForce, settleForced, tellForced } from './role.hands.ts'
@@ -36,10 +36,12 @@ export async function newlyBoth(sql: Sql, now: PolicySet | null, next: PolicySet
 }
 
 function handsIn(set: PolicySet): (grip: Grip) => HandView {
-  const holders = holdersOf(set.policies)
+  const keyOf = (place: Pick<Grip, 'kind' | 'id'> | null) => `${place?.kind} ${place?.id}`
+  const holders = new Map(holdersOf(set.policies).map((holder) => [keyOf(placeOf(holder)), holder]))
+  const self = holders.get(keyOf({ kind: 'role', id: 'self' }))
   return ({ kind, id, hand }) => {
-    const holder = holders.find((one) => (kind === 'role' ? one.role : kind === 'team' ? one.team : one.one) === id)
-    const [own, self] = [actionsOf(holder, hand), holders.find(({ role }) => role === 'self')]
+    const holder = holders.get(keyOf({ kind, id }))
+    const own = actionsOf(holder, hand)
     // What is in that hand only by what every person has.
     if (own.length === 0 && self !== undefined) return { hand, by: self.name, actions: actionsOf(self, hand) }
     return { hand, by: holder?.name ?? id, actions: own }

@@ -126,3 +126,16 @@ test('property: by a set that is let in without a reason nobody with one role, t
     { numRuns: 2000 },
   )
 })
+
+test('what the largest set gives is read off at once, though every holder has what is open to anybody', () => {
+  const policies = Array.from({ length: 2_500 }, (_, at): Policy => {
+    const text = `permit (${at % 2 === 0 ? 'principal' : `principal in Role::"r${at}"`}, action == Action::"status:read", resource);`
+    const parsed = parsePolicy(`p${at}`, text)
+    if (!('json' in parsed)) throw new Error(parsed.message)
+    return { id: `p${at}`, file: 'x.cedar', line: at, text, json: parsed.json }
+  })
+  const start = performance.now()
+  expect(holdersOf(policies)).toHaveLength(1_251)
+  // 0.1 s; it was 49 s while each holder read what is open by itself.
+  expect(performance.now() - start).toBeLessThan(20_000)
+})

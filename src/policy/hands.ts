@@ -39,31 +39,42 @@ export interface Holder {
  */
 export function holdersOf(policies: readonly Policy[]): Holder[] {
   const permits = policies.filter(({ json }) => json.effect === 'permit')
-  const named = new Map<string, Policy[]>()
-  for (const policy of permits) named.set(holderName(policy.json), [...(named.get(holderName(policy.json)) ?? []), policy])
-  const open = named.get(ANYBODY) ?? []
-  const everybodys = handsIn(named.get(EVERY_PERSON) ?? [])
+  const named = Map.groupBy(permits, ({ json }) => holderName(json))
+  const everybodys = { actions: [], families: handsIn(named.get(EVERY_PERSON) ?? []) }
+  const open = reachOf(named.get(ANYBODY) ?? [])
   return [...named]
-    .map(([name, own]) => holder(name, name === ANYBODY ? own : [...own, ...open], own, everybodys))
+    .map(([name, own]) => holder(name, own, name === ANYBODY ? [everybodys] : [open, everybodys]))
     .sort((a, b) => (a.name < b.name ? -1 : 1))
 }
 
-function holder(name: string, all: readonly Policy[], own: readonly Policy[], everybodys: readonly Hand[]): Holder {
-  const actions = new Set(all.flatMap(({ json }) => actionsOf(json)))
-  const families = new Set([...familiesOf(all), ...everybodys])
+/** What some policies let do, at most. */
+interface Reach {
+  readonly actions: Iterable<Action>
+  readonly families: Iterable<Family>
+}
+
+/** Of so many policies that each is read once: all holders have what is open to anybody. */
+function reachOf(policies: readonly Policy[]): Reach {
+  const actions = new Set(policies.flatMap(({ json }) => actionsOf(json)))
+  return { actions, families: familiesOf(actions) }
+}
+
+function holder(name: string, own: readonly Policy[], more: readonly Reach[]): Holder {
+  const all = [reachOf(own), ...more]
+  const actions = new Set(all.flatMap((reach) => [...reach.actions]))
+  const families = new Set(all.flatMap((reach) => [...reach.families]))
   const forced = own.map(({ json }) => json.annotations?.forced).find((reason) => reason !== undefined) ?? null
   return { name, ...whoIs(name === ANYBODY ? undefined : own[0]?.json), actions, families, forced, policies: own }
 }
 
-/** Families in which policies let change something. */
-function familiesOf(policies: readonly Policy[]): Family[] {
-  const actions = policies.flatMap(({ json }) => actionsOf(json))
-  return actions.flatMap((action) => (factsOf(action).reads ? [] : [factsOf(action).family]))
+/** Families in which actions change something. */
+function familiesOf(actions: Iterable<Action>): Set<Family> {
+  return new Set([...actions].flatMap((action) => (factsOf(action).reads ? [] : [factsOf(action).family])))
 }
 
 function handsIn(policies: readonly Policy[]): Hand[] {
-  const families = familiesOf(policies)
-  return HANDS.filter((hand) => families.includes(hand))
+  const families = new Set(reachOf(policies).families)
+  return HANDS.filter((hand) => families.has(hand))
 }
 
 /** Whether rights of both hands come together: over who exists, and over what proof they can present. */
@@ -73,7 +84,7 @@ export function holdsBoth(families: ReadonlySet<Family>): boolean {
 
 /** What is against the separation of directory and credential rights, and is not forced with a reason. */
 export function separationFaults(policies: readonly Policy[]): PolicyFault[] {
-  return holdersOf(policies).flatMap(({ name, families, forced, policies: own }) => {
+  return holdersOf(policies).flatMap(({ name, actions, families, forced, policies: own }) => {
     const [first] = own
     if (!first) return []
     const at = { path: first.file, line: first.line }
@@ -81,8 +92,7 @@ export function separationFaults(policies: readonly Policy[]): PolicyFault[] {
       return [{ ...at, message: `The reason in @forced has at least ${FORCED_REASON_CHARS} characters.` }]
     }
     if (!holdsBoth(families) || forced !== null) return []
-    const others = policies.filter(({ json }) => json.effect === 'permit' && holderName(json) === ANYBODY)
-    const how = holdsBoth(new Set(familiesOf([...own, ...others]))) ? '' : ` together with what every person has (${EVERY_PERSON})`
+    const how = holdsBoth(familiesOf(actions)) ? '' : ` together with what every person has (${EVERY_PERSON})`
     return [{ ...at, message: `${name} holds directory rights and credential rights${how}. Split it, or say why with @forced("…").` }]
   })
 }
@@ -108,13 +118,18 @@ export interface Grip {
   readonly hand: Hand
 }
 
+/** Where a holder's rights are; null: with anybody. */
+export function placeOf({ role, team, one }: Pick<Holder, 'role' | 'team' | 'one'>): Pick<Grip, 'kind' | 'id'> | null {
+  if (role !== null) return { kind: 'role', id: role }
+  if (team !== null) return { kind: 'team', id: team }
+  return one === null ? null : { kind: 'one', id: one }
+}
+
 /** Every way by which a set puts directory rights or credential rights into a hand. What is open to anybody is in each. */
 export function gripsOf(policies: readonly Policy[]): Grip[] {
   return holdersOf(policies).flatMap(({ role, team, one, families }) => {
-    const hands = HANDS.filter((hand) => families.has(hand))
-    const id = role ?? team ?? one
-    const kind = role !== null ? 'role' : team !== null ? 'team' : 'one'
-    return id === null ? [] : hands.map((hand) => ({ kind, id, hand }) as const)
+    const place = placeOf({ role, team, one })
+    return place === null ? [] : HANDS.filter((hand) => families.has(hand)).map((hand) => ({ ...place, hand }))
   })
 }
 

@@ -21,6 +21,7 @@ export {
   type Holder,
   holdersOf,
   holdsBoth,
+  placeOf,
   teamsNamed,
 } from './hands.ts'
 export { HeldByTexts } from './held.ts'
