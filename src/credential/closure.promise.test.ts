@@ -9,8 +9,8 @@ import { joinIdentity, offboardIdentity, resumeIdentity, suspendIdentity } from 
 import { newId, Secret, sleep } from '../kernel/index.ts'
 import { allowed } from '../policy/testing.ts'
 import { retryClosure } from './closure.actions.ts'
-import { planClosure } from './closure.list.ts'
 import type { ClosureState, ItemState } from './closure.model.ts'
+import { planClosure } from './closure.preview.ts'
 import { type CredentialSpec, Engine } from './testing.ts'
 
 let yards: readonly Yard[]

@@ -7,10 +7,9 @@ export {
   closureById,
   closureItems,
   listClosures,
-  type PlanView,
-  planClosure,
 } from './closure.list.ts'
 export { CLOSURE_STATES, GOALS, ITEM_STATES, RELATIONS } from './closure.model.ts'
+export { type PlanView, planClosure } from './closure.preview.ts'
 export type { ClosureParts, StopProofs } from './closure.run.ts'
 export { Closer } from './closure.worker.ts'
 export { answerChallenge, type Challenge, makeChallenge } from './consumer.ts'

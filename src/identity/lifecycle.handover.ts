@@ -31,7 +31,7 @@ interface Heir {
 }
 
 /** Who takes over from a person: manager, else a team that still has people, else the person's own owner, else the security contact. */
-export async function heirOf(tx: Tx, leaver: Row): Promise<Heir> {
+export async function heirOf(tx: Sql, leaver: Row): Promise<Heir> {
   const manager = leaver.manager_id === null ? null : await personById(tx, leaver.manager_id)
   if (manager?.status === 'active') return { owner: { kind: 'person', id: manager.id }, name: manager.name, rule: 'manager' }
   const team = await teamThatRemains(tx, leaver.id)
@@ -39,7 +39,7 @@ export async function heirOf(tx: Tx, leaver: Row): Promise<Heir> {
   return (await ownersHeir(tx, leaver)) ?? securityHeir(tx)
 }
 
-async function ownersHeir(tx: Tx, { id, owner_identity_id, owner_team_id }: Row): Promise<Heir | null> {
+async function ownersHeir(tx: Sql, { id, owner_identity_id, owner_team_id }: Row): Promise<Heir | null> {
   if (owner_identity_id !== null && owner_identity_id !== id) {
     const person = await personById(tx, owner_identity_id)
     if (person?.status === 'active') return { owner: { kind: 'person', id: person.id }, name: person.name, rule: 'owner_of_owner' }
@@ -49,7 +49,7 @@ async function ownersHeir(tx: Tx, { id, owner_identity_id, owner_team_id }: Row)
   return team && { owner: { kind: 'team', id: team.id }, name: team.name, rule: 'owner_of_owner' }
 }
 
-export async function securityHeir(tx: Tx): Promise<Heir> {
+export async function securityHeir(tx: Sql): Promise<Heir> {
   const team = await teamById(tx, SECURITY_CONTACT)
   return { owner: { kind: 'team', id: SECURITY_CONTACT }, name: team?.name ?? 'security-contact', rule: 'security_contact' }
 }

@@ -145,6 +145,14 @@ export interface SessionRow {
   readonly idle_seconds: number
 }
 
+/** How many live ones somebody has. */
+export async function countSessions(sql: Sql, identity: string): Promise<number> {
+  const [row] = await sql.query<{ count: number }>(`select count(*)::int as count from session s where s.identity_id = $1 and ${LIVE}`, [
+    identity,
+  ])
+  return row?.count ?? 0
+}
+
 /** Live ones, oldest first. */
 export async function listSessions(sql: Sql, identity: string | null, after: string | null, limit: number): Promise<SessionRow[]> {
   return sql.query(

@@ -208,7 +208,7 @@ export async function teamsWithPeople(sql: Sql, ids: readonly string[], except: 
 }
 
 /** The nearest team of an identity that has an active person besides it; the oldest of several. */
-export async function teamThatRemains(tx: Tx, identityId: string): Promise<{ id: string; name: string } | null> {
+export async function teamThatRemains(tx: Sql, identityId: string): Promise<{ id: string; name: string } | null> {
   return nearest(tx, 'select team_id, 0 from team_member where identity_id = $1', identityId, '$1::uuid')
 }
 
@@ -217,7 +217,7 @@ export async function parentThatRemains(tx: Tx, teamId: string): Promise<{ id: s
   return nearest(tx, 'select parent_id, 0 from team_nesting where child_id = $1', teamId, 'null::uuid')
 }
 
-async function nearest(tx: Tx, start: string, id: string, except: string): Promise<{ id: string; name: string } | null> {
+async function nearest(tx: Sql, start: string, id: string, except: string): Promise<{ id: string; name: string } | null> {
   const [row] = await tx.query<{ id: string; name: string }>(
     `with recursive above(id, depth) as (
        ${start}

@@ -125,6 +125,10 @@ test('a person who would be allowed with a stronger or fresher login is told whi
     maxAgeSeconds: 900,
   })
   expect(challenge(admin({ authenticatedAt: null }), 'kek:rotate')).toEqual({ aal: 2, maxAgeSeconds: 900 })
+  expect(challenge(admin({ aal: 3, authenticatedAt: minutesAgo(16) }), 'kek:rotate'), 'no more than the policy asks').toEqual({
+    aal: 2,
+    maxAgeSeconds: 900,
+  })
   expect(challenge(person({ aal: 1 }), 'kek:rotate')).toBe('forbidden')
   expect(challenge(admin({ aal: 1, scope: [] }), 'kek:rotate')).toBe('forbidden')
   expect(challenge(principal({ roles: ['security-admin'], kind: 'agent' }), 'kek:rotate')).toBe('forbidden')

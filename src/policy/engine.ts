@@ -178,10 +178,10 @@ export class Policies {
     if (principal.kind !== 'person') return null
     const may = (aal: Aal, age: number) => this.#verdict(ctx, { ...principal, aal }, age, action, resource).allowed
     if (!may(3, 0) && !may(principal.aal, 0)) return null
-    const levels = ([0, 1, 2, 3] as const).filter((aal) => aal >= principal.aal)
-    const aal = levels.find((level) => may(level, 0))
+    const aal = ([1, 2, 3] as const).find((level) => may(level, 0))
     if (aal === undefined) return null
-    if (minutes !== null && may(aal, minutes)) return { aal, maxAgeSeconds: null }
+    // One as strong as this, or weaker, helps by being fresher only.
+    if (aal > principal.aal && minutes !== null && may(aal, minutes)) return { aal, maxAgeSeconds: null }
     const age = AGES_MINUTES.find((each) => may(aal, each)) ?? 0
     return { aal, maxAgeSeconds: age * 60 }
   }
