@@ -1,5 +1,5 @@
 import { type IdentityRecord, recordsById } from '../identity/index.ts'
-import { RekeyError } from '../kernel/index.ts'
+import { pageOfSeen, RekeyError } from '../kernel/index.ts'
 import { type Allowed, isMine, type Resource } from '../policy/index.ts'
 import type { Sql } from '../store/index.ts'
 import type { ClosureState, Goal, ItemCounts, ItemState, Relation, Way } from './closure.model.ts'
@@ -111,23 +111,28 @@ export function closureResource(id: string, record: IdentityRecord | undefined):
   return { type: 'closure', id, environment: record?.environment, kind: record?.kind, owner: record?.ownerId ?? undefined }
 }
 
-/** A page, without what the asker may not read; `next` is the cursor of what follows, null at the end. */
+/** A page, without what the asker may not read; `next` is the cursor of what follows, null at the end. See `pageOfSeen`. */
 export async function listClosures(
   sql: Sql,
   may: Allowed<'closure:read'>,
   filter: ClosureFilter,
 ): Promise<{ readonly items: ClosureView[]; readonly next: string | null }> {
-  const rows = await sql.query<Row>(
-    `${VIEW} where ($1::uuid is null or o.identity_id = $1) and ($2::uuid is null or o.id < $2) and (not $3 or o.ended_at is null)
+  const { identity = null, after = null, limit, open = false, waiting = false } = filter
+  const read = async (from: string | null, count: number) => {
+    const found = await sql.query<Row>(
+      `${VIEW} where ($1::uuid is null or o.identity_id = $1) and ($2::uuid is null or o.id < $2) and (not $3 or o.ended_at is null)
         and (not $4 or (o.ended_at is null and exists (
               select 1 from closure_item i where i.closure_id = o.id and i.state in ('blocked', 'handed_over'))))
       order by o.id desc limit $5`,
-    [filter.identity ?? null, filter.after ?? null, filter.open === true, filter.waiting === true, filter.limit + 1],
-  )
-  const views = rows.slice(0, filter.limit).map(viewOf)
-  const resources = await resourcesOf(sql, views)
-  const items = views.filter((_, index) => isMine(may, resources[index]))
-  return { items, next: rows.length > filter.limit ? (views.at(-1)?.closure ?? null) : null }
+      [identity, from, open, waiting, count],
+    )
+    return found.map(viewOf)
+  }
+  const mine = async (views: readonly ClosureView[]) => {
+    const resources = await resourcesOf(sql, views)
+    return views.filter((_, index) => isMine(may, resources[index]))
+  }
+  return pageOfSeen({ after, limit }, { read, mine, cursorOf: ({ closure }) => closure })
 }
 
 /** One closure. Throws `not_found`, in the same words for one that the asker may not touch. */
@@ -144,7 +149,7 @@ export async function closureById(
 
 /**
  * A page of the credentials of a closure, by name; `after` is the name of the last one seen. What is somebody else's is left out where the
- * asker may not read closures of whose it is, so a page may be short.
+ * asker may not read closures of whose it is. See `pageOfSeen`.
  */
 export async function closureItems(
   sql: Sql,
@@ -152,25 +157,24 @@ export async function closureItems(
   id: string,
   page: { readonly after: string | null; readonly limit: number },
 ): Promise<{ readonly items: ClosureItemView[]; readonly next: string | null }> {
-  const rows = await sql.query<ItemRow>(
-    `select i.credential_name, s.name as system, i.way, i.why, i.relation, c.identity_id as holder_id, i.consumers, i.state, i.blocked_from,
+  const read = (after: string | null, count: number) =>
+    sql.query<ItemRow>(
+      `select i.credential_name, s.name as system, i.way, i.why, i.relation, c.identity_id as holder_id, i.consumers, i.state, i.blocked_from,
             i.problem, i.human_kind, i.human_id, i.human_name, i.blocked_at, i.due_at, i.looks, i.rotation_id, i.sessions_ended,
             i.suspended_at, i.resumed_at, i.destroyed_at, i.ended_at,
             coalesce(i.proved_dead_at, case when i.state = 'rotated' then r.proved_dead_at end) as proved_dead_at
        from closure_item i join system s on s.id = i.system_id join credential c on c.id = i.credential_id
        left join rotation r on r.id = i.rotation_id
       where i.closure_id = $1 and ($2::text is null or i.credential_name > $2) order by i.credential_name limit $3`,
-    [id, page.after, page.limit + 1],
-  )
-  const shown = rows.slice(0, page.limit)
-  const holders = await recordsById(
-    sql,
-    shown.flatMap(({ relation, holder_id }) => (relation === 'own' ? [] : (holder_id ?? []))),
-  )
-  const items = shown
-    .filter((row) => row.relation === 'own' || isMine(may, closureResource(id, holders.get(row.holder_id ?? ''))))
-    .map(itemOf)
-  return { items, next: rows.length > page.limit ? (shown.at(-1)?.credential_name ?? null) : null }
+      [id, after, count],
+    )
+  const mine = async (rows: readonly ItemRow[]) => {
+    const others = rows.flatMap(({ relation, holder_id }) => (relation === 'own' ? [] : (holder_id ?? [])))
+    const holders = await recordsById(sql, others)
+    return rows.filter((row) => row.relation === 'own' || isMine(may, closureResource(id, holders.get(row.holder_id ?? ''))))
+  }
+  const { items, next } = await pageOfSeen(page, { read, mine, cursorOf: (row) => row.credential_name })
+  return { items: items.map(itemOf), next }
 }
 
 interface ItemRow {

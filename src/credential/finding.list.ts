@@ -1,29 +1,12 @@
 /** Findings are computed from rows at each question: nothing is kept that could grow old. Every query reads a bounded part of one index. */
-import {
-  type Answerable,
-  answerableFor,
-  emptyTeams,
-  escalationsOf,
-  leftRoads,
-  likelyDoubles,
-  listMadeByLeavers,
-  lostWays,
-  openHandovers,
-  recordsById,
-  tokenMatters,
-  tokensBeyondMakers,
-  unreachableApprovers,
-  waitingOffboardings,
-  weakRules,
-} from '../identity/index.ts'
-import { counted, isId, RekeyError } from '../kernel/index.ts'
+import { type Answerable, answerableFor, type IdentityRecord, recordsById } from '../identity/index.ts'
+import { isId, LOOKED_AT_MAX, RekeyError } from '../kernel/index.ts'
 import type { Allowed } from '../policy/index.ts'
 import type { Sql } from '../store/index.ts'
-import { CREDENTIALS, UNOWNED } from './finding.credential.ts'
 import { FINDINGS, type Finding, type FindingKind } from './finding.model.ts'
-import { pageOf, type Raw, type Source, words } from './finding.source.ts'
+import type { Raw, Source } from './finding.source.ts'
+import { SOURCES } from './finding.sources.ts'
 import { standingResource } from './resources.ts'
-import { reviewOwner } from './review.ts'
 
 /** Which findings; all that are given must hold. */
 export interface FindingFilter {
@@ -34,360 +17,9 @@ export interface FindingFilter {
   readonly limit: number
 }
 
-const CLOSURES: Source = {
-  name: 'closures',
-  kinds: ['closure_waits'],
-  async read(sql, after, limit) {
-    const rows = await sql.query<{
-      id: string
-      credential_name: string
-      system: string
-      identity_id: string | null
-      state: string
-      reason: string | null
-      human_kind: 'person' | 'team' | null
-      human_id: string | null
-      human_name: string | null
-      blocked_at: Date
-    }>(
-      `select i.id, i.credential_name, s.name as system, i.state,
-              case when i.relation = 'own' then o.identity_id else c.identity_id end as identity_id,
-              i.problem ->> 'reason' as reason, i.human_kind, i.human_id, i.human_name, i.blocked_at
-         from closure_item i join closure o on o.id = i.closure_id join system s on s.id = i.system_id
-         join credential c on c.id = i.credential_id
-        where i.blocked_at is not null and i.state in ('blocked', 'handed_over') and ($1::uuid is null or i.id > $1)
-        order by i.id limit $2`,
-      [after, limit],
-    )
-    const found = rows.map((row): Raw => {
-      const { human_kind: kind, human_id: id, human_name: name } = row
-      const owner = kind !== null && id !== null && name !== null ? { owner: { kind, id, name } } : {}
-      const detail = `${row.state.replaceAll('_', ' ')}: ${row.reason ?? 'no reason is kept'}`
-      return {
-        kind: 'closure_waits',
-        key: row.id,
-        subject: row.credential_name,
-        system: row.system,
-        identity: row.identity_id,
-        ...owner,
-        detail,
-        since: row.blocked_at,
-      }
-    })
-    return { found, last: pageOf(rows, limit, (row) => row.id) }
-  },
-}
-
-const EXCEPTIONS: Source = {
-  name: 'exceptions',
-  kinds: ['exception_past'],
-  async read(sql, after, limit) {
-    const rows = await sql.query<{
-      id: string
-      name: string
-      system: string
-      identity_id: string
-      owner_kind: 'person' | 'team'
-      owner_id: string
-      owner_name: string
-      kind: string
-      waits_for: string
-      ends_at: Date
-    }>(
-      `select e.id, c.name, s.name as system, c.identity_id, e.owner_kind, e.owner_id, e.owner_name, e.kind, e.waits_for, e.ends_at
-         from exception e join credential c on c.id = e.credential_id join system s on s.id = c.system_id
-        where e.closed_at is null and e.ends_at <= now() and ($1::uuid is null or e.id > $1) order by e.id limit $2`,
-      [after, limit],
-    )
-    const found = rows.map(
-      (row): Raw => ({
-        kind: 'exception_past',
-        key: row.id,
-        subject: row.name,
-        system: row.system,
-        identity: row.identity_id,
-        owner: { kind: row.owner_kind, id: row.owner_id, name: row.owner_name },
-        detail: `${row.kind.replaceAll('_', ' ')} past its date; it waits for: ${row.waits_for}`,
-        since: row.ends_at,
-      }),
-    )
-    return { found, last: pageOf(rows, limit, (row) => row.id) }
-  },
-}
-
-const REVIEWS: Source = {
-  name: 'reviews',
-  kinds: ['review_overdue'],
-  async read(sql, after, limit) {
-    const rows = await sql.query<ReviewOverdue>(
-      `select r.id, c.name, s.name as system, c.identity_id, r.why, r.due_at, e.owner_kind, e.owner_id, e.owner_name
-         from review r join credential c on c.id = r.credential_id join system s on s.id = c.system_id
-         left join exception e on e.id = r.exception_id
-        where r.done_at is null and r.due_at <= now() and ($1::uuid is null or r.id > $1) order by r.id limit $2`,
-      [after, limit],
-    )
-    const told = await escalationsOf(
-      sql,
-      rows.map((row) => ({ identity: row.identity_id, owner: reviewOwner(row) })),
-    )
-    const found = rows.map((row, at): Raw => {
-      const { to, reached } = told[at] ?? { to: [], reached: false }
-      return {
-        kind: 'review_overdue',
-        key: row.id,
-        subject: row.name,
-        system: row.system,
-        identity: row.identity_id,
-        ...(to[0] === undefined ? {} : { owner: to[0] }),
-        detail: `its review as ${words(row.why)} was not done${reached ? '' : ', and there is nobody who could be told'}`,
-        since: row.due_at,
-      }
-    })
-    return { found, last: pageOf(rows, limit, (row) => row.id) }
-  },
-}
-
-interface ReviewOverdue {
-  readonly id: string
-  readonly name: string
-  readonly system: string
-  readonly identity_id: string | null
-  readonly why: string
-  readonly due_at: Date
-  readonly owner_kind: 'person' | 'team' | null
-  readonly owner_id: string | null
-  readonly owner_name: string | null
-}
-
-const HANDOVERS: Source = {
-  name: 'handovers',
-  kinds: ['handover'],
-  async read(sql, after, limit) {
-    const open = await openHandovers(sql, { ...(after === null ? {} : { after }), limit })
-    const found = open.map(
-      (it): Raw => ({
-        kind: 'handover',
-        key: it.id,
-        subject: it.identityName,
-        system: null,
-        identity: it.identity,
-        owner: it.to,
-        detail: `handed over from ${it.from.name} by the rule ${words(it.rule)}, because it was ${words(it.cause)}`,
-        since: it.at,
-      }),
-    )
-    return { found, last: pageOf(open, limit, (it) => it.id) }
-  },
-}
-
-const DOUBLES: Source = {
-  name: 'doubles',
-  kinds: ['likely_double'],
-  async read(sql, after, limit) {
-    const { found, last } = await likelyDoubles(sql, { after, limit })
-    const raw = found.map(({ id, name, others, since }): Raw => {
-      const names = others.slice(0, 5).join(', ')
-      const detail = `it shares an address with ${names}; until somebody says otherwise they are taken for one person`
-      return { kind: 'likely_double', key: id, subject: name, system: null, identity: id, detail, since }
-    })
-    return { found: raw, last }
-  },
-}
-
-const OFFBOARDINGS: Source = {
-  name: 'offboardings',
-  kinds: ['offboarding_waits'],
-  async read(sql, after, limit) {
-    const { found, last } = await waitingOffboardings(sql, { after, limit })
-    const raw = found.map(({ id, identity, name, provider, why, since }): Raw => {
-      const detail = `${provider} ordered its offboarding, which waits: ${why}`
-      return { kind: 'offboarding_waits', key: id, subject: name, system: null, identity, detail, since }
-    })
-    return { found: raw, last }
-  },
-}
-
-const WAYS: Source = {
-  name: 'ways',
-  kinds: ['way_lost'],
-  async read(sql, after, limit) {
-    const { found, last } = await lostWays(sql, { after, limit })
-    const raw = found.map(({ id, name, provider, since }): Raw => {
-      const detail = `${provider} suspended it, and nobody is left who can log in and could change policy`
-      return { kind: 'way_lost', key: id, subject: name, system: null, identity: id, detail, since }
-    })
-    return { found: raw, last }
-  },
-}
-
-/** How long a leaver may have come in as somebody whom they made, days: later, others have had to do with that person. */
-const MADE_DAYS = 30
-
-const MADE: Source = {
-  name: 'made',
-  kinds: ['made_by_leaver'],
-  async read(sql, after, limit) {
-    const rows = await listMadeByLeavers(sql, after, limit, MADE_DAYS)
-    const found = rows.map(({ id, name, makers, came, since }): Raw => {
-      const state = came ? 'has logged in since: the maker held its code' : 'has never logged in'
-      const detail = `made an administrator by ${makers.join(', ')}, not active; it ${state}`
-      return { kind: 'made_by_leaver', key: id, subject: name, system: null, identity: id, detail, since }
-    })
-    return { found, last: pageOf(rows, limit, (row) => row.id) }
-  },
-}
-
-const UNREACHABLE: Source = {
-  name: 'unreachable',
-  kinds: ['unreachable_approver'],
-  async read(sql, after, limit) {
-    const { found, last } = await unreachableApprovers(sql, { after, limit })
-    const raw = found.map(({ id, name, since }): Raw => {
-      const detail = 'a rule asks for its approval, and it has no mail address to which notices could go'
-      return { kind: 'unreachable_approver', key: id, subject: name, system: null, identity: id, detail, since }
-    })
-    return { found: raw, last }
-  },
-}
-
-const EMPTY_TEAMS: Source = {
-  name: 'teams',
-  kinds: ['empty_team'],
-  async read(sql, after, limit) {
-    const { found, last } = await emptyTeams(sql, { after, limit })
-    const raw = found.map(({ id, name, contact, owns, rules, since }): Raw => {
-      const why = [
-        ...(contact ? ['what nobody else answers for comes to it'] : []),
-        ...(owns > 0 ? [`it owns ${counted(owns, 'identity', 'identities')}`] : []),
-        ...(rules.length > 0 ? [`its approval is asked for ${rules.join(', ')}`] : []),
-      ]
-      const detail = `nobody active is in it: ${why.join('; ')}`
-      return { kind: 'empty_team', key: id, subject: name, system: null, identity: null, detail, since }
-    })
-    return { found: raw, last }
-  },
-}
-
-const VERSIONS: Source = {
-  name: 'versions',
-  kinds: ['irrevocable', 'unprovable'],
-  async read(sql, after, limit) {
-    const rows = await sql.query<{
-      id: string
-      number: number
-      state: 'irrevocable' | 'unprovable'
-      name: string
-      system: string
-      identity_id: string | null
-      at: Date
-    }>(
-      `select v.id, v.number, v.state, c.name, s.name as system, c.identity_id, coalesce(v.revoked_at, v.created_at) as at
-         from version v join credential c on c.id = v.credential_id join system s on s.id = c.system_id
-        where v.state in ('irrevocable', 'unprovable') and ($1::uuid is null or v.id > $1) order by v.id limit $2`,
-      [after, limit],
-    )
-    const found = rows.map(
-      (row): Raw => ({
-        kind: row.state,
-        key: row.id,
-        subject: row.name,
-        system: row.system,
-        identity: row.identity_id,
-        detail:
-          row.state === 'irrevocable' ? `version ${row.number} cannot be revoked` : `nobody can prove that version ${row.number} is dead`,
-        since: row.at,
-      }),
-    )
-    return { found, last: pageOf(rows, limit, (row) => row.id) }
-  },
-}
-
-const WEAK_RULES: Source = {
-  name: 'rules',
-  kinds: ['weak_rule'],
-  async read(sql, after, limit) {
-    const weak = await weakRules(sql, { after, limit })
-    const found = weak.map((it): Raw => {
-      const prefixes = Object.entries(it.prefixes).map(([claim, prefix]) => `${claim} beginning with ${JSON.stringify(prefix)}`)
-      return {
-        kind: 'weak_rule',
-        key: it.id,
-        subject: it.identity.name ?? it.issuer,
-        system: null,
-        identity: it.identity.id,
-        detail: `tokens of ${it.issuer} with ${prefixes.join(' and ')} count as it: whoever can make such a name is let in`,
-        since: it.createdAt,
-      }
-    })
-    return { found, last: pageOf(weak, limit, (it) => it.id) }
-  },
-}
-
-const TOKENS: Source = {
-  name: 'tokens',
-  kinds: ['token_of_nobody', 'token_stopped'],
-  async read(sql, after, limit) {
-    const matters = await tokenMatters(sql, after, limit)
-    const found = matters.map(({ id, name, identity, stoppedFor, since }): Raw => {
-      const about = { key: id, subject: name, system: null, identity, since }
-      if (stoppedFor === null)
-        return { ...about, kind: 'token_of_nobody', detail: 'nobody on record made this API token, and it has no identity' }
-      return { ...about, kind: 'token_stopped', detail: `this API token is refused: ${stoppedFor.join(', ')} made it, and is not active` }
-    })
-    return { found, last: pageOf(matters, limit, (it) => it.id) }
-  },
-}
-
-const BEYOND: Source = {
-  name: 'beyond',
-  kinds: ['token_beyond_maker'],
-  async read(sql, after, limit) {
-    const { found, last } = await tokensBeyondMakers(sql, after, limit)
-    const raw = found.map(({ id, name, identity, makers, since }): Raw => {
-      const detail = `this API token can do more than ${makers.slice(0, 5).join(', ')}, who made it and may know it`
-      return { kind: 'token_beyond_maker', key: id, subject: name, system: null, identity, detail, since }
-    })
-    return { found: raw, last }
-  },
-}
-
-const ROADS: Source = {
-  name: 'roads',
-  kinds: ['road_of_leaver', 'secret_of_leaver'],
-  async read(sql, after, limit) {
-    const { found, last } = await leftRoads(sql, { after, limit })
-    const raw = found.map(({ kind, id, called, makers, detail, since }): Raw => {
-      const who = `${makers.slice(0, 5).join(', ')}, not active any more, ${detail}`
-      const of = kind === 'channel' ? 'secret_of_leaver' : 'road_of_leaver'
-      return { kind: of, key: id, subject: called, system: null, identity: null, detail: who, since }
-    })
-    return { found: raw, last }
-  },
-}
-
-const SOURCES: readonly Source[] = [
-  CLOSURES,
-  EXCEPTIONS,
-  REVIEWS,
-  HANDOVERS,
-  OFFBOARDINGS,
-  WAYS,
-  MADE,
-  UNREACHABLE,
-  EMPTY_TEAMS,
-  DOUBLES,
-  WEAK_RULES,
-  VERSIONS,
-  CREDENTIALS,
-  UNOWNED,
-  TOKENS,
-  BEYOND,
-  ROADS,
-]
-
 /**
- * A page of findings that the asker may read, high ones before all others, and the cursor of what follows (null at the end). A page looks
- * at a bounded number of rows, so it may be short, or empty, while there is more. Throws `bad_input` for a cursor that is none.
+ * A page of findings that the asker may read, high ones before all others, and the cursor of what follows (null at the end). It tells
+ * nothing of what may not be read, as `pageOfSeen`, and with the same exception. Throws `bad_input` for a cursor that is none.
  */
 export async function listFindings(
   sql: Sql,
@@ -395,17 +27,50 @@ export async function listFindings(
   filter: FindingFilter,
 ): Promise<{ readonly items: Finding[]; readonly next: string | null }> {
   const steps = stepsOf(filter)
-  let [at, after] = cursorOf(steps, filter.after)
-  const raw: Raw[] = []
-  for (; at < steps.length && raw.length < filter.limit; at++) {
-    const { name, kinds, source } = steps[at] as Step
-    const { found, last } = await source.read(sql, after, filter.limit)
-    raw.push(...found.filter(({ kind }) => kinds.includes(kind)))
-    after = null
-    if (last !== null) return { items: await withOwners(sql, may, raw), next: `${name}:${last}` }
+  const shown: Seen[] = []
+  let place: Place | null = placeOf(steps, filter.after)
+  for (let looked = 0; place !== null && looked < LOOKED_AT_MAX; ) {
+    const from: Place = place
+    const { raw, next } = await readFrom(sql, steps, from)
+    const seen = (await seenOf(sql, may, raw)).slice(from.skip)
+    const room = filter.limit - shown.length
+    if (seen.length > room) {
+      shown.push(...seen.slice(0, room))
+      return { items: await withOwners(sql, shown), next: textOf(steps, afterSeen(from, seen, room)) }
+    }
+    shown.push(...seen)
+    place = next
+    // A step that ends has fewer rows, and there are few steps.
+    if (next?.at === from.at) looked += AT_ONCE
   }
-  const next = steps[at]
-  return { items: await withOwners(sql, may, raw), next: next === undefined ? null : `${next.name}:` }
+  return { items: await withOwners(sql, shown), next: place && textOf(steps, place) }
+}
+
+/** Rows that one place is asked for at once. */
+const AT_ONCE = 200
+
+/** Where a list goes on: in which step, after which row, and how many findings of the row after that were shown. */
+interface Place {
+  readonly at: number
+  readonly after: string | null
+  readonly skip: number
+}
+
+/** After the first `count` of what was seen from a place on. One row may be several findings. */
+function afterSeen(from: Place, seen: readonly Seen[], count: number): Place {
+  const key = seen[count]?.key
+  const whole = seen.slice(0, count).findLast((one) => one.key !== key)?.key
+  const same = seen.slice(0, count).filter((one) => one.key === key).length
+  return whole === undefined ? { ...from, skip: from.skip + same } : { ...from, after: whole, skip: same }
+}
+
+/** What one step has from a place on, in the order of its rows, and where it goes on; null: nowhere. */
+async function readFrom(sql: Sql, steps: readonly Step[], { at, after }: Place): Promise<{ raw: Raw[]; next: Place | null }> {
+  const step = steps[at]
+  if (step === undefined) return { raw: [], next: null }
+  const { found, last } = await step.source.read(sql, after, AT_ONCE)
+  const raw = found.filter(({ kind }) => step.kinds.includes(kind)).sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0))
+  return { raw, next: last === null ? { at: at + 1, after: null, skip: 0 } : { at, after: last, skip: 0 } }
 }
 
 /** One reading of one place, for what is equally bad. A place with kinds of two severities is read twice. */
@@ -427,39 +92,52 @@ function stepsOf(filter: FindingFilter): Step[] {
   )
 }
 
-function cursorOf(steps: readonly Step[], text: string | undefined): [number, string | null] {
-  if (text === undefined) return [0, null]
-  const at = text.indexOf(':')
-  const step = steps.findIndex(({ name }) => name === text.slice(0, at))
-  const id = text.slice(at + 1)
-  if (step < 0 || (id !== '' && !isId(id))) throw new RekeyError('bad_input', 'This is no cursor of a page of findings.')
-  return [step, id === '' ? null : id]
+function textOf(steps: readonly Step[], { at, after, skip }: Place): string | null {
+  const step = steps[at]
+  return step === undefined ? null : `${step.name}:${after ?? ''}${skip === 0 ? '' : `+${skip}`}`
 }
 
-/** Those that the asker may read, each with whom to ask. */
-async function withOwners(sql: Sql, may: Allowed<'finding:read'>, raw: readonly Raw[]): Promise<Finding[]> {
+function placeOf(steps: readonly Step[], text: string | undefined): Place {
+  if (text === undefined) return { at: 0, after: null, skip: 0 }
+  const [name = '', rest = ''] = text.split(':', 2)
+  const [id = '', skip = '0'] = rest.split('+', 2)
+  const at = steps.findIndex((step) => step.name === name)
+  if (at < 0 || (id !== '' && !isId(id)) || !/^\d{1,6}$/.test(skip)) {
+    throw new RekeyError('bad_input', 'This is no cursor of a page of findings.')
+  }
+  return { at, after: id === '' ? null : id, skip: Number(skip) }
+}
+
+/** A finding that the asker may read. */
+interface Seen extends Raw {
+  readonly record: IdentityRecord | undefined
+  /** With the other credentials that the asker may read. */
+  readonly words: string
+}
+
+async function seenOf(sql: Sql, may: Allowed<'finding:read'>, raw: readonly Raw[]): Promise<Seen[]> {
   const named = raw.flatMap(({ identity, others = [] }) => [identity ?? [], others.flatMap((other) => other.identity ?? [])].flat())
   const records = await recordsById(sql, [...new Set(named)])
+  const isMine = (id: string, system: string | null, identity: string | null) =>
+    may.can(standingResource('finding', id, system, records.get(identity ?? '')))
+  return raw.flatMap((one): Seen[] => {
+    if (!isMine(one.key, one.system, one.identity)) return []
+    const mine = one.others?.filter((other) => isMine(other.id, other.system, other.identity))
+    const words = `${one.detail}${mine === undefined ? '' : ` is also that of ${namesOf(mine, one.others?.length ?? 0)}`}`
+    return [{ ...one, record: records.get(one.identity ?? ''), words }]
+  })
+}
+
+/** Each with whom to ask. */
+async function withOwners(sql: Sql, seen: readonly Seen[]): Promise<Finding[]> {
   const owners = new Map<string, Answerable>()
-  const ownerOf = async (identity: string | null): Promise<Answerable> => {
-    const known = owners.get(identity ?? '')
-    if (known !== undefined) return known
-    const owner = await answerableFor(sql, records.get(identity ?? '') ?? null)
-    owners.set(identity ?? '', owner)
-    return owner
-  }
-  const resource = (id: string, system: string | null, identity: string | null) =>
-    standingResource('finding', id, system, records.get(identity ?? ''))
   const findings: Finding[] = []
-  for (const { kind, key, owner, since, others, ...rest } of raw) {
-    if (!may.can(resource(key, rest.system, rest.identity))) continue
+  for (const { kind, key, owner: named, since, record, words: detail, subject, system } of seen) {
+    const owner = named ?? owners.get(record?.id ?? '') ?? (await answerableFor(sql, record ?? null))
+    if (named === undefined) owners.set(record?.id ?? '', owner)
     const { severity, control, action } = FINDINGS[kind]
-    const identity = records.get(rest.identity ?? '')?.name ?? null
-    const { id, kind: ownerKind, name } = owner ?? (await ownerOf(rest.identity))
-    const mine = others?.filter((other) => may.can(resource(other.id, other.system, other.identity)))
-    const detail = `${rest.detail}${mine === undefined ? '' : ` is also that of ${namesOf(mine, others?.length ?? 0)}`}`
-    const of = { ...rest, detail, identity, owner: { kind: ownerKind, id, name }, since: since.toISOString() }
-    findings.push({ finding: `${kind}:${key}`, kind, severity, control, action, ...of })
+    const of = { subject, system, identity: record?.name ?? null, detail, owner: { kind: owner.kind, id: owner.id, name: owner.name } }
+    findings.push({ finding: `${kind}:${key}`, kind, severity, control, action, ...of, since: since.toISOString() })
   }
   return findings
 }

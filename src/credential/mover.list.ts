@@ -1,7 +1,7 @@
 /** What a mover's entitlements leave behind: the credentials that are to be narrowed or rotated. */
 import { append } from '../evidence/index.ts'
 import { dueEntitlements, type EntitlementChange, identitiesById, markEntitlementsHandled } from '../identity/index.ts'
-import { type Ctx, RekeyError } from '../kernel/index.ts'
+import { type Ctx, LIMITS, pageOfSeen, RekeyError } from '../kernel/index.ts'
 import type { Allowed } from '../policy/index.ts'
 import type { Sql, Store } from '../store/index.ts'
 import { mineBy, type Standing } from './resources.ts'
@@ -28,27 +28,40 @@ export interface Mover {
 }
 
 /**
- * Entitlements that went and are not settled, oldest first, from after `after`. Only those with something to do that the asker may read: of
- * `limit` changes that are looked at, a page may show fewer. `next` is the cursor of what follows; null at the end.
+ * Entitlements that went and are not settled, oldest first, from after `after`. Only those with something to do that the asker may read.
+ * `next` is the cursor of what follows; null at the end. See `pageOfSeen`.
  */
 export async function listMovers(
   sql: Sql,
   may: Allowed<'finding:read'>,
   page: { readonly after?: number | undefined; readonly limit: number },
 ): Promise<{ readonly items: Mover[]; readonly next: number | null }> {
-  const due = await dueEntitlements(sql, page.limit + 1, page.after)
-  const changes = due.slice(0, page.limit)
-  const removed = changes.filter(({ change }) => change === 'removed')
-  const [found, identities] = [
-    await credentialsOf(sql, may, removed),
-    await identitiesById(sql, [...new Set(removed.map((it) => it.identity))]),
-  ]
-  const items = removed.flatMap(({ id, identity, system, account, role, at }): Mover[] => {
-    const credentials = found.get(id) ?? []
+  const { items, next } = await pageOfSeen<Due>(
+    { after: page.after === undefined ? null : String(page.after), limit: page.limit },
+    {
+      most: LIMITS.pageMax,
+      read: (after, count) => dueEntitlements(sql, count, after === null ? 0 : Number(after)),
+      cursorOf: ({ id }) => String(id),
+      mine: async (changes) => {
+        const removed = changes.filter(({ change }) => change === 'removed')
+        const found = await credentialsOf(sql, may, removed)
+        return removed
+          .map((it): Due => ({ ...it, credentials: found.get(it.id) ?? [] }))
+          .filter(({ credentials }) => credentials?.length !== 0)
+      },
+    },
+  )
+  const identities = await identitiesById(sql, [...new Set(items.map((it) => it.identity))])
+  const movers = items.map(({ id, identity, system, account, role, at, credentials = [] }): Mover => {
     const name = identities.get(identity)?.name ?? null
-    return credentials.length === 0 ? [] : [{ id, identity, name, system, account, role, at, credentials }]
+    return { id, identity, name, system, account, role, at, credentials }
   })
-  return { items, next: due.length > page.limit ? (changes.at(-1)?.id ?? null) : null }
+  return { items: movers, next: next === null ? null : Number(next) }
+}
+
+/** A change, and once it was looked at what there is to do about it. */
+interface Due extends EntitlementChange {
+  readonly credentials?: readonly MoverCredential[]
 }
 
 async function credentialsOf(

@@ -97,6 +97,8 @@ async function pages<T>(read: (after: string | undefined) => Promise<{ items: re
   for (let after: string | undefined; ; ) {
     const { items, next } = await read(after)
     all.push(...items)
+    // Never empty but where there is nothing at all, and never with a next but where there is more: nothing is told of what is left out.
+    expect(items).toHaveLength(next === null && all.length === 0 ? 0 : 1)
     if (next === null) return all
     after = next
   }

@@ -10,6 +10,8 @@ export interface Seen<R> {
   /** Rows in the order of the list, after the cursor; fewer than `count` only at the end. */
   read(after: string | null, count: number): Promise<readonly R[]>
   cursorOf(row: R): string
+  /** Rows that `read` gives at once at most, if it gives no more whatever it is asked. */
+  readonly most?: number
   /** Those that may be seen, in the order given. */
   mine(rows: readonly R[]): readonly R[] | Promise<readonly R[]>
 }
@@ -21,12 +23,12 @@ export interface Seen<R> {
  */
 export async function pageOfSeen<R>(
   page: { readonly after: string | null; readonly limit: number },
-  { read, cursorOf, mine }: Seen<R>,
+  { read, cursorOf, mine, most = STEP }: Seen<R>,
 ): Promise<{ readonly items: R[]; readonly next: string | null }> {
   const items: R[] = []
   let after = page.after
   for (let looked = 0; ; ) {
-    const count = looked === 0 ? page.limit + 1 : STEP
+    const count = Math.min(looked === 0 ? page.limit + 1 : STEP, most)
     const found = await read(after, count)
     looked += found.length
     for (const row of await mine(found)) items.push(row)

@@ -19,7 +19,7 @@ const Mover = z
 export const listMoversRoute = route({
   method: 'GET',
   path: '/v1/movers',
-  summary: 'Entitlements that went, each with the credentials that are to be narrowed or rotated, oldest first. A page may be short.',
+  summary: 'Entitlements that went, each with the credentials that are to be narrowed or rotated, oldest first.',
   action: 'finding:read',
   query: z.strictObject(pageQuery),
   answers: { 200: { what: 'One page', schema: pageOf(Mover) } },

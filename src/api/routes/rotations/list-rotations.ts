@@ -1,13 +1,14 @@
 import { z } from 'zod'
 import { listRotations } from '../../../credential/index.ts'
+import { pageOfSeen } from '../../../kernel/index.ts'
 import { route } from '../../route.ts'
-import { cut, Id, Name, pageOf, pageQuery, Rotation, StateName } from '../../views.ts'
+import { Id, Name, pageOf, pageQuery, Rotation, StateName } from '../../views.ts'
 import { readable } from './find.ts'
 
 export const listRotationsRoute = route({
   method: 'GET',
   path: '/v1/rotations',
-  summary: 'Rotations, newest first. A page holds fewer than its limit where some are not to be seen.',
+  summary: 'Rotations, newest first.',
   action: 'rotation:read',
   query: z.strictObject({
     ...pageQuery,
@@ -19,8 +20,14 @@ export const listRotationsRoute = route({
   answers: { 200: { what: 'One page', schema: pageOf(Rotation) } },
   problems: [],
   handle: async ({ parts, may, query }) => {
-    const found = await listRotations(parts.store, { ...query, limit: query.limit + 1 })
-    const { items, next } = cut(found, query.limit, (last) => last.rotation)
-    return { status: 200, body: { items: await readable(parts, may, items), next } }
+    const body = await pageOfSeen(
+      { after: query.after ?? null, limit: query.limit },
+      {
+        read: (after, limit) => listRotations(parts.store, { ...query, after: after ?? undefined, limit }),
+        cursorOf: ({ rotation }) => rotation,
+        mine: (found) => readable(parts, may, found),
+      },
+    )
+    return { status: 200, body }
   },
 })
