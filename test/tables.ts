@@ -62,6 +62,7 @@ export const TABLE_OWNERS: Record<string, string> = {
   consumer: 'credential',
   rotation: 'credential',
   activation: 'credential',
+  root_recheck: 'credential',
   challenge: 'credential',
   closure: 'credential',
   closure_item: 'credential',

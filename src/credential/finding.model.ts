@@ -47,6 +47,11 @@ export const FINDINGS = {
   },
   reused: { severity: 'high', control: 'NHI9', action: 'Give each identity an account and a value of its own' },
   human_use: { severity: 'high', control: 'NHI10', action: 'Take the person off the account, or give them one of their own' },
+  value_refused: {
+    severity: 'high',
+    control: 'NHI1',
+    action: 'See who changed it on the system; then rotate it, or tell its value: rekey rotation start, rekey system set-root',
+  },
   irrevocable: {
     severity: 'high',
     control: 'NHI1',

@@ -286,6 +286,36 @@ const VERSIONS: Source = {
   },
 }
 
+const REFUSED: Source = {
+  name: 'refused',
+  kinds: ['value_refused'],
+  async read(sql, after, limit) {
+    const rows = await sql.query<{
+      id: string
+      number: number
+      name: string
+      system: string
+      identity_id: string | null
+      code: string
+      at: string
+    }>(
+      `select v.id, v.number, c.name, s.name as system, c.identity_id, v.last_probe ->> 'code' as code, v.last_probe ->> 'at' as at
+         from version v join credential c on c.id = v.credential_id join system s on s.id = c.system_id
+        where v.state = 'current' and v.last_probe ->> 'outcome' = 'refused' and s.decommissioned_at is null
+          and not exists (select 1 from closure_item i where i.credential_id = c.id and i.ended_at is null)
+          and ($1::uuid is null or v.id > $1) order by v.id limit $2`,
+      [after, limit],
+    )
+    const found = rows.map(
+      ({ id, number, name, system, identity_id, code, at }): Raw => ({
+        ...{ kind: 'value_refused', key: id, subject: name, system, identity: identity_id, since: new Date(at) },
+        detail: `the value in use, version ${number}, was refused when it was last tried (${code})`,
+      }),
+    )
+    return { found, last: pageOf(rows, limit, (row) => row.id) }
+  },
+}
+
 const WEAK_RULES: Source = {
   name: 'rules',
   kinds: ['weak_rule'],
@@ -363,6 +393,7 @@ export const SOURCES: readonly Source[] = [
   DOUBLES,
   WEAK_RULES,
   VERSIONS,
+  REFUSED,
   CREDENTIALS,
   UNOWNED,
   TOKENS,

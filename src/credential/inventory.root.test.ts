@@ -1,19 +1,25 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type LabPostgres, startPostgres } from '../../test/lab/postgres.ts'
+import { heldLogin, type LabPostgres, startPostgres } from '../../test/lab/postgres.ts'
 import { type RekeyError, Secret, sleep } from '../kernel/index.ts'
 import { allowed } from '../policy/testing.ts'
 import { fsckCredentials } from './fsck.ts'
 import { decommissionSystem } from './inventory.decommission.ts'
 import { findCredential, listSystems, listVersions } from './inventory.list.ts'
+import { recheckRoots } from './inventory.root.recheck.ts'
 import { setRoot } from './inventory.root.ts'
 import { shredDue } from './shred.ts'
 import { Engine } from './testing.ts'
 
+/** Shorter than PostgreSQL's minute. */
+const WINDOW_MS = 3_000
 let target: LabPostgres
 let engine: Engine
 let serial = 0
 beforeAll(async () => {
-  ;[target, engine] = await Promise.all([startPostgres({ fsync: false }), Engine.start({ worker: false, parts: { shredAfterSeconds: 0 } })])
+  ;[target, engine] = await Promise.all([
+    startPostgres({ fsync: false }),
+    Engine.start({ worker: false, parts: { shredAfterSeconds: 0, loginWindowMs: WINDOW_MS } }),
+  ])
 })
 afterAll(async () => {
   await engine.stop()
@@ -60,9 +66,9 @@ test('a value changed by hand is taken over, the one before proven dead, and rot
   await engine.addCredential(id, { name: 'app-1', strategy: 'in-place', accounts: ['app_1'], current: Secret.fromText('app') })
   await target.query(`alter role ${account} password 'second'`)
   // Nobody saw the declared value work, so that its refusal proves nothing; the one told now was seen.
-  expect(await set(name, 'second')).toEqual({ version: 2, changed: true, old: 'unprovable' })
+  expect(await set(name, 'second')).toEqual({ version: 2, changed: true, old: 'unprovable', stillAt: [] })
   await target.query(`alter role ${account} password 'third'`)
-  expect(await set(name, 'third')).toEqual({ version: 3, changed: true, old: 'dead' })
+  expect(await set(name, 'third')).toEqual({ version: 3, changed: true, old: 'dead', stillAt: [] })
   expect(await versionsOf(`root@${name}`)).toMatchObject([
     { number: 3, state: 'current', installedAt: null, lastProbe: { outcome: 'accepted' } },
     { number: 2, state: 'dead', lastProbe: { outcome: 'refused' } },
@@ -76,7 +82,41 @@ test('a value changed by hand is taken over, the one before proven dead, and rot
   const [rotation = ''] = await engine.rotate(['app-1'])
   expect((await engine.finished(rotation)).state).toBe('proven_dead')
   await worker.stop()
-  expect(await set(name, 'third')).toEqual({ version: 3, changed: false, old: null })
+  expect(await set(name, 'third')).toEqual({ version: 3, changed: false, old: null, stillAt: [] })
+  expect(await fsckCredentials(engine.db.store)).toEqual([])
+})
+
+test('a login with the value before that was under way ends a moment after it could come in', async () => {
+  const { name, account } = await makeSystem()
+  const declared = await set(name, 'first')
+  expect(declared.changed).toBe(false)
+  await engine.db.store.query(
+    `update version v set last_probe = jsonb_build_object('outcome', 'accepted', 'code', 'ok', 'at', now(), 'where', s.place)
+       from credential c join system s on s.id = c.system_id where c.id = v.credential_id and c.name = $1`,
+    [`root@${name}`],
+  )
+  const held = await heldLogin(target, account, 'first')
+  await target.query(`alter role ${account} password 'second'`)
+  expect(await set(name, 'second')).toMatchObject({ old: 'dead' })
+  const session = await held.finish()
+  expect((await session.query('select current_user as who')).rows).toEqual([{ who: account }])
+  const isOpen = () =>
+    session.query('select 1').then(
+      () => true,
+      () => false,
+    )
+  expect(await isOpen()).toBe(true)
+  await recheckRoots(engine.parts, engine.ctx)
+  expect(await isOpen(), 'not before its time').toBe(true)
+  await sleep(WINDOW_MS)
+  await recheckRoots(engine.parts, engine.ctx)
+  expect(await isOpen()).toBe(false)
+  const told = await eventsOf(`root@${name}`)
+  expect(told.at(-1)?.type).toBe('root.rechecked')
+  expect(JSON.parse(told.at(-1)?.body ?? '').data).toEqual({ version: 1, sessionsEnded: 1 })
+  // Once.
+  await recheckRoots(engine.parts, engine.ctx)
+  expect(await eventsOf(`root@${name}`)).toHaveLength(told.length)
   expect(await fsckCredentials(engine.db.store)).toEqual([])
 })
 

@@ -5,6 +5,7 @@ import type { Allowed } from '../policy/index.ts'
 import { fingerprint, open } from '../seal/index.ts'
 import type { Tx } from '../store/index.ts'
 import { declareNext } from './inventory.declare.ts'
+import { planRootRecheck } from './inventory.root.recheck.ts'
 import * as rows from './inventory.root.store.ts'
 import { faultOfSecret } from './inventory.secrets.ts'
 import { systemForWork } from './inventory.system.ts'
@@ -16,7 +17,7 @@ import { dataKeyBound, versionBound } from './targets.ts'
 import { NUDGE } from './worker.channel.ts'
 
 /** What a change of a root secret needs of the process. */
-export type RootParts = Pick<RotationParts, 'store' | 'keyring' | 'targets' | 'fingerprintKey' | 'shredAfterSeconds'>
+export type RootParts = Pick<RotationParts, 'store' | 'keyring' | 'targets' | 'fingerprintKey' | 'shredAfterSeconds' | 'loginWindowMs'>
 
 /** What became of a root secret that was told. */
 export interface RootSet {
@@ -25,10 +26,12 @@ export interface RootSet {
   /** False: it was the stored value already, and the system accepts it. */
   readonly changed: boolean
   /**
-   * How the value before ended: `dead` if it was seen to work, is refused now and has no session open; else `unprovable`; null if
-   * nothing changed.
+   * How the value before ended: `dead` if it was seen to work, is refused now, by every account of that login name, and has no session
+   * open; else `unprovable`; null if nothing changed.
    */
   readonly old: 'dead' | 'unprovable' | null
+  /** Other accounts at which the value before still lets that login name in. */
+  readonly stillAt: readonly string[]
 }
 
 /** A tried value that nobody decided on, since the process died, is destroyed after so long. */
@@ -117,7 +120,7 @@ async function probe(ctx: Ctx, target: Target, account: string, value: Secret): 
 async function confirm(parts: RootParts, ctx: Ctx, { system, root, number }: Tried, value: Secret): Promise<RootSet> {
   const { system: where, root: known } = await systemForWork(parts.store, system)
   refuseUnaccepted(await probe(ctx, await parts.targets.of(parts.store, where, known), root.account, value))
-  return { version: number, changed: false, old: null }
+  return { version: number, changed: false, old: null, stillAt: [] }
 }
 
 function refuseUnaccepted({ outcome, code }: Probe): void {
@@ -150,8 +153,21 @@ async function decide(parts: RootParts, ctx: Ctx, tried: Tried, value: Secret): 
   const now = { ...root, versions: [{ id: tried.id, sealed }, ...others] }
   if (system.server === null) await meet(parts, ctx, { system, root: now })
   const target = await parts.targets.of(parts.store, system, now)
-  const left = old?.outcome === 'refused' ? await sessionsLeft(ctx, target, system.rootAccount) : null
-  return finish(parts, ctx, tried, { control, old, left })
+  if (before === null || old?.outcome !== 'refused') return finish(parts, ctx, tried, { control, old, left: null, stillAt: [], mark: null })
+  // The probe meets one account; by the same name the value may let in at another, as the root of the whole system.
+  const stillAt = (await target.sameLogins?.(ctx, system.rootAccount, before)) ?? []
+  const order = { strategy: 'in-place', account: system.rootAccount, old: null, keep: value } as const
+  const window = windowOf(parts, system)
+  // In place there is nothing to take away: it is asked for its mark.
+  const mark = window === 0 ? null : { at: (await target.retire(ctx, order)).mark, system: system.id, ms: window }
+  const left = await sessionsLeft(ctx, target, system.rootAccount)
+  return finish(parts, ctx, tried, { control, old, left, stillAt, mark })
+}
+
+/** How long a login that began with the value before may still come in, milliseconds. */
+function windowOf(parts: RootParts, { connector }: Work['system']): number {
+  const { loginWindowMs } = parts.targets.connectorFor(connector).describe()
+  return loginWindowMs === 0 ? 0 : (parts.loginWindowMs ?? loginWindowMs)
 }
 
 async function valueBefore(parts: RootParts, root: Work['root'], { root: { current_id } }: Tried): Promise<Secret | null> {
@@ -175,11 +191,14 @@ interface Seen {
   readonly control: Probed
   readonly old: Probed | null
   readonly left: number | null
+  readonly stillAt: readonly string[]
+  /** Where a login takes time. */
+  readonly mark: { readonly at: string; readonly system: string; readonly ms: number } | null
 }
 
 /** State and evidence in one transaction, if nothing else happened to the root credential meanwhile. */
-async function finish(parts: RootParts, ctx: Ctx, tried: Tried, { control, old, left }: Seen): Promise<RootSet> {
-  const provedDeadAt = left === 0 && tried.root.current_worked ? ctx.clock.now() : null
+async function finish(parts: RootParts, ctx: Ctx, tried: Tried, { control, old, left, stillAt, mark }: Seen): Promise<RootSet> {
+  const provedDeadAt = left === 0 && stillAt.length === 0 && tried.root.current_worked ? ctx.clock.now() : null
   const state = provedDeadAt === null ? 'unprovable' : 'dead'
   await parts.store.inTx(async (tx) => {
     const root = await free(tx, tried.system)
@@ -198,11 +217,15 @@ async function finish(parts: RootParts, ctx: Ctx, tried: Tried, { control, old, 
       oldState: id === null ? null : state,
       oldWorked: root.current_worked,
       sessionsLeft: left,
+      ...(stillAt.length > 0 && { stillAt: [...stillAt] }),
     }
     await append(tx, ctx, [eventOf(root, 'root.set', links, { ...data, provedDeadAt: provedDeadAt?.toISOString() ?? null })])
+    if (provedDeadAt !== null && id !== null && mark !== null) {
+      await planRootRecheck(tx, { version: id, system: mark.system, mark: mark.at }, mark.ms)
+    }
     await tx.query('select pg_notify($1, $2)', [NUDGE, ''])
   })
-  return { version: tried.number, changed: true, old: tried.root.current_id === null ? null : state }
+  return { version: tried.number, changed: true, old: tried.root.current_id === null ? null : state, stillAt }
 }
 
 const lost = ({ system }: Tried) =>

@@ -5,6 +5,7 @@ import { alter, createAccount, type MariadbLab, startLab } from '../connectors/m
 import { newId, Secret } from '../kernel/index.ts'
 import { allowed } from '../policy/testing.ts'
 import { mysqlNativeHash } from '../seal/index.ts'
+import { setRoot } from './inventory.root.ts'
 import { retryRotation } from './rotation.actions.ts'
 import { Engine } from './testing.ts'
 
@@ -89,4 +90,23 @@ test('the anonymous user counts, a locked account and one with another value do 
   await lab.server.query(`DROP USER ''@'10.4.%'`)
   await retry(id)
   expect((await engine.finished(id)).state).toBe('proven_dead')
+})
+
+test('of a root, a value that is told to be replaced by hand is not called dead while it lets the same name in elsewhere', async () => {
+  const root = `root_${newId().slice(-8)}`
+  const [first, second] = [Secret.fromText('first-root-value'), Secret.fromText('second-root-value')]
+  for (const account of [root, `${root}@127.0.0.2`]) await createAccount(lab.server, account, first)
+  await lab.server.query(`GRANT ALL ON *.* TO '${root}'@'%' WITH GRANT OPTION`)
+  await engine.addSystem('by-hand', 'mariadb', lab.address, { account: root, secret: first })
+  await engine.db.store.query(
+    `update version v set last_probe = jsonb_build_object('outcome', 'accepted', 'code', 'ok', 'at', now(), 'where', s.place)
+       from credential c join system s on s.id = c.system_id where c.id = v.credential_id and s.name = 'by-hand'`,
+  )
+  await alter(lab.server, root, `IDENTIFIED BY 'second-root-value'`)
+  const set = (value: Secret) => setRoot(engine.parts, engine.ctx, allowed(engine.ctx, 'system:set-root'), 'by-hand', value)
+  expect(await set(second)).toEqual({ version: 2, changed: true, old: 'unprovable', stillAt: [`${root}@127.0.0.2`] })
+  expect(await loginFrom('127.0.0.2', root, first)).toBe(`${root}@127.0.0.2`)
+  await lab.server.query(`DROP USER '${root}'@'127.0.0.2'`)
+  await alter(lab.server, root, `IDENTIFIED BY 'third-root-value'`)
+  expect(await set(Secret.fromText('third-root-value'))).toMatchObject({ version: 3, old: 'dead', stillAt: [] })
 })

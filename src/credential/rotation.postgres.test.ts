@@ -3,9 +3,11 @@ import { join } from 'node:path'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Hooks } from '../../test/faults/kit.hooks.ts'
-import { type LabPostgres, startPostgres } from '../../test/lab/postgres.ts'
+import { heldLogin, type LabPostgres, startPostgres } from '../../test/lab/postgres.ts'
 import { Secret, sleep } from '../kernel/index.ts'
 import { allowed } from '../policy/testing.ts'
+import { listFindings } from './finding.list.ts'
+import { fsckCredentials } from './fsck.ts'
 import { resolveRotation, retryRotation, undoRotation } from './rotation.actions.ts'
 import { findRotation } from './rotation.list.ts'
 import { Engine } from './testing.ts'
@@ -27,29 +29,6 @@ afterAll(async () => {
   await engine.stop()
   await target.stop()
 })
-
-/** Begins a SCRAM login and stops before the client's last word, as somebody would who wants to outlive the value. */
-async function heldLogin(user: string, password: string): Promise<{ finish(): Promise<pg.Client> }> {
-  let release: () => void = () => undefined
-  const asked = Promise.withResolvers<void>()
-  const client = new pg.Client({ host: target.host, port: target.port, database: 'postgres', user, password })
-  client.on('error', () => undefined)
-  const connection = (client as unknown as { connection: { sendSCRAMClientFinalMessage(text: string): void } }).connection
-  const send = connection.sendSCRAMClientFinalMessage.bind(connection)
-  connection.sendSCRAMClientFinalMessage = (text) => {
-    release = () => send(text)
-    asked.resolve()
-  }
-  const connected = client.connect()
-  await asked.promise
-  return {
-    async finish() {
-      release()
-      await connected
-      return client
-    },
-  }
-}
 
 let serial = 0
 async function role(password = 'old-password-1'): Promise<string> {
@@ -315,7 +294,7 @@ test('a login that was under way at the change leaves a session only until the l
     current: Secret.fromText('old-password-1'),
   })
   // The attacker's login has got its challenge and holds its answer back.
-  const held = await heldLogin(account, 'old-password-1')
+  const held = await heldLogin(target, account, 'old-password-1')
   const [id = ''] = await engine.rotate(['late@orders-db'])
   expect((await engine.finished(id)).state).toBe('proven_dead')
   const session = await held.finish()
@@ -342,7 +321,7 @@ test('in place, a login that was under way sets the old value again after the pr
   const account = await role()
   const name = `${account}@orders-db`
   const path = await withFile(engine, system, name, account)
-  const held = await heldLogin(account, 'old-password-1')
+  const held = await heldLogin(target, account, 'old-password-1')
   const [id = ''] = await engine.rotate([name])
   expect((await engine.finished(id)).state).toBe('proven_dead')
   const session = await held.finish()
@@ -357,11 +336,50 @@ test('in place, a login that was under way sets the old value again after the pr
   await expect(second?.query('select 1')).rejects.toThrow()
 })
 
+test('in place, a login that was under way sets a value of its own after the proof: the one on record is put back, and told', async () => {
+  const account = await role()
+  const name = `${account}@orders-db`
+  const path = await withFile(engine, system, name, account)
+  const held = await heldLogin(target, account, 'old-password-1')
+  const [id = ''] = await engine.rotate([name])
+  expect((await engine.finished(id)).state).toBe('proven_dead')
+  await (await held.finish()).query(`alter role ${account} password 'evil'`)
+  const second = await login(account, 'evil')
+  expect(second).not.toBeNull()
+  await expect
+    .poll(() => toldOf(name), { timeout: 10_000 })
+    .toMatchObject({ old: { outcome: 'refused' }, control: { outcome: 'accepted' } })
+  expect(await accepts(account, 'evil')).toBe(false)
+  expect(await accepts(account, readFileSync(path, 'utf8').trim())).toBe(true)
+  await expect(second?.query('select 1')).rejects.toThrow()
+})
+
+test.each([
+  ['dropped', (account: string) => `drop role ${account}`],
+  ['made to expire', (account: string) => `alter role ${account} valid until '2001-01-01'`],
+])('in place, an account that is %s by hand after the proof stays so: that its value is refused is told, and found', async (_, change) => {
+  const account = await role()
+  const name = `${account}@orders-db`
+  await withFile(engine, system, name, account)
+  const [id = ''] = await engine.rotate([name])
+  expect((await engine.finished(id)).state).toBe('proven_dead')
+  await target.query(change(account))
+  const may = allowed(engine.ctx, 'finding:read')
+  const found = async () =>
+    (await listFindings(engine.db.store, may, { kind: 'value_refused', limit: 500 })).items.filter(({ subject }) => subject === name)
+  await expect.poll(found, { timeout: 10_000 }).toMatchObject([{ severity: 'high', detail: expect.stringContaining('was refused') }])
+  expect(await toldOf(name)).toBeUndefined()
+  // Once: nobody is there to mend it every minute.
+  const planned = await engine.db.store.query('select recheck_at from rotation where id = $1', [id])
+  expect(planned).toEqual([{ recheck_at: null }])
+  expect(await fsckCredentials(engine.db.store)).toEqual([])
+})
+
 test('of a pair, a login that was under way gives the retired account a value after the proof: it is taken away, and told', async () => {
   const [a, b] = [await role('old-a'), await role('old-b')]
   const name = `${a}@orders-db`
   await engine.addCredential(system, { name, strategy: 'alternating', accounts: [a, b], current: Secret.fromText('old-a') })
-  const held = await heldLogin(a, 'old-a')
+  const held = await heldLogin(target, a, 'old-a')
   const [id = ''] = await engine.rotate([name])
   expect((await engine.finished(id)).state).toBe('proven_dead')
   await (await held.finish()).query(`alter role ${a} password 'evil'`)

@@ -18,14 +18,20 @@ export async function finishRecheck(sql: Sql, id: string): Promise<boolean> {
 
 /**
  * Locks the rotation's credential against new rotations until the transaction ends. False if what the rotation made is not what counts any
- * more: another one is under way, or its new version is not the current one.
+ * more: another one is under way, its new version is not the current one, or a closure has it (and has stopped its logins).
  */
 export async function lockIfSettled(tx: Tx, id: string): Promise<boolean> {
   await tx.query('select c.id from credential c join rotation r on r.credential_id = c.id where r.id = $1 for update of c', [id])
   const rows = await tx.query(
     `select r.id from rotation r join version v on v.id = r.new_version_id and v.state = 'current'
-      where r.id = $1 and not exists (select 1 from rotation l where l.credential_id = r.credential_id and l.ended_at is null)`,
+      where r.id = $1 and not exists (select 1 from rotation l where l.credential_id = r.credential_id and l.ended_at is null)
+        and not exists (select 1 from closure_item i where i.credential_id = r.credential_id and i.ended_at is null)`,
     [id],
   )
   return rows.length === 1
+}
+
+/** What a version was answered, as its row keeps it. */
+export async function keepProbe(tx: Tx, version: string, probe: object): Promise<void> {
+  await tx.query('update version set last_probe = $2::jsonb where id = $1', [version, JSON.stringify(probe)])
 }

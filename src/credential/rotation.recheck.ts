@@ -1,9 +1,10 @@
 import { isNoAccount } from '../connectors/contract.ts'
 import { append, type EvidenceEvent } from '../evidence/index.ts'
-import { type Ctx, type Json, messageOf, RekeyError } from '../kernel/index.ts'
-import { claimRechecks, finishRecheck, lockIfSettled } from './rotation.recheck.store.ts'
+import { type Ctx, isCode, type Json, messageOf, RekeyError } from '../kernel/index.ts'
+import type { Tx } from '../store/index.ts'
+import { claimRechecks, finishRecheck, keepProbe, lockIfSettled } from './rotation.recheck.store.ts'
 import { endAndCompare, endOld, installAgain, takeAway } from './rotation.retire.ts'
-import { type Pair, probeData, probePair, type RotationParts, Run } from './rotation.run.ts'
+import { lastProbe, type Pair, probeData, probePair, type RotationParts, Run } from './rotation.run.ts'
 import { loadWork, type Work } from './rotation.store.ts'
 
 /** Looked at in one go; each is a short statement on its system and, where an account has the new value, two logins. */
@@ -50,27 +51,66 @@ function told({ work }: Run, type: string, data: { readonly [key: string]: Json 
   return { log: 'credential', type, subject: work.credential.name, links, data }
 }
 
-/** True if the old value was accepted again: then the new one was installed once more, and the old one is refused. */
+/**
+ * True if the old value was accepted again, or the new one is refused, which whoever had such a session may have brought about with a value
+ * of their own: then the new one was installed once more, and the old one is refused. Where the system does not let that be done, or it
+ * does not help (the account was dropped or has expired), it is told that the value in use is refused (`rotation.value_refused`).
+ */
 async function putRightSame(run: Run): Promise<boolean> {
-  if (run.work.fresh?.sealed == null || !isSetBack(await probePair(run))) return false
+  if (run.work.fresh?.sealed == null) return false
+  const first = await probePair(run)
+  if (first.old.outcome !== 'accepted' && first.control.outcome !== 'refused') return false
   return run.parts.store.inTx(async (tx) => {
     // No rotation begins while the credential is locked, so no newer value is written over.
     if (!(await lockIfSettled(tx, run.work.id))) return false
-    const { ended } = await installAgain(run)
-    if (!run.plan.oldDiesAtInstall) await takeAway(run)
+    const again = await installedAgain(run)
+    if (!('ended' in again)) {
+      await tellRefused(tx, run, first.control, again.because)
+      return false
+    }
     const { old, control } = await probePair(run)
-    if (old.outcome !== 'refused' || control.outcome !== 'accepted') {
+    if (old.outcome !== 'accepted' && control.outcome === 'refused') {
+      await tellRefused(tx, run, control, 'it was installed once more, and is refused all the same')
+      return false
+    }
+    if (old.outcome === 'accepted' || control.outcome !== 'accepted') {
       throw new RekeyError(
         'target_conflict',
-        `The old value was set again, and is ${old.outcome} after the new one was installed once more.`,
+        `The value was set again: the old one is ${old.outcome} and the new one ${control.outcome} after it was installed once more.`,
       )
     }
-    await append(tx, run.ctx, [told(run, 'rotation.set_back', { old: probeData(old), control: probeData(control), sessionsEnded: ended })])
+    const data = { old: probeData(old), control: probeData(control), sessionsEnded: again.ended }
+    await append(tx, run.ctx, [told(run, 'rotation.set_back', data)])
     return true
   })
 }
 
-const isSetBack = ({ old, control }: Pair) => old.outcome === 'accepted' && control.outcome === 'refused'
+/** The value in use is refused: on record, with its probe, so that it is a finding until it is accepted again. */
+async function tellRefused(tx: Tx, run: Run, control: Pair['control'], because: string): Promise<void> {
+  const { credential, system } = run.work
+  const { version } = run.fresh()
+  const links = { credential: credential.id, version: version.id, system: system.id }
+  const { outcome, code } = control
+  const probed: EvidenceEvent = {
+    ...{ log: 'credential', type: 'version.probed', subject: credential.name, links },
+    data: { version: version.number, outcome, code },
+    at: control.at,
+  }
+  await append(tx, run.ctx, [told(run, 'rotation.value_refused', { control: probeData(control), because }), probed])
+  await keepProbe(tx, version.id, { ...lastProbe(control), where: system.place })
+}
+
+/** How many sessions ended with it, or why the system does not let it be done. Throws what may be otherwise in a minute. */
+async function installedAgain(run: Run): Promise<{ readonly ended: number } | { readonly because: string }> {
+  try {
+    const { ended } = await installAgain(run)
+    if (!run.plan.oldDiesAtInstall) await takeAway(run)
+    return { ended }
+  } catch (error) {
+    if (isCode(error, 'target_conflict') || isCode(error, 'target_refused_by_policy')) return { because: error.message }
+    throw error
+  }
+}
 
 /** True if the account that was retired had a value again: it was taken away, and sessions that were opened with it are ended. */
 async function putRightPair(run: Run, holdsNone: boolean | null): Promise<boolean> {

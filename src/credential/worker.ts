@@ -1,6 +1,7 @@
 import { sealEvents } from '../evidence/index.ts'
 import { type Ctx, LIMITS, messageOf } from '../kernel/index.ts'
 import { Batcher, type Store } from '../store/index.ts'
+import { recheckRoots } from './inventory.root.recheck.ts'
 import { freeDead } from './leases.ts'
 import { Reconciler } from './reconciler.ts'
 import { startDue } from './rotation.actions.ts'
@@ -67,7 +68,7 @@ export class Worker extends Reconciler<Work> {
     await startDue(this.#parts, this.ctx)
     await shredDue(this.#parts, this.ctx)
     // Calls systems, so nobody waits for it; one round at a time.
-    this.#rechecking ??= recheckDue(this.#parts, this.ctx)
+    this.#rechecking ??= Promise.all([recheckDue(this.#parts, this.ctx), recheckRoots(this.#parts, this.ctx)])
       .catch((error: unknown) => this.ctx.log.warn({ error: messageOf(error) }, 'late sessions could not be looked for'))
       .finally(() => {
         this.#rechecking = null

@@ -158,6 +158,8 @@ const WORDS = new Map([
   ['rotation.planned', 'Rotation ordered'],
   ['rotation.proven_dead', 'Old value proven dead'],
   ['rotation.rechecked', 'Looked once more for sessions of the old value'],
+  ['rotation.value_refused', 'The value in use is refused, and the system did not let it be put back'],
+  ['root.rechecked', 'Looked once more for sessions of a root value that was changed by hand'],
   ['rotation.set_back', 'A session of before had set a value on the account again; it was replaced once more, and the session ended'],
   ['rotation.regenerated', 'Value refused by the system’s policy; another one made'],
   ['rotation.retired', 'Old value taken away, its sessions ended'],
@@ -219,6 +221,7 @@ const ENDED = new Map<string, Ending>([
 const BESIDE: readonly string[] = [
   'rotation.rechecked',
   'rotation.set_back',
+  'rotation.value_refused',
   'rotation.regenerated',
   'rotation.parked',
   'rotation.unparked',

@@ -75,6 +75,16 @@ export function isDatabaseLost(error: unknown): boolean {
   return isCode(error, 'unavailable') && [LOST, SHUT, NO_TLS].includes(error.message)
 }
 
+/** The same error with where the database is, for whoever starts a process: who only asks it is not told. */
+export function withPlace(error: unknown, { host = '', port, database }: pg.ClientConfig): unknown {
+  if (!isDatabaseLost(error)) return error
+  const { message, hint = '', detail } = error as RekeyError
+  const place = `${database} at ${host.startsWith('/') ? host : `${host}:${port}`}`
+  const words = message === LOST ? `The database ${place} does not answer.` : message.replace(/[.]$/, ` (${place}).`)
+  const better = hint.startsWith('Try again') ? 'Start it, or correct DATABASE_URL.' : hint
+  return new RekeyError('unavailable', words, { hint: better, cause: error, ...(detail !== undefined && { detail }) })
+}
+
 async function run<Row extends object>(client: pg.ClientBase | pg.Pool, text: string, params?: readonly unknown[]): Promise<Row[]> {
   try {
     const result = params

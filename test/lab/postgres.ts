@@ -110,6 +110,29 @@ function settingsOf(folder: string, port: number, options: PostgresOptions): str
   return ['-D', join(folder, 'data'), ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])]
 }
 
+/** Begins a SCRAM login and stops before the client's last word, as somebody would who wants to outlive the value. */
+export async function heldLogin(target: LabPostgres, user: string, password: string): Promise<{ finish(): Promise<pg.Client> }> {
+  let release: () => void = () => undefined
+  const asked = Promise.withResolvers<void>()
+  const client = new pg.Client({ host: target.host, port: target.port, database: 'postgres', user, password })
+  client.on('error', () => undefined)
+  const connection = (client as unknown as { connection: { sendSCRAMClientFinalMessage(text: string): void } }).connection
+  const send = connection.sendSCRAMClientFinalMessage.bind(connection)
+  connection.sendSCRAMClientFinalMessage = (text) => {
+    release = () => send(text)
+    asked.resolve()
+  }
+  const connected = client.connect()
+  await asked.promise
+  return {
+    async finish() {
+      release()
+      await connected
+      return client
+    },
+  }
+}
+
 async function answering(running: Running, port: number, secret: Secret): Promise<void> {
   for (let waited = 0; ; waited += LOOK_MS) {
     try {

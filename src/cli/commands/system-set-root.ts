@@ -1,5 +1,5 @@
 import type { RootSet } from '../../credential/index.ts'
-import { RekeyError } from '../../kernel/index.ts'
+import { printable, RekeyError } from '../../kernel/index.ts'
 import type { Cli } from '../cli.ts'
 import { EXIT } from '../exit.ts'
 import { readSecretFile, readSource } from '../secrets.ts'
@@ -27,7 +27,8 @@ export async function systemSetRoot(cli: Cli, system: string, { secretFile, prom
   return EXIT.ok
 }
 
-function endOf({ old }: RootSet): string {
+function endOf({ old, stillAt }: RootSet): string {
   if (old === null) return ''
+  if (stillAt.length > 0) return `; the one before still logs in at ${printable(stillAt.join(', '))}: give these another value`
   return old === 'dead' ? '; the one before is proven dead' : '; whether the one before is dead cannot be proven'
 }

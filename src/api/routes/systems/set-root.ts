@@ -7,6 +7,7 @@ const RootSet = z.object({
   version: z.int().describe('The version in use now.'),
   changed: z.boolean().describe('False: it was the stored value already.'),
   old: z.enum(['dead', 'unprovable']).nullable().describe('How the value before ended.'),
+  stillAt: z.array(z.string()).describe('Other accounts at which the value before still lets that login name in.'),
 })
 
 const Body = z.strictObject({ secret: SecretValue.describe('The value in base64.') })
