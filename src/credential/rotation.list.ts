@@ -34,12 +34,29 @@ const STARTABLE = `
     from credential c join version v on v.credential_id = c.id and v.state = 'current' join system s on s.id = c.system_id
     left join rotation r on r.credential_id = c.id and r.ended_at is null`
 
-/** Rows are locked, so that two requests cannot both find a credential free. */
+/**
+ * Credentials, locked, so that two requests cannot both find one free. In two statements: one that waits for a lock goes on with what it saw
+ * of other tables before, and would not see the rotation that the other request began.
+ */
+async function lockStartable(
+  tx: Tx,
+  where: string,
+  params: readonly unknown[],
+  lock = 'order by c.name for update of c',
+): Promise<Startable[]> {
+  const locked = await tx.query<{ id: string }>(
+    `select c.id from credential c join system s on s.id = c.system_id where ${where} ${lock}`,
+    params,
+  )
+  if (locked.length === 0) return []
+  return tx.query(`${STARTABLE} where c.id = any($1::uuid[]) order by c.name`, [locked.map(({ id }) => id)])
+}
+
+/** Those that are selected and have a value in use. */
 export async function selectForRotation(tx: Tx, what: Selection, root: boolean): Promise<Startable[]> {
-  const lock = 'order by c.name for update of c'
-  if ('names' in what) return tx.query(`${STARTABLE} where c.name = any($1::text[]) and c.is_root = $2 ${lock}`, [what.names, root])
-  if ('system' in what) return tx.query(`${STARTABLE} where s.name = $1 and c.is_root = $2 ${lock}`, [what.system, root])
-  return tx.query(`${STARTABLE} where c.is_root = $1 ${lock}`, [root])
+  if ('names' in what) return lockStartable(tx, 'c.name = any($1::text[]) and c.is_root = $2', [what.names, root])
+  if ('system' in what) return lockStartable(tx, 's.name = $1 and c.is_root = $2', [what.system, root])
+  return lockStartable(tx, 'c.is_root = $1', [root])
 }
 
 /** A credential without a value in use, of which nothing can be rotated. */
@@ -74,17 +91,16 @@ export async function findSystem(sql: Sql, name: string): Promise<{ readonly dec
 
 /** The credential with this id, locked, if it has a value in use. */
 export async function selectById(tx: Tx, id: string): Promise<Startable[]> {
-  return tx.query(`${STARTABLE} where c.id = $1 for update of c`, [id])
+  return lockStartable(tx, 'c.id = $1', [id])
 }
 
 /** Credentials whose schedule is due and that have no rotation under way. */
 export async function selectDue(tx: Tx, limit: number): Promise<Startable[]> {
-  return tx.query(
-    `${STARTABLE} where c.next_rotation_at <= now() and c.closed_at is null
-      and not exists (select 1 from rotation r where r.credential_id = c.id and r.ended_at is null)
-      order by c.next_rotation_at limit $1 for update of c skip locked`,
-    [limit],
-  )
+  const due = `c.next_rotation_at <= now() and c.closed_at is null
+      and exists (select 1 from version v where v.credential_id = c.id and v.state = 'current')
+      and not exists (select 1 from rotation r where r.credential_id = c.id and r.ended_at is null)`
+  const found = await lockStartable(tx, due, [limit], 'order by c.next_rotation_at limit $1 for update of c skip locked')
+  return found.filter(({ live }) => live === null)
 }
 
 /** A rotation to be inserted. */
