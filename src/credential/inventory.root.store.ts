@@ -22,8 +22,14 @@ export interface LockedRoot {
   readonly current_worked: boolean
 }
 
-/** Locked against rotations and decommission. Throws `not_found` if there is no such system. */
+/**
+ * Locked against rotations and decommission. Throws `not_found` if there is no such system. In two statements: one that waits for a lock
+ * does not see the rotation that began meanwhile.
+ */
 export async function lockRoot(tx: Tx, system: string): Promise<LockedRoot> {
+  await tx.query('select c.id from system s join credential c on c.system_id = s.id and c.is_root where s.name = $1 for update of s, c', [
+    system,
+  ])
   const [row] = await tx.query<LockedRoot>(
     `select c.id, c.name, s.root_account as account, c.kek_id, c.wrapped_key, s.decommissioned_at is not null as decommissioned,
             (select coalesce(max(v.number), 0) from version v where v.credential_id = c.id) as last_number,
@@ -34,7 +40,7 @@ export async function lockRoot(tx: Tx, system: string): Promise<LockedRoot> {
                      and cv.last_probe ->> 'where' = s.place, false) as current_worked
        from system s join credential c on c.system_id = s.id and c.is_root
        left join version cv on cv.credential_id = c.id and cv.state = 'current'
-      where s.name = $1 for update of s, c`,
+      where s.name = $1`,
     [system],
   )
   if (row === undefined) throw noSystem(system)

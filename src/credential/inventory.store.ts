@@ -151,13 +151,15 @@ export interface RootRow {
   readonly rotating: boolean
 }
 
+/** In two statements: one that waits for a lock does not see what came to other tables meanwhile. */
 export async function lockRoots(tx: Tx, systemIds: readonly string[]): Promise<RootRow[]> {
+  await tx.query('select id from credential where system_id = any($1::uuid[]) and is_root order by id for update', [systemIds])
   return tx.query(
     `select c.id, c.system_id, c.kek_id, c.wrapped_key, c.accounts, c.strategy,
             (select max(v.number) from version v where v.credential_id = c.id) as last_number,
             exists (select 1 from version v where v.credential_id = c.id and v.state = 'current' and v.installed_at is null) as declared,
             exists (select 1 from rotation r where r.credential_id = c.id and r.ended_at is null) as rotating
-       from credential c where c.system_id = any($1::uuid[]) and c.is_root order by c.id for update of c`,
+       from credential c where c.system_id = any($1::uuid[]) and c.is_root order by c.id`,
     [systemIds],
   )
 }

@@ -102,10 +102,12 @@ export interface WaitingPerson {
 
 /** Locked, if this person is active, was made by a code, and nobody has ever been it. */
 export async function lockWaiting(tx: Tx, identity: string): Promise<WaitingPerson | null> {
+  // By itself: one statement that waits for it would not see who came meanwhile.
+  await tx.query('select identity_id from bootstrap_person where identity_id = $1 for update', [identity])
   const [row] = await tx.query<WaitingPerson>(
     `select b.makers, exists (select from team_member m where m.identity_id = i.id) as known
        from bootstrap_person b join identity i on i.id = b.identity_id
-      where b.identity_id = $1 and i.status = 'active' and ${NOBODY} for update of b`,
+      where b.identity_id = $1 and i.status = 'active' and ${NOBODY}`,
     [identity],
   )
   return row ?? null
