@@ -160,12 +160,15 @@ async function refuseAlive(tx: Tx, credentials: readonly CredentialRow[], looks:
   const rotating = new Set(await rows.lockCredentials(tx, ids))
   const now = Map.groupBy(await rows.aliveVersions(tx, ids), (row) => row.credential_id)
   const faults = credentials.flatMap(({ id, name }) => {
-    const why = rotating.has(id) ? 'a rotation is under way' : stillAlive(looks.get(id), now.get(id) ?? [])
+    const why = rotating.has(id) ? UNDER_WAY : stillAlive(looks.get(id), now.get(id) ?? [])
     return why === null ? [] : [{ path: name, message: `${name} cannot be removed: ${why}.` }]
   })
   const one = faults.length === 1 ? 'One credential is' : `${faults.length} credentials are`
-  throwFaults('conflict', `${one} alive; nothing was applied. Drop the account on the system first.`, faults)
+  const then = rotating.size === faults.length ? 'End its rotation first' : 'Drop the account on the system first'
+  throwFaults('conflict', `${one} alive; nothing was applied. ${then}.`, faults)
 }
+
+const UNDER_WAY = 'a rotation is under way (see rekey rotation list; rekey rotation undo takes it back)'
 
 function stillAlive(look: Look | undefined, versions: readonly rows.AliveVersion[]): string | null {
   if (versions.length === 0) return null

@@ -1,3 +1,4 @@
+import { dirname } from 'node:path'
 import { RekeyError } from '../kernel/index.ts'
 import { placeId } from './files.guard.ts'
 import { checkFile, dropPrepared, type Place, placeFile, prepareFile } from './files.ts'
@@ -25,7 +26,7 @@ async function onFile<T>(name: string, place: Place, use: () => Promise<T>): Pro
     if (error instanceof RekeyError) throw error
     const code = (error as { code?: string }).code ?? 'unknown'
     throw new RekeyError('unavailable', `The file of consumer ${name} cannot be written (${code}): ${place.path}`, {
-      hint: 'Make room or give Rekey the right to write there.',
+      hint: code === 'ENOENT' ? `Make the folder ${dirname(place.path)}.` : 'Make room or give Rekey the right to write there.',
       detail: code,
     })
   }
