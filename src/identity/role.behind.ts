@@ -2,7 +2,7 @@
 import { RekeyError } from '../kernel/index.ts'
 import type { Principal } from '../policy/index.ts'
 import type { Sql, Tx } from '../store/index.ts'
-import { standBehind, standsBehind } from './behind.ts'
+import { everybodyBehind, standBehind } from './behind.ts'
 import { shareHuman } from './person.ts'
 
 /**
@@ -21,7 +21,7 @@ export async function requireOthers(
 }
 
 async function touches(sql: Sql, by: Principal, { identities = [], teams = [], tokens = [] }: Parameters<typeof requireOthers>[2]) {
-  const selves = await standBehind(sql, standsBehind(by), 'crews')
+  const selves = await everybodyBehind(sql, by, 'crews')
   const all = await standBehind(sql, [...identities, ...teams, ...tokens], 'crews')
   return shareHuman(sql, selves, all)
 }
