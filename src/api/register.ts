@@ -8,7 +8,7 @@ import {
   type BearerParts,
   type KnownTokens,
   keyOwner,
-  makersNow,
+  makersBehind,
   readHandToken,
   type SessionHolder,
 } from '../identity/index.ts'
@@ -123,7 +123,7 @@ async function callOf(server: ServerParts, route: Route, request: FastifyRequest
   const { parts, sites } = server
   const { caller, admission } = request
   // What it sets up remembers who stands behind it; what only reads sets nothing up.
-  const behind = caller === null || route.method === 'GET' ? null : await makersNow(parts.store, caller.principal)
+  const behind = caller === null || route.method === 'GET' ? null : await makersBehind(parts.store, caller.principal)
   const session = caller === null && route.ownPages ? await sessionOf(server, request, 'first') : (caller?.session ?? null)
   const guarded = caller !== null && admission !== null && route.recordsLate !== true
   return {

@@ -33,7 +33,7 @@ export function everybodyBehind(sql: Sql, by: Principal, crews: Crews = 'no crew
  * The identities among them, which is what a thing that lets others in remembers as its makers: they may know its secret when the program
  * that set it up is somebody else's. Null where nobody is on record.
  */
-export async function makersNow(sql: Sql, by: Principal): Promise<string[] | null> {
+export async function makersBehind(sql: Sql, by: Principal): Promise<string[] | null> {
   const makers = makersBy(by)
   // A person is behind themselves, and the first token is nobody's: most who ask need no question.
   if (makers === null || (by.kind === 'person' && by.actsFor === null)) return makers

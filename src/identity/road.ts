@@ -3,7 +3,7 @@ import { append } from '../evidence/index.ts'
 import { type Ctx, RekeyError, someOf } from '../kernel/index.ts'
 import type { Allowed, Principal } from '../policy/index.ts'
 import type { Sql, Store, Tx } from '../store/index.ts'
-import { makersNow, refuseOneself } from './behind.ts'
+import { makersBehind, refuseOneself } from './behind.ts'
 import { queueEscalation } from './notify.queue.ts'
 import { checkReason } from './record.model.ts'
 import * as rows from './road.store.ts'
@@ -111,7 +111,7 @@ async function confirm(store: Store, ctx: Ctx, kind: rows.Confirmable, { by, nam
   await store.inTx(async (tx) => {
     const id = await rows.lockRoad(tx, kind, name)
     if (id === null) throw new RekeyError('not_found', `There is no such ${NOUNS[kind]}.`)
-    const confirmed = await makersNow(tx, by)
+    const confirmed = await makersBehind(tx, by)
     if (confirmed === null) {
       throw new RekeyError('forbidden', 'Nobody is on record who would answer for it.', { hint: LOGGED_IN })
     }
