@@ -120,6 +120,25 @@ test.each(CASES)('after a month: %s counts: %s', async (_what, counts, ways) => 
   }
 })
 
+test('a move that is undone leaves neither a row nor an event', async () => {
+  const [ada, bob] = [await join(), await join()]
+  const program = await programOf('person', ada)
+  const told = "select body from evidence_event where body like '%identity.stood_behind%' and body like '%' || $1 || '%'"
+  const rows = async () => [
+    (await db.store.query('select person_id from former_owner where identity_id = $1', [program])).length,
+    (await db.store.query(told, [program])).length,
+  ]
+  const move = (tx: Tx) => moveIdentity(tx, ctx, program, { owner: { kind: 'person', id: bob } })
+  const dies = tx(async (tx) => {
+    await move(tx)
+    throw new Error('it dies here')
+  })
+  await expect(dies).rejects.toThrow('it dies here')
+  expect(await rows()).toEqual([0, 0])
+  await tx(move)
+  expect(await rows()).toEqual([1, 1])
+})
+
 test('whatever ends that somebody answers for a program, they are remembered in the same transaction, and it is on record', async () => {
   const [ada, bob, eve] = [await join(), await join(), await join()]
   const [one, around] = [await tx((tx) => putTeam(tx, ctx, { name: newId() })), await tx((tx) => putTeam(tx, ctx, { name: newId() }))]
