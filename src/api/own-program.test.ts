@@ -43,7 +43,7 @@ const roads = async () =>
     it.kind === 'road_of_leaver' ? [it.subject] : [],
   )
 
-test('nobody says by a program of theirs, or of a team of theirs, that they are another person, or links a login to themselves', async () => {
+test('nobody says by a program of theirs, or of their team, that they are another person, or links a login to themselves', async () => {
   const mal = await people.person('h1', 'security-admin')
   const second = await people.person('h1-adm')
   const path = `/v1/identities/${mal.id}/same-person`
@@ -95,6 +95,32 @@ test('who gave a program away, or left the team of one that had it, does not app
       expect(await approves(asks)).toBe(403)
       const fresh = done(await people.server.post(`/v1/tokens/${asks.id}/rotate`, { overlapSeconds: 0 }))
       expect(await approves(people.asker(fresh))).toBe(200)
+    }
+  })
+})
+
+test('a fleet file that names another owner, or calls the program a person, ends it no sooner', async () => {
+  const mal = await people.person('h2-fleet', 'credential-admin', 'directory-admin')
+  const victim = await people.made('/v1/identities', { name: 'h2-fleet-victim', kind: 'human' })
+  const apply = async (by: Pick<Asker, 'post'>, name: string, kind: string, owner: string) => {
+    const identity = `{ name: ${name}, kind: ${kind}, owner: ${owner}, purpose: sync, environment: prod }`
+    const text = `version: 1\nsystems: []\nidentities:\n  - ${identity}\ncredentials: []\n`
+    const { digest } = done(await by.post('/v1/fleet/diff', { text, folder: people.server.folder }))
+    const input = { text, folder: people.server.folder, digest, prune: false, secrets: {}, authorities: {} }
+    done(await by.post('/v1/fleet/apply', input))
+  }
+  await underRule([mal, alice], async () => {
+    for (const [kind, owner] of [
+      ['workload', 'zed'],
+      ['human', 'h2-fleet'],
+    ] as const) {
+      const name = `fleet-bot-${kind}`
+      await apply(people.server, name, 'workload', 'h2-fleet')
+      const { id } = done(await people.server.get(`/v1/identities/${name}`))
+      const asks = await people.token(people.server, `t ${name}`, ['directory-admin'], { identity: id })
+      await apply(mal, name, kind, owner)
+      const asked = await asks.post(`/v1/identities/${victim.id}/offboard`, { reason: `it left, says ${name}` })
+      expect(await approve(mal, asked.body.approval)).toBe(403)
     }
   })
 })

@@ -34,8 +34,9 @@ export async function readSamePerson(store: Store, may: Allowed<'identity:read'>
 /**
  * Says that two identities are of one human (`identity.same_person`), or that they are not although they share an address
  * (`identity.other_person`). The last word counts, from the next count of an approval on. Resolves with whether anything changed. Throws
- * `not_found`; `bad_input` for one identity twice and for what is no person; `forbidden` for whoever speaks of themselves, also by a token or program
- * of theirs; `wrong_state` if the one human would hold both hands, by more than a directory's word, and it is not forced with a reason (event `role.forced`).
+ * `not_found`; `bad_input` for one identity twice and for what is no person; `forbidden` for whoever speaks of themselves, also by a
+ * token or program of theirs; `wrong_state` if the one human would hold both hands, by more than a directory's word, and it is not forced
+ * with a reason (event `role.forced`).
  */
 export async function sayPerson(
   store: Store,
