@@ -22,6 +22,7 @@ export const TABLE_OWNERS: Record<string, string> = {
   team_member: 'identity',
   team_nesting: 'identity',
   handover: 'identity',
+  former_owner: 'identity',
   identity_change: 'identity',
   entitlement_change: 'identity',
   role_binding: 'identity',

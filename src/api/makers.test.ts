@@ -90,7 +90,8 @@ test('what a leaver has made is planned, suspended and ended with them; a token 
   const kept = await people.token(mal, 'kept', ['security-admin'], { identity: shop })
   const all = [door, inner, shops, kept]
   const plan = done(await people.server.get(`/v1/identities/${mal.id}/closure-plan`)).items
-  expect(plan.map((it: { credential: string }) => it.credential)).toEqual(all.map(({ id, name }) => `token ${name} ${id}`))
+  const tokens = plan.map((it: { credential: string }) => it.credential).filter((it: string) => it.startsWith('token '))
+  expect(tokens).toEqual(all.map(({ id, name }) => `token ${name} ${id}`))
   expect(plan[2]).toMatchObject({
     way: 'suspend',
     consumers: ['shop'],

@@ -8,7 +8,7 @@ import {
   type BearerParts,
   type KnownTokens,
   keyOwner,
-  makersBy,
+  makersBehind,
   readHandToken,
   type SessionHolder,
 } from '../identity/index.ts'
@@ -122,10 +122,12 @@ async function stillAsking(request: FastifyRequest): Promise<Caller | null> {
 async function callOf(server: ServerParts, route: Route, request: FastifyRequest) {
   const { parts, sites } = server
   const { caller, admission } = request
+  // What it sets up remembers who stands behind it; what only reads sets nothing up.
+  const behind = caller === null || route.method === 'GET' ? null : await makersBehind(parts.store, caller.principal)
   const session = caller === null && route.ownPages ? await sessionOf(server, request, 'first') : (caller?.session ?? null)
   const guarded = caller !== null && admission !== null && route.recordsLate !== true
   return {
-    ctx: ctxOf(server, request),
+    ctx: { ...ctxOf(server, request), behind },
     parts: guarded ? { ...parts, store: admission.storeFor(parts.store, caller) } : parts,
     may: caller?.may ?? null,
     principal: caller?.principal ?? null,
@@ -160,8 +162,7 @@ function sealCursor({ cursors }: ServerParts, route: Route, answer: Answer): Ans
 
 function ctxOf({ clock, log }: ServerParts, request: FastifyRequest, principal = request.caller?.principal): Ctx {
   const actor = principal === undefined ? 'anybody' : actorOf(principal)
-  const behind = principal === undefined ? null : makersBy(principal)
-  const who = { actorName: principal?.name ?? null, behind, proof: principal?.proof ?? {} }
+  const who = { actorName: principal?.name ?? null, proof: principal?.proof ?? {} }
   return makeCtx(actor, request.id, { clock, log, signal: request.gone.signal, ...who })
 }
 

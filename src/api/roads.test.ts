@@ -199,6 +199,8 @@ test('what a leaver made that lets others in is planned, found, told, and over w
     [`issuer ${inlined}`]: 'suspend',
     'issuer firm': 'hand_over',
     'login provider corp': 'hand_over',
+    '1 session of leaver': 'suspend',
+    '1 identity of leaver': 'hand_over',
   })
   expect(await leftBy('leaver')).toEqual([])
 

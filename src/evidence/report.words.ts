@@ -86,6 +86,7 @@ const WORDS = new Map([
   ['identity.labels_changed', 'Labels of an identity changed'],
   ['identity.left', 'Identity left'],
   ['identity.other_person', 'Two identities said to be of different people'],
+  ['identity.stood_behind', 'Who answered for a program is remembered: they may know its token'],
   ['identity.same_person', 'Two identities said to be of one person'],
   ['identity.moved', 'Identity moved: what the record says of it changed'],
   ['identity.offboarded', 'Identity offboarded'],

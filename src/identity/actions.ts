@@ -3,6 +3,7 @@ import { type Ctx, isCode, type Json, newId, RekeyError } from '../kernel/index.
 import type { Allowed, Resource } from '../policy/index.ts'
 import type { Tx } from '../store/index.ts'
 import { hasRule } from './approval.rule.store.ts'
+import { ownersOf, rememberOwners } from './behind.former.ts'
 import { handOverPerson } from './lifecycle.handover.ts'
 import { identityEvent, recordResolved } from './lifecycle.owners.ts'
 import type { Identity, IdentityFields } from './model.ts'
@@ -37,6 +38,9 @@ export async function putIdentities(tx: Tx, ctx: Ctx, permit: Permit, wanted: re
   const [added, changed] = [changes.filter(({ before }) => before === undefined), changes.filter(({ before }) => before !== undefined)]
   const answered = changed.flatMap(({ before, after }) => (before?.ownerId != null && before.owner !== after.owner ? [after.id] : []))
   if (added.length > 0) refuseAlike(await rows.insertIdentities(tx, added.map(afterOf)))
+  // Nobody answers for a person as for a program: who calls it one gives it away too.
+  const owned = changed.flatMap(({ before, after }) => (before?.owner === after.owner && before.kind === after.kind ? [] : [after.id]))
+  if (owned.length > 0) await rememberOwners(tx, ctx, await ownersOf(tx, { ids: owned }))
   if (changed.length > 0) await rows.updateIdentities(tx, changed.map(afterOf))
   await append(
     tx,

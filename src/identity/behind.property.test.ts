@@ -37,7 +37,7 @@ const programOf = (id: string) =>
 const nat = fc.nat(PEOPLE - 1)
 const at = fc.nat(TEAMS - 1)
 
-test('of a team with two humans nobody; else its only human, by whichever identities are in it, through any nesting', async () => {
+test('of a team with two humans nobody; else whoever is in it, by whichever identities, through any nesting', async () => {
   let [one, several] = [0, 0]
   await fc.assert(
     fc.asyncProperty(
@@ -72,7 +72,7 @@ test('of a team with two humans nobody; else its only human, by whichever identi
         const inside = new Set(members.flatMap(([n, who]) => (below.has(n) ? [who] : [])))
         const active = new Set([...inside].flatMap((who) => (suspended.includes(who) ? [] : [human[who]])))
         const behind = (await standBehind(db.store, [program])).filter((id) => id !== program)
-        expect(behind.sort()).toEqual(active.size === 1 ? [...inside].map(person).sort() : [])
+        expect(behind.sort()).toEqual(active.size <= 1 ? [...inside].map(person).sort() : [])
         if (active.size === 1) one++
         if (active.size > 1) several++
       },
@@ -82,7 +82,7 @@ test('of a team with two humans nobody; else its only human, by whichever identi
   expect(Math.min(one, several)).toBeGreaterThan(3)
 }, 120_000)
 
-test('what a program of a team of one asks, that one does not approve: once there are two, they may', async () => {
+test('what a program of a team of one asks, that one does not approve: once there have been two for a month, they may', async () => {
   const [pia, bob, crew, approvers] = [await join(), await join(), await team(), await team()]
   await tx((tx) => addTeamMembers(tx, ctx, crew, { identities: [pia] }))
   await tx((tx) => addTeamMembers(tx, ctx, approvers, { identities: [pia] }))
@@ -98,6 +98,8 @@ test('what a program of a team of one asks, that one does not approve: once ther
   await expect(ask()).rejects.toSatisfy((error) => isCode(error, 'bad_input'))
   const eve = await join()
   await tx((tx) => addTeamMembers(tx, ctx, crew, { identities: [eve] }))
+  await expect(ask()).rejects.toSatisfy((error) => isCode(error, 'bad_input'))
+  await db.store.query("update former_owner set until = until - interval '31 days' where identity_id = $1", [bot])
   const id = await ask()
   expect(await db.store.query('select identity_id from approval_approver where approval_id = $1', [id])).toEqual([{ identity_id: pia }])
   // A team of one again, of whose program a program is: it leads on.

@@ -39,7 +39,7 @@ export type { Standing } from './approval.standing.ts'
 export { sweepApprovals } from './approval.sweep.ts'
 export { type ApprovalParts, type AssertionOf, bypassByHand, decideByHand, takeBackByHand, withdrawByHand } from './approval.use.ts'
 export { authenticateAgain, authenticateBearer, type BearerParts } from './bearer.ts'
-export { makersBy, standBehind, standsBehind, standsBehindToken } from './behind.ts'
+export { makersBehind, standBehind, standsBehind, standsBehindToken } from './behind.ts'
 export { listMadeByLeavers, type MadeByLeaver } from './code.store.ts'
 export { tokenFindings } from './fsck.ts'
 export {

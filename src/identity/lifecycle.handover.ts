@@ -1,6 +1,7 @@
 import { append } from '../evidence/index.ts'
 import { type Ctx, LIMITS, newId } from '../kernel/index.ts'
 import type { Sql, Tx } from '../store/index.ts'
+import { ownersOf, rememberOwners } from './behind.former.ts'
 import { identityEvent } from './lifecycle.owners.ts'
 import type { OwnerRef } from './record.model.ts'
 import { ownerColumns, personById, type Row } from './record.store.ts'
@@ -71,6 +72,7 @@ type From = Pick<Heir, 'owner' | 'name'>
 
 async function handOver(tx: Tx, ctx: Ctx, from: From, heir: Heir, cause: HandoverCause, tenancy: string | null): Promise<number> {
   const to = ownerColumns(heir.owner)
+  await rememberOwners(tx, ctx, await ownersOf(tx, { owner: from.owner.id }))
   const taken = await tx.query<Pick<Row, 'id' | 'name'>>(
     `update identity set owner_identity_id = $2, owner_team_id = $3, revision = revision + 1, changed_at = now()
       where owner_key = $1 and ($4::text is null or (tenancy = $4 and id <> $5::uuid)) returning id, name`,

@@ -1,6 +1,7 @@
 import { append, type EvidenceEvent } from '../evidence/index.ts'
 import { type Ctx, type Json, nameKey, RekeyError } from '../kernel/index.ts'
 import type { Tx } from '../store/index.ts'
+import { ownersOf, rememberOwners } from './behind.former.ts'
 import {
   checkManager,
   classColumns,
@@ -63,6 +64,9 @@ export async function moveIdentity(tx: Tx, ctx: Ctx, id: string, change: MoveCha
   const facts = factChanges(before, after)
   const moved = events.some(({ type }) => type === 'identity.entitlements_changed') || MOVES.some((key) => key in facts.after)
   if (Object.keys(facts.after).length === 0 && events.length === 0) return false
+  if ('owner' in facts.after || 'ownerPerson' in facts.after || 'ownerTeam' in facts.after || 'tenancy' in facts.after) {
+    await rememberOwners(tx, ctx, await ownersOf(tx, { ids: [id] }))
+  }
   await rows.updateRow(tx, after)
   await append(tx, ctx, [identityEvent(moved ? 'identity.moved' : 'identity.changed', after, { ...facts, ...reasonOf(change) }), ...events])
   await followTenancy(tx, ctx, before, after, change)

@@ -2,6 +2,7 @@ import { append } from '../evidence/index.ts'
 import { type Ctx, RekeyError } from '../kernel/index.ts'
 import type { Tx } from '../store/index.ts'
 import { supersedeOffboardings } from './approval.supersede.ts'
+import { ownersOf, rememberOwners } from './behind.former.ts'
 import { dropCodesOf } from './code.store.ts'
 import { handOverPerson, settleHandovers } from './lifecycle.handover.ts'
 import { identityEvent } from './lifecycle.owners.ts'
@@ -9,6 +10,7 @@ import { checkReason, type IdentityStatus, NEXT_STATUS } from './record.model.ts
 import { lockIdentity, lockRecord, queueChange, type Row, updateRow } from './record.store.ts'
 import { tellRoads } from './road.ts'
 import { endSessionsOf } from './session.ts'
+import { teamsAbove } from './team.store.ts'
 
 const VERBS = { suspended: 'identity.suspended', active: 'identity.resumed', offboarded: 'identity.offboarded' } as const
 
@@ -95,6 +97,11 @@ async function moveStatus(tx: Tx, ctx: Ctx, row: Row, to: IdentityStatus, reason
   if (!NEXT_STATUS[row.status].includes(to)) throw wrongState(row, to)
   const now = ctx.clock.now()
   const back = to === 'active'
+  // Whoever comes back to a team ends that it was one human's.
+  if (back && row.kind === 'human') {
+    const crews = (await teamsAbove(tx, row.id)).map(({ id }) => id)
+    await rememberOwners(tx, ctx, await ownersOf(tx, { crews }))
+  }
   await updateRow(tx, { ...row, status: to, left_at: back ? null : row.left_at, barred: barred || (row.barred && !back) })
   const change = await queueChange(tx, row.id, back ? 'resumed' : to, reason, now)
   await append(tx, ctx, [identityEvent(VERBS[to], row, { from: row.status, reason, change, ...(barred && { barred }) })])

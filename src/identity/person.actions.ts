@@ -2,9 +2,8 @@ import { append } from '../evidence/index.ts'
 import { type Ctx, RekeyError } from '../kernel/index.ts'
 import { type Allowed, isMine, type Policies, type Principal } from '../policy/index.ts'
 import type { Store } from '../store/index.ts'
-import { standsBehind } from './behind.ts'
+import { refuseOneself } from './behind.ts'
 import * as rows from './person.store.ts'
-import { shareHuman } from './person.ts'
 import { lockPolicies } from './policyset.store.ts'
 import { identityNamed } from './record.list.ts'
 import { checkReason, type IdentityRecord } from './record.model.ts'
@@ -35,8 +34,9 @@ export async function readSamePerson(store: Store, may: Allowed<'identity:read'>
 /**
  * Says that two identities are of one human (`identity.same_person`), or that they are not although they share an address
  * (`identity.other_person`). The last word counts, from the next count of an approval on. Resolves with whether anything changed. Throws
- * `not_found`; `bad_input` for one identity twice and for what is no person; `forbidden` for whoever speaks of themselves; `wrong_state` if
- * the one human would hold both hands, by more than a directory's word, and it is not forced with a reason (event `role.forced`).
+ * `not_found`; `bad_input` for one identity twice and for what is no person; `forbidden` for whoever speaks of themselves, also by a
+ * token or program of theirs; `wrong_state` if the one human would hold both hands, by more than a directory's word, and it is not forced
+ * with a reason (event `role.forced`).
  */
 export async function sayPerson(
   store: Store,
@@ -54,9 +54,8 @@ export async function sayPerson(
   return store.inTx(async (tx) => {
     await lockPolicies(tx)
     await lockRecord(tx, 'alone')
-    if (await shareHuman(tx, standsBehind(by), [one.id, other.id])) {
-      throw new RekeyError('forbidden', 'Nobody says this of themselves.', { hint: 'Ask somebody else who may do identity:move.' })
-    }
+    const hint = 'Ask somebody else who may do identity:move, not by a token or program of yours.'
+    await refuseOneself(tx, by, [one.id, other.id], 'Nobody says this of themselves.', hint)
     const pair = { one: one.id, other: other.id, same, at: ctx.clock.now(), by: ctx.actor, reason }
     const { made: said, people } = await keepApart(tx, ctx, policies.set, input, () => rows.putPair(tx, pair), 'by hand')
     if (!said) return false

@@ -16,7 +16,7 @@ import {
 import type { Store, Tx } from '../store/index.ts'
 import { askForPolicies, bypassPolicyRule, withApproval } from './approval.gate.ts'
 import { supersedePolicies } from './approval.supersede.ts'
-import { standsBehind } from './behind.ts'
+import { everybodyBehind } from './behind.ts'
 import { type Activation, activationOf } from './policyset.activation.ts'
 import { type BothHandsView, handsFacts, newlyBoth, noteBoth, recordBoth, requireForcedSet } from './policyset.hands.ts'
 import { changesBetween, digestOf, type FileChange, type PolicySetView, requireSomebody, type Warrant } from './policyset.model.ts'
@@ -115,7 +115,7 @@ export async function proposePolicies(
     requireForcedSet(bothHands, input.force, input.words)
     const id = newId(ctx.clock.now().getTime())
     const { words } = input
-    const proposers = standsBehind(by)
+    const proposers = (await everybodyBehind(tx, by)).sort()
     await rows.insertSet(tx, { id, origin: 'own', files: set.files, digest, baseDigest, words, by: ctx.actor, proposers, bothHands })
     const files = changes.map(({ file, change }) => ({ file, change }))
     const facts = { digest, base: baseDigest, proposers: [...proposers], hands: handsDigest(bothHands) }

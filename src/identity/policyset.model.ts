@@ -38,7 +38,7 @@ export interface Ask {
   readonly digest: string
   /** What it is, for people. */
   readonly words: string
-  /** Who stands behind the proposal, as `standsBehind` says. */
+  /** Who stood behind the proposal when it was made; who does so by now counts as well. */
   readonly proposers: readonly string[]
   /** Who asks for it to come into force now. */
   readonly by: Principal

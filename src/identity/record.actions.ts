@@ -3,6 +3,7 @@ import { type Allowed, FORCED_REASON_CHARS, isMine, type Policies, type Principa
 import type { Sql, Store } from '../store/index.ts'
 import { requireApproval, withApproval } from './approval.gate.ts'
 import type { Approvable } from './approval.model.ts'
+import { refuseOneself } from './behind.ts'
 import type { JoinFields } from './lifecycle.fields.ts'
 import { joinIdentity } from './lifecycle.join.ts'
 import { type MoveChange, moveIdentity } from './lifecycle.move.ts'
@@ -123,8 +124,9 @@ export interface StatusInput {
 
 /**
  * Suspends, resumes or offboards, as the permission says; again does nothing. Resolves with the identity as it is then. Throws
- * `approval_required` where a rule asks for it; `wrong_state` if nobody could change policy any more, unless it is forced with a reason of
- * at least 10 characters: whoever is dangerous can always be stopped.
+ * `approval_required` where a rule asks for it; `forbidden` for who resumes themselves, by whatever token, program or identity;
+ * `wrong_state` if nobody could change policy any more, unless it is forced with a reason of at least 10 characters: whoever is dangerous
+ * can always be stopped.
  */
 export async function moveStatusByHand(
   parts: RecordParts & { readonly policies: Policies },
@@ -137,6 +139,9 @@ export async function moveStatusByHand(
   if (force && reason.trim().length < FORCED_REASON_CHARS) refuse(`The reason has at least ${FORCED_REASON_CHARS} characters.`)
   const before = await mineNamed(parts.store, may, idOrName)
   await withApproval(parts.store, ctx, by, async (tx) => {
+    if (may.action === 'identity:resume') {
+      await refuseOneself(tx, by, [before.id], 'Nobody resumes themselves.', 'Ask somebody else, not by a token or program of yours.')
+    }
     const ends = may.action !== 'identity:resume' && before.status === 'active' && !force
     if (ends) await lockPolicies(tx)
     // What is at its end already needs nobody's approval: a repeat stays harmless.

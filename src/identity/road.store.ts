@@ -23,11 +23,17 @@ export interface RoadRow {
 
 /**
  * SQL that is true of a row of this name, with `makers` and `confirmed`, for which nobody answers: one of its makers is not active, or
- * gone, and nobody who is active has confirmed it.
+ * gone, and nobody has confirmed it, or somebody who stands behind that is not active.
  */
 export const leftAlone = (row: string): string =>
   `(exists (select from unnest(${row}.makers) m(id) left join identity p on p.id = m.id where p.status is distinct from 'active')
-    and not exists (select from unnest(${row}.confirmed) c(id) join identity p on p.id = c.id where p.status = 'active'))`
+    and (${answered(row)}) is not true)`
+
+/** SQL that is true if it is confirmed, and all who stood behind that are active; with `except` also none of them is that identity. */
+function answered(row: string, except = 'null::uuid'): string {
+  return `(cardinality(${row}.confirmed) > 0 and not exists (select from unnest(${row}.confirmed) c(id) left join identity p on p.id = c.id
+            where p.status is distinct from 'active' or c.id = ${except}))`
+}
 
 /** Things and their parts, each with who made it, and who has confirmed it since. */
 const PART = `part as (
@@ -69,7 +75,7 @@ export async function roadsLeft(sql: Sql, after: string | null, limit: number): 
 export async function roadsOf(sql: Sql, identity: string): Promise<RoadRow[]> {
   return sql.query(
     `with ${PART} ${GROUPED} where m.id = $1
-        and not exists (select from unnest(x.confirmed) c(id) join identity a on a.id = c.id where a.status = 'active' and a.id <> $1)
+        and (${answered('x', '$1')}) is not true
       group by x.kind, x.id, x.name order by x.kind, x.name, x.id`,
     [identity],
   )

@@ -1,13 +1,14 @@
 /** What a leaver made that goes on letting others in: found, told, and taken over by somebody who answers for it. */
 import { append } from '../evidence/index.ts'
 import { type Ctx, RekeyError, someOf } from '../kernel/index.ts'
-import type { Allowed } from '../policy/index.ts'
+import type { Allowed, Principal } from '../policy/index.ts'
 import type { Sql, Store, Tx } from '../store/index.ts'
+import { makersBehind, refuseOneself } from './behind.ts'
 import { queueEscalation } from './notify.queue.ts'
-import { shareHuman } from './person.ts'
 import { checkReason } from './record.model.ts'
 import * as rows from './road.store.ts'
 import { SECURITY_CONTACT } from './team.model.ts'
+import { notActive } from './token.store.ts'
 
 /** A way in, or to be told, that somebody made. */
 export interface Road {
@@ -78,46 +79,54 @@ export async function tellRoads(tx: Tx, ctx: Ctx, { id, name }: { readonly id: s
 const EVENTS = { issuer: 'issuer.confirmed', login: 'login_provider.confirmed', channel: 'channel.confirmed' } as const
 const LINKS = { issuer: 'issuer', login: 'login_provider', channel: 'channel' } as const
 
+/** What is confirmed, by whom, and why. */
+export interface Confirming {
+  readonly by: Principal
+  readonly name: string
+  readonly reason: string
+}
+
 /** Somebody answers for an issuer and the rules that it has, whoever made them (`issuer.confirmed`). Throws as `confirm` does. */
-export function confirmIssuer(store: Store, ctx: Ctx, _may: Allowed<'issuer:configure'>, name: string, reason: string): Promise<void> {
-  return confirm(store, ctx, 'issuer', name, reason)
+export function confirmIssuer(store: Store, ctx: Ctx, _may: Allowed<'issuer:configure'>, asked: Confirming): Promise<void> {
+  return confirm(store, ctx, 'issuer', asked)
 }
 
 /** Somebody answers for a login provider and the links that it has (`login_provider.confirmed`). Throws as `confirm` does. */
-export function confirmLoginProvider(
-  store: Store,
-  ctx: Ctx,
-  _may: Allowed<'login:configure'>,
-  name: string,
-  reason: string,
-): Promise<void> {
-  return confirm(store, ctx, 'login', name, reason)
+export function confirmLoginProvider(store: Store, ctx: Ctx, _may: Allowed<'login:configure'>, asked: Confirming): Promise<void> {
+  return confirm(store, ctx, 'login', asked)
 }
 
 /** Somebody answers for a channel of notices (`channel.confirmed`). Throws as `confirm` does. */
-export function confirmChannel(store: Store, ctx: Ctx, _may: Allowed<'notify:configure'>, name: string, reason: string): Promise<void> {
-  return confirm(store, ctx, 'channel', name, reason)
+export function confirmChannel(store: Store, ctx: Ctx, _may: Allowed<'notify:configure'>, asked: Confirming): Promise<void> {
+  return confirm(store, ctx, 'channel', asked)
 }
 
 /**
- * It goes on, and who confirms it answers for it as long as they are active. Its makers stay its makers: they still know what they know.
- * Throws `not_found`; `forbidden` for another identity of somebody who made it and is not active, and where nobody on record stands behind
- * who asks.
+ * It goes on, and who confirms it answers for it as long as all who stand behind that are active. Its makers stay its makers: they still
+ * know what they know. Throws `not_found`; `forbidden` where nobody on record stands behind who asks, or somebody who is not active does,
+ * and for another identity, a token or a program of somebody who made it and is not active.
  */
-async function confirm(store: Store, ctx: Ctx, kind: rows.Confirmable, name: string, reason: string): Promise<void> {
+async function confirm(store: Store, ctx: Ctx, kind: rows.Confirmable, { by, name, reason }: Confirming): Promise<void> {
   checkReason(reason)
   await store.inTx(async (tx) => {
     const id = await rows.lockRoad(tx, kind, name)
     if (id === null) throw new RekeyError('not_found', `There is no such ${NOUNS[kind]}.`)
-    const by = ctx.behind
-    if (by === null) {
-      throw new RekeyError('forbidden', 'Nobody is on record who would answer for it.', { hint: 'Confirm it logged in.' })
+    const confirmed = await makersBehind(tx, by)
+    if (confirmed === null) {
+      throw new RekeyError('forbidden', 'Nobody is on record who would answer for it.', { hint: LOGGED_IN })
     }
-    if (await shareHuman(tx, by, await rows.leaversOf(tx, kind, id))) {
-      throw new RekeyError('forbidden', 'Who has left does not answer for it, by whatever identity.', { hint: 'Somebody else must.' })
+    const left = await rows.leaversOf(tx, kind, id)
+    await refuseOneself(tx, by, left, 'Who has left does not answer for it, by whatever identity, token or program.', 'Somebody else must.')
+    const gone = await notActive(tx, confirmed)
+    if (gone.length > 0) {
+      throw new RekeyError('forbidden', `Who stands behind this is not active, and may know its token: ${someOf(gone, NAMED)}.`, {
+        hint: LOGGED_IN,
+      })
     }
-    await rows.confirmRoad(tx, kind, id, by)
-    const data = { reason, confirmed: [...by] }
-    await append(tx, ctx, [{ log: 'identity', type: EVENTS[kind], subject: name, links: { [LINKS[kind]]: id }, data }])
+    await rows.confirmRoad(tx, kind, id, confirmed)
+    const links = { [LINKS[kind]]: id }
+    await append(tx, ctx, [{ log: 'identity', type: EVENTS[kind], subject: name, links, data: { reason, confirmed } }])
   })
 }
+
+const LOGGED_IN = 'Confirm it logged in.'

@@ -1,6 +1,7 @@
 import { append, type EvidenceEvent } from '../evidence/index.ts'
 import { type Ctx, type Json, newId, RekeyError } from '../kernel/index.ts'
 import type { Sql, Tx } from '../store/index.ts'
+import { ownersOf, rememberOwners } from './behind.former.ts'
 import { handOverTeam } from './lifecycle.handover.ts'
 import { recordResolved } from './lifecycle.owners.ts'
 import { DEFAULT_TENANCY } from './record.model.ts'
@@ -61,6 +62,7 @@ export async function removeTeam(tx: Tx, ctx: Ctx, id: string, reason?: string):
   await rows.lockNesting(tx)
   const team = (await rows.lockTeam(tx, id)) ?? noTeam(id)
   if (team.source === BUILT_IN) throw new RekeyError('wrong_state', 'This team belongs to Rekey and stays.')
+  await rememberOwners(tx, ctx, await ownersOf(tx, { crews: [id] }))
   await handOverTeam(tx, ctx, team)
   await rows.deleteTeam(tx, id)
   await append(tx, ctx, [
@@ -109,6 +111,7 @@ async function begin(tx: Tx, id: string, added: Required<Members>): Promise<void
 }
 
 async function change(tx: Tx, ctx: Ctx, id: string, added: Required<Members>, removed: Required<Members>): Promise<void> {
+  const owners = await ownersOf(tx, { crews: [id] })
   const gone = await rows.dropMembers(tx, id, removed)
   await refuseStrangers(tx, added)
   if (added.teams.length > 0 && (await rows.wouldCircle(tx, id, added.teams))) {
@@ -117,6 +120,7 @@ async function change(tx: Tx, ctx: Ctx, id: string, added: Required<Members>, re
   const fresh = await rows.addMembers(tx, id, added)
   const lists = { added: fresh.identities, removed: gone.identities, addedTeams: fresh.teams, removedTeams: gone.teams }
   if (Object.values(lists).every((list) => list.length === 0)) return
+  await rememberOwners(tx, ctx, owners)
   await rows.touchTeam(tx, id)
   const team = (await rows.teamById(tx, id)) ?? noTeam(id)
   await append(tx, ctx, memberEvents(team, lists))

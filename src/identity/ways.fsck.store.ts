@@ -94,6 +94,10 @@ export function bothHands(sql: Sql): Promise<{ identity: string; reason: string 
   return sql.query('select identity_id as identity, reason from both_hands order by identity_id')
 }
 
+export function formerOwners(sql: Sql): Promise<{ identity: string; person: string; until: Date }[]> {
+  return sql.query('select identity_id as identity, person_id as person, until from former_owner order by 1, 2')
+}
+
 export interface ProposalRow {
   readonly id: string
   readonly files: Json

@@ -250,7 +250,7 @@ async function world(): Promise<void> {
     words: 'nights',
     force: false,
   })
-  await issuer(ada)
+  await issuer(ada, bob)
   await logins(ada)
   await directory()
 }
@@ -268,7 +268,7 @@ async function request(team: string, ada: string): Promise<void> {
   await tx((tx) => decideApproval(tx, ctx, person(ada), id, input))
 }
 
-async function issuer(ada: string): Promise<void> {
+async function issuer(ada: string, bob: string): Promise<void> {
   const { publicJwk } = await labKey('ES256')
   await addIssuer(db.store, ctx, may('issuer:configure'), admin, inlineIssuer(publicJwk))
   await addIssuer(db.store, ctx, may('issuer:configure'), admin, {
@@ -282,10 +282,11 @@ async function issuer(ada: string): Promise<void> {
   const owner = { kind: 'person' as const, id: ada }
   const workloadHolds = { entitlements: [{ system: 'db', account: 'job', role: 'reader' }] }
   const workload = { name: 'job', kind: 'agent', source: 'api', purpose: 'serves', environment: 'test', owner, ...workloadHolds } as const
+  const job = await tx((tx) => joinIdentity(tx, ctx, workload))
   await mapIssuer(db.store, ctx, may('issuer:configure'), admin, {
     issuer: 'ci',
     part: 'subject',
-    identity: await tx((tx) => joinIdentity(tx, ctx, workload)),
+    identity: job,
     claims: { sub: 'repo:acme/app:ref:refs/heads/main' },
     prefixes: {},
     hardware: false,
@@ -293,6 +294,7 @@ async function issuer(ada: string): Promise<void> {
     environments: ['test'],
     actsFor: ada,
   })
+  await tx((tx) => moveIdentity(tx, ctx, job, { owner: { kind: 'person', id: bob } }))
 }
 
 async function logins(ada: string): Promise<void> {

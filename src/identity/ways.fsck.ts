@@ -29,6 +29,10 @@ export async function compareWays(sql: Sql, story: WaysStory, reports: Reports):
   await compareUsers(sql, story, reports)
   await compareChanges(sql, story, reports)
   await compareProposals(sql, story, reports)
+  for (const { identity, person, until } of await rows.formerOwners(sql)) {
+    const where = way.former(identity, person)
+    if (!compare(where, { until: timeOf(until) }, story, reports)) reports.finding(where, UNKNOWN)
+  }
   for (const { identity, reason } of await rows.bothHands(sql)) {
     if (story.forced.get(identity)?.has(reason) !== true) reports.finding(way.hands(identity), UNKNOWN)
   }

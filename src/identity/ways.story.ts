@@ -47,6 +47,7 @@ export const way = {
   change: (id: Json) => `change of status ${id}`,
   proposal: (id: string) => `proposed policies ${id}`,
   hands: (identity: string) => `both hands of identity ${identity}`,
+  former: (identity: string, person: string) => `former owner of identity ${identity}: ${person}`,
 }
 
 export const changeText = (identity: string, change: Json, reason: Json): string => JSON.stringify([identity, change, reason])
@@ -117,6 +118,12 @@ const TAKE: Readonly<Record<string, Take>> = {
     for (const kind of ['added', 'removed']) {
       for (const one of listOf(data[kind])) count(entitlements, entitlementText(identity, kind, one as Record<string, Json>))
     }
+  },
+  'identity.stood_behind': ({ things }, { links: { identity = '' }, data }) => {
+    for (const person of listOf(data.people)) things.set(way.former(identity, String(person)), { until: data.until })
+  },
+  'identity.removed': ({ things }, { links: { identity = '' } }) => {
+    for (const key of things.keys()) if (key.startsWith(way.former(identity, ''))) things.delete(key)
   },
   'role.forced': ({ forced }, { links, data }) => {
     for (const id of [...listOf(data.identities).map(String), ...(links.identity === undefined ? [] : [links.identity])]) {

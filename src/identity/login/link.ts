@@ -4,6 +4,7 @@ import type { Allowed, Principal } from '../../policy/index.ts'
 import type { Tx } from '../../store/index.ts'
 import { requireApproval, withApproval } from '../approval.gate.ts'
 import type { Approvable } from '../approval.model.ts'
+import { refuseOneself } from '../behind.ts'
 import { dropExternalId, moveIdentity } from '../lifecycle.move.ts'
 import { lockPolicies } from '../policyset.store.ts'
 import { identityNamed } from '../record.list.ts'
@@ -28,8 +29,8 @@ export interface LinkInput {
 /**
  * Says which subject of a provider a person is (`identity.external_ids_changed`); sessions that began there by another one end. Whoever may
  * do this can let anybody log in as that person. A subject of somebody who was offboarded goes over to whom it is linked now, if a person
- * does it. Throws `not_found`, `conflict` if the subject is somebody else's, `bad_input` for what is no person, `forbidden` for oneself,
- * `approval_required` where a rule asks for it.
+ * does it. Throws `not_found`, `conflict` if the subject is somebody else's, `bad_input` for what is no person, `forbidden` for oneself, by
+ * whichever token, program or identity; `approval_required` where a rule asks for it.
  */
 export async function linkPerson(
   parts: LoginParts,
@@ -42,7 +43,8 @@ export async function linkPerson(
   const provider = (await providerNamed(parts.store, input.provider)) ?? noProvider(input.provider)
   const person = await identityNamed(parts.store, input.identity)
   if (person.kind !== 'human') throw new RekeyError('bad_input', 'Only a person logs in at a provider.')
-  if (person.id === by.identity) throw new RekeyError('forbidden', 'Nobody links a login to themselves.', { hint: 'Ask somebody else.' })
+  const hint = 'Ask somebody else, not by a token or program of yours.'
+  await refuseOneself(parts.store, by, [person.id], 'Nobody links a login to themselves.', hint)
   const source = linkSource(provider)
   const ids = linkIds(provider.issuer, checkText('subject', input.subject, 255))
   const externalIds = ids.slice(0, 1).map((id) => ({ source, id }))

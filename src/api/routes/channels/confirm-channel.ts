@@ -7,8 +7,8 @@ export const confirmChannelRoute = route({
   path: '/v1/notify/channels/:name/confirm',
   summary: confirms('the channel'),
   action: 'notify:configure',
-  handle: async ({ parts, ctx, may, params: { name }, body }) => {
-    await confirmChannel(parts.store, ctx, may, name, body.reason)
+  handle: async ({ parts, ctx, may, principal, params: { name }, body }) => {
+    await confirmChannel(parts.store, ctx, may, { by: principal, name, reason: body.reason })
     return { status: 200, body: { name } }
   },
 })

@@ -7,8 +7,8 @@ export const confirmIssuerRoute = route({
   path: '/v1/issuers/:name/confirm',
   summary: confirms('the issuer with its rules'),
   action: 'issuer:configure',
-  handle: async ({ parts, ctx, may, params: { name }, body }) => {
-    await confirmIssuer(parts.store, ctx, may, name, body.reason)
+  handle: async ({ parts, ctx, may, principal, params: { name }, body }) => {
+    await confirmIssuer(parts.store, ctx, may, { by: principal, name, reason: body.reason })
     return { status: 200, body: { name } }
   },
 })

@@ -7,8 +7,8 @@ export const confirmLoginProviderRoute = route({
   path: '/v1/login/providers/:name/confirm',
   summary: confirms('the login provider with its links'),
   action: 'login:configure',
-  handle: async ({ parts, ctx, may, params: { name }, body }) => {
-    await confirmLoginProvider(parts.store, ctx, may, name, body.reason)
+  handle: async ({ parts, ctx, may, principal, params: { name }, body }) => {
+    await confirmLoginProvider(parts.store, ctx, may, { by: principal, name, reason: body.reason })
     return { status: 200, body: { name } }
   },
 })
