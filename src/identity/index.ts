@@ -179,7 +179,7 @@ export {
 export { changeTeam, type TeamChange } from './team.change.ts'
 export { type EmptyTeam, emptyTeams } from './team.empty.ts'
 export { type AlsoOwned, removeTeamByHand, renameTeamByHand } from './team.end.ts'
-export { createTeam, readTeam, readTeams, type TeamDetail, type TeamPage, teamNamed } from './team.list.ts'
+export { createTeam, readTeam, readTeams, type TeamDetail, type TeamPage } from './team.list.ts'
 export type { Members, Team, TeamFields } from './team.model.ts'
 export {
   createToken,
