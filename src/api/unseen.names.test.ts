@@ -111,6 +111,15 @@ async function credentials(): Promise<void> {
   hidden.version = version?.id ?? ''
 }
 
+/** Two entitlements that went: to the account of a hidden credential, and to that of one that is seen. */
+async function movers(): Promise<void> {
+  for (const accounts of [['app_1', 'app_2'], []]) {
+    const entitlements = accounts.map((account) => ({ system: 'db', account, role: 'writer' }))
+    await people.made('/v1/identities/seen/move', { entitlements })
+  }
+  for (const { id, account } of done(await people.server.get('/v1/movers')).items) (account === 'app_1' ? hidden : seen).mover = id
+}
+
 async function own(bob: Asker): Promise<void> {
   hidden.token = 'hidden-token'
   hidden.tokenId = (await people.token(people.server, 'hidden-token', ['auditor'], { identity: hidden.programId })).id
@@ -132,6 +141,7 @@ beforeAll(async () => {
   await identities()
   await teams()
   await credentials()
+  await movers()
   const { id, digest } = await people.made('/v1/policies', { files: POLICIES(seen.team ?? ''), reason: 'testing' })
   done(await bob.post(`/v1/policies/${id}/bypass`, { reason: 'nobody is here to approve', digest }))
   for (const role of ['dir', 'cred', 'none', 'ctl', 'blind'] as const) by[role] = await people.token(people.server, `${role}-token`, [role])
@@ -267,6 +277,7 @@ const CASES: readonly Case[] = [
   at('POST /v1/systems/:name/root', ':name', 'cred', ['system'], { secret: 'AAAA' }),
   at('POST /v1/systems/:name/server', ':name', 'cred', ['system'], reason),
   at('POST /v1/systems/:name/decommission', ':name', 'cred', ['system'], reason),
+  at('POST /v1/movers/:mover/settle', ':mover', 'cred', ['mover'], reason),
   at('GET /v1/teams/:team', ':team', 'dir', TEAMS),
   at('POST /v1/teams/:team/members', ':team', 'dir', TEAMS, { add: {} }),
   at('POST /v1/teams/:team/rename', ':team', 'dir', TEAMS, { name: 'other' }),
@@ -319,7 +330,6 @@ const PLAIN: Readonly<Record<string, string>> = {
   'scope environments expiresSeconds overlapSeconds roles': 'limits and roles, which everybody knows',
   act: 'names what is to be confirmed, and is compared only when it is done',
   ':consumer': 'of a credential, which is tried with it',
-  ':mover': 'a number; decided before anything is looked for',
 }
 
 describe('every input that can name something', () => {
@@ -350,6 +360,7 @@ function keysOf(schema: unknown, mark: string): string[] {
 
 /** A name of the same form that nothing has. */
 function absent(name: string): string {
+  if (/^\d+$/.test(name)) return String(Number(name) + 100_000)
   return /^[0-9a-f]{8}-/.test(name) ? newId() : name.replace(/.$/, '~').replaceAll('~', name.endsWith('x') ? 'y' : 'x')
 }
 
@@ -403,6 +414,11 @@ test('who makes tokens where they may names whom is there, without reading the r
   const token = (more: object) =>
     by.ctl.post('/v1/tokens', { name: newId().slice(9), roles: ['ctl'], environments: ['seen'], ...reason, ...more })
   expect((await token({ name: 'of-seen-app', identity: 'seen-app' })).status).toBe(201)
+})
+
+test('what a mover left behind is settled by who may touch the credential that it is about', async () => {
+  done(await by.cred.post(`/v1/movers/${seen.mover}/settle`, reason))
+  expect(done(await people.server.get('/v1/movers')).items.map(({ id }: { id: string }) => id)).toEqual([hidden.mover])
 })
 
 test('an exception names whom its maker may read', async () => {
