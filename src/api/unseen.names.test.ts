@@ -1,4 +1,4 @@
-/** Whatever a request can name: what is not the asker's is answered in the bytes of what is not there. Black box, and made from the routes. */
+/** Whatever a request can name: what is not the asker's is answered in the bytes of what is not there. Black box, by the table of routes. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { newId } from '../kernel/index.ts'
 import { factsOf } from '../policy/index.ts'
@@ -10,13 +10,15 @@ const POLICIES = (team: string) => [
   {
     name: 'directory.cedar',
     text: `@id("who") permit(principal in Role::"dir", action in [Action::"identity:*", Action::"closure:plan"], resource) ${W}
-      @id("team") permit(principal in Role::"dir", action in [Action::"team:*"], resource) when { resource is Installation || resource == Team::"${team}" };
+      @id("team") permit(principal in Role::"dir", action in [Action::"team:*"], resource)
+        when { resource is Installation || resource == Team::"${team}" };
       @id("bind") permit(principal in Role::"dir", action == Action::"role:bind", resource);
       @id("blind") permit(principal in Role::"blind", action == Action::"identity:join", resource);`,
   },
   {
     name: 'credential.cedar',
-    text: `@id("cred") permit(principal in Role::"cred", action in [Action::"rotation:*", Action::"exception:*", Action::"review:*", Action::"closure:*",
+    text: `@id("cred") permit(principal in Role::"cred", action in [Action::"rotation:*", Action::"exception:*", Action::"review:*",
+        Action::"closure:*",
         Action::"usable:read", Action::"finding:*", Action::"consumer:*", Action::"system:*"], resource) ${W}
       @id("reads") permit(principal in Role::"cred", action == Action::"identity:read", resource) ${W}
       @id("none") permit(principal in Role::"none", action in [Action::"rotation:*", Action::"usable:read"], resource)
@@ -321,8 +323,9 @@ const CASES: readonly Case[] = [
 
 /** Inputs that name nothing that is there, by key; what they are. */
 const PLAIN: Readonly<Record<string, string>> = {
-  '?after ?limit ?kind ?status ?state ?environment ?tenancy ?source ?label ?prefix ?ended ?all ?open ?waiting ?of ?severity ?log ?olderThanDays':
-    'which page, and filters over rows that are seen: a filter that nothing fits shows nothing',
+  '?after ?limit ?ended ?all ?open ?waiting ?of ?log': 'which page, and which kinds of rows',
+  '?kind ?status ?state ?environment ?tenancy ?source ?label ?prefix ?severity ?olderThanDays':
+    'filters over rows that are seen: a filter that nothing fits shows nothing',
   'name kind purpose environment tenancy labels entitlements recoveryClass ial': 'what is to be, written as it will be read',
   'reason note force by outcome same urgent apart unprovable all secret waitsFor endsAt reviewEverySeconds onMissed':
     'words, values and switches',

@@ -20,8 +20,8 @@ interface Parts {
 
 /**
  * Lets what waits for a human go on: all of a closure, or one credential. What was never touched is decided anew, so a cause that was
- * mended counts. Throws `not_found`; `wrong_state` if nothing waits, and where one that is named is somebody else's whose closures the asker
- * may not touch.
+ * mended counts. Throws `not_found`; `wrong_state` if nothing waits, and where one that is named is somebody else's whose closures the
+ * asker may not touch.
  */
 export async function retryClosure(
   parts: Parts,

@@ -84,7 +84,8 @@ export async function startRotations(
 
 /**
  * Those that may be rotated. By name, the others count as not there, and so does a system of which none may be. Of a system of which some
- * may be, or of all, one that may not be touched refuses the whole: whoever asks for all of them must not believe that all are on their way.
+ * may be, or of all, one that may not be touched refuses the whole: whoever asks for all of them must not believe that all are on their
+ * way.
  */
 async function touchable(
   tx: Tx,
