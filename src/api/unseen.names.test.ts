@@ -1,4 +1,4 @@
-/** Whatever a request can name: what is not the asker's is answered in the bytes of what is not there. Black box, by the table of routes. */
+/** Whatever a request can name: what is not the asker's is answered in the bytes of what is not there. By the table of routes. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { newId } from '../kernel/index.ts'
 import { factsOf } from '../policy/index.ts'
