@@ -20,7 +20,8 @@ interface Parts {
 
 /**
  * Lets what waits for a human go on: all of a closure, or one credential. What was never touched is decided anew, so a cause that was
- * mended counts. Throws `not_found`; `wrong_state` if nothing waits.
+ * mended counts. Throws `not_found`; `wrong_state` if nothing waits, and where one that is named is somebody else's whose closures the
+ * asker may not touch.
  */
 export async function retryClosure(
   parts: Parts,
@@ -32,11 +33,21 @@ export async function retryClosure(
   const view = await closureById(parts.store, may, id)
   await parts.store.inTx(async (tx) => {
     await rows.lockIdentity(tx, view.identityId)
-    const stuck = await lockStuck(tx, id, credential)
+    const found = await lockStuck(tx, id, credential)
+    const stuck = credential === null ? found : await mineOf(tx, may, view, found)
     if (stuck.length === 0) throw nothingWaits(view)
     for (const item of stuck) await goOn(parts, tx, ctx, view, item)
     await tx.query('select pg_notify($1, $2)', [rows.CLOSURE_NUDGE, ''])
   })
+}
+
+/** Without what is of others who are not the asker's: it counts as not there. */
+async function mineOf(tx: Tx, may: Allowed<'closure:retry' | 'closure:resolve'>, { closure }: ClosureView, items: readonly Stuck[]) {
+  const holders = await recordsById(
+    tx,
+    items.flatMap(({ holder_id }) => holder_id ?? []),
+  )
+  return items.filter((item) => item.relation === 'own' || isMine(may, closureResource(closure, holders.get(item.holder_id ?? ''))))
 }
 
 function nothingWaits({ closure, state }: ClosureView): RekeyError {
@@ -128,8 +139,7 @@ export async function giveUpItem(
 
 async function refuseOfOthers(tx: Tx, may: Allowed<'closure:resolve'>, view: ClosureView, item: Stuck): Promise<void> {
   if (item.relation === 'own') return
-  const holder = item.holder_id ?? ''
-  if (!isMine(may, closureResource(view.closure, (await recordsById(tx, [holder])).get(holder)))) throw nothingWaits(view)
+  if ((await mineOf(tx, may, view, [item])).length === 0) throw nothingWaits(view)
   const [own] = await tx.query<{ closure: string }>(
     `select closure_id as closure from closure_item where credential_id = $1 and ended_at is null and relation = 'own'`,
     [item.credential_id],

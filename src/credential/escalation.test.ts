@@ -21,7 +21,7 @@ import { allowed } from '../policy/testing.ts'
 import { declareException } from './exception.ts'
 import { listFindings } from './finding.list.ts'
 import { missReviews, openReviews } from './review.ts'
-import { Engine } from './testing.ts'
+import { Engine, namesAnybody } from './testing.ts'
 
 interface Got {
   readonly event: string
@@ -122,7 +122,7 @@ async function missed(credential: string, owner: string, onMissed: 'escalate' | 
   const endsAt = new Date(engine.ctx.clock.now().getTime() + 86_400_000)
   const more = { reason: 'the vendor sets it', waitsFor: 'OAuth', endsAt, reviewEverySeconds: 60, onMissed } as const
   const input = { kind: 'vendor_managed', credential, users: [], owner, ...more } as const
-  await declareException(engine.parts, engine.ctx, allowed(engine.ctx, 'exception:declare'), input)
+  await declareException(engine.parts, engine.ctx, allowed(engine.ctx, 'exception:declare'), namesAnybody(engine.ctx), input)
   await engine.db.store.query("update exception set created_at = now() - interval '2 minutes' where closed_at is null")
   await openReviews(engine.parts, engine.ctx)
   if (away !== undefined) await inTx((tx) => suspendIdentity(tx, engine.ctx, away, 'away'))

@@ -1,6 +1,15 @@
 /** The register of what is not as it should be and is known: each with an owner, a reason, an end and the migration it waits for. */
 import { append } from '../evidence/index.ts'
-import { type AlsoOwned, type Answerable, findOwner, identityIds, identityNamed, recordsById, teamById } from '../identity/index.ts'
+import {
+  type AlsoOwned,
+  type Answerable,
+  findOwner,
+  identityNamed,
+  type Naming,
+  nameIdentities,
+  recordsById,
+  teamById,
+} from '../identity/index.ts'
 import { type Ctx, counted, isId, newId, RekeyError } from '../kernel/index.ts'
 import { type Allowed, isMine, type Resource } from '../policy/index.ts'
 import type { Sql, Store, Tx } from '../store/index.ts'
@@ -64,13 +73,14 @@ interface Parts {
 }
 
 /**
- * Declares an exception (`exception.declared`). Throws `not_found`, `bad_input`, `conflict` if one of the kind is open for the
- * credential.
+ * Declares an exception (`exception.declared`). Throws `not_found`, also for an owner or users whom the asker may not name; `bad_input`;
+ * `conflict` if one of the kind is open for the credential.
  */
 export async function declareException(
   parts: Parts,
   ctx: Ctx,
   may: Allowed<'exception:declare'>,
+  naming: Naming,
   input: ExceptionInput,
 ): Promise<ExceptionView> {
   const now = ctx.clock.now()
@@ -87,8 +97,8 @@ export async function declareException(
   await parts.store.inTx(async (tx) => {
     const credential = await credentialFor(tx, may, input.credential, id)
     const record = await identityNamed(tx, credential.identity_id)
-    const owner = await findOwner(tx, input.owner, record.tenancy)
-    const users = await identityIds(tx, input.users)
+    const owner = await findOwner(tx, naming, input.owner, record.tenancy)
+    const users = await nameIdentities(tx, naming, input.users)
     const every = input.reviewEverySeconds ?? REVIEW_EVERY_SECONDS[input.kind]
     const name = await ownerName(tx, owner)
     const rows = await tx.query(

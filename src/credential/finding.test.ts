@@ -29,7 +29,7 @@ import { answerChallenge, makeChallenge } from './consumer.ts'
 import { declareException, endException } from './exception.ts'
 import { listFindings } from './finding.list.ts'
 import { FINDING_KINDS, type Finding, type FindingKind } from './finding.model.ts'
-import { type CredentialSpec, Engine } from './testing.ts'
+import { type CredentialSpec, Engine, namesAnybody } from './testing.ts'
 
 let target: LabPostgres
 let engine: Engine
@@ -132,7 +132,7 @@ test('human use: shared by an exception, until it ends', async () => {
   const endsAt = new Date(engine.ctx.clock.now().getTime() + 86_400_000)
   const more = { reason: 'until single sign-on', waitsFor: 'OIDC', endsAt, onMissed: 'escalate' } as const
   const input = { kind: 'shared_account', credential: own, users: [user.name], owner: boss.id, ...more } as const
-  const view = await declareException(engine.parts, engine.ctx, allowed(engine.ctx, 'exception:declare'), input)
+  const view = await declareException(engine.parts, engine.ctx, allowed(engine.ctx, 'exception:declare'), namesAnybody(engine.ctx), input)
   expect(await found('human_use', own)).toMatchObject({ control: 'NHI10', detail: `owned by a workload, used by ${user.name}` })
   await endException(engine.parts, engine.ctx, allowed(engine.ctx, 'exception:end'), view.exception, 'moved')
   expect(await found('human_use', own)).toBeUndefined()

@@ -1,10 +1,10 @@
 /** What a mover's entitlements leave behind: the credentials that are to be narrowed or rotated. */
 import { append } from '../evidence/index.ts'
-import { dueEntitlements, type EntitlementChange, identitiesById, markEntitlementsHandled } from '../identity/index.ts'
+import { dueEntitlements, type EntitlementChange, identitiesById, markEntitlementsHandled, recordsById } from '../identity/index.ts'
 import { type Ctx, LIMITS, pageOfSeen, RekeyError } from '../kernel/index.ts'
-import type { Allowed } from '../policy/index.ts'
-import type { Sql, Store } from '../store/index.ts'
-import { mineBy, type Standing } from './resources.ts'
+import { type Allowed, isMine } from '../policy/index.ts'
+import type { Sql, Store, Tx } from '../store/index.ts'
+import { mineBy, type Standing, standingResource } from './resources.ts'
 
 /** A credential of an account that somebody was entitled to, and is no more. */
 export interface MoverCredential {
@@ -64,13 +64,12 @@ interface Due extends EntitlementChange {
   readonly credentials?: readonly MoverCredential[]
 }
 
-async function credentialsOf(
-  sql: Sql,
-  may: Allowed<'finding:read'>,
-  removed: readonly EntitlementChange[],
-): Promise<Map<number, MoverCredential[]>> {
+type Left = Standing & { readonly change: number; readonly name: string; readonly own: boolean }
+
+/** The credentials that these changes leave something to do about. */
+async function leftBy(sql: Sql, removed: readonly EntitlementChange[]): Promise<Left[]> {
   const asked = removed.map(({ id, identity, system, account, at }) => ({ id, identity, system, account, at: at.toISOString() }))
-  const rows = await sql.query<Standing & { change: number; name: string; own: boolean }>(
+  return sql.query<Left>(
     `select a.id as change, c.id, c.name, c.identity_id, s.name as system, coalesce(c.identity_id = a.identity, false) as own
        from jsonb_to_recordset($1::jsonb) as a(id bigint, identity uuid, system text, account text, at timestamptz)
        join system s on s.name = a.system
@@ -80,6 +79,14 @@ async function credentialsOf(
       order by a.id, c.name`,
     [JSON.stringify(asked)],
   )
+}
+
+async function credentialsOf(
+  sql: Sql,
+  may: Allowed<'finding:read'>,
+  removed: readonly EntitlementChange[],
+): Promise<Map<number, MoverCredential[]>> {
+  const rows = await leftBy(sql, removed)
   const mine = await mineBy(sql, may, 'finding', rows)
   const found = new Map<number, MoverCredential[]>()
   for (const { change, name, own } of rows.filter(mine)) {
@@ -88,7 +95,10 @@ async function credentialsOf(
   return found
 }
 
-/** Takes one off the list, with a reason (event `mover.settled`). Throws `not_found` if it is not on it. */
+/**
+ * Takes one off the list, with a reason (event `mover.settled`). Throws `not_found` if it is not on it, in the same words if the asker may
+ * not settle it: by the credentials that it is about, or whose it is where there are none.
+ */
 export async function settleMover(
   { store }: { readonly store: Store },
   ctx: Ctx,
@@ -96,12 +106,22 @@ export async function settleMover(
   id: string,
   reason: string,
 ): Promise<void> {
-  may.check({ type: 'finding', id })
   await store.inTx(async (tx) => {
     const [settled] = /^[1-9]\d{0,14}$/.test(id) ? await markEntitlementsHandled(tx, [Number(id)]) : []
-    if (settled === undefined) throw new RekeyError('not_found', `No such change of an entitlement is open: ${id}`)
+    if (settled === undefined || !(await isToSettle(tx, may, settled)))
+      throw new RekeyError('not_found', `No such change of an entitlement is open: ${id}`)
     const { identity, system, account, role } = settled
     const links = { identity }
     await append(tx, ctx, [{ log: 'credential', type: 'mover.settled', subject: `${account}@${system}`, links, data: { role, reason } }])
   })
+}
+
+async function isToSettle(tx: Tx, may: Allowed<'finding:resolve'>, change: EntitlementChange): Promise<boolean> {
+  const left = await leftBy(tx, [change])
+  const about = left.length > 0 ? left : [{ id: String(change.id), system: change.system, identity_id: change.identity }]
+  const records = await recordsById(
+    tx,
+    about.flatMap(({ identity_id }) => identity_id ?? []),
+  )
+  return about.every(({ id, system, identity_id }) => isMine(may, standingResource('finding', id, system, records.get(identity_id ?? ''))))
 }

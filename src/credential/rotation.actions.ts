@@ -55,15 +55,16 @@ export async function startRotations(
 ): Promise<Started> {
   if ('names' in what && what.names.length === 0)
     throw new RekeyError('bad_input', 'No credential is named.', { hint: 'Name credentials, or say --system or --all.' })
+  const root = options.root === true
   return parts.store.inTx(async (tx) => {
-    const all = await touchable(tx, may, what, await rows.selectForRotation(tx, what, options.root === true))
-    await refuseMissing(tx, may, what, { found: all, root: options.root === true })
-    if (options.root === true && 'system' in what && all.length === 0) throw await rootless(tx, what.system)
+    const all = await touchable(tx, may, what, await rows.selectForRotation(tx, what, root), root)
+    await refuseMissing(tx, may, what, { found: all, root })
+    if (root && 'system' in what && all.length === 0) throw await rootless(tx, what.system)
     const found = 'names' in what ? all : all.filter(({ closed }) => !closed)
     refuseClosed(found)
     const live = found.filter((row) => row.live !== null)
     // By name, each one was meant. Of a system or of all the rest need not wait, but what is left out may be blocked: it is named.
-    const meant = 'names' in what || options.root === true
+    const meant = 'names' in what || root
     if (live.length > 0 && meant) {
       throw new RekeyError(
         'conflict',
@@ -82,17 +83,20 @@ export async function startRotations(
 }
 
 /**
- * Those that may be rotated. By name, the others count as not there; of a system or of all, one that may not be touched refuses the whole:
- * whoever asks for all of them must not believe that all are on their way.
+ * Those that may be rotated. By name, the others count as not there, and so does a system of which none may be. Of a system of which some
+ * may be, or of all, one that may not be touched refuses the whole: whoever asks for all of them must not believe that all are on their
+ * way.
  */
 async function touchable(
   tx: Tx,
   may: Allowed<'rotation:start'>,
   what: rows.Selection,
   found: readonly rows.Startable[],
+  root: boolean,
 ): Promise<readonly rows.Startable[]> {
   const resources = await resourcesOf(tx, found)
-  if ('names' in what) return found.filter((_, index) => isMine(may, resources[index]))
+  const mine = found.filter((_, index) => isMine(may, resources[index]))
+  if ('names' in what || ('system' in what && mine.length === 0 && !root)) return mine
   for (const resource of resources) may.check(resource)
   return found
 }

@@ -8,7 +8,7 @@ import { declareException, listExceptions } from './exception.ts'
 import { listFindings } from './finding.list.ts'
 import { listMovers } from './mover.list.ts'
 import { doReview, listReviews, openReviews } from './review.ts'
-import { Engine } from './testing.ts'
+import { Engine, namesAnybody } from './testing.ts'
 import { listUsable, probeUsable } from './usable.ts'
 
 let engine: Engine
@@ -54,7 +54,7 @@ async function standing(system: string, environment: string): Promise<void> {
   const endsAt = new Date(ctx.clock.now().getTime() + 86_400_000)
   const more = { reason: 'the vendor sets it', waitsFor: 'OAuth', endsAt, onMissed: 'escalate', reviewEverySeconds: 60 } as const
   const input = { kind: 'vendor_managed', credential, users: [], owner: team, ...more } as const
-  await declareException(engine.parts, ctx, allowed(ctx, 'exception:declare'), input)
+  await declareException(engine.parts, ctx, allowed(ctx, 'exception:declare'), namesAnybody(ctx), input)
   await db.store.query(
     "update exception set created_at = now() - interval '1 day', ends_at = now() - interval '1 hour' where credential_id = $1",
     [credentialId],

@@ -9,7 +9,7 @@ import { listFindings } from './finding.list.ts'
 import { FINDINGS, type Finding, type FindingKind } from './finding.model.ts'
 import { fsckCredentials } from './fsck.ts'
 import { doReview, listReviews, missReviews, openReviews } from './review.ts'
-import { type CredentialSpec, Engine } from './testing.ts'
+import { type CredentialSpec, Engine, namesAnybody } from './testing.ts'
 import { listUsable, probeUsable, type UsableView } from './usable.ts'
 
 let target: LabPostgres
@@ -207,7 +207,7 @@ async function declared(credential: string, owner: string, more: object = {}) {
     onMissed: 'escalate',
     ...more,
   } as const
-  return declareException(engine.parts, engine.ctx, allowed(engine.ctx, 'exception:declare'), input)
+  return declareException(engine.parts, engine.ctx, allowed(engine.ctx, 'exception:declare'), namesAnybody(engine.ctx), input)
 }
 
 test('exceptions: with an owner, an end and what they wait for; past their date they are found', async () => {

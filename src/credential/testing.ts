@@ -6,10 +6,10 @@ import { freshDatabase, type TestDatabase } from '../../test/lab/database.ts'
 import type { Address, Connector, Strategy } from '../connectors/contract.ts'
 import { connectorFor } from '../connectors/registry.ts'
 import { append, type LogName } from '../evidence/index.ts'
-import { recordsById } from '../identity/index.ts'
+import { type Naming, namingBy, recordsById } from '../identity/index.ts'
 import { type Clock, type Ctx, type Json, type Log, makeCtx, newId, type Secret, silentLog, sleep } from '../kernel/index.ts'
 import { fileKeks, fingerprintKey, installationSecret, Keyring } from '../keys/index.ts'
-import { allowed } from '../policy/testing.ts'
+import { allowed, byDefault, FIRST_TOKEN } from '../policy/testing.ts'
 import { fingerprint, seal } from '../seal/index.ts'
 import type { ClosureParts } from './closure.run.ts'
 import { Closer } from './closure.worker.ts'
@@ -47,6 +47,9 @@ export interface EngineOptions {
   /** Deadline of one call to a target, milliseconds. */
   readonly callMs?: number
 }
+
+/** Whom the first token of an installation may name: anybody. */
+export const namesAnybody = (ctx: Ctx): Naming => namingBy(byDefault(), ctx, FIRST_TOKEN)
 
 export class Engine {
   readonly db: TestDatabase

@@ -56,20 +56,16 @@ export async function putIdentities(tx: Tx, ctx: Ctx, permit: Permit, wanted: re
   return new Map([...present.values(), ...changes.map(afterOf)].map(({ name, id }) => [name, id]))
 }
 
-/** Throws `conflict` for names that differ from others only in what `nameKey` leaves out. */
-function refuseAlike(alike: readonly { readonly name: string; readonly taken: string }[]): void {
+/** Throws `conflict` for names that differ from others only in what `nameKey` leaves out. How those are written is not said. */
+function refuseAlike(alike: readonly { readonly name: string }[]): void {
   const [first] = alike
   if (first === undefined) return
-  throw new RekeyError(
-    'conflict',
-    `There is an identity called ${first.taken} already: ${first.name} differs from it only in case or form.`,
-    {
-      hint: 'Names stay taken after offboarding, and differ in more than upper and lower case.',
-      faults: alike
-        .slice(0, FAULTS_SHOWN)
-        .map(({ name, taken }) => ({ path: name, message: `${name} and ${taken} differ only in case or form.` })),
-    },
-  )
+  throw new RekeyError('conflict', `There is an identity called ${first.name} already, perhaps in another spelling.`, {
+    hint: 'Names stay taken after offboarding, and differ in more than upper and lower case.',
+    faults: alike
+      .slice(0, FAULTS_SHOWN)
+      .map(({ name }) => ({ path: name, message: 'An identity is called so already, perhaps in another spelling.' })),
+  })
 }
 
 interface Put {

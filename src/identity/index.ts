@@ -77,6 +77,7 @@ export { findOwner, type OwnerInput } from './lifecycle.owners.ts'
 export { barIdentity, leaveIdentity, offboardIdentity, resumeIdentity, suspendIdentity } from './lifecycle.status.ts'
 export { countIdentities, fleetIdentities, identitiesById } from './list.ts'
 export type { Begun, Identity, IdentityFields, IdentityKind } from './model.ts'
+export { type Naming, nameIdentities, namingBy } from './naming.ts'
 export { addChannel, type ChannelParts, type ChannelView, readChannels, removeChannel, rewrapChannels } from './notify.channel.ts'
 export { CHANNEL_KINDS, type ChannelFields, type ChannelKind, type SmtpSettings, type WebhookSettings } from './notify.model.ts'
 export { type Escalation, queueEscalation } from './notify.queue.ts'
@@ -118,7 +119,6 @@ export {
   type Answerable,
   answerableFor,
   emergencyIdentities,
-  identityIds,
   idsByName,
   lockStatuses,
   ownersChanged,
@@ -179,7 +179,7 @@ export {
 export { changeTeam, type TeamChange } from './team.change.ts'
 export { type EmptyTeam, emptyTeams } from './team.empty.ts'
 export { type AlsoOwned, removeTeamByHand, renameTeamByHand } from './team.end.ts'
-export { createTeam, readTeam, readTeams, type TeamDetail, type TeamPage, teamNamed } from './team.list.ts'
+export { createTeam, readTeam, readTeams, type TeamDetail, type TeamPage } from './team.list.ts'
 export type { Members, Team, TeamFields } from './team.model.ts'
 export {
   createToken,

@@ -88,14 +88,13 @@ export function ialColumns(kind: IdentityKind, ial: Ial | null): Pick<Row, 'ial'
   return { ial: ial.level, ial_source: checkText('source of the identity assurance', ial.source), ial_at: ial.at }
 }
 
-/** Throws `conflict` if another identity has a name that folds alike. */
+/** Throws `conflict` if another identity has a name that folds alike. How that one is written is not said: the asker may not read it. */
 export async function refuseTaken(tx: Tx, name: string, exceptId: string | null): Promise<void> {
-  const taken = await rows.nameTaken(tx, name, exceptId)
-  if (taken !== null) nameTaken(taken)
+  if ((await rows.nameTaken(tx, name, exceptId)) !== null) nameTaken(name)
 }
 
 export function nameTaken(name: string): never {
-  throw new RekeyError('conflict', `There is an identity called ${name} already.`, {
+  throw new RekeyError('conflict', `There is an identity called ${name} already, perhaps in another spelling.`, {
     hint: 'Names stay taken after offboarding, and differ in more than upper and lower case.',
   })
 }

@@ -1,6 +1,8 @@
 import { append, type EvidenceEvent } from '../evidence/index.ts'
 import { type Ctx, isId, type Json, RekeyError } from '../kernel/index.ts'
 import type { Sql, Tx } from '../store/index.ts'
+import type { Naming } from './naming.ts'
+import { LIGHT, type LightRow } from './record.list.ts'
 import { checkText, type OwnerRef } from './record.model.ts'
 import { personById, type Row, resolveOwners } from './record.store.ts'
 import { teamById, teamsByName, teamsWithPeople } from './team.store.ts'
@@ -48,25 +50,25 @@ export async function ownerOf(tx: Tx, wanted: OwnerInput): Promise<Pick<Row, 'ow
 }
 
 /**
- * Whom a text names as owner: `person:` or `team:` with a name or an id, or either alone. Throws `not_found` if it names nobody,
- * `conflict` if it names several. A name is looked for in the tenancy, an id everywhere.
+ * Whom a text names as owner: `person:` or `team:` with a name or an id, or either alone. Throws `not_found` if it names nobody, or nobody
+ * that the asker may name; `conflict` if it names several that they may. A name is looked for in the tenancy, an id everywhere.
  */
-export async function findOwner(sql: Sql, text: string, tenancy: string): Promise<OwnerRef> {
+export async function findOwner(sql: Sql, naming: Naming, text: string, tenancy: string): Promise<OwnerRef> {
   const match = /^(person|team):(.+)$/s.exec(text)
   const [only, name] = match === null ? [null, text] : [match[1], match[2] ?? '']
   const found: OwnerRef[] = []
   if (only !== 'team') {
-    const people = await sql.query<{ id: string }>(
-      `select id from identity where ${isId(name) ? 'id = $1 and $2::text is not null' : 'name = $1 and tenancy = $2'}
+    const [person = null] = await sql.query<LightRow>(
+      `select ${LIGHT} from identity where ${isId(name) ? 'id = $1 and $2::text is not null' : 'name = $1 and tenancy = $2'}
           and kind = 'human' and status <> 'offboarded' and left_at is null`,
       [name, tenancy],
     )
-    found.push(...people.map(({ id }) => ({ kind: 'person', id }) as const))
+    if (naming.identity(person) && person !== null) found.push({ kind: 'person', id: person.id })
   }
   if (only !== 'person') {
     const named = isId(name) ? [await teamById(sql, name)] : await teamsByName(sql, name)
     const teams = named.filter((team) => team !== null).filter((team) => isId(name) || team.tenancy === tenancy)
-    found.push(...teams.map(({ id }) => ({ kind: 'team', id }) as const))
+    found.push(...teams.filter(({ id }) => naming.team(id)).map(({ id }) => ({ kind: 'team', id }) as const))
   }
   const [first, second] = found
   if (first === undefined) throw new RekeyError('not_found', `No person or team: ${name}`, { hint: 'Only people and teams own.' })

@@ -1,5 +1,5 @@
-import { type Ctx, isId, RekeyError } from '../kernel/index.ts'
-import { type Allowed, FORCED_REASON_CHARS, isMine, type Policies, type Principal, type Resource } from '../policy/index.ts'
+import type { Ctx } from '../kernel/index.ts'
+import { type Allowed, FORCED_REASON_CHARS, isMine, type Policies, type Principal } from '../policy/index.ts'
 import type { Sql, Store } from '../store/index.ts'
 import { requireApproval, withApproval } from './approval.gate.ts'
 import type { Approvable } from './approval.model.ts'
@@ -9,8 +9,9 @@ import { joinIdentity } from './lifecycle.join.ts'
 import { type MoveChange, moveIdentity } from './lifecycle.move.ts'
 import { findOwner } from './lifecycle.owners.ts'
 import { barIdentity, offboardIdentity, resumeIdentity } from './lifecycle.status.ts'
+import { identityResource, NO_IDENTITY, nameIdentity, namingBy, noIdentity } from './naming.ts'
 import { lockPolicies } from './policyset.store.ts'
-import { findIdentity, type IdentityFilter, identitiesSeen, identityNamed, lightIdentity, type NamePage } from './record.list.ts'
+import { type IdentityFilter, identitiesSeen, identityNamed, lightIdentity, type NamePage } from './record.list.ts'
 import type { IdentityDetail, IdentityRecord } from './record.model.ts'
 import { DEFAULT_TENANCY, refuse } from './record.model.ts'
 import { stayChangeable } from './role.changeable.ts'
@@ -33,11 +34,6 @@ export interface MoveInput extends Omit<MoveChange, 'owner' | 'manager' | 'sourc
   readonly manager?: string | null
 }
 
-/** What a policy may know of an identity. */
-export function identityResource(it: Pick<IdentityRecord, 'id' | 'kind' | 'environment' | 'ownerId'>): Resource {
-  return { type: 'identity', id: it.id, kind: it.kind, environment: it.environment, owner: it.ownerId ?? undefined }
-}
-
 /** A page of what the asker may read; `next` is the cursor of what follows, null at the end. See `pageOfSeen` for very long lists. */
 export async function readIdentities(
   parts: RecordParts,
@@ -58,41 +54,55 @@ export async function readIdentity(
 ): Promise<IdentityDetail> {
   const light = await lightIdentity(parts.store, idOrName)
   // Decided also for what is not there, so that both take the same time; the whole is read for whom it is.
-  if (!may.can(identityResource(light ?? NONE)) || light === null) noIdentity(idOrName)
+  if (!may.can(identityResource(light ?? NO_IDENTITY)) || light === null) noIdentity(idOrName)
   return identityNamed(parts.store, light.id)
 }
-
-/** In place of an identity that is not there: what is decided of it is not used. */
-const NONE = { id: '00000000-0000-0000-0000-000000000000', kind: 'human', environment: 'none', ownerId: null } as const
 
 /** The identity, for whoever may act on it; in the same words, and about the same time, for one that is not there. */
 async function mineNamed(sql: Sql, may: Allowed, idOrName: string): Promise<IdentityDetail> {
   const light = await lightIdentity(sql, idOrName)
-  if (light === null) may.can(identityResource(NONE))
+  if (light === null) may.can(identityResource(NO_IDENTITY))
   if (light === null || !isMine(may, identityResource(light))) noIdentity(idOrName)
   return identityNamed(sql, light.id)
 }
 
-/** Adds an identity by hand, as `joinIdentity`; its owner must be a person or a team with people. */
-export async function joinByHand(parts: RecordParts, ctx: Ctx, may: Allowed<'identity:join'>, input: JoinInput): Promise<IdentityDetail> {
+/** With the policies in force, by which it is decided whom somebody may name. */
+type DecidingParts = RecordParts & { readonly policies: Policies }
+
+/**
+ * Adds an identity by hand, as `joinIdentity`; its owner must be a person or a team with people. An owner or a manager whom the asker may
+ * not name (`namingBy`) is `not_found`.
+ */
+export async function joinByHand(
+  parts: DecidingParts,
+  ctx: Ctx,
+  may: Allowed<'identity:join'>,
+  by: Principal,
+  input: JoinInput,
+): Promise<IdentityDetail> {
   const { owner, manager, ...fields } = input
+  const naming = namingBy(parts.policies, ctx, by)
   may.check({ type: 'identity', id: 'new', kind: fields.kind, environment: fields.environment ?? 'none' })
   const id = await parts.store.inTx(async (tx) =>
     joinIdentity(tx, ctx, {
       ...fields,
       source: 'api',
-      ...(owner !== undefined && { owner: await findOwner(tx, owner, fields.tenancy ?? DEFAULT_TENANCY) }),
-      ...(manager != null && { manager: await idOf(tx, manager) }),
+      ...(owner !== undefined && { owner: await findOwner(tx, naming, owner, fields.tenancy ?? DEFAULT_TENANCY) }),
+      ...(manager != null && { manager: await nameIdentity(tx, naming, manager) }),
     }),
   )
   return identityNamed(parts.store, id)
 }
 
-/** Changes an identity by hand, as `moveIdentity`. The asker must have the right both where it is and where it goes. */
+/**
+ * Changes an identity by hand, as `moveIdentity`. The asker must have the right both where it is and where it goes; owner and manager as
+ * for `joinByHand`.
+ */
 export async function moveByHand(
-  parts: RecordParts,
+  parts: DecidingParts,
   ctx: Ctx,
   may: Allowed<'identity:move'>,
+  by: Principal,
   idOrName: string,
   input: MoveInput,
 ): Promise<IdentityDetail> {
@@ -100,11 +110,12 @@ export async function moveByHand(
   const resource = identityResource(before)
   if (input.environment !== undefined) may.check({ ...resource, environment: input.environment })
   const { owner, manager, ...change } = input
+  const naming = namingBy(parts.policies, ctx, by)
   await parts.store.inTx(async (tx) =>
     moveIdentity(tx, ctx, before.id, {
       ...change,
-      ...(owner !== undefined && { owner: await findOwner(tx, owner, input.tenancy ?? before.tenancy) }),
-      ...(manager !== undefined && { manager: manager === null ? null : await idOf(tx, manager) }),
+      ...(owner !== undefined && { owner: await findOwner(tx, naming, owner, input.tenancy ?? before.tenancy) }),
+      ...(manager !== undefined && { manager: manager === null ? null : await nameIdentity(tx, naming, manager) }),
     }),
   )
   return identityNamed(parts.store, before.id)
@@ -129,7 +140,7 @@ export interface StatusInput {
  * can always be stopped.
  */
 export async function moveStatusByHand(
-  parts: RecordParts & { readonly policies: Policies },
+  parts: DecidingParts,
   ctx: Ctx,
   may: Allowed<keyof typeof STATUS_MOVES>,
   by: Principal,
@@ -166,13 +177,4 @@ export function offboardAsked({ id, name, kind }: IdentityRecord, reason: string
       `Reason given: ${JSON.stringify(reason)}`,
     ].join('\n'),
   }
-}
-
-async function idOf(sql: Sql, idOrName: string): Promise<string> {
-  if (isId(idOrName)) return idOrName
-  return (await findIdentity(sql, idOrName))?.id ?? noIdentity(idOrName)
-}
-
-function noIdentity(idOrName: string): never {
-  throw new RekeyError('not_found', `No such identity: ${idOrName}`, { hint: 'See rekey identity list.' })
 }

@@ -165,7 +165,7 @@ test('a fleet file makes no name that folds like another, in the record or in it
     )
   expect((await put('ölpreis', 'other')).size).toBe(2)
   expect((await put('ölpreis')).size, 'the same again').toBe(1)
-  const faults = [{ path: 'ÖLPREIS', message: 'ÖLPREIS and ölpreis differ only in case or form.' }]
+  const faults = [{ path: 'ÖLPREIS', message: 'An identity is called so already, perhaps in another spelling.' }]
   await expect(put('new', 'ÖLPREIS')).rejects.toMatchObject({ code: 'conflict', faults })
   await expect(put('Twice', 'twice')).rejects.toMatchObject({ code: 'conflict' })
   expect(await lab.store.query("select name from identity where name in ('new', 'Twice', 'twice', 'ÖLPREIS')")).toEqual([])

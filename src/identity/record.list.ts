@@ -53,7 +53,8 @@ export interface LightRow {
   readonly ownerId: string | null
 }
 
-const LIGHT = 'id, name, kind, environment, coalesce(owner_team_id, owner_identity_id) as "ownerId"'
+/** The columns of a `LightRow`, of the table `identity`. */
+export const LIGHT = 'id, name, kind, environment, coalesce(owner_team_id, owner_identity_id) as "ownerId"'
 
 /** As `listIdentities`, of those that `isMine` says may be seen; the others are read no further than that needs. */
 export async function identitiesSeen(
@@ -90,6 +91,13 @@ export async function lightIdentity(sql: Sql, idOrName: string): Promise<LightRo
     [isId(idOrName) ? idOrName : null, idOrName],
   )
   return row ?? null
+}
+
+/** What decides who may see these identities, by id. One that does not exist is not in the map. */
+export async function lightIdentities(sql: Sql, ids: readonly string[]): Promise<Map<string, LightRow>> {
+  if (ids.length === 0) return new Map()
+  const found = await sql.query<LightRow>(`select ${LIGHT} from identity where id = any($1::uuid[])`, [ids])
+  return new Map(found.map((row) => [row.id, row]))
 }
 
 /** Names become keys first, so that the page itself is read from one index. Null: nothing can match. */

@@ -1,7 +1,6 @@
 /** What other areas look up in the record, many at once. */
-import { isId, RekeyError } from '../kernel/index.ts'
 import type { Sql, Tx } from '../store/index.ts'
-import { findIdentity, recordsOf } from './record.list.ts'
+import { recordsOf } from './record.list.ts'
 import type { IdentityRecord, IdentityStatus, OwnerRef } from './record.model.ts'
 import { securityContact } from './team.actions.ts'
 
@@ -68,18 +67,6 @@ export async function peopleEntitled(
        join identity i on i.id = e.identity_id and i.kind = 'human' and i.status <> 'offboarded'
       order by e.system, e.account, i.name`,
     [JSON.stringify(accounts)],
-  )
-}
-
-/** The ids of the identities that these texts name, by id or name, in the same order. Throws `not_found` for one that names none. */
-export async function identityIds(sql: Sql, idsOrNames: readonly string[]): Promise<string[]> {
-  const names = await idsByName(sql, idsOrNames)
-  return Promise.all(
-    idsOrNames.map(async (text) => {
-      const id = names.get(text) ?? (isId(text) ? (await findIdentity(sql, text))?.id : undefined)
-      if (id === undefined) throw new RekeyError('not_found', `No such identity: ${text}`, { hint: 'See rekey identity list.' })
-      return id
-    }),
   )
 }
 

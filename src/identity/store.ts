@@ -53,8 +53,8 @@ export async function answeredFor(sql: Sql, ids: readonly string[]): Promise<str
 
 const COLUMNS = 'id uuid, name text, kind text, owner text, purpose text, environment text'
 
-/** Resolves with the names that fold like one that is there, which is then not made; those that are there with them. */
-export async function insertIdentities(tx: Tx, identities: readonly Identity[]): Promise<{ name: string; taken: string }[]> {
+/** Resolves with the names that fold like one that is there, which is then not made. */
+export async function insertIdentities(tx: Tx, identities: readonly Identity[]): Promise<{ name: string }[]> {
   const keyed = identities.map((it) => ({ ...it, name_key: nameKey(it.name) }))
   await tx.query(
     `insert into identity (id, name, name_key, kind, owner, purpose, environment)
@@ -63,8 +63,8 @@ export async function insertIdentities(tx: Tx, identities: readonly Identity[]):
     [JSON.stringify(keyed)],
   )
   return tx.query(
-    `select i.name, o.name as taken from jsonb_to_recordset($1::jsonb) as i(${COLUMNS}, name_key text)
-       join identity o on o.name_key = i.name_key and o.id <> i.id order by i.name, o.name`,
+    `select distinct i.name from jsonb_to_recordset($1::jsonb) as i(${COLUMNS}, name_key text)
+       join identity o on o.name_key = i.name_key and o.id <> i.id order by i.name`,
     [JSON.stringify(keyed)],
   )
 }

@@ -1,22 +1,24 @@
 /** Members of teams by hand. Where a team holds roles, who changes its members gives or takes those. */
 import { type Ctx, isCode, RekeyError, someOf } from '../kernel/index.ts'
-import { type Allowed, isMine, type Policies, type Principal, teamsNamed } from '../policy/index.ts'
+import { type Allowed, type Policies, type Principal, teamsNamed } from '../policy/index.ts'
 import type { Sql, Tx } from '../store/index.ts'
 import { requireApproval, withApproval } from './approval.gate.ts'
 import type { Approvable } from './approval.model.ts'
 import { namesOf } from './approval.people.store.ts'
 import { peopleThrough, quoted } from './approval.people.ts'
+import { type Naming, namingBy, noIdentity } from './naming.ts'
 import { lockPolicies } from './policyset.store.ts'
 import type { RecordParts } from './record.actions.ts'
+import { lightIdentities } from './record.list.ts'
 import { lockRecord } from './record.store.ts'
 import { requireOthers } from './role.behind.ts'
 import { stayChangeable } from './role.changeable.ts'
 import { type Force, keepApart, tellForced } from './role.hands.ts'
 import { rolesAround } from './role.store.ts'
 import { addTeamMembers, removeTeamMembers } from './team.actions.ts'
-import { noTeam, teamNamed } from './team.list.ts'
+import { mineNamed, noTeam } from './team.list.ts'
 import { BUILT_IN, type Members, type Team } from './team.model.ts'
-import { teamsByIds } from './team.store.ts'
+import { teamById, teamsByIds } from './team.store.ts'
 
 /** Who comes and who goes, directly; of a team that holds roles also why, and whether both hands may come together. */
 export interface TeamChange extends Force {
@@ -27,8 +29,8 @@ export interface TeamChange extends Force {
 type Parts = RecordParts & { readonly policies: Policies }
 
 /**
- * Adds and takes out direct members by hand. Throws as `setTeamMembers`; `conflict` for a team whose members a directory gives: it would
- * give them again.
+ * Adds and takes out direct members by hand. Throws as `setTeamMembers`, `not_found` also for members to add whom the asker may not name
+ * (`namingBy`); `conflict` for a team whose members a directory gives: it would give them again.
  *
  * Where the team, or one that it is nested in, holds roles, members come to those: the asker must be able to bind roles too (`forbidden`),
  * adds neither themselves nor what is theirs (`forbidden`), and a rule on `role:bind` holds (`approval_required`). Nobody comes to hold
@@ -43,18 +45,28 @@ export async function changeTeam(
   idOrName: string,
   change: TeamChange,
 ): Promise<Team> {
-  const team = await teamNamed(parts.store, idOrName)
-  if (!isMine(may, { type: 'team', id: team.id })) noTeam(idOrName)
+  const team = await mineNamed(parts.store, may, idOrName)
   if (team.source !== BUILT_IN && team.source !== 'api') {
     throw new RekeyError('conflict', `The members of this team come from ${team.source}.`, { hint: 'Change them there.' })
   }
   await withApproval(parts.store, ctx, by, async (tx) => {
     await lockPolicies(tx)
+    await requireNamed(tx, namingBy(parts.policies, ctx, by), change.add)
     const power = await powerOf(tx, parts.policies, team.id)
     if (power === null) return move(tx, ctx, team.id, change)
     return moveHolders(tx, ctx, parts.policies, by, { team, power, change })
   })
-  return teamNamed(parts.store, team.id)
+  return (await teamById(parts.store, team.id)) ?? noTeam(idOrName)
+}
+
+/** Throws `not_found`, in the same words for what is not there and what the asker may not name. */
+async function requireNamed(sql: Sql, naming: Naming, { identities = [], teams = [] }: Members): Promise<void> {
+  const known = await lightIdentities(sql, identities)
+  const stranger = identities.find((id) => !naming.identity(known.get(id) ?? null))
+  if (stranger !== undefined) noIdentity(stranger)
+  const there = new Set((await teamsByIds(sql, teams)).map(({ id }) => id))
+  const missing = teams.find((id) => !there.has(id) || !naming.team(id))
+  if (missing !== undefined) noTeam(missing)
 }
 
 async function move(tx: Tx, ctx: Ctx, team: string, { add, remove }: TeamChange): Promise<void> {

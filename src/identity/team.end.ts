@@ -1,6 +1,6 @@
 /** Names and ends of teams by hand. */
 import { type Ctx, counted, RekeyError } from '../kernel/index.ts'
-import { type Allowed, isMine, type Policies, teamsNamed } from '../policy/index.ts'
+import { type Allowed, type Policies, teamsNamed } from '../policy/index.ts'
 import type { Sql, Tx } from '../store/index.ts'
 import { rulesAsking } from './approval.rule.store.ts'
 import { openRequestsTo } from './approval.store.ts'
@@ -10,13 +10,12 @@ import { checkReason } from './record.model.ts'
 import { lockRecord } from './record.store.ts'
 import { rolesAround } from './role.store.ts'
 import { putTeam, removeTeam } from './team.actions.ts'
-import { noTeam, teamNamed } from './team.list.ts'
+import { mineNamed, noTeam } from './team.list.ts'
 import { BUILT_IN, type Team } from './team.model.ts'
-import { lockNesting, ownedBy } from './team.store.ts'
+import { lockNesting, ownedBy, teamById } from './team.store.ts'
 
 async function ours(sql: Sql, may: Allowed<'team:change' | 'team:remove'>, idOrName: string): Promise<Team> {
-  const team = await teamNamed(sql, idOrName)
-  if (!isMine(may, { type: 'team', id: team.id })) noTeam(idOrName)
+  const team = await mineNamed(sql, may, idOrName)
   if (team.source === BUILT_IN) throw new RekeyError('wrong_state', 'This team belongs to Rekey; only its members can change.')
   if (team.source !== 'api') {
     throw new RekeyError('conflict', `This team comes from ${team.source}.`, { hint: 'Change it there.' })
@@ -37,7 +36,7 @@ export async function renameTeamByHand(
 ): Promise<Team> {
   const { id } = await ours(parts.store, may, idOrName)
   await parts.store.inTx((tx) => putTeam(tx, ctx, { id, name }))
-  return teamNamed(parts.store, id)
+  return (await teamById(parts.store, id)) ?? noTeam(idOrName)
 }
 
 /** What else holds on to a team, in words such as `2 exceptions`; empty: nothing. In the transaction that removes it. */

@@ -1,5 +1,5 @@
 import { type Ctx, isId, LIMITS, pageOfSeen, RekeyError } from '../kernel/index.ts'
-import type { Allowed } from '../policy/index.ts'
+import { type Allowed, isMine } from '../policy/index.ts'
 import type { Sql } from '../store/index.ts'
 import type { RecordParts } from './record.actions.ts'
 import { putTeam } from './team.actions.ts'
@@ -42,17 +42,20 @@ export interface TeamDetail extends Team {
   readonly owns: number
 }
 
-/** Throws `not_found`, also for one that the asker may not read; `conflict` if several have the name. */
+/** Throws `not_found`, also for one that the asker may not read; `conflict` if several that they may read have the name. */
 export async function readTeam(parts: RecordParts, _ctx: Ctx, may: Allowed<'team:read'>, idOrName: string): Promise<TeamDetail> {
-  const team = await teamNamed(parts.store, idOrName)
-  if (!may.can({ type: 'team', id: team.id })) noTeam(idOrName)
+  const team = await mineNamed(parts.store, may, idOrName)
   return { ...team, ...(await rows.around(parts.store, team.id)) }
 }
 
-/** The team of this id, or the only one of this name. Throws `not_found`, `conflict`. */
-export async function teamNamed(sql: Sql, idOrName: string): Promise<Team> {
+/**
+ * The team of this id, or the only one of this name among those that the asker may act on. Throws `not_found`, in the same words for one
+ * that is not theirs; `conflict` if several of theirs have the name.
+ */
+export async function mineNamed(sql: Sql, may: Allowed<'team:read' | 'team:change' | 'team:remove'>, idOrName: string): Promise<Team> {
   const byId = isId(idOrName) ? await rows.teamById(sql, idOrName) : null
-  const [first, second] = byId === null ? await rows.teamsByName(sql, idOrName) : [byId]
+  const found = byId === null ? await rows.teamsByName(sql, idOrName) : [byId]
+  const [first, second] = found.filter(({ id }) => isMine(may, { type: 'team', id }))
   if (first === undefined) noTeam(idOrName)
   if (second !== undefined) throw new RekeyError('conflict', `Several teams are called ${idOrName}.`, { hint: 'Name it by its id.' })
   return first
@@ -67,7 +70,7 @@ export async function createTeam(
 ): Promise<Team> {
   may.check({ type: 'team', id: 'new' })
   const id = await parts.store.inTx((tx) => putTeam(tx, ctx, fields))
-  return teamNamed(parts.store, id)
+  return (await rows.teamById(parts.store, id)) ?? noTeam(id)
 }
 
 /** The same words for a team that is not there and for one that is not the asker's. */

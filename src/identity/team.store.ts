@@ -24,8 +24,9 @@ export async function teamByExternal(sql: Sql, source: string, externalId: strin
   return row ?? null
 }
 
+/** Of those that many sources or people called so, the first 500. */
 export async function teamsByName(sql: Sql, name: string): Promise<Team[]> {
-  return sql.query(`select ${TEAM} from team where name = $1 order by id limit 20`, [name])
+  return sql.query(`select ${TEAM} from team where name = $1 order by id limit 500`, [name])
 }
 
 export async function teamsByIds(sql: Sql, ids: readonly string[]): Promise<Team[]> {

@@ -6,8 +6,9 @@ import type { Sql, Store, Tx } from '../store/index.ts'
 import { makersBy } from './behind.ts'
 import { activeIdentity } from './delegate.ts'
 import { tokenDigest } from './fsck.ts'
+import { NO_IDENTITY, namingBy, noIdentity } from './naming.ts'
 import { lockPolicies } from './policyset.store.ts'
-import { identityNamed } from './record.list.ts'
+import { type LightRow, lightIdentity } from './record.list.ts'
 import { checkText, refuse } from './record.model.ts'
 import { familiesOf, requireRole } from './role.actions.ts'
 import { requireChangeable } from './role.changeable.ts'
@@ -57,7 +58,7 @@ interface Checked {
  * than the maker's own token. Without a role it follows its identity, which must be the maker's own. One of an agent names whom it acts
  * for, a scope and environments. Throws `bad_input`; `forbidden` if it could do more than its maker; `conflict` for a name that a good
  * token has; `wrong_state` if it would hold both hands, or whoever it is of would by it, and it is not forced; `not_found`, also for an
- * identity that is not active.
+ * identity that is not active, and in the words for none for one that the asker may neither name (`namingBy`) nor make a token of.
  */
 export async function createToken(
   parts: TokenParts,
@@ -73,8 +74,12 @@ export async function createToken(
   return parts.store.inTx(async (tx) => {
     await lockPolicies(tx)
     await rows.lockTokens(tx)
-    const checked = await check(tx, input)
     const id = newId(ctx.clock.now().getTime())
+    const naming = namingBy(parts.policies, ctx, by)
+    // Who may make a token of somebody where they are may name them: whoever keeps the tokens need not read the record.
+    const known = (it: LightRow | null) =>
+      may.can({ type: 'token', id, owner: it?.id, environment: (it ?? NO_IDENTITY).environment }) && it !== null
+    const checked = await check(tx, input, (it) => known(it) || naming.identity(it))
     for (const resource of resourcesOf(id, checked)) may.check(resource)
     if (checked.follows) requireSelf(by, checked)
     else requireCover(ctx, parts.policies, by, onPaper(id, name, input.roles, checked))
@@ -92,11 +97,13 @@ export async function createToken(
   })
 }
 
-async function check(tx: Tx, input: TokenInput): Promise<Checked> {
+type Known = (it: LightRow | null) => boolean
+
+async function check(tx: Tx, input: TokenInput, known: Known): Promise<Checked> {
   const scope = checkScope(input.scope)
   const environments = checkEnvironments(input.environments)
-  const identity = input.identity === null ? null : await active(tx, input.identity)
-  const actsFor = input.actsFor === null ? null : await active(tx, input.actsFor)
+  const identity = input.identity === null ? null : await active(tx, input.identity, known)
+  const actsFor = input.actsFor === null ? null : await active(tx, input.actsFor, known)
   const agent = identity?.kind === 'agent'
   if (agent && (actsFor === null || scope === null || environments === null)) {
     refuse('A token of an agent names whom it acts for, a scope and environments.')
@@ -108,9 +115,10 @@ async function check(tx: Tx, input: TokenInput): Promise<Checked> {
   return { identity: identity?.id ?? null, actsFor: actsFor?.id ?? null, follows, scope, environments }
 }
 
-async function active(tx: Tx, key: string) {
-  const { id } = await identityNamed(tx, key)
-  const row = await activeIdentity(tx, id)
+async function active(tx: Tx, key: string, known: Known) {
+  const light = await lightIdentity(tx, key)
+  if (!known(light) || light === null) noIdentity(key)
+  const row = await activeIdentity(tx, light.id)
   if (row === null) throw new RekeyError('not_found', 'There is no such identity that is active.')
   return row
 }

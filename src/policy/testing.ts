@@ -13,10 +13,18 @@ export function principal(changes: Partial<Principal> = {}): Principal {
 
 let policies: Policies | null = null
 
+/** The default policies, read once. */
+export function byDefault(): Policies {
+  policies ??= new Policies(defaultPolicies())
+  return policies
+}
+
+/** As who asks: the first token of an installation. */
+export const FIRST_TOKEN = principal({ roles: ['bootstrap-admin'] })
+
 /** What the first token of an installation may do, decided by the default policies. */
 export function allowed<A extends Action>(ctx: Ctx, action: A): Allowed<A> {
-  policies ??= new Policies(defaultPolicies())
-  return policies.allow(ctx, principal({ roles: ['bootstrap-admin'] }), action)
+  return byDefault().allow(ctx, FIRST_TOKEN, action)
 }
 
 /** Any permission of the first token, when it is asked for. */

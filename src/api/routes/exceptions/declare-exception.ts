@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { declareException, EXCEPTION_KINDS, ON_MISSED } from '../../../credential/index.ts'
+import { namingBy } from '../../../identity/index.ts'
 import { route } from '../../route.ts'
 import { Name, Reason, text } from '../../views.ts'
 import { Exception } from './views.ts'
@@ -27,8 +28,8 @@ export const declareExceptionRoute = route({
   answers: { 201: { what: 'It is on record', schema: Exception } },
   problems: ['not_found', 'conflict'],
   startsWork: true,
-  handle: async ({ parts, ctx, may, body }) => ({
-    status: 201,
-    body: await declareException(parts, ctx, may, { ...body, endsAt: new Date(body.endsAt) }),
-  }),
+  handle: async ({ parts, ctx, may, principal, body }) => {
+    const naming = namingBy(parts.policies, ctx, principal)
+    return { status: 201, body: await declareException(parts, ctx, may, naming, { ...body, endsAt: new Date(body.endsAt) }) }
+  },
 })

@@ -13,8 +13,8 @@ export const joinIdentityRoute = route({
   answers: { 201: { what: 'It joined', schema: IdentityFull } },
   problems: ['not_found', 'conflict'],
   startsWork: true,
-  handle: async ({ parts, ctx, may, body: { ial, ...body } }) => ({
+  handle: async ({ parts, ctx, may, principal, body: { ial, ...body } }) => ({
     status: 201,
-    body: fullView(await joinByHand(parts, ctx, may, { ...defined(body), ...ialOf(ial) })),
+    body: fullView(await joinByHand(parts, ctx, may, principal, { ...defined(body), ...ialOf(ial) })),
   }),
 })

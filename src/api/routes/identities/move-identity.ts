@@ -14,8 +14,8 @@ export const moveIdentityRoute = route({
   answers: { 200: { what: 'As it is now', schema: IdentityFull } },
   problems: ['not_found', 'conflict', 'wrong_state'],
   startsWork: true,
-  handle: async ({ parts, ctx, may, params, body: { ial, ...body } }) => ({
+  handle: async ({ parts, ctx, may, principal, params, body: { ial, ...body } }) => ({
     status: 200,
-    body: fullView(await moveByHand(parts, ctx, may, params.identity, { ...defined(body), ...ialOf(ial) })),
+    body: fullView(await moveByHand(parts, ctx, may, principal, params.identity, { ...defined(body), ...ialOf(ial) })),
   }),
 })
