@@ -63,7 +63,8 @@ function consumersAfter({ inventory }: Present, { credentials }: Pick<Fleet, 'cr
 
 function whyLost(name: string, from: string | null, lost: readonly string[] = []): string | null {
   if (lost.length === 0) return null
-  const whose = `${lost.slice(0, 5).join(', ')} would get the values of its new identity, and ${lost.length > 1 ? 'are' : 'is'} ${from}'s by name`
+  const are = lost.length > 1 ? 'are' : 'is'
+  const whose = `${lost.slice(0, 5).join(', ')} would get the values of its new identity, and ${are} ${from}'s by name`
   return `credential ${name}: ${whose}. Say whose with identity, or take ${lost.length > 1 ? 'them' : 'it'} out with --prune.`
 }
 

@@ -127,7 +127,7 @@ test('an identity that is pruned may give its consumers to another in the same f
   expect(row?.identity_id).toBe((await idsByName(engine.db.store, ['bob'])).get('bob'))
 })
 
-test('what keeps a credential with who has left: its closure, a human who has it, a value that they know or that nobody can revoke', async () => {
+test('what keeps a credential with who has left: its closure, a human, a value that they know or that nobody can revoke', async () => {
   await apply(consumedBy('bob', { identity: 'ada' }))
   const ada = (await idsByName(engine.db.store, ['ada'])).get('ada') ?? ''
   const wanted = consumedBy('bob', { identity: 'api' })

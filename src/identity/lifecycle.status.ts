@@ -60,7 +60,8 @@ export async function resumeUnlessBarred(tx: Tx, ctx: Ctx, id: string, reason: s
 
 /**
  * A leaver: what the person owns is handed over (manager, else a team that still has people, else the person's own owner, else the
- * security contact), and so is what their teams own in which nobody else answers (`handOverCrews`), with a finding for each, and the identity is suspended (`identity.left`, then as `suspendIdentity`). Resolves with
+ * security contact), and so is what their teams own in which nobody else answers (`handOverCrews`), with a finding for each, and the
+ * identity is suspended (`identity.left`, then as `suspendIdentity`). Resolves with
  * whether anything changed. Throws as `suspendIdentity`.
  */
 export async function leaveIdentity(tx: Tx, ctx: Ctx, id: string, reason: string): Promise<boolean> {

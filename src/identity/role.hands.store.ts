@@ -88,7 +88,8 @@ export async function holdersOfBoth(sql: Sql, policies: PolicySet['policies']): 
      select * from (
        select 'identity' as kind, i.id, i.name, ${by('h.made')}, count(distinct h.hand) as hands,
               exists (select 1 from both_hands f where f.identity_id = i.id) as forced,
-              exists (select 1 from both_hands f where f.identity_id = i.id and f.apart) as forced_apart, i.id in (select id from shared) as shared
+              exists (select 1 from both_hands f where f.identity_id = i.id and f.apart) as forced_apart,
+              i.id in (select id from shared) as shared
          from held h join identity i on i.id = h.id and i.status <> 'offboarded' group by i.id, i.name) x
       where hands = 2 or shared
      union all

@@ -34,7 +34,8 @@ type Parts = RecordParts & { readonly policies: Policies }
  * Where the team, or one that it is nested in, holds roles, members come to those: the asker must be able to bind roles too (`forbidden`),
  * adds neither themselves nor what is theirs (`forbidden`), and a rule on `role:bind` holds (`approval_required`). Nobody comes to hold
  * both hands unless it is forced (`wrong_state`; event `role.forced`). Where policies name such a team, that is so for who goes as well:
- * they may forbid. `wrong_state` too if nobody could change policy any more. What the team owns is handed over if nobody who answers is left.
+ * they may forbid. `wrong_state` too if nobody could change policy any more. What the team owns is handed over if nobody is left
+ * who answers.
  */
 export async function changeTeam(
   parts: Parts,

@@ -28,7 +28,7 @@ async function withoutPeople(sql: Sql, teams: readonly Named[], leaver: string |
   return teams.filter(({ id }) => !peopled.has(id))
 }
 
-/** Who takes over from an empty team: the nearest team around it with people, else the manager of who left last, else the security contact. */
+/** Who takes over from an empty team: the nearest around it with people, else the manager of who left last, else the security contact. */
 export async function heirOfTeam(sql: Sql, team: string, last: Managed | null): Promise<Heir> {
   const around = await rows.parentThatRemains(sql, team, last?.id ?? null)
   if (around !== null) return { owner: { kind: 'team', id: around.id }, name: around.name, rule: 'parent_team' }
@@ -44,7 +44,7 @@ export async function handOverCrews(tx: Tx, ctx: Ctx, leaver: Row, cause: Handov
 
 /**
  * Does `change`, which takes people or teams out of these, and hands over what they and the teams around them own if nobody who answers is
- * left. Takes the lock on the record alone: nothing is given to a team that is just losing its people. A suspension is no such change, since it
+ * left. Takes the lock on the record alone: nothing is given to a team that is just losing its people. A suspension is no such change: it
  * may be taken back: the finding `empty_team` says it.
  */
 export async function keepOwned<T>(tx: Tx, ctx: Ctx, teams: readonly string[], change: () => Promise<T>): Promise<T> {
