@@ -150,7 +150,7 @@ function Plan({ identity }: { readonly identity: string }) {
     return <p className="note">You may do this, and may not see which credentials it ends. Ask somebody who may before you do.</p>
   }
   return (
-    <List of={list} empty="It has no credential: nothing else changes.">
+    <List of={list} empty="It has no credential, token or session, and owns nothing.">
       {(items) => <Table caption="What becomes of each credential" columns={COLUMNS} rows={items} keyOf={(it) => it.credential} />}
     </List>
   )

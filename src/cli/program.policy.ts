@@ -88,10 +88,9 @@ function addRoles(role: Command, add: Add): void {
     does: 'take a role away',
     example: 'rekey role unbind 01890000-0000-7000-8000-000000000000 --reason "left the night shift"',
   }
-  add(role, 'unbind <binding>', unbind, async () => (await import('./commands/role.ts')).roleUnbind).requiredOption(
-    '--reason <text>',
-    'why, for the evidence',
-  )
+  add(role, 'unbind <binding>', unbind, async () => (await import('./commands/role.ts')).roleUnbind)
+    .requiredOption('--reason <text>', 'why, for the evidence')
+    .option('--force', 'although somebody then holds directory rights and credential rights without a role meant for both')
 }
 
 const upTo = (most: number) => (text: string) => {

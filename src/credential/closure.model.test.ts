@@ -214,7 +214,10 @@ const FACTS: WayFacts = {
 test('the way, by what is known of the credential', () => {
   expect(wayFor(FACTS)).toMatchObject({ way: 'suspend' })
   expect(wayFor({ ...FACTS, others: ['billing'] })).toMatchObject({ way: 'rotate', consumers: ['billing'] })
-  expect(wayFor({ ...FACTS, users: ['ada'] })).toMatchObject({ way: 'rotate', why: 'also used by ada' })
+  expect(wayFor({ ...FACTS, users: ['ada'] })).toMatchObject({
+    way: 'rotate',
+    why: 'also used by ada; nobody else on record has a file for it, so its new value goes into no file',
+  })
   expect(wayFor({ ...FACTS, users: ['ada'], forAll: true })).toEqual({
     way: 'suspend',
     why: 'to be ended also for ada',

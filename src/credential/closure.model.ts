@@ -258,7 +258,11 @@ export function wayFor(facts: WayFacts): WayChosen {
   const human = whyHuman(facts)
   if (human !== null) return give(human)
   const users = [...new Set([...others, ...facts.users])]
-  if (users.length > 0 && !facts.forAll) return { way: 'rotate', why: `also used by ${users.slice(0, 5).join(', ')}`, consumers: users }
+  if (users.length > 0 && !facts.forAll) {
+    // An exception says who shares it, and no file of theirs.
+    const none = others.length === 0 ? '; nobody else on record has a file for it, so its new value goes into no file' : ''
+    return { way: 'rotate', why: `also used by ${users.slice(0, 5).join(', ')}${none}`, consumers: users }
+  }
   if (!facts.canSuspend) return give('logins of one account cannot be stopped on this system')
   if (users.length > 0) return { way: 'suspend', why: `to be ended also for ${users.slice(0, 5).join(', ')}`, consumers: users }
   return { way: 'suspend', why: 'used by nobody else', consumers: [] }

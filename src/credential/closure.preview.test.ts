@@ -84,3 +84,22 @@ test('who would own what the leaver owns: who then does, by each rule', async ()
     expect(said?.why).toMatch(new RegExp(`^then owned by ${took},`))
   }
 })
+
+test('teams in which nobody would be left: what they own, and who then does', async () => {
+  const [boss, kim] = [await human(), await human()]
+  const crew = await tx((tx) => putTeam(tx, ctx, { name: `crew-${newId()}` }))
+  await tx((tx) => addTeamMembers(tx, ctx, crew, { identities: [kim, boss] }))
+  const owner = { kind: 'team', id: crew } as const
+  const fields = { name: `bot-${newId()}`, kind: 'workload', owner, purpose: 'tests', environment: 'test', source: 'api' } as const
+  await tx((tx) => joinIdentity(tx, ctx, fields))
+  expect(await plan(kim)).toEqual([])
+  await tx((tx) => offboardIdentity(tx, ctx, boss, 'left'))
+  const why = 'nobody else is in it; the 1 identity that it answers for then owned by team security-contact, as nobody else is there'
+  expect(await plan(kim)).toMatchObject([
+    { credential: expect.stringMatching(/^team crew-/), way: 'hand_over', why, begins: 'offboarding' },
+  ])
+  await tx((tx) => offboardIdentity(tx, ctx, kim, 'left'))
+  const [row] = await db.store.query<{ key: string }>('select owner_key as key from identity where name = $1', [fields.name])
+  expect(row?.key).toMatch(/^team:/)
+  expect(row?.key).not.toBe(`team:${crew}`)
+})

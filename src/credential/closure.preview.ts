@@ -105,7 +105,7 @@ const TAKES_OVER: Readonly<Record<HandoverRule, string>> = {
 
 /** What ends or changes hands with it and is no credential of any system. */
 async function plannedWith(sql: Sql, { id, name }: IdentityRecord): Promise<PlanView[]> {
-  const { sessions, owned, heir } = await leavingOf(sql, id)
+  const { sessions, owned, heir, teams } = await leavingOf(sql, id)
   const none = { system: 'Rekey', accounts: [], relation: 'own', consumers: [], destroys: null } as const
   const ending: PlanView = {
     ...none,
@@ -123,8 +123,16 @@ async function plannedWith(sql: Sql, { id, name }: IdentityRecord): Promise<Plan
     begins: 'offboarding',
     suspends: null,
   }
-  return [...(sessions === 0 ? [] : [ending]), ...(heir === null ? [] : [going])]
+  const emptied = teams.map((team): PlanView => {
+    const { kind, name: to, rule } = team.heir
+    const owns = counted(team.owns, 'identity', 'identities')
+    const why = `nobody else is in it; the ${owns} that it answers for then owned by ${kind} ${to}, ${TEAMS_HEIR[rule] ?? TAKES_OVER[rule]}`
+    return { ...none, credential: `team ${team.name}`, way: 'hand_over', why, begins: 'offboarding', suspends: null }
+  })
+  return [...(sessions === 0 ? [] : [ending]), ...(heir === null ? [] : [going]), ...emptied]
 }
+
+const TEAMS_HEIR: Readonly<Partial<Record<HandoverRule, string>>> = { manager: 'the manager of who leaves last' }
 
 const TOKENS_AT_ONCE = 500
 

@@ -27,7 +27,8 @@ export function whoseConsumer(
   const called = named.get(name)
   if (called !== undefined) return called
   if (holder === undefined) return null
-  return name === holder.name || isInstance(name, holder.name) ? holder.id : null
+  return name === holder.name || isInstanceOf(name, holder.name) ? holder.id : null
 }
 
-const isInstance = (name: string, of: string) => name.startsWith(of) && /^[-./:@#_]./.test(name.slice(of.length))
+/** Whether a consumer is called like an instance of an identity: `orders-api-1` of `orders-api`. */
+export const isInstanceOf = (name: string, of: string) => name.startsWith(of) && /^[-./:@#_]./.test(name.slice(of.length))

@@ -5,6 +5,7 @@ import type { Tx } from '../store/index.ts'
 import type { Change } from './fleet.diff.ts'
 import type { Fleet } from './fleet.model.ts'
 import type { Present } from './inventory.plan.ts'
+import { keptByLeavers, lostByName } from './inventory.rehome.ts'
 
 type Fault = NonNullable<RekeyError['faults']>[number]
 
@@ -36,11 +37,35 @@ export async function escapes(
   const moved = [...movedCredentials(fleet, changes), ...movedConsumers(present, changes, prune)]
   if (moved.length === 0) return []
   const statuses = await lockStatuses(tx, [...new Set(moved.flatMap(({ from, to }) => [from ?? [], to ?? []].flat()))])
-  const planned = await plannedEnds(tx, statuses)
-  return moved.flatMap((one) => {
-    const message = whyNot(one, statuses, present, planned)
-    return message === null ? [] : [{ path: one.change.name, ...lineOf(one.change), message }]
+  const left = moved.flatMap(({ change: { name, credential }, from }) => {
+    const hasLeft = credential === null && from !== null && statuses.get(from) === 'offboarded' && present.credentials.get(name)?.live
+    return hasLeft ? [{ name, from, consumers: consumersAfter(present, fleet, prune, name) }] : []
   })
+  const facts = { statuses, present, planned: await plannedEnds(tx, statuses), kept: await keptByLeavers(tx, left) }
+  const named = await idsByName(
+    tx,
+    left.flatMap(({ consumers }) => consumers.map(({ name }) => name)),
+  )
+  const lost = new Map(left.map(({ name, from, consumers }) => [name, lostByName(consumers, from, named)]))
+  return moved.flatMap((one) => {
+    const { change, from } = one
+    const message = whyNot(one, facts) ?? (change.credential === null ? whyLost(change.name, from, lost.get(change.name)) : null)
+    return message === null ? [] : [{ path: change.name, ...lineOf(change), message }]
+  })
+}
+
+/** The consumers that a credential has once the file is applied. */
+function consumersAfter({ inventory }: Present, { credentials }: Pick<Fleet, 'credentials'>, prune: boolean, name: string) {
+  const wanted = credentials.find((one) => one.name === name)?.consumers ?? []
+  const stored = inventory.credentials.find((one) => one.name === name)?.consumers ?? []
+  return [...wanted, ...(prune ? [] : stored.filter((one) => !wanted.some((other) => other.name === one.name)))]
+}
+
+function whyLost(name: string, from: string | null, lost: readonly string[] = []): string | null {
+  if (lost.length === 0) return null
+  const are = lost.length > 1 ? 'are' : 'is'
+  const whose = `${lost.slice(0, 5).join(', ')} would get the values of its new identity, and ${are} ${from}'s by name`
+  return `credential ${name}: ${whose}. Say whose with identity, or take ${lost.length > 1 ? 'them' : 'it'} out with --prune.`
 }
 
 function movedCredentials({ credentials }: Pick<Fleet, 'credentials'>, changes: readonly Change[]): Moved[] {
@@ -86,21 +111,28 @@ async function plannedEnds(tx: Tx, statuses: ReadonlyMap<string, IdentityStatus>
   return new Set([...ids].flatMap(([name, id]) => (planned.has(id) ? [name] : [])))
 }
 
-function whyNot(
-  { change, from, to }: Moved,
-  statuses: ReadonlyMap<string, IdentityStatus>,
-  present: Present,
-  planned: ReadonlySet<string>,
-): string | null {
+/** What decides whether something may move. */
+interface Facts {
+  readonly statuses: ReadonlyMap<string, IdentityStatus>
+  readonly present: Present
+  readonly planned: ReadonlySet<string>
+  /** By the name of a credential: what keeps it with who has left. */
+  readonly kept: ReadonlyMap<string, string>
+}
+
+function whyNot({ change, from, to }: Moved, { statuses, present, planned, kept }: Facts): string | null {
   const stopped = (name: string | null): name is string => name !== null && (statuses.get(name) ?? 'active') !== 'active'
   const { name, credential } = change
   const what = credential === null ? `credential ${name}` : `consumer ${name} of ${credential}`
   if (stopped(to)) return `${what}: its identity ${to} is ${statuses.get(to)}.`
   if (!stopped(from)) return null
   const live = present.credentials.get(credential ?? name)?.live === true
-  // With one who has left for good, only what still lives; a consumer may go as soon as the closure has its plan.
-  if (statuses.get(from) === 'offboarded' && (!live || (credential !== null && planned.has(from)))) return null
-  const way = 'Its value must end with that identity: wait for it, or resume the identity first.'
-  if (credential === null) return `${what}: ${from}, which has it, is ${statuses.get(from)}. ${way}`
+  const hasLeft = statuses.get(from) === 'offboarded'
+  if (credential === null) {
+    if (hasLeft) return live && kept.has(name) ? `${what}: ${from}, which has it, has left, and ${kept.get(name)}.` : null
+    return `${what}: ${from}, which has it, is suspended. Resume or offboard ${from} first.`
+  }
+  // With one who has left for good, only what still lives; it may go as soon as the closure has its plan.
+  if (hasLeft && (!live || planned.has(from))) return null
   return live ? `${what}: ${from}, whose it is, is ${statuses.get(from)} and knows the value. Resume or offboard the identity first.` : null
 }

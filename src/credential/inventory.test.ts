@@ -479,7 +479,7 @@ test('nothing is given to an identity that is not active, and nothing that lives
   await move(suspendIdentity)
   expect(await message({ ...two(), credentials: [credential(), more] })).toEqual(['credential new: its identity api is suspended.'])
   expect(await message(two({ identity: 'other' }))).toEqual([
-    'credential api@db: api, which has it, is suspended. Its value must end with that identity: wait for it, or resume the identity first.',
+    'credential api@db: api, which has it, is suspended. Resume or offboard api first.',
   ])
   // What is there already may stay, and change in other ways.
   expect((await apply(two({ rotate: { every: '10d' } }))).applied).toMatchObject({ change: 1 })

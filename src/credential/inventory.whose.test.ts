@@ -3,6 +3,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { idsByName, moveIdentity, offboardIdentity, suspendIdentity } from '../identity/index.ts'
 import { makeCtx, type RekeyError, Secret } from '../kernel/index.ts'
 import { allowed, permitted } from '../policy/testing.ts'
+import { giveUpItem } from './closure.actions.ts'
 import { takeChanges } from './closure.changes.ts'
 import { type Applied, type ApplyInput, applyInventory, diffInventory } from './inventory.actions.ts'
 import { findCredential, listConsumers } from './inventory.list.ts'
@@ -124,4 +125,28 @@ test('an identity that is pruned may give its consumers to another in the same f
   expect((await apply(wanted, { prune: true })).applied).toMatchObject({ change: 1, removed: 1 })
   const [row] = await engine.db.store.query<{ identity_id: string }>('select identity_id from consumer')
   expect(row?.identity_id).toBe((await idsByName(engine.db.store, ['bob'])).get('bob'))
+})
+
+test('what keeps a credential with who has left: its closure, a human, a value that they know or that nobody can revoke', async () => {
+  await apply(consumedBy('bob', { identity: 'ada' }))
+  const ada = (await idsByName(engine.db.store, ['ada'])).get('ada') ?? ''
+  const wanted = consumedBy('bob', { identity: 'api' })
+  const kept = (why: string) => [{ message: `credential api@db: ada, which has it, has left, and ${why}.` }]
+  await engine.db.store.inTx((tx) => offboardIdentity(tx, ctx, ada, 'left'))
+  const ends = 'its value ends, or is replaced for others who use it, with ada. Wait for that: '
+  expect(await lined(wanted)).toMatchObject(kept(`${ends}rekey closure list`))
+  await takeChanges({ ...engine.parts, destroyAfterSeconds: 0, stops: [] }, ctx)
+  const [item] = await engine.db.store.query<{ closure_id: string }>("select closure_id from closure_item where way = 'rotate'")
+  const closure = item?.closure_id ?? ''
+  expect(await lined(wanted)).toMatchObject(kept(`${ends}rekey closure show ${closure}`))
+  await engine.db.store.query("update closure_item set state = 'handed_over', blocked_from = 'planned', blocked_at = now()")
+  expect(await lined(wanted)).toMatchObject(kept(`a human has it in the closure of ada. End that first: rekey closure show ${closure}`))
+  // Ended without a rotation that left the leaver out.
+  await engine.db.store.query("update closure_item set ended_at = now(), state = 'rotated'")
+  expect(await lined(wanted)).toMatchObject(kept('ada knows its value. Replace it first: rekey rotation start api@db'))
+  await engine.db.store.query("update closure_item set ended_at = null, state = 'handed_over'")
+  const word = { credential: 'api@db', reason: 'the vendor is gone' }
+  await giveUpItem(engine.parts, ctx, allowed(ctx, 'closure:resolve'), closure, word)
+  const gone = 'nobody could revoke the value that ada knows. Once its account is gone, take it out with --prune'
+  expect(await lined(wanted)).toMatchObject(kept(gone))
 })

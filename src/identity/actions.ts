@@ -10,6 +10,7 @@ import type { Identity, IdentityFields } from './model.ts'
 import { DECLARED } from './record.model.ts'
 import { lockIdentity, lockRecord } from './record.store.ts'
 import * as rows from './store.ts'
+import { keepOwned } from './team.emptied.ts'
 
 const FIELDS = ['kind', 'owner', 'purpose', 'environment'] as const
 
@@ -196,7 +197,7 @@ export async function removeIdentities(tx: Tx, ctx: Ctx, permit: Permit, names: 
     ctx,
     unmanaged.map((row) => identityEvent('identity.changed', row, { after: { manager: null } })),
   )
-  const removed = await rows.deleteIdentities(tx, names)
+  const removed = await keepOwned(tx, ctx, await rows.teamsOf(tx, names), () => rows.deleteIdentities(tx, names))
   const found = new Set(removed.map(({ name }) => name))
   const missing = names.filter((name) => !found.has(name))
   if (missing.length > 0) throw new RekeyError('not_found', `No such identity: ${missing.slice(0, 10).join(', ')}.`)

@@ -251,7 +251,7 @@ test('a role is bound by the rule', async () => {
   await approve(person(ada), id)
   const bound = await bind()
   expect(bound.role).toBe('operator')
-  await unbindRole(db.store, ctx, may(admin, 'role:unbind'), policies.set, bound.id, 'done')
+  await unbindRole(db.store, ctx, may(admin, 'role:unbind'), policies.set, bound.id, { reason: 'done', force: false })
 })
 
 test('those who asked or were asked see a request; for everybody else it is not there', async () => {

@@ -9,7 +9,7 @@ import { SECURITY_CONTACT, type Team } from './team.model.ts'
 import { parentThatRemains, teamById, teamsWithPeople, teamThatRemains } from './team.store.ts'
 
 /** Why something changed hands by itself. */
-export type HandoverCause = 'left' | 'offboarded' | 'moved' | 'removed' | 'team_removed'
+export type HandoverCause = 'left' | 'offboarded' | 'moved' | 'removed' | 'team_removed' | 'team_emptied'
 /** Which rule found the new owner. */
 export type HandoverRule = 'manager' | 'team' | 'owner_of_owner' | 'parent_team' | 'same_name_team' | 'security_contact'
 
@@ -25,7 +25,8 @@ export interface Handover {
   readonly at: Date
 }
 
-interface Heir {
+/** Who takes over, and by which rule. */
+export interface Heir {
   readonly owner: OwnerRef
   readonly name: string
   readonly rule: HandoverRule
@@ -70,7 +71,7 @@ export async function handOverTeam(tx: Tx, ctx: Ctx, team: Team): Promise<number
 
 type From = Pick<Heir, 'owner' | 'name'>
 
-async function handOver(tx: Tx, ctx: Ctx, from: From, heir: Heir, cause: HandoverCause, tenancy: string | null): Promise<number> {
+export async function handOver(tx: Tx, ctx: Ctx, from: From, heir: Heir, cause: HandoverCause, tenancy: string | null): Promise<number> {
   const to = ownerColumns(heir.owner)
   await rememberOwners(tx, ctx, await ownersOf(tx, { owner: from.owner.id }))
   const taken = await tx.query<Pick<Row, 'id' | 'name'>>(

@@ -10,6 +10,7 @@ import { checkReason, type IdentityStatus, NEXT_STATUS } from './record.model.ts
 import { lockIdentity, lockRecord, queueChange, type Row, updateRow } from './record.store.ts'
 import { tellRoads } from './road.ts'
 import { endSessionsOf } from './session.ts'
+import { handOverCrews } from './team.emptied.ts'
 import { teamsAbove } from './team.store.ts'
 
 const VERBS = { suspended: 'identity.suspended', active: 'identity.resumed', offboarded: 'identity.offboarded' } as const
@@ -61,7 +62,8 @@ export async function resumeUnlessBarred(tx: Tx, ctx: Ctx, id: string, reason: s
 
 /**
  * A leaver: what the person owns is handed over (manager, else a team that still has people, else the person's own owner, else the
- * security contact), with a finding for each, and the identity is suspended (`identity.left`, then as `suspendIdentity`). Resolves with
+ * security contact), and so is what their teams own in which nobody else answers (`handOverCrews`), with a finding for each, and the
+ * identity is suspended (`identity.left`, then as `suspendIdentity`). Resolves with
  * whether anything changed. Throws as `suspendIdentity`.
  */
 export async function leaveIdentity(tx: Tx, ctx: Ctx, id: string, reason: string): Promise<boolean> {
@@ -74,6 +76,7 @@ export async function leaveIdentity(tx: Tx, ctx: Ctx, id: string, reason: string
   await updateRow(tx, left)
   await append(tx, ctx, [identityEvent('identity.left', row, { reason })])
   if (row.kind === 'human') await handOverPerson(tx, ctx, left, 'left')
+  if (row.kind === 'human') await handOverCrews(tx, ctx, left, 'left')
   await moveStatus(tx, ctx, await locked(tx, id), 'suspended', reason)
   return true
 }
@@ -89,6 +92,7 @@ export async function offboardIdentity(tx: Tx, ctx: Ctx, id: string, reason: str
   const row = await locked(tx, id)
   if (row.status === 'offboarded') return false
   if (row.kind === 'human') await handOverPerson(tx, ctx, row, 'offboarded')
+  if (row.kind === 'human') await handOverCrews(tx, ctx, row, 'offboarded')
   return moveStatus(tx, ctx, await locked(tx, id), 'offboarded', reason)
 }
 

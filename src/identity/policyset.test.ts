@@ -177,7 +177,8 @@ test('two people who may propose and approve are enough to let the first token g
     })
   await bind('ada')
   const [first] = await listBindings(db.store, null, 10)
-  const unbind = (id: string) => unbindRole(db.store, ctx, policies.allow(ctx, admin, 'role:unbind'), policies.set, id, 'done')
+  const unbind = (id: string) =>
+    unbindRole(db.store, ctx, policies.allow(ctx, admin, 'role:unbind'), policies.set, id, { reason: 'done', force: false })
   await expect(unbind(first?.id ?? '')).rejects.toThrow(/Nobody could change policy any more/)
   await bind(ids.get('bob') ?? '')
   // Who cannot log in is no way in, and neither is who is not active.

@@ -58,7 +58,7 @@ beforeAll(async () => {
   }
   await bind(ada)
   const gone = await bind(bob)
-  await unbindRole(db.store, ctx, may('role:unbind'), policies.set, gone.id, 'done')
+  await unbindRole(db.store, ctx, may('role:unbind'), policies.set, gone.id, { reason: 'done', force: false })
   const rule = { action: 'role:bind', factors: [{ team, count: 2 }], expiresSeconds: 3600, reason: 'two pairs of eyes' }
   await putRule(db.store, ctx, may('approval:configure'), admin, rule)
   const said = { one: ada, other: bob, same: false, reason: 'a mailbox of the team', force: false }

@@ -10,7 +10,7 @@ import { lockPolicies } from './policyset.store.ts'
 import { lockRecord } from './record.store.ts'
 import { requireOthers } from './role.behind.ts'
 import { stayChangeable } from './role.changeable.ts'
-import { keepApart, requireForce, tellForced } from './role.hands.ts'
+import { type Force, keepApart, requireForce, tellForced, WITHOUT_WHOLE } from './role.hands.ts'
 import type { Binding, SubjectKind } from './role.model.ts'
 import * as rows from './role.store.ts'
 import { teamById } from './team.store.ts'
@@ -53,20 +53,30 @@ export async function bindRole(
     await requireOthers(tx, by, { [SUBJECTS[kind]]: [subject] }, 'Nobody binds a role to themselves, or to what is theirs.')
     if (kind === 'token') requireCover(ctx, policies, by, await tokenOnPaper(tx, subject, role))
     const held = kind === 'team' ? (await rows.rolesAround(tx, subject)).roles : await rows.rolesBoundTo(tx, kind, subject)
-    const both = !holdsBoth(familiesOf(set, held)) && holdsBoth(familiesOf(set, [...held, role]))
-    if (both) requireForce(input, 'It would hold directory rights and credential rights together.')
+    const both = bothBy(set, held, role)
+    if (both !== null) requireForce(input, `It would hold directory rights and credential rights together${both}.`)
     const { made: id, people } = await keepApart(tx, ctx, set, input, async () => {
       const added = await rows.addBinding(tx, ctx, { role, kind, id: subject, reason })
       if (added === null) throw new RekeyError('conflict', `It has the role ${role} already.`)
       return added
     })
-    const forced = both || people.length > 0
+    const forced = both !== null || people.length > 0
     await requireApproval(tx, ctx, await bindingAsked(tx, input, subject, forced))
     const links = { [kind]: subject, binding: id }
     if (forced) await tellForced(tx, ctx, { subject: role, links, to: kind, reason }, people)
     await append(tx, ctx, [{ log: 'identity', type: 'role.bound', subject: role, links, data: { to: kind, reason } }])
     return { id, role, kind, subject, name: null, createdAt: ctx.clock.now().toISOString(), createdBy: ctx.actor, reason }
   })
+}
+
+/** Whether one more role brings both hands together, and the end of what is said of it; null: it does not. */
+function bothBy(set: PolicySet, held: readonly string[], role: string): string | null {
+  const isBoth = (roles: readonly string[]) => holdsBoth(familiesOf(set, roles))
+  const [before, after] = [held, [...held, role]]
+  if (isBoth(after) && !isBoth(before)) return ''
+  // A role that gives both by itself has its reason in its policy, which speaks for no other.
+  const rest = (roles: readonly string[]) => roles.filter((one) => !isBoth([one]))
+  return isBoth(rest(after)) && !isBoth(rest(before)) ? WITHOUT_WHOLE : null
 }
 
 const SUBJECTS = { team: 'teams', identity: 'identities', token: 'tokens' } as const
@@ -79,7 +89,8 @@ async function tokenOnPaper(tx: Tx, id: string, role: string): Promise<Principal
 }
 
 /**
- * Takes a role away (event `role.unbound`). Throws `not_found`, and `wrong_state` if nobody could change policy any more.
+ * Takes a role away (event `role.unbound`). Throws `not_found`; `wrong_state` if nobody could change policy any more, and if somebody would
+ * go on holding both hands without a role that was meant for it and it is not forced (event `role.forced`).
  */
 export async function unbindRole(
   store: Store,
@@ -87,14 +98,16 @@ export async function unbindRole(
   _may: Allowed<'role:unbind'>,
   set: PolicySet,
   id: string,
-  reason: string,
+  why: Force,
 ): Promise<void> {
+  const { reason } = why
   await store.inTx(async (tx) => {
     await lockPolicies(tx)
     const removal = () => (isId(id) ? rows.removeBinding(tx, id) : Promise.resolve(null))
-    const { made: gone } = await keepApart(tx, ctx, set, { force: false, reason }, () => stayChangeable(tx, ctx, set, removal))
+    const { made: gone, people } = await keepApart(tx, ctx, set, why, () => stayChangeable(tx, ctx, set, removal))
     if (gone === null) throw new RekeyError('not_found', 'There is no such binding.')
     const links = { [gone.kind]: gone.subject, binding: gone.id }
+    if (people.length > 0) await tellForced(tx, ctx, { subject: gone.role, links, to: gone.kind, reason }, people)
     await append(tx, ctx, [{ log: 'identity', type: 'role.unbound', subject: gone.role, links, data: { from: gone.kind, reason } }])
   })
 }

@@ -15,6 +15,9 @@ export interface Force {
 const NAMED = 5
 const IDS_AN_EVENT = 500
 
+/** The end of what is said of those who hold both already, by a role of which its policy says why. */
+export const WITHOUT_WHOLE = ', also without a role meant for both'
+
 /**
  * Does `change`, in the caller's transaction and under the lock on policies, and looks at whom it gives both hands who did not hold them
  * before: through roles of their own, of their teams through any nesting, of tokens that are theirs, act for them or that they made (a
@@ -37,7 +40,8 @@ export async function keepApart<T>(
   const fresh = rows.newlyHeld(before, after).filter(({ made: byHand }) => counts === 'any' || byHand)
   if (fresh.length > 0) {
     const names = fresh.map(({ name }) => name)
-    requireForce(why, `${someOf(names, NAMED)} would hold directory rights and credential rights together.`)
+    const also = fresh.every(({ human }) => before.some((one) => one.human === human && one.whole)) ? WITHOUT_WHOLE : ''
+    requireForce(why, `${someOf(names, NAMED)} would hold directory rights and credential rights together${also}.`)
   }
   const ids = fresh.map(({ id }) => id)
   await rows.noteForced(tx, ctx, ids, why.reason)
@@ -51,10 +55,7 @@ export async function settleForced(tx: Tx, set: PolicySet): Promise<void> {
 }
 
 async function dropAllBut(tx: Tx, holders: readonly rows.BothHanded[]): Promise<void> {
-  await rows.dropForced(
-    tx,
-    holders.map(({ id }) => id),
-  )
+  await rows.dropForced(tx, holders)
 }
 
 /** Throws `wrong_state` with these words unless it is forced, and `bad_input` if the reason has less than 10 characters. */

@@ -202,7 +202,9 @@ class World {
       case 'unbind': {
         const one = this.bound[step.at]
         if (one === undefined) return false
-        const done = await attempt(() => unbindRole(db.store, ctx, allowed(ctx, 'role:unbind'), policies.set, one.id, 'done with it'))
+        const done = await attempt(() =>
+          unbindRole(db.store, ctx, allowed(ctx, 'role:unbind'), policies.set, one.id, { reason: 'done with it', force: false }),
+        )
         if (done) this.bound = this.bound.filter(({ id }) => id !== one.id)
         return done
       }

@@ -144,3 +144,12 @@ export async function dropExpired(sql: Sql): Promise<void> {
       where created_at < now() - make_interval(hours => ${ANSWER_HOURS}) order by created_at limit 100 for update skip locked)`,
   )
 }
+
+/** Ids of the teams that these identities are in, directly. */
+export async function teamsOf(sql: Sql, names: readonly string[]): Promise<string[]> {
+  const found = await sql.query<{ id: string }>(
+    'select distinct m.team_id as id from team_member m join identity i on i.id = m.identity_id where i.name = any($1::text[])',
+    [names],
+  )
+  return found.map(({ id }) => id)
+}

@@ -6,6 +6,7 @@ import { handOverTeam } from './lifecycle.handover.ts'
 import { recordResolved } from './lifecycle.owners.ts'
 import { DEFAULT_TENANCY } from './record.model.ts'
 import { lockRecord } from './record.store.ts'
+import { keepOwned } from './team.emptied.ts'
 import { BUILT_IN, checkMembers, checkTeam, type Members, SECURITY_CONTACT, type Team, type TeamFields } from './team.model.ts'
 import * as rows from './team.store.ts'
 
@@ -64,7 +65,13 @@ export async function removeTeam(tx: Tx, ctx: Ctx, id: string, reason?: string):
   if (team.source === BUILT_IN) throw new RekeyError('wrong_state', 'This team belongs to Rekey and stays.')
   await rememberOwners(tx, ctx, await ownersOf(tx, { crews: [id] }))
   await handOverTeam(tx, ctx, team)
-  await rows.deleteTeam(tx, id)
+  const { parents } = await rows.around(tx, id)
+  await keepOwned(
+    tx,
+    ctx,
+    parents.map((parent) => parent.id),
+    () => rows.deleteTeam(tx, id),
+  )
   await append(tx, ctx, [
     teamEvent('team.removed', team, { tenancy: team.tenancy, source: team.source, ...(reason !== undefined && { reason }) }),
   ])
@@ -76,6 +83,10 @@ export async function removeTeam(tx: Tx, ctx: Ctx, id: string, reason?: string):
  */
 export async function setTeamMembers(tx: Tx, ctx: Ctx, id: string, wanted: Members): Promise<void> {
   const next = checkMembers(wanted)
+  await keepOwned(tx, ctx, [id], () => setMembers(tx, ctx, id, next))
+}
+
+async function setMembers(tx: Tx, ctx: Ctx, id: string, next: Required<Members>): Promise<void> {
   await begin(tx, id, next)
   const before = await rows.membersOf(tx, id)
   const without = (all: readonly string[], minus: readonly string[]) => {

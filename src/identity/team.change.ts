@@ -16,6 +16,7 @@ import { stayChangeable } from './role.changeable.ts'
 import { type Force, keepApart, tellForced } from './role.hands.ts'
 import { rolesAround } from './role.store.ts'
 import { addTeamMembers, removeTeamMembers } from './team.actions.ts'
+import { keepOwned } from './team.emptied.ts'
 import { mineNamed, noTeam } from './team.list.ts'
 import { BUILT_IN, type Members, type Team } from './team.model.ts'
 import { teamById, teamsByIds } from './team.store.ts'
@@ -35,7 +36,8 @@ type Parts = RecordParts & { readonly policies: Policies }
  * Where the team, or one that it is nested in, holds roles, members come to those: the asker must be able to bind roles too (`forbidden`),
  * adds neither themselves nor what is theirs (`forbidden`), and a rule on `role:bind` holds (`approval_required`). Nobody comes to hold
  * both hands unless it is forced (`wrong_state`; event `role.forced`). Where policies name such a team, that is so for who goes as well:
- * they may forbid. `wrong_state` too if nobody could change policy any more.
+ * they may forbid. `wrong_state` too if nobody could change policy any more. What the team owns is handed over if nobody is left
+ * who answers.
  */
 export async function changeTeam(
   parts: Parts,
@@ -70,8 +72,11 @@ async function requireNamed(sql: Sql, naming: Naming, { identities = [], teams =
 }
 
 async function move(tx: Tx, ctx: Ctx, team: string, { add, remove }: TeamChange): Promise<void> {
-  await addTeamMembers(tx, ctx, team, add)
-  await removeTeamMembers(tx, ctx, team, remove)
+  if (isNobody(remove)) return addTeamMembers(tx, ctx, team, add)
+  await keepOwned(tx, ctx, [team], async () => {
+    await addTeamMembers(tx, ctx, team, add)
+    await removeTeamMembers(tx, ctx, team, remove)
+  })
 }
 
 /** What comes with being in a team. */

@@ -171,6 +171,20 @@ export async function teamsAbove(sql: Sql, identityId: string): Promise<{ id: st
   )
 }
 
+/** Of these teams and those around them, which own somebody or something that has not ended; the security contact left out. */
+export async function owningAround(sql: Sql, ids: readonly string[], contact: string): Promise<{ id: string; name: string }[]> {
+  if (ids.length === 0) return []
+  return sql.query(
+    `with recursive above(id) as (
+       select unnest($1::uuid[])
+       union
+       select n.parent_id from team_nesting n join above a on n.child_id = a.id)
+     select t.id, t.name from above a join team t on t.id = a.id
+      where t.id <> $2 and exists (select 1 from identity i where i.owner_team_id = t.id and i.status <> 'offboarded') order by t.id`,
+    [ids, contact],
+  )
+}
+
 /** Active people of a team, through any depth of nesting, by name. */
 export async function peopleBelow(sql: Sql, teamId: string): Promise<{ id: string; name: string }[]> {
   return sql.query(
@@ -214,18 +228,28 @@ export async function teamThatRemains(tx: Sql, identityId: string): Promise<{ id
 }
 
 /** The nearest team around a team that has an active person; the oldest of several. */
-export async function parentThatRemains(tx: Tx, teamId: string): Promise<{ id: string; name: string } | null> {
-  return nearest(tx, 'select parent_id, 0 from team_nesting where child_id = $1', teamId, 'null::uuid')
+export async function parentThatRemains(
+  tx: Sql,
+  teamId: string,
+  except: string | null = null,
+): Promise<{ id: string; name: string } | null> {
+  return nearest(tx, 'select parent_id, 0 from team_nesting where child_id = $1', teamId, '$2::uuid', [except])
 }
 
-async function nearest(tx: Sql, start: string, id: string, except: string): Promise<{ id: string; name: string } | null> {
+async function nearest(
+  tx: Sql,
+  start: string,
+  id: string,
+  except: string,
+  more: readonly (string | null)[] = [],
+): Promise<{ id: string; name: string } | null> {
   const [row] = await tx.query<{ id: string; name: string }>(
     `with recursive above(id, depth) as (
        ${start}
        union
        select n.parent_id, a.depth + 1 from team_nesting n join above a on n.child_id = a.id where a.depth < 100)
      select t.id, t.name from above a join team t on t.id = a.id where ${hasPeople('t.id', except)} order by a.depth, t.id limit 1`,
-    [id],
+    [id, ...more],
   )
   return row ?? null
 }

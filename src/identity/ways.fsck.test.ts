@@ -84,7 +84,7 @@ const NOT_COMPARED: Readonly<Record<string, Readonly<Record<string, string>>>> =
   identity_change: { at: MADE, handled_at: 'when a change was acted on beyond that it was' },
   entitlement_change: { at: MADE, handled_at: 'that a mover was settled' },
   role_binding: { id: MADE, created_at: MADE, created_by: MADE, reason: MADE },
-  both_hands: { forced_at: MADE, forced_by: MADE },
+  both_hands: { forced_at: MADE, forced_by: MADE, apart: 'which forced grips there were, which nothing keeps' },
   policy_set: {
     origin: SHOWN,
     words: SHOWN,

@@ -67,9 +67,13 @@ export async function roleBind(
 }
 
 /** Takes a role away. */
-export async function roleUnbind(cli: Cli, id: string, { reason }: { readonly reason: string }): Promise<number> {
+export async function roleUnbind(
+  cli: Cli,
+  id: string,
+  { reason, force = false }: CommonOptions & { readonly reason: string; readonly force?: boolean },
+): Promise<number> {
   const path = `/v1/role-bindings/${encodeURIComponent(id)}/unbind`
-  const gone = await (await cli.client()).post<{ id: string }>(path, { reason }, { startsWork: false })
+  const gone = await (await cli.client()).post<{ id: string }>(path, { reason, force }, { startsWork: false })
   cli.out.fields(gone, [['taken away', gone.id]])
   return EXIT.ok
 }

@@ -98,11 +98,15 @@ export async function teamChange(cli: Cli, team: string, { add = [], remove = []
   const client = await cli.client()
   const body = { add: await membersOf(client, add), remove: await membersOf(client, remove), reason, force }
   const path = `/v1/teams/${encodeURIComponent(team)}`
+  const before = remove.length === 0 ? null : await ifAllowed(client.get<TeamFull>(path))
   const changed = await client.post<Team>(`${path}/members`, body, { startsWork: true })
   if (remove.length > 0) {
     const left = await ifAllowed(client.get<TeamFull>(`/v1/teams/${changed.id}`))
     if (left?.people === 0) {
-      const what = left.owns === 0 ? 'it owns nothing yet' : `it is to answer for ${counted(left.owns, 'identity', 'identities')}`
+      const gone = (before?.owns ?? 0) - left.owns
+      const handed = `it answered for ${counted(gone, 'identity', 'identities')}, handed over now: rekey findings --kind handover`
+      const what =
+        gone > 0 ? handed : left.owns === 0 ? 'it owns nothing' : `it is to answer for ${counted(left.owns, 'identity', 'identities')}`
       cli.out.note(`Nobody is left in ${changed.name}, and ${what}. Add somebody: rekey team change ${changed.name} --add NAME`)
     }
   }

@@ -1,6 +1,7 @@
 import { type Ctx, isCode, isId, type Json } from '../../kernel/index.ts'
 import type { Store, Tx } from '../../store/index.ts'
 import { addTeamMembers, putTeam, removeTeam, removeTeamMembers } from '../team.actions.ts'
+import { keepOwned } from '../team.emptied.ts'
 import { isArray, isObject, type JsonObject } from './attribute.ts'
 import { finished, MEMBERS_MAX, readResource } from './clean.ts'
 import { isEqual } from './equal.ts'
@@ -101,7 +102,8 @@ async function changeGroup(
     const resource = change(before)
     const name = textOf(resource, 'displayName') ?? ''
     if (name !== textOf(before.resource, 'displayName')) await putTeam(tx, ctx, { id, name: name.normalize('NFC').trim() })
-    const count = await applyChanges(tx, ctx, client, before, changes)
+    const apply = () => applyChanges(tx, ctx, client, before, changes)
+    const count = changes.every(({ op }) => op === 'add') ? await apply() : await keepOwned(tx, ctx, [id], apply)
     if (!count.changed && isEqual(resource, before.resource)) return before
     const after = { ...before, resource, version: before.version + 1, member_count: count.members, changed_at: ctx.clock.now() }
     await rows.updateGroup(tx, after, groupKeys(resource))

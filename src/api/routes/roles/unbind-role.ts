@@ -9,11 +9,17 @@ export const unbindRoleRoute = route({
   summary: 'Takes a role away.',
   action: 'role:unbind',
   params: z.strictObject({ id: Id }),
-  body: z.strictObject({ reason: Reason }),
+  body: z.strictObject({
+    reason: Reason,
+    force: z
+      .boolean()
+      .default(false)
+      .describe('Although somebody then goes on holding directory rights and credential rights without a role that was meant for both.'),
+  }),
   answers: { 200: { what: 'It is gone', schema: z.object({ id: z.string() }) } },
   problems: ['not_found', 'wrong_state'],
   handle: async ({ parts, ctx, may, params, body }) => {
-    await unbindRole(parts.store, ctx, may, parts.policies.set, params.id, body.reason)
+    await unbindRole(parts.store, ctx, may, parts.policies.set, params.id, body)
     return { status: 200, body: { id: params.id } }
   },
 })
