@@ -3,6 +3,7 @@
  * target of its own, some at once; says in a line for each what came of it, then by how many MiB this process grew, then for how long its
  * event loop stood still at most. What is thrown beside the call ends this process.
  */
+import { readFileSync } from 'node:fs'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { text } from 'node:stream/consumers'
 import type { Address } from '../../src/connectors/contract.ts'
@@ -50,7 +51,9 @@ for (let first = 0; first < calls.length; first += AT_ONCE) {
   const answers = await Promise.all(calls.slice(first, first + AT_ONCE).map(made))
   process.stdout.write(answers.map((answer) => `${JSON.stringify(answer)}\n`).join(''))
 }
-const grownMib = (process.resourceUsage().maxRSS * 1024 - before) / 1024 / 1024
+// Not what `getrusage` says: that begins with the memory of the process that started this one.
+const mostKib = Number(/VmHWM:\s*(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1])
+const grownMib = (mostKib * 1024 - before) / 1024 / 1024
 process.stdout.write(`${JSON.stringify(`grown ${Math.round(grownMib)}`)}\n`)
 process.stdout.write(`${JSON.stringify(`stuck ${Math.round(delay.max / 1e6)}`)}\n`)
 // A socket that a library leaves open does not keep this process: what is asked here is what ends or stops it before.

@@ -113,8 +113,11 @@ function column(name: string, type: number, number = 2): Buffer {
   return packet(number, Buffer.concat([latin(`\x03def\0\0\0${text}\0\x0c\x2d\0\x64\0\0\0`), Buffer.from([type, 0, 0, 0, 0, 0])]))
 }
 
-const numbered = (first: number, count: number, body: Buffer) =>
-  Buffer.concat(Array.from({ length: count }, (_, at) => packet((first + at) % 256, body)))
+/** So many packets with this body, numbered from `first` on: two hundred and fifty-six again and again. */
+function numbered(first: number, count: number, body: Buffer): Buffer {
+  const cycle = Buffer.concat(Array.from({ length: 256 }, (_, at) => packet((first + at) % 256, body)))
+  return Buffer.alloc(count * (body.length + 4), cycle)
+}
 const rows = (mib: number, body: Buffer) => numbered(4, Math.floor((mib * 1024 * 1024) / (body.length + 4)), body)
 const shown = (name: string, type: number, rest: Buffer) =>
   Buffer.concat([packet(1, [1]), column(name, type), packet(3, [0xfe, 0, 0, 2, 0]), rest])
@@ -153,15 +156,17 @@ const ACCOUNTS = Buffer.concat([
   ...['user', 'host', 'locked'].map((name, at) => column(name, VARCHAR, 2 + at)),
   packet(5, [0xfe, 0, 0, 2, 0]),
 ])
-const accounts = (mib: number, body: Buffer) =>
-  Buffer.concat([ACCOUNTS, numbered(6, Math.floor((mib * 1024 * 1024) / (body.length + 4)), body)])
+function accounts(mib: number, body: Buffer, ends = false): Buffer {
+  const count = Math.floor((mib * 1024 * 1024) / (body.length + 4))
+  return Buffer.concat([ACCOUNTS, numbered(6, count, body), ends ? packet((6 + count) % 256, [0xfe, 0, 0, 2, 0]) : NULL.subarray(1)])
+}
 
 /** The same of a MariaDB: 1 MiB where root logs in, 16 MiB for a list of accounts. */
 export const HEAVY_MARIADB: Readonly<Record<string, () => readonly Buffer[]>> = {
   'a column called 1023, for a short answer': () => said(shown('1023', VARCHAR, rows(0.9, NULL))),
   'a column called 1023': () => ready(shown('1023', VARCHAR, rows(15.9, NULL))),
   'rows of nothing': () => ready(accounts(15.9, Buffer.concat([NULL, NULL, NULL]))),
-  'rows that fit': () => ready(accounts(4, Buffer.concat([latin('\x0aan account\x01%\x010')]))),
+  'rows that fit': () => ready(accounts(1.6, latin('\x0aan account\x01%\x010'), true)),
   'columns without end': () =>
     said(
       Buffer.concat([
@@ -174,7 +179,14 @@ export const HEAVY_MARIADB: Readonly<Record<string, () => readonly Buffer[]>> = 
   'lists in lists of JSON': () => ready(shown('user', 0xf5, long(4, value('['.repeat(15_000_000))))),
   'a shape of many places': () => ready(shown('user', 0xff, long(4, value('\0'.repeat(15_000_000))))),
   'bytes instead of texts': () => ready(shown('user', 0xfc, rows(15.9, latin('\x01a')))),
-  'one long text': () => ready(accounts(15, value('x'.repeat(15_000_000)))),
+  'one long text': () =>
+    ready(
+      Buffer.concat([
+        ACCOUNTS,
+        long(6, Buffer.concat([value('x'.repeat(15_000_000)), latin('\x01%\x010')])),
+        packet(7, [0xfe, 0, 0, 2, 0]),
+      ]),
+    ),
   'ways to log in without end': () => [greeting(), numbered(2, 20_000, latin('\xfemysql_native_password\x0012345678901234567890\0'))],
 }
 

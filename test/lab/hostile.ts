@@ -116,7 +116,7 @@ export const AFTER_LOGIN: Readonly<Record<string, Buffer>> = {
 
 const fields = (count: number) => said('E', `SFATAL\0C28P01\0${'Mx\0'.repeat(count)}\0`)
 const NULL_ROW = said('D', [0, 1, 255, 255, 255, 255])
-const fill = (mib: number, piece: Buffer) => Array.from({ length: Math.floor((mib * 1024 * 1024) / piece.length) }, () => piece)
+const fill = (mib: number, piece: Buffer) => [Buffer.alloc(Math.floor((mib * 1024 * 1024) / piece.length) * piece.length, piece)]
 const nulls = (name: string, mib: number) => Buffer.concat([columns(column(name, TEXT)), ...fill(mib, NULL_ROW), END])
 
 /** An answer as long as one may be, and the question to which it comes: 1 and 2 may have 1 MiB, 3 is for a list. */
