@@ -43,7 +43,7 @@ async function speaking(connector: string, name: string): Promise<HostileCall> {
   return { connector, address: { host: '127.0.0.1', port: server.port, ...way }, call: 'discover', timeoutMs: 10_000 }
 }
 
-const all = { mariadb: HEAVY_MARIADB, redis: HEAVY_REDIS }
+const all = { postgres: HEAVY, mariadb: HEAVY_MARIADB, redis: HEAVY_REDIS }
 const cases = Object.entries(all).flatMap(([connector, answers]) => Object.keys(answers).map((name) => [connector, name] as const))
 
 test.each(cases)('%s: %s', { timeout: 70_000 }, async (connector, name) => {

@@ -125,6 +125,11 @@ export class Channel {
     return this.#intake.during(size, work)
   }
 
+  /** What came takes so much memory, bytes by estimate. Throws if that is too much: then the stream is destroyed. */
+  keep(bytes: number): void {
+    if (!this.#intake.keep(bytes)) throw this.#intake.fault
+  }
+
   write(bytes: Buffer): void {
     this.#stream.write(bytes)
   }

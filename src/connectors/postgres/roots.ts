@@ -16,6 +16,12 @@ export interface LoggedIn {
   readonly application: string
 }
 
+/** What a root connection is told first. */
+interface Clock {
+  readonly now: string
+  readonly verifiers: boolean
+}
+
 /** Root connections to one target. */
 export class Roots {
   readonly #pool: Pool<Wire>
@@ -125,11 +131,11 @@ export class Roots {
   /** Before anything is done there: which server is it, and what time has it? */
   async #introduce(wire: Wire, signal: AbortSignal): Promise<void> {
     const { name, rootAccount, server } = this.spec
-    const [time] = await wire.script<{ now: string; verifiers: boolean }>(signal, `${PREPARE}; ${TIME}`)
-    if (typeof time?.now !== 'string' || !/^\d{1,18}$/.test(time.now)) throw notPostgres()
-    if (time.verifiers === true) this.#readers.add(wire)
+    const [time] = await wire.script<Clock>(signal, `${PREPARE}; ${TIME}`, { now: 'string', verifiers: 'boolean' })
+    if (time === undefined || !/^\d{1,18}$/.test(time.now)) throw notPostgres()
+    if (time.verifiers) this.#readers.add(wire)
     this.#clocks.keep(wire, time.now)
-    const [row] = await wire.script<{ id: string }>(signal, SYSTEM_IDENTIFIER).catch((error: unknown) => {
+    const [row] = await wire.script<{ id: string }>(signal, SYSTEM_IDENTIFIER, { id: 'string' }).catch((error: unknown) => {
       if (sqlState(error) === '42501') return []
       throw error
     })
