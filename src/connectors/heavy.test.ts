@@ -50,3 +50,15 @@ test.each(cases)('%s: %s', { timeout: 70_000 }, async (connector, name) => {
   const [told] = await bearable([await speaking(connector, name)], name)
   if (name === 'rows that fit') expect(told).toBe('accepted')
 })
+
+test('many systems at once', { timeout: 70_000 }, async () => {
+  const each = [
+    ['postgres', 'rows without names'],
+    ['mariadb', 'rows of nothing'],
+    ['redis', 'short texts for accounts'],
+    ['postgres', 'rows that fit'],
+    ['mariadb', 'rows that fit'],
+  ] as const
+  const calls = await Promise.all([...each, ...each].map(([connector, name]) => speaking(connector, name)))
+  await bearable(calls, 'many', HEAP_MIB)
+})

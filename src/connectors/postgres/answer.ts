@@ -81,27 +81,46 @@ class Reader {
   }
 }
 
-/** Names and types as the server announces them. */
-function announced(body: Buffer): { readonly name: string; readonly type: number }[] {
+/** A column as the server announces it. */
+interface Said {
+  readonly name: string
+  readonly type: number
+}
+
+function announced(body: Buffer): Said[] {
   const reader = new Reader(body)
   const count = reader.int16()
   if (count < 0 || count > MOST_COLUMNS) throw notPostgres()
-  const columns = Array.from({ length: count }, () => {
+  const columns: Said[] = []
+  for (let at = 0; at < count; at++) {
     const name = reader.line()
     const rest = reader.bytes(BEHIND_NAME)
     // Every format that we ask for is text, which is 0.
     if (rest.readInt16BE(16) !== 0) throw notPostgres()
-    return { name, type: rest.readInt32BE(6) }
-  })
+    columns.push({ name, type: rest.readInt32BE(6) })
+  }
   reader.end()
   return columns
 }
 
-/** The columns of a shape if that is what the server announces, or null. */
-function columnsOf(shape: Shape, said: readonly { readonly name: string; readonly type: number }[]): Column[] | null {
+/** Shapes are constants of our statements; their columns are listed once. */
+const listed = new WeakMap<Shape, readonly Column[]>()
+
+function columnsOf(shape: Shape): readonly Column[] {
+  const known = listed.get(shape)
+  if (known !== undefined) return known
   const columns = Object.entries(shape).map(([name, kind]) => ({ name, kind }))
-  const same = columns.every(({ name, kind }, at) => said[at]?.name === name && fits(kind, said[at].type))
-  return same && columns.length === said.length ? columns : null
+  listed.set(shape, columns)
+  return columns
+}
+
+/** Whether these are the columns that the server announces. */
+function same(columns: readonly Column[], said: readonly Said[]): boolean {
+  if (columns.length !== said.length) return false
+  return said.every(({ name, type }, at) => {
+    const column = columns[at]
+    return column !== undefined && column.name === name && fits(column.kind, type)
+  })
 }
 
 function fits(kind: Kind, type: number): boolean {
@@ -110,8 +129,7 @@ function fits(kind: Kind, type: number): boolean {
 }
 
 /**
- * By names that we declared: with the server's own, each row of eleven bytes whose column it called `1023` took 12 kB. Without columns
- * it is a row that nobody reads.
+ * By names that we declared: with the server's own, each row of eleven bytes whose column it called `1023` took 12 kB.
  */
 function rowOf(columns: readonly Column[], body: Buffer): AnyRow {
   const reader = new Reader(body)
@@ -165,14 +183,16 @@ export function isAside({ kind }: Message): boolean {
   return kind === 'N' || kind === 'S' || kind === 'A'
 }
 
+/** The columns of rows that nobody reads. */
+const UNREAD: readonly Column[] = []
+
 /** What a server answers to a simple query or to our one round of the extended kind, put together message by message. */
 export class Answer {
   readonly #prepared: boolean
   readonly #shapes: readonly Shape[]
   readonly #keep: (bytes: number) => void
-  /** Null: no rows may come. None: they come, and nobody reads them. */
+  /** Null: no rows may come. */
   #columns: readonly Column[] | null = null
-  #read = false
   #rows: AnyRow[] = []
   readonly #results: AnyRow[][] = []
   #error: Error | null = null
@@ -220,15 +240,20 @@ export class Answer {
 
   #announce(body: Buffer): void {
     const said = announced(body)
-    const fitting = this.#shapes.map((shape) => columnsOf(shape, said)).find((columns) => columns !== null)
-    if (this.#prepared && fitting === undefined) throw notPostgres()
-    this.#columns = fitting ?? []
-    this.#read = fitting !== undefined
+    for (const shape of this.#shapes) {
+      const columns = columnsOf(shape)
+      if (same(columns, said)) {
+        this.#columns = columns
+        return
+      }
+    }
+    if (this.#prepared) throw notPostgres()
+    this.#columns = UNREAD
   }
 
   #addRow(body: Buffer): void {
     if (this.#columns === null) throw notPostgres()
-    if (!this.#read) return
+    if (this.#columns === UNREAD) return
     this.#keep(ROW + CELL * this.#columns.length + body.length)
     this.#rows.push(rowOf(this.#columns, body))
   }

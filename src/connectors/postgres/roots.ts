@@ -21,6 +21,8 @@ interface Clock {
   readonly now: string
   readonly verifiers: boolean
 }
+const CLOCK = { now: 'string', verifiers: 'boolean' } as const
+const IDENTIFIED = { id: 'string' } as const
 
 /** Root connections to one target. */
 export class Roots {
@@ -131,11 +133,11 @@ export class Roots {
   /** Before anything is done there: which server is it, and what time has it? */
   async #introduce(wire: Wire, signal: AbortSignal): Promise<void> {
     const { name, rootAccount, server } = this.spec
-    const [time] = await wire.script<Clock>(signal, `${PREPARE}; ${TIME}`, { now: 'string', verifiers: 'boolean' })
+    const [time] = await wire.script<Clock>(signal, `${PREPARE}; ${TIME}`, CLOCK)
     if (time === undefined || !/^\d{1,18}$/.test(time.now)) throw notPostgres()
     if (time.verifiers) this.#readers.add(wire)
     this.#clocks.keep(wire, time.now)
-    const [row] = await wire.script<{ id: string }>(signal, SYSTEM_IDENTIFIER, { id: 'string' }).catch((error: unknown) => {
+    const [row] = await wire.script<{ id: string }>(signal, SYSTEM_IDENTIFIER, IDENTIFIED).catch((error: unknown) => {
       if (sqlState(error) === '42501') return []
       throw error
     })

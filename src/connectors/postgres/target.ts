@@ -146,15 +146,15 @@ export class PostgresTarget implements Target {
 
   /** A login that has begun is stopped too: the server asks whether the role may log in when the password is done. */
   async suspend(ctx: Ctx, account: string): Promise<void> {
-    await this.#roots.run(ctx, (wire, signal, until) => wire.script(signal, setLogins(account, 'NOLOGIN', until), {}))
+    await this.#roots.run(ctx, (wire, signal, until) => wire.script(signal, setLogins(account, 'NOLOGIN', until), NOTHING))
   }
 
   async resume(ctx: Ctx, account: string): Promise<void> {
-    await this.#roots.run(ctx, (wire, signal, until) => wire.script(signal, setLogins(account, 'LOGIN', until), {}))
+    await this.#roots.run(ctx, (wire, signal, until) => wire.script(signal, setLogins(account, 'LOGIN', until), NOTHING))
   }
 
   async destroy(ctx: Ctx, account: string): Promise<void> {
-    await this.#roots.run(ctx, (wire, signal, until) => wire.script(signal, setLogins(account, 'NOLOGIN PASSWORD NULL', until), {}))
+    await this.#roots.run(ctx, (wire, signal, until) => wire.script(signal, setLogins(account, 'NOLOGIN PASSWORD NULL', until), NOTHING))
   }
 
   async logins(ctx: Ctx, account: string): Promise<Logins> {
@@ -182,6 +182,9 @@ interface EndingRow {
   readonly holds?: boolean
 }
 const ENDING = [{ found: 'number', hidden: 'number', signalled: 'number' }, { holds: 'boolean' }] as const
+
+/** Of a script that answers no rows. */
+const NOTHING = {}
 
 interface Marked {
   readonly mark: string
