@@ -4,7 +4,7 @@ import type mysql from 'mysql2'
 import { RekeyError, type Secret, sleep } from '../../kernel/index.ts'
 import type { Address } from '../contract.ts'
 import { GOODBYE_MS, gaveUp } from '../deadline.ts'
-import { Intake, type Size } from '../intake.ts'
+import { byTurns, Intake, type Size } from '../intake.ts'
 import { tlsOptions } from '../tls.ts'
 import { faultName } from './faults.ts'
 import { type Columns, type Command, notMariadb, type Packet, refuseLengths, rowOf, Words } from './words.ts'
@@ -84,7 +84,13 @@ export class Link {
   /** Under TLS what counts is what comes out of it: the library swaps the stream, and takes the listeners off the one before. */
   #count(): void {
     const inside = this.#connection as unknown as { readonly stream: Socket; startTLS(onSecure: unknown): void }
-    const count = () => void inside.stream.on('data', (chunk: Buffer) => this.#intake.take(chunk.length))
+    const count = () => {
+      const { stream } = inside
+      stream.on('data', (chunk: Buffer) => {
+        this.#intake.take(chunk.length)
+        byTurns(stream, chunk)
+      })
+    }
     const startTls = inside.startTLS
     inside.startTLS = (onSecure) => {
       startTls.call(inside, onSecure)

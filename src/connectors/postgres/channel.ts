@@ -2,7 +2,7 @@ import { isIP, Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import type { Address } from '../contract.ts'
 import { GOODBYE_MS, gaveUp } from '../deadline.ts'
-import { Intake, type Size } from '../intake.ts'
+import { byTurns, Intake, type Size } from '../intake.ts'
 import { tlsOptions } from '../tls.ts'
 import { NOT_POSTGRESQL } from './faults.ts'
 
@@ -104,6 +104,7 @@ export class Channel {
       this.#intake.take(chunk.length)
       this.#chunks.push(chunk)
       this.#size += chunk.length
+      byTurns(stream, chunk)
       this.#wake()
     })
     stream.on('error', (error) => this.#fail(error))
