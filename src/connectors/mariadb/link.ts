@@ -59,9 +59,8 @@ export class Link {
   /**
    * The library prints a line for each packet whose number is wrong, and its own stack for a length that is none; and it goes on reading
    * what is there after the end. Each is an error here before it is printed, and so is an answer of another form than was asked for.
-   * Whoever
-   * says such a thing is left, and what is thrown where no command is under way, in the socket's own callback, ends the connection and
-   * nothing else.
+   * Whoever says such a thing is left, and what is thrown where no command is under way, in the socket's own callback, ends the
+   * connection and nothing else.
    */
   #quieten(): void {
     const inside = this.#connection as unknown as Inside
