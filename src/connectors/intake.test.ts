@@ -31,6 +31,9 @@ test('a connection ends when more came than the largest call under way may bring
         expect(ends.length).toBe(over ? 1 : 0)
         expect(intake.fault !== null).toBe(over)
       }
+      // What is under way counts together with the calls of the next test.
+      for (const resolve of open) resolve()
+      await new Promise(setImmediate)
     }),
   )
 })
@@ -45,4 +48,42 @@ test('a call fails with that fault, whatever the library says', async () => {
   const error = await call.catch((thrown: { code?: string }) => flooded('Redis', thrown.code ?? ''))
   expect(isCode(error, 'target_conflict')).toBe(true)
   expect(flooded('Redis', 'ECONNRESET')).toBeNull()
+})
+
+test('what came may take so much memory, whatever its length, and a call begins anew', async () => {
+  const intake = new Intake(() => undefined)
+  const brought = (size: Size, mib: number) => intake.during(size, async () => intake.keep(mib * MIB))
+  expect(await brought('small', 8)).toBe(true)
+  expect(await brought('small', 8)).toBe(true)
+  expect(await brought('large', 64)).toBe(true)
+  const nothing = intake.during('small', async () => {
+    for (let at = 0; at < 20_000; at++) intake.take(1)
+    throw new Error('lost')
+  })
+  await expect(nothing).rejects.toHaveProperty('code', 'ANSWER_TOO_LONG')
+})
+
+test('all together may take so much, and the one with the most ends', async () => {
+  const ended: number[] = []
+  const open: (() => void)[] = []
+  const intakes = [10, 60, 50, 50, 50].map((mib, which) => {
+    const intake = new Intake(() => ended.push(which))
+    const call = intake.during('large', () => new Promise<void>((resolve) => open.push(resolve)))
+    intake.keep(mib * MIB)
+    return { intake, call }
+  })
+  expect(ended).toEqual([])
+  // The one that says little is not the one that ends for it.
+  expect(intakes[0]?.intake.keep(40 * MIB)).toBe(true)
+  expect(ended).toEqual([1])
+  const fault = intakes[1]?.intake.fault as { code?: string } | null | undefined
+  expect(isCode(flooded('Redis', fault?.code ?? ''), 'target_unreachable')).toBe(true)
+  // What the ended one held is free, and so is what the others held once their calls are over.
+  for (const resolve of open) resolve()
+  await Promise.all(intakes.map(({ call }) => call))
+  for (let again = 0; again < 10; again++) {
+    const each = new Intake(() => ended.push(9))
+    expect(await each.during('large', async () => each.keep(60 * MIB))).toBe(true)
+  }
+  expect(ended).toEqual([1])
 })

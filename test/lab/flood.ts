@@ -49,8 +49,14 @@ const GREETING = packet(
   ]),
 )
 const OK = (sequence: number) => packet(sequence, Buffer.from([0, 0, 0, 2, 0, 0, 0]))
-const COLUMN = text('\x03def\0\0\0\x01a\0\x0c\x2d\0\x64\0\0\0\xfd\0\0\0\0\0')
-const ROWS = Buffer.concat([packet(1, Buffer.from([1])), packet(2, COLUMN), packet(3, Buffer.from([0xfe, 0, 0, 2, 0]))])
+const column = (name: string) => text(`\x03def\0\0\0${String.fromCharCode(name.length)}${name}\0\x0c\x2d\0\x64\0\0\0\xfd\0\0\0\0\0`)
+/** The columns of the first thing that root asks. */
+const ROWS = Buffer.concat([
+  packet(1, Buffer.from([2])),
+  packet(2, column('now')),
+  packet(3, column('wrong')),
+  packet(4, Buffer.from([0xfe, 0, 0, 2, 0])),
+])
 const LARGEST = Buffer.from([0xff, 0xff, 0xff, 4])
 /** INFO and CLIENT ID as a Redis answers them, so that root is let in. */
 const INFO = `redis_version:7.0.0\r\nrun_id:${'a'.repeat(40)}\r\nuptime_in_seconds:9\r\nconfig_file:\r\ntcp_port:1\r\n`
@@ -79,14 +85,23 @@ export const FLOODS: Readonly<Record<string, Flood>> = {
     told: 'target_unreachable NOT_POSTGRESQL',
   },
   'MariaDB: a greeting without end': { ...floods.mariadb, again: Buffer.concat([LARGEST, Buffer.alloc(0xffffff, 'a')]) },
-  'MariaDB: rows without end': { ...query, begin: ROWS, again: numbered(4, text('\x01a')) },
-  'MariaDB: a row without end': { ...query, begin: ROWS, again: Buffer.concat([LARGEST, Buffer.alloc(0xffffff, 'a')]) },
-  'MariaDB: columns without end': { ...query, begin: packet(1, Buffer.from([0xfd, 0xff, 0xff, 0xff])), again: numbered(2, COLUMN) },
+  'MariaDB: rows without end': { ...query, begin: ROWS, again: numbered(5, text('\x01a\x01b')) },
+  'MariaDB: a row without end': {
+    ...query,
+    begin: ROWS,
+    again: Buffer.concat([Buffer.from([0xff, 0xff, 0xff, 5]), Buffer.alloc(0xffffff, 'a')]),
+  },
+  'MariaDB: columns without end': {
+    ...query,
+    begin: packet(1, Buffer.from([0xfd, 0xff, 0xff, 0xff])),
+    again: numbered(2, column('a')),
+    told: 'target_unreachable NOT_MARIADB',
+  },
   'MariaDB: rows that are not counted': {
     ...query,
     begin: ROWS,
-    again: many(packet(9, text('\x01a'))),
-    told: 'target_unreachable connection lost',
+    again: many(packet(9, text('\x01a\x01b'))),
+    told: 'target_unreachable NOT_MARIADB',
   },
   'Redis: a line without end': { ...floods.redis, begin: text('+'), again: filler },
   'Redis: an error without end': { ...floods.redis, begin: text('-'), again: filler },

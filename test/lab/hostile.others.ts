@@ -87,6 +87,109 @@ export const REDIS: Readonly<Record<string, readonly Buffer[]>> = {
   nothing: root('*-1\r\n'),
 }
 
+const fill = (mib: number, piece: string) => piece.repeat(Math.floor((mib * 1024 * 1024) / piece.length))
+const list = (mib: number, piece: string) => `*${Math.floor((mib * 1024 * 1024) / piece.length)}\r\n${fill(mib, piece)}`
+
+/** Few bytes of a Redis that become much memory or much work: as long as an answer may be, which is 16 MiB for a list of accounts. */
+export const HEAVY_REDIS: Readonly<Record<string, () => readonly Buffer[]>> = {
+  'lists of thirty million in lists': () => [latin('*30000000\r\n'.repeat(25))],
+  'lists of a hundred thousand in lists': () => [latin('*100000\r\n'.repeat(80_000))],
+  'sets of thirty million in sets': () => [latin('~30000000\r\n'.repeat(25))],
+  'maps of thirty million in maps': () => [latin('%30000000\r\n'.repeat(25))],
+  'a push of thirty million': () => [latin('>30000000\r\n'.repeat(25))],
+  'an attribute of thirty million': () => [latin('|30000000\r\n'.repeat(25))],
+  'a number without end': () => [latin(`(${'9'.repeat(1_000_000)}`)],
+  'errors for an answer': () => [latin(list(0.9, '-\r\n'))],
+  'empty lists for accounts': () => root(list(15.9, '*0\r\n')),
+  'empty texts for accounts': () => root(list(15.9, '$0\r\n\r\n')),
+  'short texts for accounts': () => root(list(6, '$10\r\nan account\r\n')),
+  'errors for accounts': () => root(list(15.9, '-\r\n')),
+  'one long text': () => root(`*1\r\n$15000000\r\n${'x'.repeat(15_000_000)}\r\n`),
+}
+
+/** A column of this name and type, in the packet of this number. */
+function column(name: string, type: number, number = 2): Buffer {
+  const text = `${String.fromCharCode(name.length)}${name}`
+  return packet(number, Buffer.concat([latin(`\x03def\0\0\0${text}\0\x0c\x2d\0\x64\0\0\0`), Buffer.from([type, 0, 0, 0, 0, 0])]))
+}
+
+/** So many packets with this body, numbered from `first` on: two hundred and fifty-six again and again. */
+function numbered(first: number, count: number, body: Buffer): Buffer {
+  const cycle = Buffer.concat(Array.from({ length: 256 }, (_, at) => packet((first + at) % 256, body)))
+  return Buffer.alloc(count * (body.length + 4), cycle)
+}
+const rows = (mib: number, body: Buffer) => numbered(4, Math.floor((mib * 1024 * 1024) / (body.length + 4)), body)
+const shown = (name: string, type: number, rest: Buffer) =>
+  Buffer.concat([packet(1, [1]), column(name, type), packet(3, [0xfe, 0, 0, 2, 0]), rest])
+/** A text of a row, as long as one packet of ours may be. */
+const value = (text: string) =>
+  Buffer.concat([Buffer.from([0xfd, text.length & 0xff, (text.length >> 8) & 0xff, text.length >> 16]), latin(text)])
+function long(first: number, body: Buffer): Buffer {
+  return Buffer.concat([Buffer.from([body.length & 0xff, (body.length >> 8) & 0xff, body.length >> 16, first]), body])
+}
+const NULL = Buffer.from([0xfb])
+const VARCHAR = 0xfd
+const said = (reply: Buffer) => [greeting(), OK, reply]
+/** What root asks before it asks for the list of accounts, answered. */
+const ready = (reply: Buffer) => {
+  const cells = (...texts: readonly string[]) => Buffer.concat(texts.map((text) => latin(`${String.fromCharCode(text.length)}${text}`)))
+  const table = (names: readonly string[], ...each: readonly Buffer[]) => {
+    const after = 2 + names.length
+    const end = packet(after + 1 + each.length, [0xfe, 0, 0, 2, 0])
+    const head = names.map((name, at) => column(name, VARCHAR, 2 + at))
+    return Buffer.concat([
+      packet(1, [names.length]),
+      ...head,
+      packet(after, [0xfe, 0, 0, 2, 0]),
+      ...each.map((one, at) => packet(after + 1 + at, one)),
+      end,
+    ])
+  }
+  const set = packet(1, [0, 0, 0, 2, 0, 0, 0])
+  const time = table(['now', 'wrong'], cells('1700000000000000', '4294967295'))
+  const facts = table(['Variable_name', 'Value'], cells('hostname', 'x'))
+  const matched = table(['matched'], cells('root@%'))
+  return [greeting(), OK, set, time, facts, matched, table(['version'], cells('10.11.0-MariaDB')), reply]
+}
+const ACCOUNTS = Buffer.concat([
+  packet(1, [3]),
+  ...['user', 'host', 'locked'].map((name, at) => column(name, VARCHAR, 2 + at)),
+  packet(5, [0xfe, 0, 0, 2, 0]),
+])
+function accounts(mib: number, body: Buffer, ends = false): Buffer {
+  const count = Math.floor((mib * 1024 * 1024) / (body.length + 4))
+  return Buffer.concat([ACCOUNTS, numbered(6, count, body), ends ? packet((6 + count) % 256, [0xfe, 0, 0, 2, 0]) : NULL.subarray(1)])
+}
+
+/** The same of a MariaDB: 1 MiB where root logs in, 16 MiB for a list of accounts. */
+export const HEAVY_MARIADB: Readonly<Record<string, () => readonly Buffer[]>> = {
+  'a column called 1023, for a short answer': () => said(shown('1023', VARCHAR, rows(0.9, NULL))),
+  'a column called 1023': () => ready(shown('1023', VARCHAR, rows(15.9, NULL))),
+  'rows of nothing': () => ready(accounts(15.9, Buffer.concat([NULL, NULL, NULL]))),
+  'rows that fit': () => ready(accounts(1.6, latin('\x0aan account\x01%\x010'), true)),
+  'columns without end': () =>
+    said(
+      Buffer.concat([
+        packet(1, [0xfd, 0xff, 0xff, 0x7f]),
+        ...Array.from({ length: 20_000 }, (_, at) => column(`${at}`, VARCHAR, (2 + at) % 256)),
+      ]),
+    ),
+  'answers without end': () => ready(numbered(1, 1_400_000, Buffer.from([0, 0, 0, 10, 0, 0, 0]))),
+  'a text of JSON': () => ready(shown('user', 0xf5, long(4, value(`[${'[],'.repeat(4_000_000)}[]]`)))),
+  'lists in lists of JSON': () => ready(shown('user', 0xf5, long(4, value('['.repeat(15_000_000))))),
+  'a shape of many places': () => ready(shown('user', 0xff, long(4, value('\0'.repeat(15_000_000))))),
+  'bytes instead of texts': () => ready(shown('user', 0xfc, rows(15.9, latin('\x01a')))),
+  'one long text': () =>
+    ready(
+      Buffer.concat([
+        ACCOUNTS,
+        long(6, Buffer.concat([value('x'.repeat(15_000_000)), latin('\x01%\x010')])),
+        packet(7, [0xfe, 0, 0, 2, 0]),
+      ]),
+    ),
+  'ways to log in without end': () => [greeting(), numbered(2, 20_000, latin('\xfemysql_native_password\x0012345678901234567890\0'))],
+}
+
 /** Says it to everybody. `greets`: the first before anything comes. */
 export function startSpeaker(greets: boolean, replies: readonly Buffer[]): Promise<Listener> {
   return startListener(async (socket) => {

@@ -10,10 +10,17 @@ export interface HostileRun {
   readonly end: readonly [NodeJS.Signals | null, number | null, string]
 }
 
-/** Runs `hostile.child.ts` or `hostile.fuzz.ts` with this on its standard input. One that is stuck is killed. */
-export async function runHostile(child: 'child' | 'fuzz', input: unknown, timeout: number): Promise<HostileRun> {
+/**
+ * Runs `hostile.child.ts` or `hostile.fuzz.ts` with this on its standard input. One that is stuck is killed, and one that takes more memory
+ * for its values than `heapMib` ends by itself.
+ */
+export async function runHostile(child: 'child' | 'fuzz', input: unknown, timeout: number, heapMib = 2048): Promise<HostileRun> {
   const path = new URL(`./hostile.${child}.ts`, import.meta.url).pathname
-  const ran = spawn(process.execPath, [path], { timeout, killSignal: 'SIGKILL', stdio: ['pipe', 'pipe', 'pipe'] })
+  const ran = spawn(process.execPath, [`--max-old-space-size=${heapMib}`, path], {
+    timeout,
+    killSignal: 'SIGKILL',
+    stdio: ['pipe', 'pipe', 'pipe'],
+  })
   ran.stdin.end(JSON.stringify(input))
   const [out, errors] = await Promise.all([text(ran.stdout), text(ran.stderr), once(ran, 'close')])
   const all = out.split('\n').filter((line) => line !== '')

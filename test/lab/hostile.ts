@@ -66,7 +66,11 @@ function column(name: string, type: number, format = 0): Buffer {
 
 const [BOOL, INT4, TEXT] = [16, 23, 25]
 const columns = (...each: readonly Buffer[]) => said('T', Buffer.concat([bytes(each.length >> 8, each.length & 0xff), ...each]))
-const cell = (text: string) => Buffer.concat([bytes(0, 0, 0, Buffer.byteLength(text)), Buffer.from(text)])
+function cell(text: string): Buffer {
+  const length = Buffer.alloc(4)
+  length.writeInt32BE(Buffer.byteLength(text))
+  return Buffer.concat([length, Buffer.from(text)])
+}
 const row = (...cells: readonly Buffer[]) => said('D', Buffer.concat([bytes(0, cells.length), ...cells]))
 const answer = (...messages: readonly Buffer[]) => Buffer.concat([...messages, said('C', 'SELECT 1\0'), READY])
 const prepared = (...messages: readonly Buffer[]) => Buffer.concat([said('1'), said('2'), ...messages])
@@ -110,6 +114,33 @@ export const AFTER_LOGIN: Readonly<Record<string, Buffer>> = {
   'a length beyond every answer': announced('D', 0x7fffffff, 'xx'),
 }
 
+const fields = (count: number) => said('E', `SFATAL\0C28P01\0${'Mx\0'.repeat(count)}\0`)
+const NULL_ROW = said('D', [0, 1, 255, 255, 255, 255])
+const fill = (mib: number, piece: Buffer) => [Buffer.alloc(Math.floor((mib * 1024 * 1024) / piece.length) * piece.length, piece)]
+const nulls = (name: string, mib: number) => Buffer.concat([columns(column(name, TEXT)), ...fill(mib, NULL_ROW), END])
+
+/** An answer as long as one may be, and the question to which it comes: 1 and 2 may have 1 MiB, 3 is for a list. */
+export interface Heavy {
+  readonly question: number
+  readonly reply: Buffer
+}
+
+/** Few bytes that become much memory or much work. */
+export const HEAVY: Readonly<Record<string, () => Heavy>> = {
+  'a column called 1023': () => ({ question: 3, reply: prepared(nulls('1023', 15.9)) }),
+  'a column called 1023, for a short answer': () => ({ question: 1, reply: nulls('1023', 0.9) }),
+  'rows without names': () => ({ question: 3, reply: prepared(ACCOUNTS, ...fill(15.9, row(cell(''), cell('t'))), END) }),
+  'rows that fit': () => ({ question: 3, reply: prepared(ACCOUNTS, ...fill(5, row(cell('an account'), cell('t'))), END) }),
+  'columns without end': () => ({
+    question: 3,
+    reply: prepared(columns(...Array.from({ length: 32767 }, (_, at) => column(`${at}`, TEXT))), END),
+  }),
+  'answers to statements that nobody made': () => ({ question: 1, reply: Buffer.concat(fill(0.9, said('C'))) }),
+  'an error of thousands of fields': () => ({ question: 3, reply: fields(5_000_000) }),
+  'things said aside': () => ({ question: 3, reply: Buffer.concat(fill(15.9, said('N'))) }),
+  'one long text': () => ({ question: 3, reply: prepared(ACCOUNTS, row(cell('x'.repeat(15_000_000)), cell('t')), END) }),
+}
+
 /** Says it to everybody, whatever they say. */
 export function startHostile(reply: Buffer): Promise<Listener> {
   return startListener(async (socket) => {
@@ -120,17 +151,21 @@ export function startHostile(reply: Buffer): Promise<Listener> {
 }
 
 /**
- * Lets everybody in behind a certificate, tells time and identifier as root asks for them, and says it to the third question. Under
- * `verify-full` that is a server to believe.
+ * Lets everybody in behind a certificate, tells time and identifier as root asks for them, and says it to the third question (or the one
+ * of that number, from 1). Under `verify-full` that is a server to believe.
  */
-export function startHostileAfterLogin(reply: Buffer, tls: { readonly cert: string; readonly key: string }): Promise<Listener> {
+export function startHostileAfterLogin(
+  reply: Buffer,
+  tls: { readonly cert: string; readonly key: string },
+  question = 3,
+): Promise<Listener> {
   const time = answer(columns(column('now', TEXT), column('verifiers', BOOL)), row(cell('1700000000000000'), cell('f')))
   const identifier = answer(columns(column('id', TEXT)), row(cell('7000000000000000001')))
   return startListener(async (plain) => {
     await once(plain, 'data')
     plain.write('S')
     const socket: Socket = new TLSSocket(plain, { isServer: true, ...tls }).on('error', () => undefined)
-    const replies = [WELCOME, time, identifier, reply]
+    const replies = [WELCOME, ...[time, identifier].slice(0, question - 1), reply]
     socket.on('data', () => void socket.write(replies.shift() ?? ''))
     await once(socket, 'close')
   })

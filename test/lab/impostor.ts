@@ -180,7 +180,7 @@ function simple(text: string, world: World): Buffer[] {
     world.verifiers.set(account, { iterations, salt, stored: Buffer.from(stored, 'base64'), server: Buffer.from(server, 'base64') })
   }
   if (text.includes('system_identifier')) return rows({ id: world.systemIdentifier })
-  if (text.includes(' AS now')) return rows({ now: '1700000000000000' })
+  if (text.includes(' AS now')) return rows({ now: '1700000000000000', verifiers: 'f' })
   return rows(/mark/.test(text) ? { mark: '1700000000000000' } : {})
 }
 
@@ -190,12 +190,17 @@ function extended(text: string): Buffer[] {
   return rows(text.includes('AS here') ? { here: 't' } : {})
 }
 
-/** One row of texts; none without columns. */
+const [BOOL, INT4, TEXT] = [16, 23, 25]
+
+/** One row of truth values, numbers of one digit and texts; none without columns. */
 function rows(row: Readonly<Record<string, string>>): Buffer[] {
   const columns = Object.entries(row)
   if (columns.length === 0) return [said('n'), said('C', 'SELECT 0\0')]
   const count = int32(columns.length).subarray(2)
-  const describe = columns.map(([name]) => Buffer.concat([Buffer.from(`${name}\0`), Buffer.alloc(6), int32(25), Buffer.alloc(8)]))
+  const type = (value: string) => (/^[tf]$/.test(value) ? BOOL : /^\d$/.test(value) ? INT4 : TEXT)
+  const describe = columns.map(([name, value]) =>
+    Buffer.concat([Buffer.from(`${name}\0`), Buffer.alloc(6), int32(type(value)), Buffer.alloc(8)]),
+  )
   const values = columns.map(([, value]) => Buffer.concat([int32(value.length), Buffer.from(value)]))
   return [said('T', count, ...describe), said('D', count, ...values), said('C', 'SELECT 1\0')]
 }

@@ -3,6 +3,9 @@ import { NO_ACCOUNT } from '../account.ts'
 import { flooded } from '../intake.ts'
 import { untrusted } from '../tls.ts'
 
+/** What evidence and errors call a server that says what no MariaDB says. */
+export const NOT_MARIADB = 'NOT_MARIADB'
+
 /**
  * MariaDB's error numbers (manual, "MariaDB Error Code Reference"), by its own names: the client library names some of them after
  * MySQL, which gave other meanings to the numbers from 1900 on (4151 is there a parser error).
@@ -109,11 +112,20 @@ export function targetError(error: unknown): RekeyError {
   const errno = serverErrno(error)
   const known = errno === null ? (untrusted('MariaDB', faultName(error)) ?? flooded('MariaDB', faultName(error))) : null
   if (known !== null) return known
+  if (errno === null && faultName(error) === NOT_MARIADB) return notSpoken()
   const row = errno === null ? undefined : CLASSES.find((each) => each.numbers.includes(errno))
   const code = errno === null ? 'target_unreachable' : (row?.code ?? 'target_conflict')
   const detail = errno === null ? faultName(error) : `${faultName(error)} (${errno})`
   return new RekeyError(code, row?.message ?? TITLES[code] ?? 'MariaDB failed.', {
     detail,
     ...(row?.hint === undefined ? {} : { hint: row.hint }),
+  })
+}
+
+/** `target_unreachable`: what answers says what no MariaDB says. */
+function notSpoken(): RekeyError {
+  return new RekeyError('target_unreachable', 'What answers there does not speak as MariaDB does, and the connection was closed.', {
+    hint: 'Look at what answers at the address of the system.',
+    detail: NOT_MARIADB,
   })
 }

@@ -12,13 +12,13 @@ const READ_FACTS = `SHOW GLOBAL VARIABLES WHERE Variable_name IN (${FACTS.map((n
 
 /** What the server says of itself; every account may ask. */
 export async function serverFacts(link: Link, signal: AbortSignal): Promise<Record<string, string>> {
-  const rows = await link.query<{ Variable_name: string; Value: string }>(signal, READ_FACTS)
+  const rows = await link.query<{ Variable_name: string; Value: string }>(signal, ['Variable_name', 'Value'], READ_FACTS)
   return factsOf(Object.fromEntries(rows.map((row) => [row.Variable_name, row.Value])))
 }
 
 /** The account that the server matched this login to. */
 export async function matchedAccount(link: Link, signal: AbortSignal): Promise<string> {
-  const [row] = await link.query<{ matched: string }>(signal, 'SELECT CURRENT_USER() AS matched')
+  const [row] = await link.query<{ matched: string }>(signal, ['matched'], 'SELECT CURRENT_USER() AS matched')
   const matched = row?.matched ?? ''
   const at = matched.lastIndexOf('@')
   return at < 0 ? matched : formatAccount({ user: matched.slice(0, at), host: matched.slice(at + 1) })

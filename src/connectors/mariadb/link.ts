@@ -4,9 +4,10 @@ import type mysql from 'mysql2'
 import { RekeyError, type Secret, sleep } from '../../kernel/index.ts'
 import type { Address } from '../contract.ts'
 import { GOODBYE_MS, gaveUp } from '../deadline.ts'
-import { Intake, type Size } from '../intake.ts'
+import { byTurns, Intake, type Size } from '../intake.ts'
 import { tlsOptions } from '../tls.ts'
 import { faultName } from './faults.ts'
+import { type Columns, type Command, notMariadb, type Packet, refuseLengths, rowOf, Words } from './words.ts'
 
 /** Plugins that would hand the value over, encrypted with a key that the other side names, or in the clear. */
 const refuse = (plugin: string) => () => () => {
@@ -16,31 +17,29 @@ const CHALLENGES_ONLY = Object.fromEntries(
   ['caching_sha2_password', 'sha256_password', 'mysql_clear_password', 'dialog'].map((plugin) => [plugin, refuse(plugin)]),
 )
 
-/** What the library reads the server's words from; it uses one again and again. */
-interface Packet {
-  readLengthCodedNumberExt(tag: number | undefined, ...rest: unknown[]): unknown
+/**
+ * By default the library names the values of each row as the server says: with a column called `1023` every row of five bytes took 12 kB.
+ * And it makes a program for each new answer, which it keeps for all connections.
+ */
+const PLAIN_ROWS = { rowsAsArray: true, disableEval: true, jsonStrings: true } as const
+
+/** The library's connection, in its own words. */
+interface Inside {
+  readonly _command: Command | null | undefined
+  readonly authorized: boolean
+  handlePacket(packet?: Packet): void
 }
 
-/** First bytes of a length or number that is longer than they: none, or in the next 2, 3 or 8 bytes. */
-const LONGER = new Set<number | undefined>([0xfb, 0xfc, 0xfd, 0xfe])
-const refusing = new WeakSet<Packet>()
-
-/** Makes the packet throw for any other first byte, as it would have done after printing. */
-function refuseLengths(packet: Packet): void {
-  if (refusing.has(packet)) return
-  refusing.add(packet)
-  const read = packet.readLengthCodedNumberExt
-  packet.readLengthCodedNumberExt = (tag, ...rest) => {
-    if (!LONGER.has(tag)) throw Object.assign(new Error('a length that is none'), { code: 'MALFORMED_PACKET' })
-    return read.call(packet, tag, ...rest)
-  }
-}
+type Params = readonly (string | number)[]
+/** The names of all columns of an answer, in their order. */
+type Named<Row> = readonly (keyof Row & string)[]
 
 /** One connection. Everything it does is bounded by a signal; whoever gives up in the middle destroys it. */
 export class Link {
   readonly #connection: mysql.Connection
   readonly #socket: Socket
   readonly #intake = new Intake(() => this.destroy())
+  readonly #words = new Words((bytes) => this.#intake.keep(bytes))
   #dead = false
 
   private constructor(connection: mysql.Connection, socket: Socket) {
@@ -59,19 +58,21 @@ export class Link {
 
   /**
    * The library prints a line for each packet whose number is wrong, and its own stack for a length that is none; and it goes on reading
-   * what is there after the end. Each is an error here before it is printed. Whoever miscounts is left, and what is thrown where no command
-   * is under way, in the socket's own callback, ends the connection and nothing else.
+   * what is there after the end. Each is an error here before it is printed, and so is an answer of another form than was asked for.
+   * Whoever says such a thing is left, and what is thrown where no command is under way, in the socket's own callback, ends the
+   * connection and nothing else.
    */
   #quieten(): void {
-    const inside = this.#connection as unknown as { handlePacket(packet?: Packet): void }
+    const inside = this.#connection as unknown as Inside
     const handle = inside.handlePacket
     inside.handlePacket = (packet) => {
-      if (this.#dead) return
+      if (this.#dead || (packet !== undefined && !this.#words.pay(inside._command))) return
       if (packet !== undefined) refuseLengths(packet)
       try {
         handle.call(inside, packet)
+        if (packet !== undefined) this.#words.look(inside._command, inside.authorized)
       } catch {
-        this.destroy()
+        this.#intake.refuse(notMariadb())
       }
     }
     // Thrown to the lines above, past the one that prints.
@@ -83,7 +84,13 @@ export class Link {
   /** Under TLS what counts is what comes out of it: the library swaps the stream, and takes the listeners off the one before. */
   #count(): void {
     const inside = this.#connection as unknown as { readonly stream: Socket; startTLS(onSecure: unknown): void }
-    const count = () => void inside.stream.on('data', (chunk: Buffer) => this.#intake.take(chunk.length))
+    const count = () => {
+      const { stream } = inside
+      stream.on('data', (chunk: Buffer) => {
+        this.#intake.take(chunk.length)
+        byTurns(stream, chunk)
+      })
+    }
     const startTls = inside.startTLS
     inside.startTLS = (onSecure) => {
       startTls.call(inside, onSecure)
@@ -108,6 +115,8 @@ export class Link {
         charset: 'utf8mb4',
         connectAttributes: { program_name: 'rekey' },
         authPlugins: CHALLENGES_ONLY,
+        flags: ['-LOCAL_FILES'],
+        ...PLAIN_ROWS,
         ...secured(address),
       }),
     )
@@ -130,18 +139,37 @@ export class Link {
     return this.#dead
   }
 
-  /** Rows of one statement. With `params` it is prepared on the server, so that no value is ever quoted by us. */
-  query<Row extends object>(signal: AbortSignal, sql: string, params?: readonly (string | number)[], size: Size = 'small'): Promise<Row[]> {
-    return this.#bounded(signal, size, (done) => {
-      const answer = (error: unknown, rows: unknown) => done(error, Array.isArray(rows) ? (rows as Row[]) : [])
-      if (params === undefined) this.#connection.query(sql, answer)
-      else this.#connection.execute(sql, [...params], answer)
-    })
+  /** One statement that answers no rows. */
+  async run(signal: AbortSignal, sql: string): Promise<void> {
+    await this.#ask(signal, 'small', [], sql)
+  }
+
+  /**
+   * Rows of one statement, which has exactly these columns; an answer with others ends the connection. With `params` it is prepared on the
+   * server, so that no value is ever quoted by us.
+   */
+  query<Row extends object>(signal: AbortSignal, columns: Named<Row>, sql: string, params?: Params): Promise<Row[]> {
+    return this.#ask(signal, 'small', columns, sql, params)
   }
 
   /** As `query`, for a long answer. */
-  list<Row extends object>(signal: AbortSignal, sql: string, params?: readonly (string | number)[]): Promise<Row[]> {
-    return this.query(signal, sql, params, 'large')
+  list<Row extends object>(signal: AbortSignal, columns: Named<Row>, sql: string, params?: Params): Promise<Row[]> {
+    return this.#ask(signal, 'large', columns, sql, params)
+  }
+
+  /** A long answer of one column, whatever it is called. */
+  async texts(signal: AbortSignal, sql: string): Promise<string[]> {
+    return (await this.#ask<{ text: string }>(signal, 'large', [null], sql)).map(({ text }) => text)
+  }
+
+  #ask<Row>(signal: AbortSignal, size: Size, columns: Columns, sql: string, params?: Params): Promise<Row[]> {
+    return this.#bounded(signal, size, (done) => {
+      this.#words.expect(columns)
+      const answer = (error: unknown, rows: unknown) =>
+        done(error, Array.isArray(rows) ? (rows.map((values: unknown[]) => rowOf(columns, values)) as Row[]) : [])
+      if (params === undefined) this.#connection.query(sql, answer)
+      else this.#connection.execute(sql, [...params], answer)
+    })
   }
 
   /** Says goodbye and waits until the socket is closed. Never rejects. */

@@ -64,7 +64,7 @@ async function loginAs(signal: AbortSignal, spec: SystemSpec, user: string, secr
   const link = await Link.open(spec.address, user, secret, signal)
   own.began(link.id)
   try {
-    const [row] = await link.query<{ matched: string }>(signal, 'SELECT CURRENT_USER() AS matched')
+    const [row] = await link.query<{ matched: string }>(signal, ['matched'], 'SELECT CURRENT_USER() AS matched')
     const facts = spec.server ? await serverFacts(link, signal) : {}
     return { matched: row?.matched ?? '', doubt: doubtOf(differenceOf(spec.server, { facts, run: null }, 0)) }
   } finally {

@@ -26,10 +26,10 @@ function inTime(statement: string, until: bigint): string {
  */
 async function changeInTime(link: Link, signal: AbortSignal, statement: string): Promise<void> {
   try {
-    await link.query(signal, statement)
+    await link.run(signal, statement)
   } catch (error) {
     if (serverErrno(error) !== CANNOT_USER || link.dead) throw error
-    const faults = await link.query<{ Level: string; Code: number }>(signal, 'SHOW WARNINGS')
+    const faults = await link.query<{ Level: string; Code: number; Message: string }>(signal, ['Level', 'Code', 'Message'], 'SHOW WARNINGS')
     const first = faults.find(({ Level, Code }) => Level === 'Error' && REASONS.includes(Number(Code)))
     throw first === undefined ? error : Object.assign(new Error('refused'), { errno: Number(first.Code), sqlState: 'HY000' })
   }
@@ -148,14 +148,14 @@ export class Roots {
     try {
       // A change that waits for a lock gives up when Rekey does.
       const seconds = Math.ceil(this.spec.timeoutMs / 1000)
-      await link.query(signal, `SET SESSION sql_mode = 'NO_BACKSLASH_ESCAPES', sql_quote_show_create = 1, lock_wait_timeout = ${seconds}`)
-      const [time] = await link.query<{ now: string; wrong: number | string }>(signal, TIME)
+      await link.run(signal, `SET SESSION sql_mode = 'NO_BACKSLASH_ESCAPES', sql_quote_show_create = 1, lock_wait_timeout = ${seconds}`)
+      const [time] = await link.query<{ now: string; wrong: number | string }>(signal, ['now', 'wrong'], TIME)
       this.#clocks.keep(link, time?.now)
       if (Number(time?.wrong) < WRONG_LOGINS_MIN) throw tooFewWrongLogins(Number(time?.wrong))
       this.#tolerant = true
       await this.#introduce(link, signal)
       if (this.#versionChecked) return
-      const [row] = await link.query<{ version: string }>(signal, 'SELECT VERSION() AS version')
+      const [row] = await link.query<{ version: string }>(signal, ['version'], 'SELECT VERSION() AS version')
       const [, major = 0, minor = 0] = (/^(?:5\.5\.5-)?(\d+)\.(\d+).*MariaDB/i.exec(row?.version ?? '') ?? []).map(Number)
       if (major < 10 || (major === 10 && minor < 4)) throw new RekeyError('target_unsupported', 'The server is not MariaDB 10.4 or newer.')
       this.#versionChecked = true

@@ -25,6 +25,7 @@ export interface Place {
 export async function serverTimes(link: Link, signal: AbortSignal): Promise<{ start: number; at: number }> {
   const [row] = await link.query<{ start: string | number; at: number }>(
     signal,
+    ['start', 'at'],
     `SELECT UNIX_TIMESTAMP() - VARIABLE_VALUE AS start, UNIX_TIMESTAMP() AS at
        FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = 'UPTIME'`,
   )
@@ -65,9 +66,10 @@ export interface Row {
 /** Sessions of the user name and logins that are under way, ours left out. Throws `target_not_authorised` without the right to see all. */
 export async function listSessions(link: Link, signal: AbortSignal, user: string, own: readonly number[]): Promise<Row[]> {
   // Without PROCESS the list shows only our own sessions, without a word. This table refuses aloud (1227).
-  await link.query(signal, 'SELECT 1 FROM information_schema.INNODB_METRICS LIMIT 1')
+  await link.query(signal, ['seen'], 'SELECT 1 AS seen FROM information_schema.INNODB_METRICS LIMIT 1')
   const rows = await link.list<{ id: number | string; user: string; host: string | null }>(
     signal,
+    ['id', 'user', 'host'],
     'SELECT ID AS id, USER AS user, HOST AS host FROM information_schema.PROCESSLIST WHERE USER IN (?, ?) ORDER BY ID',
     [user, UNAUTHENTICATED],
   )
@@ -79,7 +81,7 @@ export async function listSessions(link: Link, signal: AbortSignal, user: string
 
 /** The other accounts with the same user name, by their hosts. */
 export async function otherHosts(link: Link, signal: AbortSignal, { user, host }: AccountName): Promise<string[]> {
-  const rows = await link.query<{ host: string }>(signal, 'SELECT Host AS host FROM mysql.global_priv WHERE User = ?', [user])
+  const rows = await link.query<{ host: string }>(signal, ['host'], 'SELECT Host AS host FROM mysql.global_priv WHERE User = ?', [user])
   return rows.map((row) => row.host).filter((each) => each !== host)
 }
 
@@ -136,7 +138,7 @@ export async function killSessions(ctx: Ctx, link: Link, signal: AbortSignal, en
 
 async function kill(link: Link, signal: AbortSignal, id: number): Promise<void> {
   try {
-    await link.query(signal, `KILL CONNECTION ${id}`)
+    await link.run(signal, `KILL CONNECTION ${id}`)
   } catch (error) {
     // It ended by itself.
     if (serverErrno(error) !== 1094) throw error

@@ -95,7 +95,7 @@ export class MariadbTarget implements Target {
     const { user, host } = parseAccount(account)
     const way = wayOf(secret)
     const rows = await this.#roots.run(ctx, (link, signal) =>
-      link.query<AccountName & { priv: string }>(signal, READ_SAME_LOGINS, [user, user, host]),
+      link.query<AccountName & { priv: string }>(signal, ['user', 'host', 'priv'], READ_SAME_LOGINS, [user, user, host]),
     )
     const same = rows.filter(({ priv }) => hasWay(readWays(priv), way))
     return same.map((each) => (each.user === '' ? `(anonymous)@${each.host}` : formatAccount(each))).sort()
@@ -113,13 +113,17 @@ export class MariadbTarget implements Target {
 
   /** Roles are left out: nobody logs in as one. */
   async discover(ctx: Ctx): Promise<readonly Account[]> {
-    const rows = await this.#roots.run(ctx, (link, signal) => link.list<AccountName & { locked: number }>(signal, LIST_ACCOUNTS))
+    const rows = await this.#roots.run(ctx, (link, signal) =>
+      link.list<AccountName & { locked: number }>(signal, ['user', 'host', 'locked'], LIST_ACCOUNTS),
+    )
     return rows.map((row) => ({ name: formatAccount(row), canLogin: Number(row.locked) === 0 }))
   }
 
   /** A plugin that validates passwords refuses finished hashes unless told otherwise: better known before the first rotation. */
   async warnings(ctx: Ctx): Promise<readonly string[]> {
-    const rows = await this.#roots.run(ctx, (link, signal) => link.query<{ plugin: string; strict: number }>(signal, VALIDATION))
+    const rows = await this.#roots.run(ctx, (link, signal) =>
+      link.query<{ plugin: string; strict: number }>(signal, ['plugin', 'strict'], VALIDATION),
+    )
     const plugins = rows.filter(({ strict }) => Number(strict) === 1).map(({ plugin }) => plugin)
     if (plugins.length === 0) return []
     return [
@@ -131,8 +135,8 @@ export class MariadbTarget implements Target {
   /** Rights given to the account itself; of a role only that it is given, not what it holds. */
   async listGrants(ctx: Ctx, account: string): Promise<readonly string[]> {
     const quoted = quoteAccount(parseAccount(account))
-    const rows = await this.#roots.run(ctx, (link, signal) => link.list<Record<string, string>>(signal, `SHOW GRANTS FOR ${quoted}`))
-    return rows.map((row) => grantText(Object.values(row)[0] ?? '', quoted)).sort()
+    const rows = await this.#roots.run(ctx, (link, signal) => link.texts(signal, `SHOW GRANTS FOR ${quoted}`))
+    return rows.map((text) => grantText(text, quoted)).sort()
   }
 
   async suspend(ctx: Ctx, account: string): Promise<void> {
@@ -152,7 +156,7 @@ export class MariadbTarget implements Target {
     const { user, host } = parseAccount(account)
     return this.#roots.run(ctx, async (link, signal) => {
       try {
-        const [row] = await link.query<{ locked: number }>(signal, READ_LOCK, [user, host])
+        const [row] = await link.query<{ locked: number }>(signal, ['locked'], READ_LOCK, [user, host])
         return { exists: row !== undefined, open: row !== undefined && Number(row.locked) === 0 }
       } catch (error) {
         if (!MAY_NOT_READ.includes(serverErrno(error))) throw error
@@ -225,7 +229,7 @@ async function presentWays(link: Link, signal: AbortSignal, account: AccountName
 }
 
 async function readAccount(link: Link, signal: AbortSignal, account: AccountName): Promise<Way[]> {
-  const [row] = await link.query<{ priv: string }>(signal, READ_ACCOUNT, [account.user, account.host])
+  const [row] = await link.query<{ priv: string }>(signal, ['priv'], READ_ACCOUNT, [account.user, account.host])
   if (row === undefined) throw noAccount()
   return readWays(row.priv)
 }

@@ -2,7 +2,7 @@ import { isIP, Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import type { Address } from '../contract.ts'
 import { GOODBYE_MS, gaveUp } from '../deadline.ts'
-import { Intake, type Size } from '../intake.ts'
+import { byTurns, Intake, type Size } from '../intake.ts'
 import { tlsOptions } from '../tls.ts'
 import { NOT_POSTGRESQL } from './faults.ts'
 
@@ -104,6 +104,7 @@ export class Channel {
       this.#intake.take(chunk.length)
       this.#chunks.push(chunk)
       this.#size += chunk.length
+      byTurns(stream, chunk)
       this.#wake()
     })
     stream.on('error', (error) => this.#fail(error))
@@ -123,6 +124,11 @@ export class Channel {
   /** As `Intake.during`. */
   during<T>(size: Size, work: () => Promise<T>): Promise<T> {
     return this.#intake.during(size, work)
+  }
+
+  /** What came takes so much memory, bytes by estimate. Throws if that is too much: then the stream is destroyed. */
+  keep(bytes: number): void {
+    if (!this.#intake.keep(bytes)) throw this.#intake.fault
   }
 
   write(bytes: Buffer): void {

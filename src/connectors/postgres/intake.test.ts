@@ -25,13 +25,18 @@ test.each(ways)('%s: a long answer comes as a list only, and one without end end
   const wire = await open()
   const text = (mib: number) => `SELECT repeat('a', ${mib * 1_000_000}) AS a`
   const ask = (mib: number, size: 'small' | 'large') =>
-    wire.query<{ a: string }>(never, { name: `${size} ${mib}`, text: text(mib), size }, [])
+    wire.query<{ a: string }>(never, { name: `${size} ${mib}`, text: text(mib), size, row: { a: 'string' as const } }, [])
   expect((await ask(1, 'small'))[0]?.a).toHaveLength(1_000_000)
   expect((await ask(12, 'large'))[0]?.a).toHaveLength(12_000_000)
   await expect(ask(2, 'small')).rejects.toHaveProperty('code', 'ANSWER_TOO_LONG')
   expect(wire.dead).toBe(true)
   const other = await open()
-  const rows = { name: 'rows', text: `SELECT repeat('a', 1000) AS a FROM generate_series(1, 50000)`, size: 'large' } as const
+  const rows = {
+    name: 'rows',
+    text: `SELECT repeat('a', 1000) AS a FROM generate_series(1, 50000)`,
+    size: 'large',
+    row: { a: 'string' },
+  } as const
   await expect(other.query(never, rows, [])).rejects.toHaveProperty('code', 'ANSWER_TOO_LONG')
-  await expect((await open()).script(never, text(2))).rejects.toHaveProperty('code', 'ANSWER_TOO_LONG')
+  await expect((await open()).script(never, text(2), {})).rejects.toHaveProperty('code', 'ANSWER_TOO_LONG')
 })

@@ -82,12 +82,14 @@ export class Login {
     })
   }
 
-  /** The first column of the first row that a constant query answers, as text; null if the server refuses it or answers none. */
-  async ask(signal: AbortSignal, query: string): Promise<string | null> {
-    const answer = await this.channel.bounded(signal, () => exchange(this.channel, message('Q', `${query}\0`), new Answer(false)))
+  /** What a constant query answers in its only column, a text of that name; null if the server refuses it or answers no row. */
+  async ask(signal: AbortSignal, query: string, column: string): Promise<string | null> {
+    const { channel } = this
+    const answer = new Answer(false, [{ [column]: 'string' }], (bytes) => channel.keep(bytes))
+    await channel.bounded(signal, () => exchange(channel, message('Q', `${query}\0`), answer))
     const [row] = answer.error === null ? (answer.results[0] ?? []) : []
-    const [first] = Object.values(row ?? {})
-    return typeof first === 'string' ? first : null
+    const value = row?.[column]
+    return typeof value === 'string' ? value : null
   }
 
   /** Says goodbye and waits until the server has closed, so that it counts no connection of ours afterwards; then lets go anyway. */

@@ -55,7 +55,7 @@ async function doubtOfServer(ctx: Ctx, login: Login, roots: Roots, signal: Abort
   const { server } = roots.spec
   if (!server || Object.keys(server.facts).length === 0) return null
   if (await roots.sees(ctx, login)) return null
-  const facts = factsOfSystem(await login.ask(signal, SYSTEM_IDENTIFIER))
+  const facts = factsOfSystem(await login.ask(signal, SYSTEM_IDENTIFIER, 'id'))
   if (Object.keys(facts).length > 0) return doubtOf(differenceOf(server, { facts, run: null }, 0))
   return doubtAfter(roots.confirm(signal))
 }

@@ -16,6 +16,14 @@ export interface LoggedIn {
   readonly application: string
 }
 
+/** What a root connection is told first. */
+interface Clock {
+  readonly now: string
+  readonly verifiers: boolean
+}
+const CLOCK = { now: 'string', verifiers: 'boolean' } as const
+const IDENTIFIED = { id: 'string' } as const
+
 /** Root connections to one target. */
 export class Roots {
   readonly #pool: Pool<Wire>
@@ -125,11 +133,11 @@ export class Roots {
   /** Before anything is done there: which server is it, and what time has it? */
   async #introduce(wire: Wire, signal: AbortSignal): Promise<void> {
     const { name, rootAccount, server } = this.spec
-    const [time] = await wire.script<{ now: string; verifiers: boolean }>(signal, `${PREPARE}; ${TIME}`)
-    if (typeof time?.now !== 'string' || !/^\d{1,18}$/.test(time.now)) throw notPostgres()
-    if (time.verifiers === true) this.#readers.add(wire)
+    const [time] = await wire.script<Clock>(signal, `${PREPARE}; ${TIME}`, CLOCK)
+    if (time === undefined || !/^\d{1,18}$/.test(time.now)) throw notPostgres()
+    if (time.verifiers) this.#readers.add(wire)
     this.#clocks.keep(wire, time.now)
-    const [row] = await wire.script<{ id: string }>(signal, SYSTEM_IDENTIFIER).catch((error: unknown) => {
+    const [row] = await wire.script<{ id: string }>(signal, SYSTEM_IDENTIFIER, IDENTIFIED).catch((error: unknown) => {
       if (sqlState(error) === '42501') return []
       throw error
     })

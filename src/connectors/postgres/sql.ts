@@ -1,6 +1,6 @@
 import pg from 'pg'
 import type { Size } from '../intake.ts'
-import type { Kind } from './answer.ts'
+import type { Shape } from './answer.ts'
 
 /** A prepared statement: planned once per connection under its name, which saves the planning at every later use. */
 export interface Statement {
@@ -8,8 +8,8 @@ export interface Statement {
   readonly text: string
   /** Left out: small. */
   readonly size?: Size
-  /** What each row has; a server that answers another is no PostgreSQL. Left out: nobody reads the rows. */
-  readonly row?: Readonly<Record<string, Kind>>
+  /** What each row has, in this order; a server that answers another is no PostgreSQL. */
+  readonly row: Shape
 }
 
 /**
@@ -65,6 +65,9 @@ export const PREPARE = [
 export const TIME = `SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint::text AS now,
     has_table_privilege('pg_authid', 'SELECT') AS verifiers`
 
+/** What the last statement of a script that takes a mark answers. */
+export const MARKED: Shape & { readonly mark: 'string' } = { mark: 'string' }
+
 /** The mark alone. */
 export function takeMark(account: string): string {
   return `EXECUTE take_mark(${pg.escapeLiteral(account)})`
@@ -105,6 +108,7 @@ export function endSessionsAndCompare(account: string, own: readonly number[], b
 /** A row if server process $1 is a session of account $3 that calls itself $2. Every account may see that of every other. */
 export const SEES: Statement = {
   name: 'sees',
+  row: { here: 'boolean' },
   text: 'SELECT true AS here FROM pg_stat_get_activity($1) WHERE application_name = $2 AND pg_get_userbyid(usesysid) = $3',
 }
 
@@ -223,4 +227,8 @@ export const LIST_GRANTS: Statement = {
 }
 
 /** Whether the role exists. */
-export const ACCOUNT_EXISTS: Statement = { name: 'account_exists', text: `SELECT true AS found FROM pg_roles WHERE rolname = $1` }
+export const ACCOUNT_EXISTS: Statement = {
+  name: 'account_exists',
+  text: `SELECT true AS found FROM pg_roles WHERE rolname = $1`,
+  row: { found: 'boolean' },
+}

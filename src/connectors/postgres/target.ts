@@ -25,6 +25,7 @@ import {
   LIST_GRANTS,
   LIST_SESSIONS,
   LOGINS,
+  MARKED,
   setLogins,
   setPassword,
   takeMark,
@@ -66,7 +67,7 @@ export class PostgresTarget implements Target {
     const verifier = scramVerifierOf(key)
     const rows = await this.#roots.run(
       ctx,
-      (wire, signal, until) => wire.script(signal, setPassword(order.account, verifier, until)),
+      (wire, signal, until) => wire.script<Marked>(signal, setPassword(order.account, verifier, until), MARKED),
       'install',
     )
     return { mark: markOf(rows) }
@@ -80,7 +81,7 @@ export class PostgresTarget implements Target {
   async retire(ctx: Ctx, order: RetireOrder): Promise<{ readonly mark: Mark }> {
     supported(order.strategy)
     const script = (until: string) => (order.strategy === 'in-place' ? takeMark(order.account) : setPassword(order.account, null, until))
-    return { mark: markOf(await this.#roots.run(ctx, (wire, signal, until) => wire.script(signal, script(until)))) }
+    return { mark: markOf(await this.#roots.run(ctx, (wire, signal, until) => wire.script<Marked>(signal, script(until), MARKED))) }
   }
 
   probe(ctx: Ctx, account: string, secret: Secret): Promise<Probe> {
@@ -145,15 +146,15 @@ export class PostgresTarget implements Target {
 
   /** A login that has begun is stopped too: the server asks whether the role may log in when the password is done. */
   async suspend(ctx: Ctx, account: string): Promise<void> {
-    await this.#roots.run(ctx, (wire, signal, until) => wire.script(signal, setLogins(account, 'NOLOGIN', until)))
+    await this.#roots.run(ctx, (wire, signal, until) => wire.script(signal, setLogins(account, 'NOLOGIN', until), NOTHING))
   }
 
   async resume(ctx: Ctx, account: string): Promise<void> {
-    await this.#roots.run(ctx, (wire, signal, until) => wire.script(signal, setLogins(account, 'LOGIN', until)))
+    await this.#roots.run(ctx, (wire, signal, until) => wire.script(signal, setLogins(account, 'LOGIN', until), NOTHING))
   }
 
   async destroy(ctx: Ctx, account: string): Promise<void> {
-    await this.#roots.run(ctx, (wire, signal, until) => wire.script(signal, setLogins(account, 'NOLOGIN PASSWORD NULL', until)))
+    await this.#roots.run(ctx, (wire, signal, until) => wire.script(signal, setLogins(account, 'NOLOGIN PASSWORD NULL', until), NOTHING))
   }
 
   async logins(ctx: Ctx, account: string): Promise<Logins> {
@@ -180,9 +181,17 @@ interface EndingRow {
   readonly hidden?: number
   readonly holds?: boolean
 }
+const ENDING = [{ found: 'number', hidden: 'number', signalled: 'number' }, { holds: 'boolean' }] as const
+
+/** Of a script that answers no rows. */
+const NOTHING = {}
+
+interface Marked {
+  readonly mark: string
+}
 
 async function signalSessions(wire: Wire, signal: AbortSignal, script: string): Promise<Ended> {
-  const [sessions, compared] = await wire.scripts<EndingRow>(signal, script)
+  const [sessions, compared] = await wire.scripts<EndingRow>(signal, script, ENDING)
   const { found, hidden } = sessions?.[0] ?? {}
   if (typeof found !== 'number' || hidden !== 0) throw hiddenSessions()
   // Compared, and no row: there is no such role, so it has not got the value.
@@ -200,9 +209,8 @@ function supported(strategy: InstallOrder['strategy']): void {
   if (strategy === 'dual') throw new RekeyError('target_unsupported', 'A PostgreSQL role has one password: dual is not possible.')
 }
 
-function markOf(rows: readonly object[]): Mark {
-  const [row] = rows as readonly { readonly mark?: string }[]
-  if (typeof row?.mark !== 'string' || !MARK.test(row.mark)) throw new RekeyError('target_conflict', 'PostgreSQL did not tell its time.')
+function markOf([row]: readonly Marked[]): Mark {
+  if (row === undefined || !MARK.test(row.mark)) throw new RekeyError('target_conflict', 'PostgreSQL did not tell its time.')
   return row.mark
 }
 

@@ -1,7 +1,7 @@
 import { newId, RekeyError, type Secret } from '../../kernel/index.ts'
 import type { Address } from '../contract.ts'
 import type { Size } from '../intake.ts'
-import { Answer, type AnyRow, checkRows, errorOf, exchange, isAside } from './answer.ts'
+import { Answer, type AnyRow, errorOf, exchange, isAside, type Shape } from './answer.ts'
 import { int16, int32, message, notPostgres } from './channel.ts'
 import { faultName } from './faults.ts'
 import { NOT_PROVEN, rootNotProven } from './guard.ts'
@@ -13,6 +13,9 @@ const APPLICATION = `${APPLICATION_PREFIX}${newId().slice(-12)}`
 
 /** A parameter of a statement; a list is one of numbers. */
 export type Parameter = string | number | null | readonly number[]
+
+/** What the columns of a row must be. */
+type ShapeOf<Row> = { readonly [Name in keyof Row]: Shape[string] }
 
 /**
  * One root connection to a target. Everything is bounded by a signal: whoever gives up destroys the connection, so that a late answer can
@@ -68,14 +71,15 @@ export class Wire {
     this.#rest()
   }
 
-  /** Several statements in one simple query, one round trip; resolves with the rows of the last. */
-  async script<Row extends object>(signal: AbortSignal, text: string): Promise<Partial<Row>[]> {
-    return (await this.scripts<Row>(signal, text)).at(-1) ?? []
+  /** Several statements in one simple query, one round trip; resolves with the rows of the last, if they have this shape. */
+  async script<Row extends object>(signal: AbortSignal, text: string, shape: ShapeOf<Row>): Promise<Row[]> {
+    return (await this.scripts<Row>(signal, text, [shape as Shape])).at(-1) ?? []
   }
 
-  /** As `script`; resolves with the rows of each statement. What is in them is as the server says. */
-  async scripts<Row extends object>(signal: AbortSignal, text: string): Promise<Partial<Row>[][]> {
-    return (await this.#ask(signal, 'small', message('Q', `${text}\0`), new Answer(false))) as Partial<Row>[][]
+  /** As `script`; resolves with the rows of each statement. Of those that have none of the shapes, no rows. */
+  async scripts<Row extends object>(signal: AbortSignal, text: string, shapes: readonly Shape[]): Promise<Row[][]> {
+    const answer = this.#answer(false, shapes)
+    return (await this.#ask(signal, 'small', message('Q', `${text}\0`), answer)) as Row[][]
   }
 
   /**
@@ -84,17 +88,16 @@ export class Wire {
    */
   async query<Row extends object>(signal: AbortSignal, statement: Statement, params: readonly Parameter[]): Promise<Row[]> {
     const { name, size = 'small', row } = statement
-    const answer = new Answer(true)
+    const answer = this.#answer(true, [row])
     const known = this.#parsed.has(name)
-    const [rows = []] = await this.#ask(
-      signal,
-      size,
-      Buffer.concat([known ? Buffer.alloc(0) : parse(statement), run(name, params)]),
-      answer,
-    )
+    const request = Buffer.concat([known ? Buffer.alloc(0) : parse(statement), run(name, params)])
+    const [rows = []] = await this.#ask(signal, size, request, answer)
     if (answer.parsed) this.#parsed.add(name)
-    if (row !== undefined) checkRows(rows, row)
     return rows as Row[]
+  }
+
+  #answer(prepared: boolean, shapes: readonly Shape[]): Answer {
+    return new Answer(prepared, shapes, (bytes) => this.#login.channel.keep(bytes))
   }
 
   /** Says goodbye and waits until the server has closed, so that it counts no connection of ours afterwards; then lets go anyway. */

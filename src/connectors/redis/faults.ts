@@ -3,6 +3,9 @@ import { flooded } from '../intake.ts'
 import { untrusted } from '../tls.ts'
 import { isErrorReply } from './library.ts'
 
+/** What evidence and errors call a server that says what no Redis says. */
+export const NOT_REDIS = 'NOT_REDIS'
+
 /** The first word of an error that the server sent (`WRONGPASS`, `NOPERM`, `ERR`, …), or null for any other error. */
 export function replyCode(error: unknown): string | null {
   if (!isErrorReply(error)) return null
@@ -42,11 +45,20 @@ export function targetError(error: unknown): RekeyError {
   const reply = replyCode(error)
   const known = reply === null ? (untrusted('Redis', faultName(error)) ?? flooded('Redis', faultName(error))) : null
   if (known !== null) return known
+  if (reply === null && faultName(error) === NOT_REDIS) return notSpoken()
   const row = reply === null ? undefined : CLASSES[reply]
   const full = isErrorReply(error) && error.message.includes('max number of clients')
   const code: ErrorCode = reply === null || full ? 'target_unreachable' : (row?.code ?? 'target_conflict')
   return new RekeyError(code, row?.message ?? TITLES[code] ?? 'Redis failed.', {
     detail: faultName(error),
     ...(row?.hint === undefined ? {} : { hint: row.hint }),
+  })
+}
+
+/** `target_unreachable`: what answers says what no Redis says. */
+function notSpoken(): RekeyError {
+  return new RekeyError('target_unreachable', 'What answers there does not speak as Redis does, and the connection was closed.', {
+    hint: 'Look at what answers at the address of the system.',
+    detail: NOT_REDIS,
   })
 }

@@ -4,6 +4,7 @@ import { GOODBYE_MS, gaveUp } from '../deadline.ts'
 import { Intake, type Size } from '../intake.ts'
 import { tlsOptions } from '../tls.ts'
 import { library } from './library.ts'
+import { notRedis, Scan } from './scan.ts'
 
 /** A reply as Redis sends it (RESP2): text, number, nothing, or a list of these. */
 export type Reply = unknown
@@ -28,13 +29,23 @@ export class Link {
     this.#count()
   }
 
-  /** The library keeps its socket to itself; all that comes passes through its decoder. */
+  /**
+   * The library keeps its socket to itself; all that comes passes through its decoder, but not before we have seen it. What the decoder
+   * throws means a reply that it cannot read, or that nobody asked for.
+   */
   #count(): void {
     const { decoder } = this.#client._getQueue()
     const write = decoder.write.bind(decoder)
+    const scan = new Scan((bytes) => this.#intake.keep(bytes))
     decoder.write = (chunk: Buffer) => {
       this.#intake.take(chunk.length)
-      if (this.#intake.fault === null) write(chunk)
+      if (this.#intake.fault !== null) return
+      try {
+        scan.see(chunk)
+        write(chunk)
+      } catch {
+        this.#intake.refuse(notRedis())
+      }
     }
   }
 
