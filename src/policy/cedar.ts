@@ -215,14 +215,19 @@ function isText({ principal, attrs, parents, resource, resourceAttrs }: Question
 }
 
 /** Every entity that a policy's syntax tree names, wherever. */
-export function entitiesNamed(json: cedar.PolicyJson): Uid[] {
+export function entitiesNamed({ principal, action, resource, conditions }: cedar.PolicyJson): Uid[] {
+  return entitiesIn([principal, action, resource, conditions])
+}
+
+/** The same of a part of a syntax tree. */
+export function entitiesIn(part: unknown): Uid[] {
   const found: Uid[] = []
   const look = (value: unknown): void => {
     if (typeof value !== 'object' || value === null) return
     if (isUid(value)) found.push(value)
     for (const inner of Object.values(value)) look(inner)
   }
-  look([json.principal, json.action, json.resource, json.conditions])
+  look(part)
   return found
 }
 

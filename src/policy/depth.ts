@@ -127,16 +127,16 @@ const NESTED_PER_LEVEL = 2
 /** What stands around an expression in the list of conditions, and what a constant is made of within one. */
 const NESTED_BESIDE = 4
 
-/**
- * What is wrong with the conditions of a syntax tree if they go deeper than a text may; each is one level for the next one, too. Looks at
- * no name in it, and takes no stack.
- */
-export function treeTooDeep(conditions: readonly unknown[]): string | null {
-  const most = (LEVELS_MAX - conditions.length) * NESTED_PER_LEVEL + NESTED_BESIDE
-  let now = conditions
-  for (let nested = 0; now.length > 0; nested++) {
-    if (nested > most) return FAR
+/** How many levels the conditions of a syntax tree go down; each is one for the next one, too. Looks at no name in it, and takes no stack. */
+export function treeLevels(conditions: readonly unknown[]): number {
+  let nested = -NESTED_BESIDE
+  for (let now = conditions; now.length > 0; nested++) {
     now = now.flatMap((one) => (typeof one === 'object' && one !== null ? Object.values(one) : []))
   }
-  return null
+  return conditions.length + Math.max(0, Math.ceil(nested / NESTED_PER_LEVEL))
+}
+
+/** What is wrong with the conditions of a syntax tree if they go deeper than a text may. */
+export function treeTooDeep(conditions: readonly unknown[]): string | null {
+  return treeLevels(conditions) > LEVELS_MAX ? FAR : null
 }
