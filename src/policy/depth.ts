@@ -11,6 +11,9 @@ export const NESTING_MAX = 32
 /** Most levels of brackets, operators, `if` and accesses together on one way down. */
 export const LEVELS_MAX = 160
 
+/** From here on a policy may be what makes Cedar fail when it decides, which takes ten times as many levels. */
+export const DEEP = LEVELS_MAX / 4
+
 const TOKEN = new RegExp(String.raw`${STRING}|${COMMENT}|\n|[A-Za-z_]\w*|&&|\|\||::|[=!<>]=|[-.,:;<>+*!=()[\]{}]`, 'g')
 const FAR = `An expression here is more than ${LEVELS_MAX} levels deep: split it into several policies.`
 const OPENING = '([{'
@@ -127,7 +130,7 @@ const NESTED_PER_LEVEL = 2
 /** What stands around an expression in the list of conditions, and what a constant is made of within one. */
 const NESTED_BESIDE = 4
 
-/** How many levels the conditions of a syntax tree go down; each is one for the next one, too. Looks at no name in it, and takes no stack. */
+/** How many levels the conditions of a syntax tree go down; each is one for the next, too. Looks at no name in it, and takes no stack. */
 export function treeLevels(conditions: readonly unknown[]): number {
   let nested = -NESTED_BESIDE
   for (let now = conditions; now.length > 0; nested++) {

@@ -1,6 +1,6 @@
 /** What the process that reads policies does. */
 import { makeCtx, RekeyError, traceOf } from '../kernel/index.ts'
-import { ON_TRIAL } from './cedar.ts'
+import { ON_TRIAL } from './cedar.bench.ts'
 import { Policies } from './engine.ts'
 import type { ReadJob, ReadWord } from './read.wire.ts'
 import type { PolicyFile } from './set.model.ts'

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { Bench, parsePolicy } from './cedar.ts'
+import { Bench } from './cedar.bench.ts'
+import { parsePolicy } from './cedar.ts'
 import type { ReadJob, ReadWord } from './read.wire.ts'
 import { workOn } from './read.work.ts'
 import type { Policy } from './set.model.ts'

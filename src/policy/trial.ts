@@ -3,9 +3,11 @@
  * memory on which Cedar's stack lies is of one size in every process: what it can decide here, it can decide in the server.
  */
 import { ACTIONS, type Action, factsOf } from './actions.ts'
+import type { Bench } from './cedar.bench.ts'
+import { Prepared } from './cedar.prepared.ts'
 import { PRINCIPAL_TYPE, RESOURCE_TYPE } from './cedar.schema.ts'
-import { type Bench, entitiesIn, entitiesNamed, Prepared, type Question, type Uid } from './cedar.ts'
-import { LEVELS_MAX, treeLevels } from './depth.ts'
+import { entitiesIn, entitiesNamed, type Question, type Uid } from './cedar.ts'
+import { DEEP, treeLevels } from './depth.ts'
 import { actionsOf } from './hands.ts'
 import type { Policy } from './set.model.ts'
 import { textsOf } from './set.ts'
@@ -13,20 +15,15 @@ import { textsOf } from './set.ts'
 /** Cedar failed otherwise than by an answer. */
 export class Ruined extends Error {}
 
-/**
- * From here on a policy is asked by itself as well, of everything that its scope lets through: 615 questions at most, and Cedar fails at
- * four times the levels that a policy may have. All questions of a whole set would take seconds with 200 policies.
- */
-const DEEP = LEVELS_MAX / 4
-
 const KINDS = Object.values(PRINCIPAL_TYPE)
 const SOMEBODY = { identity: 'somebody', attestation: 'none', actsFor: 'somebody', minutesSinceLogin: 0 }
 const SOMETHING = { environment: 'any', owner: 'somebody', system: 'any', kind: 'any' }
 
 /**
  * Asks a set, in `bench`, of each action for each type of thing, by each kind of principal in turn that has all roles and teams which it
- * names; and what goes deep, or names somebody or something in its scope, by itself: by every kind, of every action that it is about.
- * Throws `Ruined` where that makes Cedar fail, and whatever else preparing fails with.
+ * names; and what goes deep (`DEEP`: all questions of a whole set would take seconds), or names somebody or something in its scope, by
+ * itself: by every kind, of every action that it is about. Throws `Ruined` where that makes Cedar fail, and whatever else preparing fails
+ * with.
  */
 export function tryPolicies(policies: readonly Policy[], bench: Bench): void {
   const named = policies.flatMap(({ json }) => entitiesNamed(json))
