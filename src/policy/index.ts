@@ -50,4 +50,5 @@ export {
   POLICY_SET_MAX_BYTES,
   type PolicySet,
   readPolicies,
+  textFaults,
 } from './set.ts'

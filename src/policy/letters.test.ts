@@ -46,6 +46,14 @@ test.each(['\u202e', '\u2066', '\u200f', '\u061c', '\ufeff'])('%j is refused by 
   expect(oddLetter(`@id("a${letter}b\\"${letter}") // c`)).toBeNull()
 })
 
+test('a set that an older version put in force is read as Cedar reads it, and is in force; as a proposal it is refused', () => {
+  const text = `@id("a") ${READS} // a\r@id("b") forbid (principal, action == Action::"status:read", resource);`
+  expect(readPolicies([{ name: 'own.cedar', text }], true).policies.map(({ id }) => id)).toEqual(['own/a', 'own/b'])
+  expect(() => readPolicies([{ name: 'own.cedar', text }])).toThrow(expect.objectContaining({ code: 'policy_invalid' }))
+  const deep = READS.replace(';', `// a\r when { ${'!('.repeat(200)}true${')'.repeat(200)} };`)
+  expect(() => readPolicies([{ name: 'own.cedar', text: deep }], true)).toThrow(expect.objectContaining({ code: 'policy_invalid' }))
+})
+
 test('what an editor of another system writes is the same set: pairs of carriage return and line feed become line feeds', () => {
   const text = `// a\r\n\r\n${READS}\r\n`
   expect(oddLetter(text)).toBeNull()

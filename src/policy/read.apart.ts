@@ -56,7 +56,7 @@ export async function readAndAsk(
   lane: Lane,
   limits: Partial<ApartLimits> = {},
 ): Promise<ReadAndAsked> {
-  const faults = textFaults(files)
+  const faults = textFaults(files, lane === 'in force')
   if (faults.length > 0) throw new RekeyError('policy_invalid', `The policies have ${faults.length} fault(s).`, { faults })
   const told = await inChild(ctx, { files, isChecked: false, isTried: lane === 'proposed', asks, now: ctx.clock.now() }, lane, limits)
   return { set: rememberPolicies({ files, policies: told.policies, typesNamed: told.typesNamed }), answers: told.answers }

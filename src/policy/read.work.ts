@@ -13,9 +13,9 @@ const PART = 200
 function work(
   { files, isChecked, isTried, asks, now }: ReadJob,
   tell: (word: ReadWord) => void,
-  read: (files: readonly PolicyFile[]) => PolicySet,
+  read: (files: readonly PolicyFile[], isInForce: boolean) => PolicySet,
 ): void {
-  const set = isChecked ? rereadPolicies(files) : read(files)
+  const set = isChecked ? rereadPolicies(files) : read(files, !isTried)
   // Prepared in any case: a set that could be read and not be put in force is refused here.
   const policies = new Policies(set)
   if (isTried) tryPolicies(set.policies, ON_TRIAL)

@@ -48,10 +48,11 @@ export function overlay(base: readonly PolicyFile[], own: readonly PolicyFile[])
 
 /**
  * Checks and reads a set, here and now: for what the program brings, and for whoever runs it with texts of their own. A server reads what
- * others have written with `readPoliciesApart`. Throws `policy_invalid` with every fault at once, each with file and line.
+ * others have written with `readPoliciesApart`. Throws `policy_invalid` with every fault at once, each with file and line. `isInForce`: as
+ * `textFaults`.
  */
-export function readPolicies(files: readonly PolicyFile[]): PolicySet {
-  const { policies, faults } = parseFiles(files)
+export function readPolicies(files: readonly PolicyFile[], isInForce = false): PolicySet {
+  const { policies, faults } = parseFiles(files, isInForce)
   if (faults.length === 0) {
     faults.push(...schemaFaults(policies))
     faults.push(...separationFaults(policies))
@@ -65,7 +66,7 @@ export function readPolicies(files: readonly PolicyFile[]): PolicySet {
 
 /** A set that was checked before, read again without checking it. */
 export function rereadPolicies(files: readonly PolicyFile[]): PolicySet {
-  const { policies } = parseFiles(files)
+  const { policies } = parseFiles(files, true)
   return { files, policies, typesNamed: typesIn(policies) }
 }
 
@@ -81,29 +82,33 @@ export const rememberPolicies = (set: PolicySet): PolicySet => known.add(set)
 /** A set of exactly these texts that was read in this process; null if nobody holds one. */
 export const knownPolicies = (files: readonly PolicyFile[]): PolicySet | null => known.find(files)
 
-/** What is wrong with files before any parser sees them: their sizes, names and letters, and how deep they go. Takes milliseconds. */
-export function textFaults(files: readonly PolicyFile[]): PolicyFault[] {
+/**
+ * What is wrong with files before any parser sees them: their sizes, names and letters, and how deep they go. Takes milliseconds.
+ * `isInForce`: letters that mislead readers are let through, since a set that came into force with them, under an older version, would let
+ * nobody do anything any more.
+ */
+export function textFaults(files: readonly PolicyFile[], isInForce = false): PolicyFault[] {
   if (files.reduce((bytes, { text }) => bytes + Buffer.byteLength(text), 0) > POLICY_SET_MAX_BYTES) {
     return [{ path: '', line: 1, message: `The policies are larger than ${POLICY_SET_MAX_BYTES / 1024} KiB together.` }]
   }
   const names = new Set<string>()
   return files.flatMap((file) => {
-    const fault = textFault(file, names)
+    const fault = textFault(file, names, isInForce)
     names.add(file.name)
     return fault === null ? [] : [{ path: FILE_NAME.test(file.name) ? file.name : JSON.stringify(file.name), ...fault }]
   })
 }
 
-function textFault({ name, text }: PolicyFile, names: ReadonlySet<string>): Omit<PolicyFault, 'path'> | null {
+function textFault({ name, text }: PolicyFile, names: ReadonlySet<string>, isInForce: boolean): Omit<PolicyFault, 'path'> | null {
   if (!FILE_NAME.test(name)) return { line: 1, message: 'A file of policies is named like my-rules.cedar.' }
   if (names.has(name)) return { line: 1, message: 'There are two files of this name.' }
   if (!text.isWellFormed() || text.includes('\u0000')) return { line: 1, message: 'This is no text.' }
-  return oddLetter(text) ?? tooDeep(text)
+  return (isInForce ? null : oddLetter(text)) ?? tooDeep(text)
 }
 
 /** Files with faults of the first kind are left out: what those are has been told. */
-function parseFiles(files: readonly PolicyFile[]): { policies: Policy[]; faults: PolicyFault[] } {
-  const faults = textFaults(files)
+function parseFiles(files: readonly PolicyFile[], isInForce: boolean): { policies: Policy[]; faults: PolicyFault[] } {
+  const faults = textFaults(files, isInForce)
   const policies: Policy[] = []
   const bad = new Set(faults.map(({ path }) => path))
   if (bad.has('')) return { policies, faults }
