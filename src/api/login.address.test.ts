@@ -162,7 +162,7 @@ test('nobody whom a policy names is linked by an address, however it writes the 
     done(await server.post(`/v1/policies/${set.id}/bypass`, { reason: 'nobody is here to approve', digest: set.digest }))
   }
   const about = (condition: string) =>
-    inForce([{ name: 'own.cedar', text: `permit (principal, action in Action::"credential", resource) when { ${condition} };` }])
+    inForce([{ name: 'own.cedar', text: `permit (principal, action == Action::"usable:read", resource) when { ${condition} };` }])
   await hr.user('kate', mail('kate'))
   const id = await idOf('kate')
   const escaped = `"\\u{${id.charCodeAt(0).toString(16)}}${id.slice(1)}"`
@@ -176,7 +176,7 @@ test('nobody whom a policy names is linked by an address, however it writes the 
   }
   await about('principal == Person::"somebody else"')
   await loggedIn('kate')
-  await inForce([])
+  await inForce([{ name: 'own.cedar', text: '// nothing\n' }])
 })
 
 test('one person does not meet a rule of two by a directory token and two accounts', async () => {

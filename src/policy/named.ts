@@ -1,4 +1,4 @@
-/** Whom a set treats otherwise than others because of who they are, read off its syntax trees: a name can be written in many ways in a text. */
+/** Whom a set treats otherwise than others for who they are, read off its syntax trees: a text can write a name in many ways. */
 import { PRINCIPAL_TYPE } from './cedar.schema.ts'
 import { entitiesIn } from './cedar.ts'
 import type { Policy } from './set.model.ts'
