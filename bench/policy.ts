@@ -3,7 +3,7 @@
  * Cedar alone with the same policies: a question without an entity that any of them names, put to it directly.
  */
 import { makeCtx } from '../src/kernel/index.ts'
-import { Prepared } from '../src/policy/cedar.ts'
+import { Prepared } from '../src/policy/cedar.prepared.ts'
 import { type Action, defaultFiles, Policies, type Principal, type Resource, readPolicies } from '../src/policy/index.ts'
 import { principal } from '../src/policy/testing.ts'
 import { ms, report } from './report.ts'

@@ -26,6 +26,17 @@ test.each([160, 300, 20_000])('brackets %d deep are refused, and decisions are m
   await stillDecides()
 })
 
+test.each(['\r', '\u2028', '\v'])('%j, which ends a line for some readers only, hides nothing behind a comment', async (end) => {
+  const deep = `${'if principal.aal < 9 then '.repeat(450)}true${' else false'.repeat(450)}`
+  for (const condition of [deep, `${'('.repeat(130)}true${')'.repeat(130)}`, 'true']) {
+    const scope = 'principal in Role::"b", action == Action::"status:read", resource'
+    const answer = await check(`permit (${scope})\n// only at night${end} when { ${condition} };\n`)
+    expect([answer.status, answer.body.code]).toEqual([422, 'policy_invalid'])
+    expect(answer.body.faults).toEqual([{ path: 'x.cedar', line: 2, message: expect.stringMatching(/^There is a .*: a line ends with/) }])
+  }
+  await stillDecides()
+})
+
 /**
  * The longest time for which the server worked without answering anybody, and the most that `/healthz` was waited for. In processor time
  * of the thread: on a busy machine the clock counts what others do.

@@ -1,6 +1,6 @@
 /** Where other use cases meet approvals: they ask for one, and go on when it is there. */
 import { canonicalJson } from '../evidence/index.ts'
-import { type Ctx, isCode, type Json, RekeyError } from '../kernel/index.ts'
+import { type Ctx, counted, isCode, type Json, RekeyError } from '../kernel/index.ts'
 import { type PolicyFile, type Principal, teamsNamed } from '../policy/index.ts'
 import type { Store, Tx } from '../store/index.ts'
 import { bypassApproval, type Consumed, consumeApproval, requestApproval } from './approval.actions.ts'
@@ -11,7 +11,7 @@ import { personOf, type Standing, standingOf } from './approval.standing.ts'
 import { type ApprovalRow, lockDigest, openAlike, openByDigest } from './approval.store.ts'
 import { unreachedBy } from './notify.reach.ts'
 import { handsAsked } from './policyset.hands.ts'
-import { type ApprovalGate, type Ask, changesBetween, secondPerson } from './policyset.model.ts'
+import { type ApprovalGate, type Ask, changesBetween, linesWithNumbers, secondPerson } from './policyset.model.ts'
 import { readOrNone } from './policyset.read.ts'
 import { activeSet, findSet } from './policyset.store.ts'
 import { lockRecord } from './record.store.ts'
@@ -187,7 +187,7 @@ async function policiesAsked(tx: Tx, { subject, digest, words }: Ask): Promise<A
   const [proposal, active] = [await findSet(tx, subject), await activeSet(tx)]
   const changes = changesBetween(active?.files ?? [], proposal?.files ?? [])
   const whole = changes.map(({ file, change, lines }) => ({ file, change, lines }))
-  const short = changes.map(({ file, change, lines }) => ({ file, change, lines: lines.length }))
+  const short = changes.map(({ file, change, lines }) => ({ file, change, lines: lines.length, numbered: linesWithNumbers(lines) }))
   const shown = Buffer.byteLength(JSON.stringify(whole)) <= LINES_BYTES ? whole : short.slice(0, FILES_NAMED)
   const rest = changes.length - FILES_NAMED
   const lines = changes.flatMap((it) => [`- ${it.file}: ${it.change}`, ...it.lines.map((line) => `    ${line}`)])
@@ -201,7 +201,7 @@ async function policiesAsked(tx: Tx, { subject, digest, words }: Ask): Promise<A
     what: { set: subject, digest, base: active?.digest ?? null, changes: shown, ...hands.facts },
     words: [
       `Bring the policies ${subject} into force (digest ${digest}).`,
-      ...(inWords ? lines : short.slice(0, FILES_NAMED).map((it) => `- ${it.file}: ${it.change}, ${it.lines} lines`)),
+      ...(inWords ? lines : short.slice(0, FILES_NAMED).map(inShort)),
       ...(rest > 0 ? [`- and ${rest} more files`] : []),
       ...hands.lines,
       `The whole set: rekey policy show ${subject}`,
@@ -209,6 +209,11 @@ async function policiesAsked(tx: Tx, { subject, digest, words }: Ask): Promise<A
     ].join('\n'),
     ...(teams.length > 0 && { people: await peopleThrough(tx, teams) }),
   }
+}
+
+function inShort({ file, change, lines, numbered }: { file: string; change: string; lines: number; numbered: number }): string {
+  const odd = numbered === 0 ? '' : `, ${counted(numbered, 'line')} with letters written by their numbers (\\u{…}): read them`
+  return `- ${file}: ${change}, ${lines} lines${odd}`
 }
 
 /** Teams that a set names: what it gives or forbids them, it gives or forbids to whoever is in them. */

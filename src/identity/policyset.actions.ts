@@ -12,6 +12,7 @@ import {
   type PolicySet,
   type Principal,
   readPoliciesApart,
+  textFaults,
 } from '../policy/index.ts'
 import type { Store, Tx } from '../store/index.ts'
 import { askForPolicies, bypassPolicyRule, withApproval } from './approval.gate.ts'
@@ -155,6 +156,9 @@ export async function activatePolicies(
     if (proposal.base_digest !== (active?.digest ?? null)) {
       throw new RekeyError('conflict', 'Another set came into force since this one was proposed.', { hint: 'Propose it again.' })
     }
+    // What is in force may hold more than what comes into force: a proposal of an older version as well.
+    const faults = textFaults(proposal.files)
+    if (faults.length > 0) throw new RekeyError('policy_invalid', `The policies have ${faults.length} fault(s).`, { faults })
     const set = readSet(proposal.files, 'in force', await changeableAsks(tx, ctx))
     await requireChangeable(tx, ctx, set)
     const granted = await grant(tx, ctx, by, proposal, warrant)

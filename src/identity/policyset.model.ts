@@ -22,7 +22,10 @@ export interface PolicySetView {
   readonly bypassReason: string | null
 }
 
-/** One file that differs between two sets; lines begin with `+`, `-` or a blank. */
+/**
+ * One file that differs between two sets; lines begin with `+`, `-` or a blank. Letters that do not show, or look like a blank, are written
+ * as Cedar writes them in strings, `\u{…}`: who approves sees them.
+ */
 export interface FileChange {
   readonly file: string
   readonly change: 'added' | 'removed' | 'changed'
@@ -95,11 +98,27 @@ export function changesBetween(before: readonly PolicyFile[], after: readonly Po
   return [...new Set([...old.keys(), ...now.keys()])].sort().flatMap((file): FileChange[] => {
     const [was, is] = [old.get(file), now.get(file)]
     if (was === is) return []
-    if (is === undefined) return [{ file, change: 'removed', lines: linesOf(was).map((line) => `-${line}`) }]
-    if (was === undefined) return [{ file, change: 'added', lines: linesOf(is).map((line) => `+${line}`) }]
-    return [{ file, change: 'changed', lines: lineDiff(linesOf(was), linesOf(is)) }]
+    const told = (change: FileChange['change'], lines: readonly string[]) => [{ file, change, lines: lines.map(visible) }]
+    if (is === undefined)
+      return told(
+        'removed',
+        linesOf(was).map((line) => `-${line}`),
+      )
+    if (was === undefined)
+      return told(
+        'added',
+        linesOf(is).map((line) => `+${line}`),
+      )
+    return told('changed', lineDiff(linesOf(was), linesOf(is)))
   })
 }
+
+/** Beside the blank and the tab, what looks like nothing or like a blank. */
+const HIDDEN = /[^\t\P{Cc}]|[\p{Cf}\p{Cs}\p{Zl}\p{Zp}]|(?! )\p{Zs}/gu
+const visible = (line: string) => line.replace(HIDDEN, (letter) => `\\u{${letter.codePointAt(0)?.toString(16)}}`)
+
+/** How many lines have a letter that is written by its number, here or in the policy itself. */
+export const linesWithNumbers = (lines: readonly string[]): number => lines.filter((line) => line.includes('\\u{')).length
 
 function linesOf(text = ''): string[] {
   return text.replace(/\n$/, '').split('\n')

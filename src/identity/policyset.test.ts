@@ -20,6 +20,7 @@ import {
   unbindRole,
   watchPolicies,
 } from './index.ts'
+import { linesWithNumbers } from './policyset.model.ts'
 
 const ctx = makeCtx('test', 'test')
 const code = (wanted: Parameters<typeof isCode>[1]) => (error: unknown) => isCode(error, wanted)
@@ -89,6 +90,16 @@ test('a proposed set decides nothing until another person has approved it by its
     { type: 'policy.activated' },
   ])
   await expect(approve(person('c'), proposed)).rejects.toSatisfy(code('wrong_state'))
+})
+
+test('who approves sees letters that do not show, and the end of a line of another system is none', async () => {
+  const text = `// caf\u00e9\u00a0au\u200blait\r\n\t${OWN.text.replace('night', '\\u{6e}ight')}`
+  const proposed = await propose([{ name: 'night.cedar', text }], person(newId()))
+  const [change] = proposed.changes
+  expect(change?.lines).toEqual(['+// caf\u00e9\\u{a0}au\\u{200b}lait', `+\t${OWN.text.trim().replace('night', '\\u{6e}ight')}`])
+  expect(linesWithNumbers(change?.lines ?? [])).toBe(2)
+  const stored = await findPolicySet(db.store, proposed.id)
+  expect(stored.files.some((file) => file.text.includes('\r'))).toBe(false)
 })
 
 test('self-approval never counts: not by the proposer, its token, its agent, nor when an agent proposed for the approver', async () => {

@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest'
 import { type Ctx, isCode, makeCtx } from '../kernel/index.ts'
-import { Bench, IN_FORCE, Prepared, type Question } from './cedar.ts'
+import { Bench, IN_FORCE } from './cedar.bench.ts'
+import { Prepared } from './cedar.prepared.ts'
+import type { Question } from './cedar.ts'
 import { defaultPolicies, Policies, readPolicies } from './index.ts'
 import { principal } from './testing.ts'
 

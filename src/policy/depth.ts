@@ -1,21 +1,21 @@
 /**
  * How deeply a text of policies is nested, told without parsing it: Cedar's parser and validator go one step down their stack for each
  * level, and a text that exhausts it damages the instance that reads it. Measured: brackets do it at 110 to 140 levels, `if` at 400 to 800;
- * from 200 to 400 links of `&&` or `+` on the evaluator gives up.
+ * from 200 to 400 links of `&&` or `+` on the evaluator gives up. What was parsed is measured again by its syntax tree: if this reading and
+ * Cedar's ever differ, that one holds.
  */
+import { COMMENT, STRING, type TextFault } from './letters.ts'
 
 /** Most brackets within brackets. */
 export const NESTING_MAX = 32
 /** Most levels of brackets, operators, `if` and accesses together on one way down. */
 export const LEVELS_MAX = 160
 
-/** A place where a text goes deeper than it may, `line` from 1. */
-export interface TooDeep {
-  readonly line: number
-  readonly message: string
-}
+/** From here on a policy may be what makes Cedar fail when it decides, which takes ten times as many levels. */
+export const DEEP = LEVELS_MAX / 4
 
-const TOKEN = /"(?:[^"\\]|\\[\s\S])*"?|\/\/[^\n]*|\n|[A-Za-z_]\w*|&&|\|\||::|[=!<>]=|[-.,:;<>+*!=()[\]{}]/g
+const TOKEN = new RegExp(String.raw`${STRING}|${COMMENT}|\n|[A-Za-z_]\w*|&&|\|\||::|[=!<>]=|[-.,:;<>+*!=()[\]{}]`, 'g')
+const FAR = `An expression here is more than ${LEVELS_MAX} levels deep: split it into several policies.`
 const OPENING = '([{'
 const CLOSING = ')]}'
 /** Words that stand between operands, beside the signs. */
@@ -89,7 +89,7 @@ class Level {
 }
 
 /** The first place of a text that is too deep to be read; null if there is none. Takes time in proportion to the text, and no stack. */
-export function tooDeep(text: string): TooDeep | null {
+export function tooDeep(text: string): TextFault | null {
   let line = 1
   let level = new Level()
   const around: Level[] = []
@@ -100,7 +100,7 @@ export function tooDeep(text: string): TooDeep | null {
     outer.holds(level.deepest)
     level = outer
   }
-  const far = () => ({ line, message: `An expression here is more than ${LEVELS_MAX} levels deep: split it into several policies.` })
+  const far = () => ({ line, message: FAR })
   for (const [token] of text.matchAll(TOKEN)) {
     if (token === '\n' || token.startsWith('"')) line += token.split('\n').length - 1
     else if (OPENING.includes(token)) {
@@ -123,4 +123,23 @@ function take(level: Level, token: string): void {
   else if (token === '&&') level.and()
   else if (token === 'if' || token === 'then' || token === 'else') level.part(token === 'if')
   else if (WORDS.has(token) || SIGN.test(token)) level.link()
+}
+
+/** Of a syntax tree: an expression is an object with its operator's name, in it an object or a list with its operands. */
+const NESTED_PER_LEVEL = 2
+/** What stands around an expression in the list of conditions, and what a constant is made of within one. */
+const NESTED_BESIDE = 4
+
+/** How many levels the conditions of a syntax tree go down; each is one for the next, too. Looks at no name in it, and takes no stack. */
+export function treeLevels(conditions: readonly unknown[]): number {
+  let nested = -NESTED_BESIDE
+  for (let now = conditions; now.length > 0; nested++) {
+    now = now.flatMap((one) => (typeof one === 'object' && one !== null ? Object.values(one) : []))
+  }
+  return conditions.length + Math.max(0, Math.ceil(nested / NESTED_PER_LEVEL))
+}
+
+/** What is wrong with the conditions of a syntax tree if they go deeper than a text may. */
+export function treeTooDeep(conditions: readonly unknown[]): string | null {
+  return treeLevels(conditions) > LEVELS_MAX ? FAR : null
 }

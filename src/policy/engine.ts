@@ -1,10 +1,12 @@
 import { type Ctx, isCode, RekeyError } from '../kernel/index.ts'
 import { type Action, ALWAYS, factsOf, isAction } from './actions.ts'
+import { IN_FORCE, ON_TRIAL } from './cedar.bench.ts'
 import { PRINCIPAL_TYPE, RESOURCE_TYPE } from './cedar.schema.ts'
-import { ON_TRIAL, Prepared, type Question, type Uid, type Verdict } from './cedar.ts'
+import type { Question, Uid, Verdict } from './cedar.ts'
+import { Decider } from './decider.ts'
 import { type OneHanded, oneHanded, type Withheld, withheldFrom } from './hands.ts'
 import type { Aal, Principal, Resource } from './model.ts'
-import { type PolicySet, textsOf } from './set.ts'
+import type { PolicySet } from './set.ts'
 
 const MADE = Symbol('allowed')
 const MINUTE_MS = 60_000
@@ -80,14 +82,14 @@ const DENIED = { allowed: false, policies: [], stepUp: null } as const
  * Decides without waiting: about half a millisecond, or microseconds where the same was asked before.
  */
 export class Policies {
-  readonly #prepared: Prepared
+  readonly #decider: Decider
   readonly #memo = new Map<string, Verdict>()
   #set: PolicySet
   #hands: OneHanded
 
-  constructor(set: PolicySet, bench?: typeof ON_TRIAL) {
-    this.#prepared = new Prepared(bench)
-    this.#prepared.replace(textsOf(set.policies))
+  constructor(set: PolicySet, bench = IN_FORCE) {
+    this.#decider = new Decider(bench)
+    this.#decider.replace(set.policies)
     this.#set = set
     this.#hands = oneHanded(set.policies)
     live.set(set, new WeakRef(this))
@@ -95,7 +97,7 @@ export class Policies {
 
   /** Whether decisions can be made. False: everything is refused with `unavailable` until they can again. */
   isWhole(): boolean {
-    return this.#prepared.isWhole()
+    return this.#decider.isWhole()
   }
 
   /** The set in force. */
@@ -105,7 +107,7 @@ export class Policies {
 
   /** Puts another set in force, from the next decision on. */
   replace(set: PolicySet): void {
-    this.#prepared.replace(textsOf(set.policies))
+    this.#decider.replace(set.policies)
     this.#set = set
     this.#hands = oneHanded(set.policies)
     this.#memo.clear()
@@ -197,9 +199,8 @@ export class Policies {
     const key = JSON.stringify(named ? question : { ...question, resource: question.resource.type })
     const kept = this.#memo.get(key)
     if (kept !== undefined) return kept
-    const verdict = this.#prepared.ask(question, (why) =>
-      ctx.log.error({ action, why }, 'the engine that decides failed, and is made anew'),
-    )
+    const verdict = this.#decider.ask(question, (what, facts) => ctx.log.error({ action, ...facts }, what))
+    if (verdict.isUnasked) return verdict
     if (this.#memo.size >= MEMO_SIZE) this.#memo.clear()
     this.#memo.set(key, verdict)
     return verdict

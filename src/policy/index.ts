@@ -37,6 +37,7 @@ export {
   type Resource,
   type ResourceType,
 } from './model.ts'
+export { type Named, peopleNamed } from './named.ts'
 export { decideApart, type Lane, readAndAsk, readPoliciesApart } from './read.apart.ts'
 export type { Ask } from './read.wire.ts'
 export type { Policy, PolicyFault, PolicyFile } from './set.model.ts'
@@ -49,4 +50,5 @@ export {
   POLICY_SET_MAX_BYTES,
   type PolicySet,
   readPolicies,
+  textFaults,
 } from './set.ts'

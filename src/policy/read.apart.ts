@@ -56,9 +56,9 @@ export async function readAndAsk(
   lane: Lane,
   limits: Partial<ApartLimits> = {},
 ): Promise<ReadAndAsked> {
-  const faults = textFaults(files)
+  const faults = textFaults(files, lane === 'in force')
   if (faults.length > 0) throw new RekeyError('policy_invalid', `The policies have ${faults.length} fault(s).`, { faults })
-  const told = await inChild(ctx, { files, isChecked: false, asks, now: ctx.clock.now() }, lane, limits)
+  const told = await inChild(ctx, { files, isChecked: false, isTried: lane === 'proposed', asks, now: ctx.clock.now() }, lane, limits)
   return { set: rememberPolicies({ files, policies: told.policies, typesNamed: told.typesNamed }), answers: told.answers }
 }
 
@@ -69,7 +69,7 @@ export async function readPoliciesApart(ctx: Ctx, files: readonly PolicyFile[], 
 
 /** What a set that was read decides of the installation as a whole, in a process of its own. Throws as `readAndAsk`. */
 export async function decideApart(ctx: Ctx, { files }: PolicySet, asks: readonly Ask[], lane: Lane): Promise<readonly boolean[]> {
-  return (await inChild(ctx, { files, isChecked: true, asks, now: ctx.clock.now() }, lane, {})).answers
+  return (await inChild(ctx, { files, isChecked: true, isTried: false, asks, now: ctx.clock.now() }, lane, {})).answers
 }
 
 interface Told {
@@ -86,7 +86,7 @@ async function gathered(words: AsyncIterable<ReadWord>, faults: ApartFaults): Pr
     else if ('answers' in word) answers = word.answers
     else if ('typesNamed' in word) return { policies, answers, typesNamed: word.typesNamed }
     else if ('message' in word) throw new RekeyError('policy_invalid', word.message, { faults: word.faults ?? [] })
-    else if ('trapped' in word) throw refused('they go too deep for the engine')
+    else if ('trapped' in word) throw refused('the engine fails at them')
     else throw faults.died(word.died)
   }
   throw faults.died('without a word')

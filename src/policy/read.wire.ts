@@ -12,6 +12,8 @@ export interface ReadJob {
   readonly files: readonly PolicyFile[]
   /** True: they were checked before, and only what is asked is of interest. */
   readonly isChecked: boolean
+  /** True: they are not in force yet, so that what Cedar cannot decide by them is found (`tryPolicies`). */
+  readonly isTried: boolean
   /** What is asked of them once they are read. */
   readonly asks: readonly Ask[]
   /** The time at which it is asked. */

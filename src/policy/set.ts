@@ -2,9 +2,10 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { RekeyError } from '../kernel/index.ts'
 import { countPolicies, entitiesNamed, type Objection, parsePolicy, validatePolicies } from './cedar.ts'
-import { tooDeep } from './depth.ts'
+import { tooDeep, treeTooDeep } from './depth.ts'
 import { separationFaults } from './hands.ts'
 import { HeldByTexts } from './held.ts'
+import { COMMENT, oddLetter, STRING, withLineFeeds } from './letters.ts'
 import type { Policy, PolicyFault, PolicyFile } from './set.model.ts'
 
 /** Policies that were checked, all of them, against the schema and for the separation of rights. Only `readPolicies` makes one. */
@@ -36,18 +37,22 @@ export function defaultPolicies(): PolicySet {
   return defaults
 }
 
-/** `own` over `base`: a file of the same name takes the place of the base's. In the order of their names. */
+/**
+ * `own` over `base`: a file of the same name takes the place of the base's. In the order of their names; lines end with line feeds,
+ * whatever the editor writes.
+ */
 export function overlay(base: readonly PolicyFile[], own: readonly PolicyFile[]): PolicyFile[] {
-  const files = new Map([...base, ...own].map((file) => [file.name, file]))
+  const files = new Map([...base, ...own].map(({ name, text }) => [name, { name, text: withLineFeeds(text) }]))
   return [...files.values()].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0))
 }
 
 /**
  * Checks and reads a set, here and now: for what the program brings, and for whoever runs it with texts of their own. A server reads what
- * others have written with `readPoliciesApart`. Throws `policy_invalid` with every fault at once, each with file and line.
+ * others have written with `readPoliciesApart`. Throws `policy_invalid` with every fault at once, each with file and line. `isInForce`: as
+ * `textFaults`.
  */
-export function readPolicies(files: readonly PolicyFile[]): PolicySet {
-  const { policies, faults } = parseFiles(files)
+export function readPolicies(files: readonly PolicyFile[], isInForce = false): PolicySet {
+  const { policies, faults } = parseFiles(files, isInForce)
   if (faults.length === 0) {
     faults.push(...schemaFaults(policies))
     faults.push(...separationFaults(policies))
@@ -61,7 +66,7 @@ export function readPolicies(files: readonly PolicyFile[]): PolicySet {
 
 /** A set that was checked before, read again without checking it. */
 export function rereadPolicies(files: readonly PolicyFile[]): PolicySet {
-  const { policies } = parseFiles(files)
+  const { policies } = parseFiles(files, true)
   return { files, policies, typesNamed: typesIn(policies) }
 }
 
@@ -77,29 +82,33 @@ export const rememberPolicies = (set: PolicySet): PolicySet => known.add(set)
 /** A set of exactly these texts that was read in this process; null if nobody holds one. */
 export const knownPolicies = (files: readonly PolicyFile[]): PolicySet | null => known.find(files)
 
-/** What is wrong with files before any parser sees them: their sizes, names and letters, and how deep they go. Takes milliseconds. */
-export function textFaults(files: readonly PolicyFile[]): PolicyFault[] {
+/**
+ * What is wrong with files before any parser sees them: their sizes, names and letters, and how deep they go. Takes milliseconds.
+ * `isInForce`: letters that mislead readers are let through, since a set that came into force with them, under an older version, would let
+ * nobody do anything any more.
+ */
+export function textFaults(files: readonly PolicyFile[], isInForce = false): PolicyFault[] {
   if (files.reduce((bytes, { text }) => bytes + Buffer.byteLength(text), 0) > POLICY_SET_MAX_BYTES) {
     return [{ path: '', line: 1, message: `The policies are larger than ${POLICY_SET_MAX_BYTES / 1024} KiB together.` }]
   }
   const names = new Set<string>()
   return files.flatMap((file) => {
-    const fault = textFault(file, names)
+    const fault = textFault(file, names, isInForce)
     names.add(file.name)
     return fault === null ? [] : [{ path: FILE_NAME.test(file.name) ? file.name : JSON.stringify(file.name), ...fault }]
   })
 }
 
-function textFault({ name, text }: PolicyFile, names: ReadonlySet<string>): Omit<PolicyFault, 'path'> | null {
+function textFault({ name, text }: PolicyFile, names: ReadonlySet<string>, isInForce: boolean): Omit<PolicyFault, 'path'> | null {
   if (!FILE_NAME.test(name)) return { line: 1, message: 'A file of policies is named like my-rules.cedar.' }
   if (names.has(name)) return { line: 1, message: 'There are two files of this name.' }
   if (!text.isWellFormed() || text.includes('\u0000')) return { line: 1, message: 'This is no text.' }
-  return tooDeep(text)
+  return (isInForce ? null : oddLetter(text)) ?? tooDeep(text)
 }
 
 /** Files with faults of the first kind are left out: what those are has been told. */
-function parseFiles(files: readonly PolicyFile[]): { policies: Policy[]; faults: PolicyFault[] } {
-  const faults = textFaults(files)
+function parseFiles(files: readonly PolicyFile[], isInForce: boolean): { policies: Policy[]; faults: PolicyFault[] } {
+  const faults = textFaults(files, isInForce)
   const policies: Policy[] = []
   const bad = new Set(faults.map(({ path }) => path))
   if (bad.has('')) return { policies, faults }
@@ -119,8 +128,9 @@ function parseFile(file: PolicyFile, policies: Policy[], faults: PolicyFault[]):
       continue
     }
     const name = parsed.json.annotations?.id
-    const bad = nameFault(name, pieces.length, ids)
-    if (bad !== null) faults.push({ path: file.name, line: piece.line, message: bad })
+    for (const bad of [treeTooDeep(parsed.json.conditions), nameFault(name, pieces.length, ids)]) {
+      if (bad !== null) faults.push({ path: file.name, line: piece.line, message: bad })
+    }
     ids.add(name ?? '')
     policies.push({
       id: name === undefined ? stem : `${stem}/${name}`,
@@ -163,15 +173,18 @@ function faultAt(path: string, piece: { readonly text: string; readonly line: nu
   return { path, line: piece.line + before.split('\n').length - 1, message }
 }
 
+/** What Cedar takes for white space is what Unicode calls so, which `trim` does not. */
+const NOT_SPACE = /\P{White_Space}/u
+const PIECE = new RegExp(`${STRING}|${COMMENT}|;|[^";/]+|\\/`, 'g')
+
 /** Cuts a file at the semicolons that end policies: not those in strings and comments. What holds only comments is no piece. */
 export function splitPolicies(text: string): { text: string; line: number }[] {
   const pieces: { text: string; line: number }[] = []
-  const token = /"(?:[^"\\]|\\[\s\S])*"?|\/\/[^\n]*|;|[^";/]+|\//g
   let start: number | null = null
-  for (const match of text.matchAll(token)) {
+  for (const match of text.matchAll(PIECE)) {
     const [what] = match
-    const blank = what.trim() === '' || what.startsWith('//')
-    if (start === null && !blank) start = match.index + (what.length - what.trimStart().length)
+    const begins = what.startsWith('//') ? -1 : what.search(NOT_SPACE)
+    if (start === null && begins >= 0) start = match.index + begins
     if (what !== ';' || start === null) continue
     pieces.push(pieceOf(text, start, match.index + 1))
     start = null

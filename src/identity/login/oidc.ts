@@ -3,6 +3,7 @@ import { append } from '../../evidence/index.ts'
 import { type Ctx, RekeyError, Secret } from '../../kernel/index.ts'
 import { sha256Hex } from '../../seal/index.ts'
 import type { Tx } from '../../store/index.ts'
+import { withSets } from '../policyset.read.ts'
 import type { ProvenAal } from '../session.model.ts'
 import { newToken, startSession } from '../session.ts'
 import { linkByAddress } from './address.ts'
@@ -98,7 +99,7 @@ export async function finishOidcLogin(parts: LoginParts, ctx: Ctx, browser: Brow
     claimed.max_age_seconds,
   )
   if (typeof claims === 'string') return refuse(parts, ctx, browser, claims)
-  const done = await store.inTx((tx) => login(tx, ctx, browser, provider, claims))
+  const done = await withSets(ctx, () => store.inTx((tx) => login(tx, ctx, browser, provider, claims)))
   return typeof done === 'string' ? refuse(parts, ctx, browser, done) : done
 }
 

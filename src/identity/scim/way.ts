@@ -1,10 +1,11 @@
 /** What a directory does to the roles that its people hold: it cannot be refused, so what it breaks is told. */
 import { append } from '../../evidence/index.ts'
 import { type Ctx, makeCtx, newId } from '../../kernel/index.ts'
+import { teamsNamed } from '../../policy/index.ts'
 import type { Sql, Tx } from '../../store/index.ts'
 import { queueEscalation } from '../notify.queue.ts'
 import { setInForce } from '../policyset.inforce.ts'
-import { activeSet, lockPolicies } from '../policyset.store.ts'
+import { lockPolicies } from '../policyset.store.ts'
 import { isChangeable } from '../role.changeable.ts'
 import { holdsRoles, rolesAround } from '../role.store.ts'
 import { SECURITY_CONTACT } from '../team.model.ts'
@@ -33,10 +34,13 @@ export async function watchWay<T>(tx: Tx, ctx: Ctx, client: ScimClient, identity
 /** After the directory took somebody out of a team: who does not hold both hands any more is forced anew the next time. */
 export async function settleHands(tx: Tx, team: string): Promise<void> {
   const { roles, teams } = await rolesAround(tx, team)
-  // By the texts: to read the whole set for each change of a group would take too long.
-  const texts = roles.length > 0 ? [] : ((await activeSet(tx))?.files ?? []).map(({ text }) => text)
-  if (roles.length === 0 && !texts.some((text) => teams.some((id) => text.includes(id)))) return
-  await settleMakers(tx)
+  if (roles.length > 0 || (await someNamed(tx, teams))) await settleMakers(tx)
+}
+
+/** Whether the policies in force name one of these teams. Under `withSets`. */
+async function someNamed(tx: Tx, teams: readonly string[]): Promise<boolean> {
+  const named = teamsNamed((await setInForce(tx))?.policies ?? [])
+  return teams.some((id) => named.has(id))
 }
 
 /** A page of those by whose suspension the last way was lost, as long as it is, and the last one's id (null at the end). */
