@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, beforeEach, expect, test } from 'vitest'
 import { MAY_MOUNT, runApart } from '../../test/lab/mounts.ts'
+import { parseMounts } from './files.mounts.ts'
 import { isMountedOn } from './files.replace.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'rekey-replace-'))
@@ -129,7 +130,7 @@ test('a mount point is known by its place in the file system, through any mount 
         `22 20 8:2 ${octal(`/in${part}`)} /n rw - ext4 /dev/b rw`,
         `23 21 8:9 /x ${octal(`/m${part}/in${part}/${file}`)} rw - tmpfs none rw`,
       ]
-      const at = (mount: string, path: string) => isMountedOn(lines.join('\n'), mount, path)
+      const at = (mount: string, path: string) => isMountedOn(parseMounts(lines.join('\n')), mount, path)
       expect(at('21', `/m${part}/in${part}/${file}`)).toBe(true)
       expect(at('22', `/n/${file}`)).toBe(true)
       expect(at('22', `/n/${file}c`)).toBe(false)

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs'
-import { type FileHandle, open, readlink, rename, rm } from 'node:fs/promises'
+import { type FileHandle, open, rename, rm } from 'node:fs/promises'
 import { basename, dirname, isAbsolute, join } from 'node:path'
 import { isCode, RekeyError, type Secret } from '../kernel/index.ts'
 import { withKey } from './files.env.ts'
@@ -98,7 +98,7 @@ async function inFolder<T>(place: Place, use: (folder: Folder) => Promise<T>): P
   try {
     const held = `/proc/self/fd/${handle.fd}`
     const name = basename(place.path)
-    await refuseOwnPlace(place.path, join(await readlink(held), name), place.keepOut ?? [])
+    await refuseOwnPlace(place.path, handle, place.keepOut ?? [])
     return await use({ handle, name, file: join(held, name), beside: join(held, besideName(name)) })
   } finally {
     await handle.close()
