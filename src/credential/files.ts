@@ -56,7 +56,7 @@ async function openPresent(at: string, path: string): Promise<FileHandle | null>
 async function readPresent(file: FileHandle, path: string): Promise<Present> {
   const { mode, uid, gid, size, ctimeNs, nlink } = await file.stat({ bigint: true })
   if ((Number(mode) & 0o170000) !== 0o100000) throw new RekeyError('conflict', `Not a regular file: ${path}`, NOT_A_FILE)
-  // A new file takes this name alone: who reads by another one would go on with the old value. Nor is anything copied of what may be another's.
+  // A new file takes this name alone: who reads by another would go on with the old value. Nor is what may be a stranger's copied.
   if (nlink > 1n)
     throw new RekeyError('conflict', `The file has more than one name, and only this one would get the value: ${path}`, MORE_NAMES)
   if (size > FILE_MAX_BYTES) throw new RekeyError('too_large', `The file is larger than ${FILE_MAX_BYTES} bytes: ${path}`)

@@ -42,7 +42,8 @@ export interface VersionRow {
 export function rotationRows(sql: Sql): AsyncGenerator<RotationRow> {
   return pages<RotationRow>(
     sql,
-    `select r.id, c.name as credential, r.started_by, r.recheck_at is not null as recheck, r.activation_override as override, ${RECORD_COLUMNS}
+    `select r.id, c.name as credential, r.started_by, r.recheck_at is not null as recheck,
+            r.activation_override as override, ${RECORD_COLUMNS}
        from rotation r join credential c on c.id = r.credential_id
       where r.id > $1 order by r.id limit $2`,
   )
