@@ -2,7 +2,7 @@
 import { closeSync, constants, existsSync, fchmodSync, linkSync, lstatSync, openSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { Config } from './config.ts'
-import { type Ctx, makeFolder, messageOf, RekeyError, refuseClosedFolder, syncFolder, writeDurably } from './kernel/index.ts'
+import { type Ctx, makeFolder, messageOf, RekeyError, refuseClosedFolder, Secret, syncFolder, writeDurably } from './kernel/index.ts'
 import { hasKeks } from './keys/index.ts'
 import type { Store } from './store/index.ts'
 
@@ -140,8 +140,26 @@ export function nameDatabase({ data, databaseUrl }: Config, error: unknown): unk
   return new RekeyError(error.code, error.message, { hint: `${error.hint ?? ''} ${where}`.trim(), cause: error })
 }
 
-/** What no consumer's file may be or be in. The embedded database may lie elsewhere, and a note in the data folder says where. */
-export function ownPlaces({ data, tokenFile, passphraseFile }: Config): string[] {
-  const database = placeElsewhere(data)
-  return [data, tokenFile, ...(passphraseFile === null ? [] : [passphraseFile]), ...(database === null ? [] : [database])]
+/** What a running Rekey reads of its program. Not the whole folder of it: who tries Rekey out keeps files of consumers beside it. */
+const PROGRAM = ['bin', 'console', 'schema', 'scripts', 'src', 'node_modules', 'package.json', 'tsconfig.json']
+
+/**
+ * What no consumer's file may be or be in: the data folder, token, passphrase and program. The embedded database may lie elsewhere, and a
+ * note in the data folder says where. `database`: of the embedded one, where it and its programs are.
+ */
+export function ownPlaces({ data, tokenFile, passphraseFile }: Config, database: readonly string[]): string[] {
+  const program = PROGRAM.map((name) => join(import.meta.dirname, '..', name))
+  const noted = placeElsewhere(data)
+  const secrets = [tokenFile, ...(passphraseFile === null ? [] : [passphraseFile])]
+  return [data, ...secrets, ...(noted === null ? [] : [noted]), ...database, ...program, process.execPath]
+}
+
+/** One passphrase a line, the newest first. Throws `kek_unavailable` where the file cannot be read. */
+export function readPassphrases(path: string): Secret[] {
+  try {
+    const lines = readFileSync(path, 'utf8').split(/\r?\n/)
+    return lines.filter((line) => line !== '').map((line) => Secret.fromText(line))
+  } catch (error) {
+    throw new RekeyError('kek_unavailable', `The passphrase file cannot be read: ${path}`, { cause: error })
+  }
 }

@@ -16,7 +16,7 @@ import {
   Targets,
   Worker,
 } from './credential/index.ts'
-import { markExternal, nameDatabase, ownPlaces, refuseMixing, refuseWrongFolder, writeTokenFile } from './datafolder.ts'
+import { markExternal, nameDatabase, ownPlaces, readPassphrases, refuseMixing, refuseWrongFolder, writeTokenFile } from './datafolder.ts'
 import { formatVerifierKey, logFigures, SEQUENCE_BATCH, type Signer, sequence, signerFromSeed } from './evidence/index.ts'
 import {
   endSessionsOf,
@@ -110,6 +110,8 @@ export interface Opened {
   readonly config: Config
   readonly ctx: Ctx
   readonly store: Store
+  /** Files and folders of an embedded database and its programs. */
+  readonly database: readonly string[]
   close(): Promise<void>
 }
 
@@ -171,7 +173,7 @@ async function openDatabase(config: Config, ctx: Ctx, max: number, { step }: Sta
     await close()
     throw embedded === null ? withPlace(error, connection) : error
   }
-  return { config, ctx, store, close }
+  return { config, ctx, store, database: embedded?.folders ?? [], close }
 }
 
 /** Whoever keeps services running is to hear of it: a process that only answers 503 looks alive. */
@@ -198,15 +200,6 @@ function kekSources(config: Config): [KekSource, ...KekSource[]] {
   if (config.passphraseFile === null) return [files]
   const path = config.passphraseFile
   return [passphraseKeks(() => readPassphrases(path)), files]
-}
-
-function readPassphrases(path: string): Secret[] {
-  try {
-    const lines = readFileSync(path, 'utf8').split(/\r?\n/)
-    return lines.filter((line) => line !== '').map((line) => Secret.fromText(line))
-  } catch (error) {
-    throw new RekeyError('kek_unavailable', `The passphrase file cannot be read: ${path}`, { cause: error })
-  }
 }
 
 /** The keys of this installation, of which none is read yet. */
@@ -260,7 +253,7 @@ function guardOf({ refuseNetworks }: Config): AddressGuard {
   return new AddressGuard(refuseNetworks ?? undefined)
 }
 
-async function compose({ config, ctx, store }: Opened): Promise<Composed> {
+async function compose({ config, ctx, store, database }: Opened): Promise<Composed> {
   const keyring = new Keyring(kekSources(config))
   await keyring.start(store)
   const left = await keyring.destroyRetired(store)
@@ -274,7 +267,7 @@ async function compose({ config, ctx, store }: Opened): Promise<Composed> {
     fingerprintKey: fingerprintKey(await installationSecret(store, keyring, 'fingerprints')),
     moves: makeMoves(store),
     shredAfterSeconds: config.shredAfterSeconds,
-    keepOut: ownPlaces(config),
+    keepOut: ownPlaces(config, database),
     jitter: Math.random,
   }
   return { parts, keyring, signer, guard }

@@ -1,11 +1,26 @@
 import { spawnSync } from 'node:child_process'
-import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, beforeEach, expect, test } from 'vitest'
 import { MAY_MOUNT, runApart } from '../../test/lab/mounts.ts'
+import { Secret } from '../kernel/index.ts'
+import { parseMounts } from './files.mounts.ts'
 import { isMountedOn } from './files.replace.ts'
+import { checkFile, placeFile, prepareFile } from './files.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'rekey-replace-'))
 chmodSync(root, 0o755)
@@ -76,6 +91,34 @@ test.skipIf(!MAY_MOUNT)(
   },
 )
 
+test('a file with a second name is refused before anything is written or read of it, until that is gone', async () => {
+  const other = join(root, `other-name-${serial}`)
+  linkSync(path, other)
+  for (const key of ['KEY', null]) {
+    const place = { path, key }
+    for (const act of [checkFile, prepareFile, placeFile])
+      await expect(act(place, Secret.fromText('new'))).rejects.toMatchObject({
+        code: 'conflict',
+        message: `The file has more than one name, and only this one would get the value: ${path}`,
+        hint: expect.stringContaining('-samefile'),
+      })
+  }
+  expect(readdirSync(folder)).toEqual(['app.env'])
+  expect([path, other].map((name) => readFileSync(name, 'utf8'))).toEqual(['KEY=old\n', 'KEY=old\n'])
+  rmSync(other)
+  for (const act of [checkFile, prepareFile, placeFile]) await act({ path, key: 'KEY' }, Secret.fromText('new'))
+  expect(readFileSync(path, 'utf8')).toBe('KEY=new\n')
+})
+
+test('what was prepared and then got a second name is made anew: nobody keeps the value by it', async () => {
+  const [place, secret] = [{ path, key: 'KEY' }, Secret.fromText('new')]
+  await prepareFile(place, secret)
+  linkSync(join(folder, '.app.env.rekey-new'), join(folder, 'kept'))
+  await placeFile(place, secret)
+  expect(statSync(path).nlink).toBe(1)
+  expect(statSync(path).ino).not.toBe(statSync(join(folder, 'kept')).ino)
+})
+
 test.skipIf(!MAY_MOUNT)('a folder that is mounted is none: there the file is replaced (needs root and unshare)', () => {
   mkdirSync(join(root, `real-${serial}`))
   const shell = ['mount --bind "$F/../real-$N" "$F"', 'echo KEY=old > "$1"']
@@ -129,7 +172,7 @@ test('a mount point is known by its place in the file system, through any mount 
         `22 20 8:2 ${octal(`/in${part}`)} /n rw - ext4 /dev/b rw`,
         `23 21 8:9 /x ${octal(`/m${part}/in${part}/${file}`)} rw - tmpfs none rw`,
       ]
-      const at = (mount: string, path: string) => isMountedOn(lines.join('\n'), mount, path)
+      const at = (mount: string, path: string) => isMountedOn(parseMounts(lines.join('\n')), mount, path)
       expect(at('21', `/m${part}/in${part}/${file}`)).toBe(true)
       expect(at('22', `/n/${file}`)).toBe(true)
       expect(at('22', `/n/${file}c`)).toBe(false)

@@ -1,43 +1,14 @@
-import { type FileHandle, readFile, readlink, rmdir } from 'node:fs/promises'
+import { type FileHandle, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { RekeyError } from '../kernel/index.ts'
-
-/** One line of `/proc/self/mountinfo` (proc_pid_mountinfo(5)). */
-interface Mount {
-  readonly id: string
-  readonly parent: string
-  /** `major:minor`. */
-  readonly device: string
-  /** Which folder of the file system is mounted, and where. */
-  readonly root: string
-  readonly at: string
-}
-
-/** Its fields have blanks and backslashes as octal escapes. */
-const plain = (field: string) => field.replaceAll(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)))
-
-function parseMounts(mountinfo: string): ReadonlyMap<string, Mount> {
-  const mounts = mountinfo.split('\n').flatMap((line): Mount[] => {
-    const [id, parent, device, root, at] = line.split(' ')
-    if (id === undefined || parent === undefined || device === undefined || root === undefined || at === undefined) return []
-    return [{ id, parent, device, root: plain(root), at: plain(at) }]
-  })
-  return new Map(mounts.map((mount) => [mount.id, mount]))
-}
-
-/** A path as the file system itself knows it, whichever mount leads to it; null if it is not below that mount. */
-function inside({ device, root, at }: Mount, path: string): string | null {
-  const base = at === '/' ? '' : at
-  return path === at || path.startsWith(`${base}/`) ? `${device} ${join(root, path.slice(base.length))}` : null
-}
+import { inside, type Mounts, mountOf, pathOf, readMounts } from './files.mounts.ts'
 
 /**
  * True if something is mounted on the file at `path`, which is reached through the mount `mountId`. Linux renames nothing over a name that
  * is a mount point anywhere in this process's mounts, also where another mount of the same folder leads to it and nothing is seen there:
- * so the name in the file system is compared, not the path. `mountinfo`: the text of `/proc/self/mountinfo`.
+ * so the name in the file system is compared, not the path.
  */
-export function isMountedOn(mountinfo: string, mountId: string, path: string): boolean {
-  const mounts = parseMounts(mountinfo)
+export function isMountedOn(mounts: Mounts, mountId: string, path: string): boolean {
   const own = mounts.get(mountId)
   const name = own === undefined ? null : inside(own, path)
   if (name === null) return false
@@ -47,21 +18,16 @@ export function isMountedOn(mountinfo: string, mountId: string, path: string): b
   })
 }
 
-/** The mount through which an open file was reached. */
-async function mountOf({ fd }: FileHandle): Promise<string> {
-  return /^mnt_id:\s*(\d+)$/m.exec(await readFile(`/proc/self/fdinfo/${fd}`, 'latin1'))?.[1] ?? ''
-}
-
 /**
  * Throws `conflict` for a file that is there and over which no other can be renamed, so that it is known before a value dies for it: one on
  * which something is mounted, and what `requireMovable` finds. Devices are not compared: overlay file systems (containers) give a file
  * another one than its folder.
  */
 export async function requireReplaceable(folder: FileHandle, file: FileHandle, name: string, path: string): Promise<void> {
-  const mount = await mountOf(folder)
+  const mount = mountOf(folder)
   // Bytes as they are: names need not be UTF-8.
-  const real = join(await readlink(`/proc/self/fd/${folder.fd}`, 'latin1'), Buffer.from(name).toString('latin1'))
-  const mounted = (await mountOf(file)) !== mount || isMountedOn(await readFile('/proc/self/mountinfo', 'latin1'), mount, real)
+  const real = join(pathOf(folder), Buffer.from(name).toString('latin1'))
+  const mounted = mountOf(file) !== mount || isMountedOn(readMounts(), mount, real)
   if (mounted) {
     throw new RekeyError('conflict', `The file is a mount point, over which no new file can be put: ${path}`, {
       hint: 'Mount the folder that it is in, not the file by itself.',

@@ -14,7 +14,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeEach, expect, test } from 'vitest'
 import { isCode, Secret } from '../kernel/index.ts'
-import { placeId } from './files.guard.ts'
+import { placeId } from './files.own.ts'
 import { checkPath, dropPrepared, placeFile, prepareFile } from './files.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'rekey-files-'))

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs'
-import { type FileHandle, open, readlink, rename, rm } from 'node:fs/promises'
+import { type FileHandle, open, rename, rm } from 'node:fs/promises'
 import { basename, dirname, isAbsolute, join } from 'node:path'
 import { isCode, RekeyError, type Secret } from '../kernel/index.ts'
 import { withKey } from './files.env.ts'
@@ -33,6 +33,9 @@ export function checkPath(path: string): void {
 }
 
 const NOT_A_FILE = { hint: 'Name the file itself, not a link.' }
+const MORE_NAMES = {
+  hint: 'Find its other names (`find / -xdev -samefile FILE`), remove them or make them symbolic links to this file, and try again.',
+}
 
 /**
  * The file, or null; `at` is how it is reached, `path` how it is called. Opened once, without following a link, and looked at, read and
@@ -51,8 +54,11 @@ async function openPresent(at: string, path: string): Promise<FileHandle | null>
 
 /** The file as it is. Its bytes are kept as they are, whatever their encoding (latin1 maps each to one character and back). */
 async function readPresent(file: FileHandle, path: string): Promise<Present> {
-  const { mode, uid, gid, size, ctimeNs } = await file.stat({ bigint: true })
+  const { mode, uid, gid, size, ctimeNs, nlink } = await file.stat({ bigint: true })
   if ((Number(mode) & 0o170000) !== 0o100000) throw new RekeyError('conflict', `Not a regular file: ${path}`, NOT_A_FILE)
+  // A new file takes this name alone: who reads by another would go on with the old value. Nor is what may be a stranger's copied.
+  if (nlink > 1n)
+    throw new RekeyError('conflict', `The file has more than one name, and only this one would get the value: ${path}`, MORE_NAMES)
   if (size > FILE_MAX_BYTES) throw new RekeyError('too_large', `The file is larger than ${FILE_MAX_BYTES} bytes: ${path}`)
   const text = await file.readFile('latin1')
   return { text, mode: Number(mode) & 0o777, uid: Number(uid), gid: Number(gid), changedNs: ctimeNs }
@@ -98,7 +104,7 @@ async function inFolder<T>(place: Place, use: (folder: Folder) => Promise<T>): P
   try {
     const held = `/proc/self/fd/${handle.fd}`
     const name = basename(place.path)
-    await refuseOwnPlace(place.path, join(await readlink(held), name), place.keepOut ?? [])
+    await refuseOwnPlace(place.path, handle, place.keepOut ?? [])
     return await use({ handle, name, file: join(held, name), beside: join(held, besideName(name)) })
   } finally {
     await handle.close()

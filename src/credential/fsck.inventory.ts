@@ -142,8 +142,10 @@ async function storedItems(sql: Sql, told: Inventoried, names: Names): Promise<I
     if (item.of === 'identity') return []
     return item.of === 'system' ? withAuthority(present, item) : withToldName(present, item, told.get(keyOf(item)), names)
   })
-  const roots = (await rootRows(sql)).map(({ name, ...fields }): Item => {
-    return { of: 'credential', name, credential: null, fields: { root: true, ...fields } }
+  const roots = (await rootRows(sql)).map(({ name, every, grace, ...fields }): Item => {
+    // Its event tells none of these: without one, nothing is compared with nothing.
+    const rotate = { 'rotate.everySeconds': every, 'rotate.graceSeconds': grace === 0 ? null : grace }
+    return { of: 'credential', name, credential: null, fields: { root: true, ...fields, ...rotate } }
   })
   return [...items, ...roots]
 }
@@ -153,8 +155,15 @@ function withAuthority({ systems }: Present, item: Item): Item {
   const row = systems.get(item.name)
   if (row === undefined) return item
   const { decommissioned, epoch, apart, root_matched: rootMatched } = row
-  const server = row.server && factsKey(row.server.facts)
+  const server = storedFacts(row.server)
   return { ...item, fields: { ...item.fields, ca: authorityDigest(row.ca), decommissioned, server, epoch, apart, rootMatched } }
+}
+
+/** As an event tells them; a row that was changed by hand may hold anything, which is shown as it is. */
+function storedFacts(server: unknown): Json {
+  if (server === null) return null
+  const facts = isFields(server as Json) ? (server as Fields).facts : undefined
+  return factsOf(facts) ?? (server as Json)
 }
 
 /** The events of a credential and of a consumer name its identity as it was called at that time. */

@@ -14,6 +14,8 @@ export interface RotationRow extends RotationRecord {
   readonly state: State
   readonly started_by: string
   readonly recheck: boolean
+  /** Who overrode its activation, and why; of a row that was changed by hand anything. */
+  readonly override: unknown
 }
 
 export interface VersionRow {
@@ -40,7 +42,8 @@ export interface VersionRow {
 export function rotationRows(sql: Sql): AsyncGenerator<RotationRow> {
   return pages<RotationRow>(
     sql,
-    `select r.id, c.name as credential, r.started_by, r.recheck_at is not null as recheck, ${RECORD_COLUMNS}
+    `select r.id, c.name as credential, r.started_by, r.recheck_at is not null as recheck,
+            r.activation_override as override, ${RECORD_COLUMNS}
        from rotation r join credential c on c.id = r.credential_id
       where r.id > $1 order by r.id limit $2`,
   )
@@ -85,10 +88,22 @@ export async function sealedVersions(
   )
 }
 
+/** A root credential. It has no identity, schedule or grace period: a rotation of it never waits. */
+export interface RootRow {
+  readonly name: string
+  readonly system: string
+  readonly accounts: string[]
+  readonly strategy: string
+  readonly identity: string | null
+  readonly every: number | null
+  readonly grace: number
+}
+
 /** Root credentials, which are no items of a fleet file. */
-export async function rootRows(sql: Sql): Promise<{ name: string; system: string; accounts: string[]; strategy: string }[]> {
+export async function rootRows(sql: Sql): Promise<RootRow[]> {
   return sql.query(
-    'select c.name, s.name as system, c.accounts, c.strategy from credential c join system s on s.id = c.system_id where c.is_root',
+    `select c.name, s.name as system, c.accounts, c.strategy, c.identity_id as identity, c.every_seconds as every, c.grace_seconds as grace
+       from credential c join system s on s.id = c.system_id where c.is_root`,
   )
 }
 

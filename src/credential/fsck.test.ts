@@ -1,10 +1,13 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type LabPostgres, startPostgres } from '../../test/lab/postgres.ts'
+import { withWrongValues } from '../../test/lab/wrong.ts'
+import { TABLE_OWNERS } from '../../test/tables.ts'
 import type { Connector } from '../connectors/contract.ts'
 import { connectorFor } from '../connectors/registry.ts'
 import { RekeyError, Secret } from '../kernel/index.ts'
+import { kekFindings } from '../keys/index.ts'
 import { allowed } from '../policy/testing.ts'
-import type { Tx } from '../store/index.ts'
+import type { Sql, Tx } from '../store/index.ts'
 import { fsckCredentials } from './fsck.ts'
 import { undoRotation } from './rotation.actions.ts'
 import { shredDue } from './shred.ts'
@@ -185,3 +188,45 @@ test.each([
   expect(found.map((finding) => finding.what).join('\n')).toContain(what)
   expect(await fsckCredentials(store)).toEqual([])
 })
+
+/** What fsck says while a statement stands, which is then taken back. */
+async function findingsDuring(statement: string): Promise<string[]> {
+  const { store } = engine.db
+  const found: string[] = []
+  const work = store.inTx(async (tx) => {
+    await tx.query(statement)
+    const findings = await fsckCredentials({ ...store, query: (tx as Sql).query })
+    found.push(...findings.map(({ where, what }) => `${where}: ${what}`))
+    throw new Error('taken back')
+  })
+  await expect(work).rejects.toThrow('taken back')
+  return found
+}
+
+test('a root credential whose rotation would wait, or that is said to be of somebody or to have a schedule, is found', async () => {
+  const where = "where name = 'root@db'"
+  expect(await findingsDuring(`update credential set grace_seconds = 315360000 ${where}`)).toEqual([
+    'credential root@db: rotate.graceSeconds is null by the log; the table says 315360000.',
+  ])
+  expect(await findingsDuring(`update credential set every_seconds = 60, next_rotation_at = now() ${where}`)).toEqual([
+    'credential root@db: rotate.everySeconds is null by the log; the table says 60.',
+  ])
+})
+
+test('a consumer that is not waited for by nobody’s word is found', async () => {
+  for (const override of [`'{"by": "me", "reason": "because"}'`, "'1'"])
+    expect(await findingsDuring(`update rotation set activation_override = ${override}::jsonb`)).toContainEqual(
+      expect.stringContaining('Whether, why and by whose word it does not wait for its consumers'),
+    )
+})
+
+test('whatever is written into any column, fsck comes to its end', async () => {
+  const { store } = engine.db
+  const tables = Object.entries(TABLE_OWNERS).flatMap(([table, owner]) => (owner === 'credential' || table === 'kek' ? [table] : []))
+  const { stored, thrown } = await withWrongValues(store, tables, async (sql) => {
+    await fsckCredentials({ ...store, query: sql.query }, () => undefined, engine.parts.keyring)
+    await kekFindings(sql)
+  })
+  expect(thrown).toEqual([])
+  expect(stored).toBeGreaterThan(100)
+}, 600_000)

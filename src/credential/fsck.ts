@@ -1,4 +1,5 @@
 import { type EventBody, eachEvent } from '../evidence/index.ts'
+import { timeText } from '../kernel/index.ts'
 import type { Keyring } from '../keys/index.ts'
 import type { Store } from '../store/index.ts'
 import { compareClosures, followClosures, newToldClosures, type ToldClosures } from './fsck.closure.ts'
@@ -23,6 +24,8 @@ interface Told {
   readonly startedBy: string
   /** The digest of its row, once it has ended. */
   record: string | null
+  /** Who overrode its activation, and why, as the row keeps it; null: nobody. */
+  override: string | null
   /** True while sessions of logins that were under way are still to be looked for. */
   recheck: boolean
 }
@@ -84,7 +87,8 @@ function follow(story: Story, event: EventBody, report: (where: string, what: st
   const { stored } = event.data as { stored?: { rotation?: string; recheck?: boolean } }
   const startedBy = told?.startedBy ?? event.actor
   const place = { credential: told?.credential ?? credential, subject: event.subject, startedBy }
-  story.rotations.set(rotation, { state, ...place, record: stored?.rotation ?? null, recheck: stored?.recheck === true })
+  const override = overrideOf(event) ?? told?.override ?? null
+  story.rotations.set(rotation, { state, ...place, override, record: stored?.rotation ?? null, recheck: stored?.recheck === true })
   if (state === 'verified' && to !== undefined) story.current.set(credential, to)
   if (state === 'undone' && from !== undefined) story.current.set(credential, from)
   if (state === 'proven_dead' && from !== undefined) story.dead.set(from, String(event.data.provedDeadAt))
@@ -183,7 +187,17 @@ async function compareRotations(store: Store, story: Story, report: (where: stri
   }
 }
 
+/** As one text: by whom and why. */
+const overrideText = ({ by, reason }: { readonly by?: unknown; readonly reason?: unknown }) => JSON.stringify([by, reason])
+
+function overrideOf({ type, data }: EventBody): string | null {
+  return type === 'override.recorded' && data.kind === 'override-activation' ? overrideText(data) : null
+}
+
 function compareRotationRow(row: RotationRow, told: Told, where: string, report: Report): void {
+  const override = row.override === null ? null : overrideText(Object(row.override))
+  if (override !== told.override)
+    report(where, 'Whether, why and by whose word it does not wait for its consumers is not what the log tells.')
   if (row.started_by !== told.startedBy) report(where, `Started by ${told.startedBy} by the log; the table says ${row.started_by}.`)
   if (row.credential_id !== told.credential) report(where, 'The table has it at another credential than the log.')
   else if (told.record !== null && rotationDigest(row) !== told.record)
@@ -211,7 +225,7 @@ async function compareVersions(store: Store, story: Story, tell: Report): Promis
     const proof = story.dead.get(row.id)
     if (row.state === 'dead' && proof === undefined) report(where, 'The table says dead; the log has no proof of its death.')
     if (row.state !== 'dead' && proof !== undefined) report(where, `The log has its proof of death; the table says ${row.state}.`)
-    if (proof !== undefined && row.proved_dead_at?.toISOString() !== proof)
+    if (proof !== undefined && timeText(row.proved_dead_at) !== proof)
       report(where, `Proven dead at ${proof} by the log, not by the table.`)
     if (row.state === 'unprovable' && !story.unprovable.has(row.id)) report(where, 'The table says unprovable; the log does not.')
     const shredded = story.shredded.has(row.id)

@@ -1,4 +1,5 @@
 import type { EventBody } from '../evidence/index.ts'
+import { timeText } from '../kernel/index.ts'
 import type { VersionRow } from './fsck.store.ts'
 import type { VersionColumns } from './record.ts'
 
@@ -103,4 +104,4 @@ export function compareVersionRow(row: VersionRow, told: ToldVersion | undefined
   }
 }
 
-const plain = (value: string | number | Date | null) => (value instanceof Date ? value.toISOString() : value)
+const plain = (value: string | number | Date | null) => (value instanceof Date ? timeText(value) : value)

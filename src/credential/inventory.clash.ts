@@ -1,5 +1,5 @@
 import type { RekeyError } from '../kernel/index.ts'
-import { placeId } from './files.guard.ts'
+import { placeId } from './files.own.ts'
 import { keysWritten } from './files.ts'
 import type { Fleet, Inventory } from './fleet.model.ts'
 import type { LinedFleet } from './fleet.parse.ts'
@@ -55,14 +55,15 @@ export function collisions(kept: Inventory, { fleet, lines }: LinedFleet, { serv
     })),
     ...held.map(({ who, credential, line }) => ({ system: credential.system, names: credential.accounts, who, line })),
   ]
-  return [...accountCollisions(accounts, servers), ...fileCollisions(held, fleet, lines, places)]
+  return [...accountCollisions(accounts, servers), ...fileCollisions(held, kept, { fleet, lines }, places)]
 }
 
-/** Which file each path of a consumer or a root secret leads to on this machine, by path. */
+/** Which file each path of a consumer, a root secret or a certificate authority leads to on this machine, by path. */
 export async function placesOf(kept: Inventory, fleet: Fleet): Promise<Map<string, string>> {
   const roots = fleet.systems.flatMap(({ root }) => ('file' in root.secret ? [root.secret.file] : []))
+  const authorities = [...kept.systems, ...fleet.systems].flatMap(({ address }) => address.caFile ?? [])
   const consumers = [...kept.credentials, ...fleet.credentials].flatMap((credential) => credential.consumers)
-  const paths = new Set([...roots, ...consumers.flatMap(({ file }) => (file === null ? [] : [file.path]))])
+  const paths = new Set([...roots, ...authorities, ...consumers.flatMap(({ file }) => (file === null ? [] : [file.path]))])
   return new Map(await Promise.all([...paths].map(async (path) => [path, await placeId(path)] as const)))
 }
 
@@ -93,8 +94,8 @@ function accountCollisions(holders: readonly AccountHolder[], servers: Servers):
 
 function fileCollisions(
   held: readonly Held[],
-  { systems }: Fleet,
-  lines: LinedFleet['lines'],
+  kept: Inventory,
+  { fleet: { systems }, lines }: LinedFleet,
   places: ReadonlyMap<string, string>,
 ): Faults {
   const placeOf = (path: string) => places.get(path) ?? path
@@ -105,6 +106,11 @@ function fileCollisions(
       placeOf(root.secret.file),
       new Map([[null, { who: `the root secret of ${name}`, line: lines.get(`systems[${i}].root.secret`) }]]),
     )
+  }
+  for (const [i, { name, address }] of [...systems, ...kept.systems].entries()) {
+    if (address.caFile === null) continue
+    const line = lines.get(`systems[${i}].address.caFile`)
+    files.set(placeOf(address.caFile), new Map([[null, { who: `the certificate authority of ${name}`, line }]]))
   }
   const users = held.flatMap(({ credential, at }) =>
     credential.consumers.map(({ name, file }, j) => {

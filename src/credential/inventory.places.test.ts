@@ -91,6 +91,18 @@ test('faults that are found after parsing have the line of their item', async ()
   expect(moved?.faults).toMatchObject([{ path: 'stored', line: 8, message: expect.stringContaining('accounts cannot change') }])
 })
 
+test('no consumer writes the certificate authority or the root secret of a system, by whatever path', async () => {
+  mkdirSync(join(folder, 'sources'), { recursive: true })
+  symlinkSync(join(folder, 'sources'), join(folder, 'sources-too'))
+  const text = fleet(['one', 'one', './sources-too/ca.pem'], ['two', 'two', './sources-too/root.secret'])
+    .replace('tls: off', 'tls: verify-full, caFile: ./sources/ca.pem')
+    .replace('./root.secret', './sources/root.secret')
+  expect((await apply(text))?.faults).toMatchObject([
+    { path: 'c of one', line: 7, message: expect.stringContaining('is already written for the certificate authority of db.') },
+    { path: 'c of two', line: 8, message: expect.stringContaining('is already written for the root secret of db.') },
+  ])
+})
+
 test('one file that two paths lead to has one writer all the same', async () => {
   mkdirSync(join(folder, 'real'), { recursive: true })
   symlinkSync(join(folder, 'real'), join(folder, 'link'))

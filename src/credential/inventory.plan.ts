@@ -1,10 +1,10 @@
-import { basename, dirname, isAbsolute, join, resolve } from 'node:path'
+import { isAbsolute, resolve } from 'node:path'
 import { canonicalJson } from '../evidence/index.ts'
 import { fleetIdentities, identitiesById } from '../identity/index.ts'
 import { type Ctx, isCode, type Json, mapInTurns, RekeyError } from '../kernel/index.ts'
 import { digestHex } from '../seal/index.ts'
 import type { Sql } from '../store/index.ts'
-import { realPathOf, whyNotThere } from './files.guard.ts'
+import { Guard } from './files.guard.ts'
 import { checkPath } from './files.ts'
 import { parseFleetApart } from './fleet.apart.ts'
 import { type Change, diffFleet } from './fleet.diff.ts'
@@ -91,20 +91,16 @@ function sortedByLine(faults: readonly Placed[]): NonNullable<RekeyError['faults
 }
 
 /**
- * Consumers' files that this machine shows to be Rekey's own, or no files at all, links followed. Looked at again when they are
+ * Consumers' files that this machine shows to be Rekey's own, or no files at all, however they are reached. Looked at again when they are
  * written, since folders change, and since the worker that writes may be elsewhere.
  */
 async function placeFaults({ credentials }: Fleet, keepOut: readonly string[]): Promise<{ path: string; message: string }[]> {
-  const own = await Promise.all(keepOut.map(realPathOf))
+  const guard = new Guard(keepOut)
   const faults: { path: string; message: string }[] = []
-  const known = new Map<string, string>()
   for (const [i, { consumers }] of credentials.entries()) {
     for (const [j, { file }] of consumers.entries()) {
       if (file === null) continue
-      const folder = dirname(file.path)
-      const real = known.get(folder) ?? (await realPathOf(folder))
-      known.set(folder, real)
-      const why = whyNotThere(join(real, basename(file.path)), own) ?? whyNotThere(file.path, own)
+      const why = await guard.whyNotAt(file.path)
       if (why !== null)
         faults.push({ path: `credentials[${i}].consumers[${j}].file.path`, message: `${JSON.stringify(file.path)}: ${why}.` })
     }

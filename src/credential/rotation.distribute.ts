@@ -1,6 +1,6 @@
 import { dirname } from 'node:path'
 import { RekeyError } from '../kernel/index.ts'
-import { placeId } from './files.guard.ts'
+import { placeId } from './files.own.ts'
 import { checkFile, dropPrepared, type Place, placeFile, prepareFile } from './files.ts'
 import type { RotationParts, Run, StepResult } from './rotation.run.ts'
 import type { WorkConsumer, WorkVersion } from './rotation.store.ts'

@@ -1,3 +1,4 @@
+import { timeText } from '../kernel/index.ts'
 import type { Sql } from '../store/index.ts'
 import { LOGS, type LogName } from './event.ts'
 
@@ -22,6 +23,6 @@ export async function logFigures(sql: Sql): Promise<LogFigures[]> {
   return rows.map(({ log, unsequenced, size, at }) => ({
     log,
     unsequenced,
-    checkpoint: size === null || at === null ? null : { size, at: at.toISOString() },
+    checkpoint: size === null || at === null ? null : { size, at: timeText(at) ?? String(at) },
   }))
 }

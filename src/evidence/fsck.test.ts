@@ -51,6 +51,12 @@ describe('fsck', () => {
       `update evidence_checkpoint set note = replace(note, '13', '12') where log = 'credential'`,
       'credential checkpoint of 13',
     ],
+    [
+      'a checkpoint with another time',
+      `update evidence_checkpoint set at = 'infinity' where log = 'credential'`,
+      'credential checkpoint of 13',
+    ],
+    ['a checkpoint of no log', `update evidence_checkpoint set log = 'other' where log = 'identity'`, 'other checkpoint of 2'],
     ['an event past the end', `update evidence_event set leaf_index = 99 where leaf_index is null`, 'credential log'],
     ['a node past the end', `insert into evidence_node values ('identity', 3, 0, sha256('x'))`, 'identity log'],
   ])('finds %s, and where', async (_, sql, where) => {

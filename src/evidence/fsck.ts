@@ -1,4 +1,4 @@
-import { type Ctx, counted, messageOf } from '../kernel/index.ts'
+import { type Ctx, counted, messageOf, timeText } from '../kernel/index.ts'
 import type { Store } from '../store/index.ts'
 import type { Finding, Report } from './bundle.read.ts'
 import { parseCanonicalJson } from './canonical.ts'
@@ -29,6 +29,7 @@ export async function fsck(store: Store, ctx: Ctx, key: string): Promise<readonl
     if (findings.length < FINDINGS_MAX) findings.push({ where, what })
   }
   await checkKeyRow(store, verifier, report)
+  for (const { log, size } of await rows.strayCheckpoints(store, LOGS)) report(`${log} checkpoint of ${size}`, 'There is no such log.')
   for (const log of LOGS) await checkLog(store, ctx, log, verifier, report)
   return findings
 }
@@ -93,7 +94,7 @@ function checkEvent(log: LogName, { leaf_index, subject, at, body }: rows.EventR
     const value = parseCanonicalJson(body)
     const fault = faultOfEvent(value)
     if (fault !== null) report(where, `The body is not that of an event: ${fault}.`)
-    else if (isObject(value) && (value.log !== log || value.subject !== subject || value.at !== at.toISOString())) {
+    else if (isObject(value) && (value.log !== log || value.subject !== subject || value.at !== timeText(at))) {
       report(where, 'The columns beside the body say something else than the body.')
     }
   } catch (error) {
@@ -126,7 +127,9 @@ async function checkNodes(store: Store, log: LogName, tree: Tree, found: readonl
   tree.edge = new Map(edge.map((name) => [name, tree.edge.get(name) ?? new Uint8Array()]))
 }
 
-function checkCheckpoint(log: LogName, { size, root, note }: rows.CheckpointRow, tree: Tree, key: VerifierKey, report: Report): void {
+type Published = Awaited<ReturnType<typeof rows.checkpoints>>[number]
+
+function checkCheckpoint(log: LogName, { size, root, note, at }: Published, tree: Tree, key: VerifierKey, report: Report): void {
   const where = `${log} checkpoint of ${size}`
   const computed = treeHead(size, readerOf(tree.edge))
   const differs = (what: string) => {
@@ -138,6 +141,7 @@ function checkCheckpoint(log: LogName, { size, root, note }: rows.CheckpointRow,
     const signed = openCheckpoint(note, key, log)
     if (signed.size !== size) report(where, `What is signed is a tree of ${signed.size}.`)
     else if (!sameBytes(signed.root, computed)) differs('The signed root is not that of the stored events.')
+    if (timeText(at) !== signed.at) report(where, `It was signed at ${signed.at}; the table says ${timeText(at)}.`)
   } catch (error) {
     report(where, messageOf(error))
   }

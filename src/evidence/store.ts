@@ -106,10 +106,15 @@ export async function lastCheckpoint(sql: Sql, log: LogName): Promise<Checkpoint
   return row ?? null
 }
 
+/** Checkpoints of what is no log. */
+export function strayCheckpoints(sql: Sql, logs: readonly LogName[]): Promise<{ log: string; size: number }[]> {
+  return sql.query('select log, size from evidence_checkpoint where log <> all($1::text[]) order by log, size', [logs])
+}
+
 /** All checkpoints, oldest first; with `latest`, the first of all and the latest so many. */
-export function checkpoints(sql: Sql, log: LogName, latest: number | null = null): Promise<CheckpointRow[]> {
-  return sql.query<CheckpointRow>(
-    `select size, root, note from evidence_checkpoint c where log = $1 and ($2::bigint is null
+export function checkpoints(sql: Sql, log: LogName, latest: number | null = null): Promise<(CheckpointRow & { readonly at: unknown })[]> {
+  return sql.query(
+    `select size, root, note, at from evidence_checkpoint c where log = $1 and ($2::bigint is null
        or size = (select min(size) from evidence_checkpoint where log = $1)
        or size in (select size from evidence_checkpoint where log = $1 order by size desc limit $2))
      order by size`,

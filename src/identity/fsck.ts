@@ -1,5 +1,5 @@
 import { canonicalJson, type EventBody, eachEvent } from '../evidence/index.ts'
-import type { Json } from '../kernel/index.ts'
+import { type Json, timeText } from '../kernel/index.ts'
 import { digestHex } from '../seal/index.ts'
 import type { Sql } from '../store/index.ts'
 import { allTokens, type StoredToken } from './token.fsck.store.ts'
@@ -87,7 +87,8 @@ function differences(stored: Omit<StoredToken, 'id' | 'hash' | 'makers'>, facts:
   // In the table alone, and by nobody: see above.
   const byHand = facts.revoked_at === null && stored.revoked_by === null && stored.revoke_reason === null
   return Object.entries(stored).flatMap(([column, value]) => {
-    const at = value instanceof Date ? value.toISOString() : value
+    // A time that is none is read as a number without end.
+    const at = value instanceof Date || Math.abs(Number(value)) === Number.POSITIVE_INFINITY ? timeText(value) : value
     const log = facts[column]
     if (log === undefined) return column in facts && ENDS.includes(column) && at === null ? [missing(column)] : []
     if (same(log, at) || (column === 'revoked_at' && byHand)) return []

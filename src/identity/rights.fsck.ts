@@ -1,10 +1,9 @@
 /** Logins, roles, policies, trust and approvals: what the tables say against what the log says. */
 import { canonicalJson, eachEvent } from '../evidence/index.ts'
-import { isCode, type Json } from '../kernel/index.ts'
+import { isCode, type Json, timeText } from '../kernel/index.ts'
 import type { Sql, Store } from '../store/index.ts'
 import { type Approvable, checkApprovable } from './approval.model.ts'
 import { listed } from './approval.people.ts'
-import { digestOf } from './policyset.model.ts'
 import * as rows from './rights.fsck.store.ts'
 import {
   called,
@@ -19,6 +18,7 @@ import {
   sessionDigest,
 } from './rights.story.ts'
 import { SESSION_LIMITS } from './session.model.ts'
+import { storedDigest } from './stored.ts'
 import { compareWays } from './ways.fsck.ts'
 import { followWays, newWays } from './ways.story.ts'
 
@@ -97,11 +97,12 @@ function compareSessions(sessions: readonly rows.SessionRow[], story: Story, rep
     const where = called.session(id)
     if (story.endedSessions.has(id)) report(where, 'The log says that it has ended; by the table it is live.')
     const mostMs = SESSION_LIMITS[aal].seconds * 1000
-    if (ends_at.getTime() - authenticated_at.getTime() > mostMs) report(where, 'It lasts longer than its level may.')
+    // `infinity` is read as a number.
+    if (Number(ends_at) - Number(authenticated_at) > mostMs) report(where, 'It lasts longer than its level may.')
     if (idle_seconds > SESSION_LIMITS[aal].idleSeconds) report(where, 'It may rest longer than its level may.')
     if (rests_until_later) report(where, 'It was last used later than now.')
     const by = { method, provider, passkey }
-    const authenticatedAt = authenticated_at.toISOString()
+    const authenticatedAt = timeText(authenticated_at)
     compare(where, { identity, aal, authenticatedAt, digest: sessionDigest(hash), ...by }, story, report)
   }
 }
@@ -135,7 +136,7 @@ async function pairs(sql: Sql): Promise<Row[]> {
 }
 
 async function policies(sql: Sql): Promise<Row[]> {
-  return (await rows.activePolicies(sql)).map(({ id, files }) => [called.policies(), { set: id, digest: digestOf(files) }])
+  return (await rows.activePolicies(sql)).map(({ id, files }) => [called.policies(), { set: id, digest: storedDigest(files) }])
 }
 
 async function approvals(sql: Sql, { decisions }: Story, report: Report): Promise<Row[]> {
@@ -159,7 +160,7 @@ async function approvals(sql: Sql, { decisions }: Story, report: Report): Promis
       about: listed(about),
       requester,
     }
-    found.push([where, { ...facts, expiresAt: expires_at.toISOString(), bypassedBy: bypassed_by, bypassReason: bypass_reason }])
+    found.push([where, { ...facts, expiresAt: timeText(expires_at), bypassedBy: bypassed_by, bypassReason: bypass_reason }])
   }
   return found
 }

@@ -49,7 +49,7 @@ export function scimUsers(sql: Sql, after: string, limit: number): Promise<ScimU
   return sql.query(
     `select u.id, u.identity_id as identity, u.provider_id as provider, u.user_name_key as name_key, u.external_id, u.active, u.suspended,
             u.offboard_at, u.deleted_at is not null as deleted, u.created_at, 'scim:' || p.name as source,
-            (select jsonb_agg(jsonb_build_array(e.email_key, floor(extract(epoch from e.since) * 1000000)::bigint, e.address))
+            (select jsonb_agg(jsonb_build_array(e.email_key, floor(extract(epoch from e.since) * 1000000), e.address))
                from scim_email e where e.user_id = u.id) as emails
        from scim_user u left join scim_provider p on p.id = u.provider_id where u.id > $1 order by u.id limit $2`,
     [after, limit],

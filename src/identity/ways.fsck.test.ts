@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { freshDatabase, type TestDatabase } from '../../test/lab/database.ts'
 import { inlineIssuer, labKey } from '../../test/lab/issuer.ts'
 import { startOidc } from '../../test/lab/oidc.ts'
+import { withWrongValues } from '../../test/lab/wrong.ts'
 import { TABLE_OWNERS } from '../../test/tables.ts'
 import { append } from '../evidence/index.ts'
 import { AddressGuard, type Ctx, makeCtx, newId, Secret } from '../kernel/index.ts'
@@ -415,6 +416,14 @@ describe('tables of the area', () => {
     }
     expect(unseen).toEqual([])
   })
+
+  test('whatever is written into any column, fsck comes to its end', async () => {
+    const { stored, thrown } = await withWrongValues(db.store, TABLES, async (sql) => {
+      for (const part of [rightsFindings, recordFindings, tokenFindings]) await part(sql)
+    })
+    expect(thrown).toEqual([])
+    expect(stored).toBeGreaterThan(200)
+  }, 600_000)
 
   test.each(COMPARED.filter((table) => !MAY_GO.includes(table)))('%s: a row that is gone is found', async (table) => {
     expect(await foundAfter(`delete from ${table} where ${oneRow(table)}`)).not.toEqual([])

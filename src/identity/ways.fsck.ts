@@ -1,10 +1,9 @@
 /** One-time codes, directories and their tokens, changes that wait, both hands, proposals: what the tables say against the log. */
 import { canonicalJson } from '../evidence/index.ts'
-import { addressKey, type Json } from '../kernel/index.ts'
-import type { PolicyFile } from '../policy/index.ts'
+import { addressKey, type Json, timeText } from '../kernel/index.ts'
 import type { Sql } from '../store/index.ts'
-import { digestOf } from './policyset.model.ts'
 import { addressesDigest, codeDigest, type Facts, handsDigest, scimTokenDigest } from './rights.story.ts'
+import { isListOfObjects, storedDigest } from './stored.ts'
 import * as rows from './ways.fsck.store.ts'
 import { changeText, entitlementText, type WaysStory, way } from './ways.story.ts'
 
@@ -50,7 +49,7 @@ function compare(where: string, stored: Facts, { things }: WaysStory, { finding 
   return told !== undefined
 }
 
-const timeOf = (at: Date | null): Json => at?.toISOString() ?? null
+const timeOf = (at: Date | null): Json => timeText(at)
 
 async function compareCodes(sql: Sql, story: WaysStory, reports: Reports): Promise<void> {
   for (const { identity, hash, expires_at } of await rows.codes(sql)) {
@@ -111,7 +110,7 @@ async function compareUsers(sql: Sql, story: WaysStory, reports: Reports): Promi
 function userFacts({ id, identity, provider, name_key, external_id, emails, offboard_at, created_at, ...rest }: rows.ScimUserRow): Facts {
   const { active, suspended, deleted } = rest
   const names = addressesDigest(id, [name_key, external_id ?? ''])
-  const since = (emails ?? []).map(([address, micros]) => `${address} ${new Date(micros / 1000).toISOString()}`)
+  const since = (emails ?? []).map(([address, micros]) => `${address} ${timeText(new Date(micros / 1000))}`)
   const addresses = addressesDigest(id, since)
   const createdAt = timeOf(created_at)
   return { identity, provider, active, suspended, deleted, offboardAt: timeOf(offboard_at), createdAt, names, addresses }
@@ -142,10 +141,15 @@ function takeOne(of: Map<string, number>, key: string): boolean {
 async function compareProposals(sql: Sql, story: WaysStory, reports: Reports): Promise<void> {
   for (const row of await rows.proposals(sql)) {
     const where = way.proposal(row.id)
-    const digest = digestOf(row.files as unknown as readonly PolicyFile[])
+    const digest = storedDigest(row.files)
     if (digest !== row.digest) reports.finding(where, 'Its digest is not that of its files.')
     if (!story.proposed.has(row.id)) reports.finding(where, 'By the log it is not proposed.')
-    compare(where, { digest: row.digest, base: row.base, proposers: row.proposers, hands: handsDigest(row.hands) }, story, reports)
+    compare(
+      where,
+      { digest: row.digest, base: row.base, proposers: row.proposers, hands: isListOfObjects(row.hands) ? handsDigest(row.hands) : null },
+      story,
+      reports,
+    )
   }
   // What was brought into force or replaced is compared as what is in force, or decides nothing any more.
   for (const where of story.things.keys()) {

@@ -44,3 +44,12 @@ function editsBetween(a: string, b: string, enough: number): number {
 export function someOf(all: readonly string[], most: number): string {
   return all.slice(0, most).join(', ') + (all.length > most ? ` and ${all.length - most} more` : '')
 }
+
+/**
+ * A column of times as text: RFC 3339 with milliseconds, null as null. A row that was changed by hand may hold a time that is no date
+ * (`infinity` is read as a number) or lies beyond those of JavaScript: it is shown as it is, and equals no other text.
+ */
+export function timeText(value: unknown): string | null {
+  if (value === null || value === undefined) return null
+  return value instanceof Date && !Number.isNaN(value.getTime()) ? value.toISOString() : String(value)
+}

@@ -15,6 +15,8 @@ const LINGER_MS = 1_000
 export interface EmbeddedDatabase {
   readonly connection: pg.ClientConfig
   readonly pid: number
+  /** Where it and its programs are. */
+  readonly folders: readonly string[]
   /** False once the server has ended. It is not stopped at this process's exit then. */
   isAlive(): boolean
   /** True if this process will stop the server: it started it, or took over one that a killed process left behind. */
@@ -234,6 +236,7 @@ async function hold(places: Places, connection: pg.ClientConfig, pid: number): P
   return {
     connection,
     pid,
+    folders: [places.cluster, places.socket, places.log, places.programs],
     owner,
     isAlive: () => {
       if (isAlive(pid) && serverPid(places) === pid) return true

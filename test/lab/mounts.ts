@@ -1,5 +1,5 @@
 /** File systems mounted for a test. Only an account that may mount has them: root, and not in every container. */
-import { execFileSync, spawnSync } from 'node:child_process'
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
 
 /** Of the system, not of a package. */
 const PROGRAMS = { on: 'mount', off: 'umount', apart: 'unshare' }
@@ -18,3 +18,7 @@ export const unmount = (at: string) => void spawnSync(PROGRAMS.off, ['-l', '-q',
 /** Runs a program of the system in a name space of its own: what it mounts there, nobody else sees. */
 export const runApart = (words: readonly string[], env: NodeJS.ProcessEnv) =>
   spawnSync(PROGRAMS.apart, ['-m', ...words], { encoding: 'utf8', env })
+
+/** Starts one alike that goes on; its standard output is a pipe. Whoever starts it ends it. */
+export const startApart = (words: readonly string[], cwd: string) =>
+  spawn(PROGRAMS.apart, ['-m', ...words], { cwd, stdio: ['ignore', 'pipe', 'inherit'] })

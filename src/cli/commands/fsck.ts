@@ -1,5 +1,5 @@
 import type { Finding } from '../../evidence/index.ts'
-import { counted, isCode, printable } from '../../kernel/index.ts'
+import { counted, isCode, messageOf, printable } from '../../kernel/index.ts'
 import type { Opened } from '../../main.ts'
 import type { Cli, CommonOptions } from '../cli.ts'
 import { EXIT } from '../exit.ts'
@@ -20,13 +20,13 @@ export async function fsck(cli: Cli, { data }: CommonOptions): Promise<number> {
     const published = await evidence.publishedKey(opened.store)
     const remark = (where: string, what: string) => cli.out.note(`note: ${where}: ${what}`)
     // The tables are compared also where nothing is published: a log that was emptied must not pass for a new one.
-    const ofLogs = await logFindings(cli, opened, published)
+    const ofLogs = await part('evidence', () => logFindings(cli, opened, published))
     const findings = [
       ...ofLogs,
-      ...(await main.keyFindings(opened)),
-      ...(await credential.fsckCredentials(opened.store, remark, main.keyringOf(opened.config))),
-      ...(await identity.fsckIdentities(opened.store)),
-      ...(await identity.fsckRights(opened.store, remark)),
+      ...(await part('keys and tokens', () => main.keyFindings(opened))),
+      ...(await part('credentials', () => credential.fsckCredentials(opened.store, remark, main.keyringOf(opened.config)))),
+      ...(await part('identities', () => identity.fsckIdentities(opened.store))),
+      ...(await part('rights and ways in', () => identity.fsckRights(opened.store, remark))),
     ]
     if (cli.out.json) for (const each of [...findings, { sound: findings.length === 0, findings: findings.length }]) cli.out.object(each)
     else for (const { where, what } of findings) cli.out.line(`${printable(where)}: ${printable(what)}`)
@@ -34,6 +34,16 @@ export async function fsck(cli: Cli, { data }: CommonOptions): Promise<number> {
     return findings.length === 0 ? EXIT.ok : EXIT.failed
   } finally {
     await opened.close()
+  }
+}
+
+/** A part that a value of a row brings to an end is a finding too, so that the others are told; a database that is gone is none. */
+async function part(name: string, look: () => Promise<readonly Finding[]>): Promise<readonly Finding[]> {
+  try {
+    return await look()
+  } catch (error) {
+    if (isCode(error, 'unavailable')) throw error
+    return [{ where: name, what: `A row holds what nobody can compare; nothing more was compared here: ${messageOf(error)}` }]
   }
 }
 
