@@ -62,8 +62,14 @@ function addProviders(provider: Command, add: Add): void {
     .option('--aal <level>', 'what a login is worth that names none of them: 1 or 2 (1)', level)
     .option('--max-age <time>', 'how old a login there may be: 30m, 12h (24h)', seconds)
     .option('--link-by-email', 'link a person once by the verified address with which SCIM made them, if they hold nothing by hand')
-  const remove = { does: 'take a login provider away, and end the sessions that began there', example: 'rekey login provider remove corp' }
-  add(provider, 'remove <name>', remove, async () => (await import('./commands/login.ts')).loginProviderRemove)
+  const remove = {
+    does: 'take a login provider away, and end the sessions that began there',
+    example: 'rekey login provider remove corp --reason "ticket 44"',
+  }
+  add(provider, 'remove <name>', remove, async () => (await import('./commands/login.ts')).loginProviderRemove).requiredOption(
+    '--reason <text>',
+    'why, for the evidence',
+  )
   const confirm = {
     does: 'answer for a login provider and its links in place of who made them and has left',
     example: 'rekey login provider confirm corp --reason "ticket 42: ada left, looked at every link"',

@@ -88,9 +88,9 @@ export async function loginProviderAdd(cli: Cli, name: string, options: AddOptio
 }
 
 /** Takes a provider away. */
-export async function loginProviderRemove(cli: Cli, name: string): Promise<number> {
+export async function loginProviderRemove(cli: Cli, name: string, { reason }: { readonly reason: string }): Promise<number> {
   const path = `${PROVIDERS}/${encodeURIComponent(name)}/remove`
-  const done = await (await cli.client()).post<{ provider: string; sessionsEnded: number }>(path, undefined, { startsWork: true })
+  const done = await (await cli.client()).post<{ provider: string; sessionsEnded: number }>(path, { reason }, { startsWork: true })
   cli.out.fields(done, [
     ['removed', done.provider],
     ['sessions ended', done.sessionsEnded],

@@ -14,7 +14,7 @@ import type { LoginParts } from './model.ts'
 import { type PersonRow, personLinked } from './oidc.store.ts'
 import { type ProviderRow, providerNamed } from './provider.store.ts'
 import { linkIds, linkSource, noProvider } from './provider.ts'
-import { requireAnotherWayIn } from './way-in.ts'
+import { keepWaysIn } from './way-in.ts'
 
 /** Which subject of which provider. */
 export interface LinkInput {
@@ -92,8 +92,8 @@ function requirePerson({ kind }: Principal): void {
 /**
  * Says that a person is no subject of a provider any more (`identity.external_ids_changed`), and ends the sessions that they began there;
  * resolves with how many. Also for a provider that was removed, and, by a person, for somebody who was offboarded: the subject can then be
- * linked to another identity. Throws `not_found` for whom there is no link of; `forbidden`; `wrong_state` if nobody who could configure
- * logins would be left who can log in.
+ * linked to another identity. Throws `not_found` for whom there is no link of; `forbidden`; `wrong_state` if nobody would be
+ * left who could let others in (`keepWaysIn`).
  */
 export async function unlinkPerson(
   { store, policies }: LoginParts,
@@ -109,10 +109,10 @@ export async function unlinkPerson(
   const source = linkSource({ name: input.provider })
   return store.inTx(async (tx) => {
     await lockPolicies(tx)
-    if (!(await dropExternalId(tx, ctx, person.id, source, reason))) {
+    await keepWaysIn(tx, ctx, policies, async () => {
+      if (await dropExternalId(tx, ctx, person.id, source, reason)) return
       throw new RekeyError('not_found', 'This person is linked to no subject of such a provider.', { hint: 'See rekey identity show.' })
-    }
-    if (person.status === 'active') await requireAnotherWayIn(tx, ctx, policies, person.id, null)
+    })
     const provider = await providerNamed(tx, input.provider)
     return provider === null ? 0 : endSessionsAt(tx, ctx, person.id, provider.id, 'unlinked')
   })

@@ -144,11 +144,11 @@ export async function deletePasskey(tx: Tx, id: string): Promise<boolean> {
   return (await tx.query('delete from passkey where id = $1 returning id', [id])).length === 1
 }
 
-/** Of these people, those who are active and have a way to log in beside the passkey that goes. */
-export async function whoCanLogIn(sql: Sql, identities: readonly string[], exceptPasskey: string | null): Promise<string[]> {
-  const rows = await sql.query<{ id: string }>(
-    `select i.id from identity i where i.id = any($1::uuid[]) and ${canLogIn('i', '$2::uuid')}`,
-    [identities, exceptPasskey],
-  )
+/** Of these people, those who are active and have a way to log in. */
+export async function whoCanLogIn(sql: Sql, identities: readonly string[]): Promise<string[]> {
+  if (identities.length === 0) return []
+  const rows = await sql.query<{ id: string }>(`select i.id from identity i where i.id = any($1::uuid[]) and ${canLogIn('i')}`, [
+    identities,
+  ])
   return rows.map(({ id }) => id)
 }
