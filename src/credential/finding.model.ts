@@ -37,7 +37,7 @@ export const FINDINGS = {
   empty_team: {
     severity: 'high',
     control: 'NHI1',
-    action: 'Put somebody in it who is there: rekey team change --add',
+    action: 'Put somebody in it who is there, or have rules ask another: rekey team change --add, rekey approval rule set',
   },
   offboarding_waits: { severity: 'high', control: 'NHI1', action: 'Approve or reject it: rekey approval list' },
   likely_double: {

@@ -239,13 +239,15 @@ const EMPTY_TEAMS: Source = {
   kinds: ['empty_team'],
   async read(sql, after, limit) {
     const { found, last } = await emptyTeams(sql, { after, limit })
-    const raw = found.map(({ id, name, contact, owns, rules, since }): Raw => {
+    const raw = found.map(({ id, name, contact, owns, rules, roles, leftBy, gone, since }): Raw => {
       const why = [
+        ...(leftBy === null ? [] : [`${leftBy} deleted its group, and it is kept by hand since`]),
         ...(contact ? ['what nobody else answers for comes to it'] : []),
         ...(owns > 0 ? [`it owns ${counted(owns, 'identity', 'identities')}`] : []),
         ...(rules.length > 0 ? [`its approval is asked for ${rules.join(', ')}`] : []),
+        ...(roles.length > 0 ? [`it holds ${roles.join(', ')}`] : []),
       ]
-      const detail = `nobody active is in it: ${why.join('; ')}`
+      const detail = `${gone ? 'there is no such team any more' : 'nobody active is in it'}: ${why.join('; ')}`
       return { kind: 'empty_team', key: id, subject: name, system: null, identity: null, detail, since }
     })
     return { found: raw, last }

@@ -184,6 +184,7 @@ const WORDS = new Map([
   ['system.removed', 'System removed from the inventory'],
   ['team.changed', 'Team changed'],
   ['team.created', 'Team made'],
+  ['team.kept', 'Team emptied and kept: its directory deleted the group, and something depends on it'],
   ['team.members_changed', 'Members of a team changed'],
   ['team.removed', 'Team removed'],
   ['token.created', 'Access token made'],

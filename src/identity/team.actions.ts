@@ -69,6 +69,22 @@ export async function removeTeam(tx: Tx, ctx: Ctx, id: string, reason?: string):
 }
 
 /**
+ * In place of removing it, takes a team away from the directory that deleted its group: what it owned is handed over as by `removeTeam`,
+ * nobody is in it and it is in no team, and from now on it is kept by hand (`team.kept`). For what something depends on, `because` of
+ * what: else a directory could make a rule that asks it one that nobody can meet. Throws `not_found`.
+ */
+export async function keepTeam(tx: Tx, ctx: Ctx, id: string, leftBy: string, because: readonly string[]): Promise<void> {
+  await lockRecord(tx, 'alone')
+  await rows.lockNesting(tx)
+  const team = (await rows.lockTeam(tx, id)) ?? noTeam(id)
+  await handOverTeam(tx, ctx, team)
+  await rows.leaveTeam(tx, id, leftBy)
+  await append(tx, ctx, [
+    teamEvent('team.kept', team, { before: { source: team.source }, source: 'api', externalId: null, leftBy, because: [...because] }),
+  ])
+}
+
+/**
  * Makes these the direct members, all of them (`team.members_changed`). The same again changes nothing. Throws `not_found` for a team or
  * a member that does not exist, `conflict` if a nested team would contain itself, `bad_input` for more than 20,000.
  */

@@ -1,6 +1,13 @@
 import { type Ctx, isCode, isId, type Json } from '../../kernel/index.ts'
+import { teamsNamed } from '../../policy/index.ts'
 import type { Store, Tx } from '../../store/index.ts'
-import { addTeamMembers, putTeam, removeTeam, removeTeamMembers } from '../team.actions.ts'
+import { rulesAsking } from '../approval.rule.store.ts'
+import { setInForce } from '../policyset.inforce.ts'
+import { lockPolicies } from '../policyset.store.ts'
+import { lockRecord } from '../record.store.ts'
+import { rolesBoundTo } from '../role.store.ts'
+import { addTeamMembers, keepTeam, putTeam, removeTeam, removeTeamMembers } from '../team.actions.ts'
+import type { AlsoOwned } from '../team.end.ts'
 import { isArray, isObject, type JsonObject } from './attribute.ts'
 import { finished, MEMBERS_MAX, readResource } from './clean.ts'
 import { isEqual } from './equal.ts'
@@ -109,8 +116,17 @@ async function changeGroup(
   })
 }
 
-/** DELETE: the group and its team are gone; the people stay. */
-export async function deleteGroup(store: Store, ctx: Ctx, client: ScimClient, id: string, ifMatch: string | null): Promise<void> {
+/** Which version is deleted, and what else may hold on to the team. */
+export interface GroupEnd {
+  readonly ifMatch: string | null
+  readonly alsoOwned: AlsoOwned
+}
+
+/**
+ * DELETE: the group and its team are gone; the people stay. A team that a rule asks, that holds a role or that a policy names is emptied and
+ * kept instead (`keepTeam`): for the directory it is gone.
+ */
+export async function deleteGroup(store: Store, ctx: Ctx, client: ScimClient, id: string, { ifMatch, alsoOwned }: GroupEnd): Promise<void> {
   if (!isId(id)) throw notHere()
   await writing(store, async (tx) => {
     const before = await rows.lockGroup(tx, client.providerId, id)
@@ -119,8 +135,23 @@ export async function deleteGroup(store: Store, ctx: Ctx, client: ScimClient, id
     client.may.check({ type: 'team', id })
     await rows.dropEverywhere(tx, id, await rows.lockGroupsOf(tx, id), ctx.clock.now())
     await rows.dropGroup(tx, id)
-    await removeTeam(tx, ctx, id)
+    // The order of everybody who takes these: nothing comes to depend on the team meanwhile.
+    await lockPolicies(tx)
+    await lockRecord(tx, 'alone')
+    const because = [...(await dependingOn(tx, id)), ...(await alsoOwned(tx, id))]
+    if (because.length === 0) await removeTeam(tx, ctx, id)
+    else await keepTeam(tx, ctx, id, client.provider, because)
   })
+}
+
+/** What would go wrong without the team, in words. What it owns is none of it: that is handed over. */
+async function dependingOn(tx: Tx, team: string): Promise<string[]> {
+  const [rules, roles, set] = [await rulesAsking(tx, team), await rolesBoundTo(tx, 'team', team), await setInForce(tx)]
+  return [
+    ...(rules.length > 0 ? [`it approves ${rules.join(', ')}`] : []),
+    ...(roles.length > 0 ? [`it holds roles: ${[...roles].sort().join(', ')}`] : []),
+    ...(set !== null && teamsNamed(set.policies).has(team) ? ['policies name it'] : []),
+  ]
 }
 
 /** Members apart from the rest: they have rows of their own. Null: none were given. */
