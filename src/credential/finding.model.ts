@@ -22,7 +22,7 @@ export const FINDINGS = {
   way_lost: {
     severity: 'high',
     control: 'NHI1',
-    action: 'Let somebody administer again: rekey identity resume, or the directory says active',
+    action: 'Let somebody administer again: rekey identity resume, or the directory gives back whom it took',
   },
   made_by_leaver: {
     severity: 'high',

@@ -196,9 +196,11 @@ const WAYS: Source = {
   kinds: ['way_lost'],
   async read(sql, after, limit) {
     const { found, last } = await lostWays(sql, { after, limit })
-    const raw = found.map(({ id, name, provider, since }): Raw => {
-      const detail = `${provider} suspended it, and nobody is left who can log in and could change policy`
-      return { kind: 'way_lost', key: id, subject: name, system: null, identity: id, detail, since }
+    const raw = found.map(({ id, what, name, provider, since }): Raw => {
+      const person = what === 'identity'
+      const did = person ? 'suspended it' : 'took people out of this team, or the team away'
+      const detail = `${provider} ${did}, and nobody is left who can log in and could change policy`
+      return { kind: 'way_lost', key: id, subject: name, system: null, identity: person ? id : null, detail, since }
     })
     return { found: raw, last }
   },

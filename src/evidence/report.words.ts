@@ -95,7 +95,7 @@ const WORDS = new Map([
   ['identity.removed', 'Identity removed'],
   ['identity.barred', 'Identity kept suspended by a person'],
   ['identity.roads_left', 'Somebody left who made ways by which others are let in'],
-  ['identity.way_lost', 'A directory suspended the last person who could change policies'],
+  ['identity.way_lost', 'A directory suspended the last person who could change policies, or took their role'],
   ['identity.resume_refused', 'Identity not resumed: a person keeps it suspended'],
   ['identity.resumed', 'Identity resumed'],
   ['identity.suspended', 'Identity suspended'],

@@ -150,6 +150,7 @@ const NO_TABLES: Readonly<Record<string, string>> = {
   bootstrap_person: 'which people were made by an enrolment code and whether they came in',
   scim_wait: 'channels and notices',
   way_lost: 'channels and notices',
+  way_lost_team: 'channels and notices',
   handover: 'open handovers',
   login_flow: SHORT,
   passkey_challenge: SHORT,

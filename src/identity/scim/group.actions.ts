@@ -5,7 +5,7 @@ import { rulesAsking } from '../approval.rule.store.ts'
 import { setInForce } from '../policyset.inforce.ts'
 import { lockPolicies } from '../policyset.store.ts'
 import { lockRecord } from '../record.store.ts'
-import { rolesBoundTo } from '../role.store.ts'
+import { rolesAround, rolesBoundTo } from '../role.store.ts'
 import { addTeamMembers, keepTeam, putTeam, removeTeam, removeTeamMembers } from '../team.actions.ts'
 import type { AlsoOwned } from '../team.end.ts'
 import { isArray, isObject, type JsonObject } from './attribute.ts'
@@ -18,11 +18,12 @@ import * as rows from './group.store.ts'
 import { applySteps, readPatch, type Step } from './patch.ts'
 import type { ScimClient } from './provider.ts'
 import { groupCollection } from './search.store.ts'
+import { settleMakers } from './settle.ts'
 import { GROUP } from './types.ts'
 import { sourceOf } from './user.record.ts'
 import { identitiesOfUsers } from './user.store.ts'
 import { groupKeys, textOf } from './view.ts'
-import { settleHands } from './way.ts'
+import { settleHands, watchTeam } from './way.ts'
 import { checkVersion, writing } from './writing.ts'
 
 /** Most members of one group. */
@@ -107,8 +108,10 @@ async function changeGroup(
     client.may.check({ type: 'team', id })
     const resource = change(before)
     const name = textOf(resource, 'displayName') ?? ''
+    const apply = () => applyChanges(tx, ctx, client, before, changes)
+    // Before the name, which takes the record's lock: policies come first.
+    const count = changes.every(({ op }) => op === 'add') ? await apply() : await watchTeam(tx, ctx, client, { id, name }, apply)
     if (name !== textOf(before.resource, 'displayName')) await putTeam(tx, ctx, { id, name: name.normalize('NFC').trim() })
-    const count = await applyChanges(tx, ctx, client, before, changes)
     if (!count.changed && isEqual(resource, before.resource)) return before
     const after = { ...before, resource, version: before.version + 1, member_count: count.members, changed_at: ctx.clock.now() }
     await rows.updateGroup(tx, after, groupKeys(resource))
@@ -139,8 +142,12 @@ export async function deleteGroup(store: Store, ctx: Ctx, client: ScimClient, id
     await lockPolicies(tx)
     await lockRecord(tx, 'alone')
     const because = [...(await dependingOn(tx, id)), ...(await alsoOwned(tx, id))]
-    if (because.length === 0) await removeTeam(tx, ctx, id)
-    else await keepTeam(tx, ctx, id, client.provider, because)
+    const powerful = because.length > 0 || (await rolesAround(tx, id)).roles.length > 0
+    const name = textOf(before.resource, 'displayName') ?? ''
+    await watchTeam(tx, ctx, client, { id, name }, () =>
+      because.length === 0 ? removeTeam(tx, ctx, id) : keepTeam(tx, ctx, id, client.provider, because),
+    )
+    if (powerful) await settleMakers(tx)
   })
 }
 
