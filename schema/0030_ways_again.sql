@@ -9,3 +9,7 @@ create table way_lost_team (
   provider text not null,
   since timestamptz not null
 );
+
+-- By which link to a login provider somebody came in who enrolled this passkey, directly or by another such passkey: the source of the external
+-- id, `oidc:` and the provider's name. Null: by a code, before this was kept, or said to be the person's own.
+alter table passkey add column came_by text;

@@ -38,7 +38,7 @@ test('a provider at which the last administrator logs in is not removed, and wit
        rp_id, name) values (gen_random_uuid(), $1, 'key-of-bob', '\\x00', 0, '{}', '', 'none', true, false, 'x', 'key')`,
     [bob.id],
   )
-  expect(done(await remove(people.server))).toEqual({ provider: 'corp', sessionsEnded: 1 })
+  expect(done(await remove(people.server))).toEqual({ provider: 'corp', sessionsEnded: 1, passkeysLeft: 0 })
   expect([await ways(), await isIn(bob)]).toEqual([[], false])
   const [told] = await people.server.db.store.query<{ reason: string }>(
     "select body::jsonb -> 'data' ->> 'reason' as reason from evidence_event where body::jsonb ->> 'type' = 'login_provider.removed'",

@@ -117,6 +117,7 @@ const WORDS = new Map([
   ['passkey.counter_regressed', 'A copy of a passkey was used, and refused'],
   ['passkey.enrolled', 'Passkey enrolled'],
   ['passkey.locked', 'Passkey locked after too many failures in a row'],
+  ['passkey.kept', 'Passkey left to its person, though the link by which they came in when they enrolled it was taken back'],
   ['passkey.removed', 'Passkey removed'],
   ['logins.blocked', 'Stopped on the way, waits for a human'],
   ['logins.destroyed', 'Every value taken from the account, its sessions ended'],

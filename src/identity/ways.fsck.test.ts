@@ -311,10 +311,10 @@ async function logins(ada: string): Promise<void> {
   const key = { id: newId(), identity_id: ada, credential_id: 'cred', public_key: Buffer.from('key'), name: 'k', device_bound: true }
   const shown = { counter: 0, transports: [], aaguid: 'x', attestation: 'none', backed_up: false, rp_id: 'localhost' }
   await tx(async (tx) => {
-    await insertPasskey(tx, { ...key, ...shown })
+    await insertPasskey(tx, { ...key, ...shown }, 'oidc:corp')
     const digest = passkeyDigest('cred', key.public_key.toString('hex'))
     const links = { identity: ada, passkey: key.id }
-    const data = { passkey: 'k', deviceBound: true, by: 'session', digest }
+    const data = { passkey: 'k', deviceBound: true, by: 'session', cameBy: 'oidc:corp', digest }
     await append(tx, ctx, [{ log: 'identity', type: 'passkey.enrolled', subject: 'ada', links, data }])
   })
 }

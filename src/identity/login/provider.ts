@@ -11,6 +11,7 @@ import { sealedDigest } from '../rights.story.ts'
 import type { ProvenAal } from '../session.model.ts'
 import { endSessionsBy } from '../session.ts'
 import type { LoginParts } from './model.ts'
+import { countCameBy } from './passkey.store.ts'
 import type { ClientAuthMethod, ProviderRow } from './provider.store.ts'
 import * as rows from './provider.store.ts'
 import { keepWaysIn } from './way-in.ts'
@@ -165,7 +166,8 @@ export async function loginProviderNames(sql: Sql): Promise<string[]> {
 }
 
 /**
- * Takes a provider away, and ends every session that began with it (`login_provider.removed`); resolves with how many. Throws `not_found`;
+ * Takes a provider away, and ends every session that began with it (`login_provider.removed`); resolves with how many, and
+ * with how many passkeys are left that were enrolled in such sessions: they let their holders in still. Throws `not_found`;
  * `approval_required` where a rule asks for it: it takes the way in from everybody at once; `wrong_state` if nobody would be left who could
  * let others in (`keepWaysIn`).
  */
@@ -175,7 +177,7 @@ export async function removeLoginProvider(
   _may: Allowed<'login:configure'>,
   by: Principal,
   { name, reason }: { readonly name: string; readonly reason: string },
-): Promise<number> {
+): Promise<{ readonly sessionsEnded: number; readonly passkeysLeft: number }> {
   checkReason(reason)
   return withApproval(store, ctx, by, async (tx) => {
     await lockPolicies(tx)
@@ -187,7 +189,7 @@ export async function removeLoginProvider(
       return sessions
     })
     await append(tx, ctx, [eventOf('login_provider.removed', row, { issuer: row.issuer, sessions: ended, reason })])
-    return ended
+    return { sessionsEnded: ended, passkeysLeft: await countCameBy(tx, linkSource(row)) }
   })
 }
 

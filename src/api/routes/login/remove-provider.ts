@@ -10,11 +10,16 @@ export const removeLoginProviderRoute = route({
   action: 'login:configure',
   params: z.strictObject({ name: Name }),
   body: z.strictObject({ reason: Reason }),
-  answers: { 200: { what: 'Nobody logs in by it any more', schema: z.object({ provider: z.string(), sessionsEnded: z.int() }) } },
+  answers: {
+    200: {
+      what: 'Nobody logs in by it any more',
+      schema: z.object({ provider: z.string(), sessionsEnded: z.int(), passkeysLeft: z.int() }),
+    },
+  },
   problems: ['not_found', 'wrong_state', 'approval_required'],
   startsWork: true,
   handle: async ({ parts, ctx, may, principal, params, body }) => {
-    const sessionsEnded = await removeLoginProvider(parts, ctx, may, principal, { name: params.name, reason: body.reason })
-    return { status: 200, body: { provider: params.name, sessionsEnded } }
+    const done = await removeLoginProvider(parts, ctx, may, principal, { name: params.name, reason: body.reason })
+    return { status: 200, body: { provider: params.name, ...done } }
   },
 })
