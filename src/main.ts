@@ -62,6 +62,7 @@ import {
   checkSchema,
   connectionFromUrl,
   type EmbeddedDatabase,
+  isDatabaseLost,
   keepEmbedded,
   migrate,
   openStore,
@@ -168,9 +169,24 @@ async function openDatabase(config: Config, ctx: Ctx, max: number, { step }: Sta
     await untilStopped<unknown>(ctx, ready())
   } catch (error) {
     await close()
-    throw error
+    throw isDatabaseLost(error) && embedded === null ? noAnswer(error, connection) : error
   }
   return { config, ctx, store, close }
+}
+
+/** Whoever starts a process may know where it looked; who only asks it may not. */
+function noAnswer(
+  error: unknown,
+  { host, port, database }: { host?: string | undefined; port?: number | undefined; database?: string | undefined },
+) {
+  const { message, hint, detail } = error as RekeyError
+  const where = `${database} at ${host?.startsWith('/') === true ? host : `${host}:${port}`}`
+  const then = hint === undefined || /^Try again/.test(hint) ? 'Start it, or correct DATABASE_URL.' : hint
+  return new RekeyError('unavailable', message.replace(/^The database/, `The database ${where}`), {
+    hint: then,
+    cause: error,
+    ...(detail !== undefined && { detail }),
+  })
 }
 
 /** Whoever keeps services running is to hear of it: a process that only answers 503 looks alive. */

@@ -159,7 +159,8 @@ export async function closureItems(
 ): Promise<{ readonly items: ClosureItemView[]; readonly next: string | null }> {
   const read = (after: string | null, count: number) =>
     sql.query<ItemRow>(
-      `select i.credential_name, s.name as system, i.way, i.why, i.relation, c.identity_id as holder_id, i.consumers, i.state, i.blocked_from,
+      `select i.credential_name, s.name as system, i.way, i.why, i.relation, c.identity_id as holder_id, i.consumers, i.state,
+              i.blocked_from,
             i.problem, i.human_kind, i.human_id, i.human_name, i.blocked_at, i.due_at, i.looks, i.rotation_id, i.sessions_ended,
             i.suspended_at, i.resumed_at, i.destroyed_at, i.ended_at,
             coalesce(i.proved_dead_at, case when i.state = 'rotated' then r.proved_dead_at end) as proved_dead_at
