@@ -35,8 +35,9 @@ describe.skipIf(NO_CHROMIUM !== null)('passkeys that came by a link', () => {
     server.post('/v1/login/links', { identity, provider: 'corp', subject, reason: 'ticket 1', ...more })
   const unlink = (identity: string, more: object = {}) =>
     server.post('/v1/login/links/remove', { identity, provider: 'corp', reason: 'that was not her', ...more })
+  const ok = (answer: Awaited<ReturnType<Tab['post']>>) => done({ ...answer, text: JSON.stringify(answer.body) })
   const byPasskey = async (tab: Tab) => {
-    const { challenge, publicKey } = done(await tab.post('/v1/login/passkey/begin', {}))
+    const { challenge, publicKey } = ok(await tab.post('/v1/login/passkey/begin', {}))
     return tab.post('/v1/login/passkey/finish', { challenge, response: await tab.assert(publicKey) })
   }
 
@@ -44,11 +45,11 @@ describe.skipIf(NO_CHROMIUM !== null)('passkeys that came by a link', () => {
   async function enrolled(identity: string, subject: string, name: string): Promise<Tab> {
     done(await link(identity, subject))
     const tab = await Tab.open(browser, `${origin}/healthz`, {})
-    const { url } = done(await tab.post('/v1/login/oidc/begin', { provider: 'corp' }))
+    const { url } = ok(await tab.post('/v1/login/oidc/begin', { provider: 'corp' }))
     const response = await idp.visit(url, { account: subject, acr: 'mfa' })
-    done(await tab.post('/v1/login/oidc/finish', { provider: 'corp', response }))
-    const { challenge, publicKey } = done(await tab.post('/v1/passkeys/enrol/begin', { name }))
-    done(await tab.post('/v1/passkeys/enrol/finish', { challenge, response: await tab.create(publicKey) }))
+    ok(await tab.post('/v1/login/oidc/finish', { provider: 'corp', response }))
+    const { challenge, publicKey } = ok(await tab.post('/v1/passkeys/enrol/begin', { name }))
+    ok(await tab.post('/v1/passkeys/enrol/finish', { challenge, response: await tab.create(publicKey) }))
     return tab
   }
 
@@ -61,7 +62,7 @@ describe.skipIf(NO_CHROMIUM !== null)('passkeys that came by a link', () => {
   test('are asked about, and end with it when somebody says so, with what began by them', async () => {
     done(await server.post('/v1/identities', { name: 'kate', kind: 'human' }))
     const tab = await enrolled('kate', 'sub-mallory', 'mine')
-    const { session } = done(await byPasskey(tab))
+    const { session } = ok(await byPasskey(tab))
     expect(await server.db.store.inTx((tx) => linkOfSession(tx, session)), 'another passkey would come by the link too').toBe('oidc:corp')
     await asked(unlink('kate'), 'mine')
     await asked(link('kate', 'sub-kate'), 'mine')

@@ -65,7 +65,7 @@ test('or it is filled by hand, and who is in it then is asked', async () => {
   done(await unrule(bob))
 })
 
-test('a group that nothing depends on is gone with its team; one that is emptied, and a team that is gone, can be bypassed too', async () => {
+test('a group that nothing depends on goes with its team; one that is emptied, and a team that is gone, can be bypassed', async () => {
   const free = await idp.group('free', [])
   expect((await idp.send('DELETE', `/Groups/${free}`)).status).toBe(204)
   expect((await people.server.get(`/v1/teams/${free}`)).status).toBe(404)

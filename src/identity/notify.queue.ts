@@ -16,7 +16,8 @@ export type Outcome = (typeof OUTCOMES)[number]
 export interface Escalation {
   /**
    * review_missed: nobody looked in time. closure_waits: Rekey cannot end a credential by itself. way_lost: a directory suspended the last
-   * person who could change policy, or took them out of the team that gave it. roads_left: somebody has left who made ways by which others are let in.
+   * person who could change policy, or took them out of the team that gave it. roads_left: somebody has left who made ways by which
+   * others are let in.
    */
   readonly event: 'review_missed' | 'closure_waits' | 'way_lost' | 'roads_left'
   /** Of the review, of the closure, of the person, or of the team. */

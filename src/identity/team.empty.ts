@@ -24,7 +24,8 @@ export interface EmptyTeam {
 }
 
 /**
- * A page of empty teams that own something, that a rule asks or whose group a directory deleted, of teams that are gone and that a rule still
+ * A page of empty teams that own something, that a rule asks or whose group a directory deleted, of teams that are gone and that a rule
+ * still
  * asks, and the security contact if it is empty; by id, with the id of the last that was looked at (null at the end).
  */
 export async function emptyTeams(
@@ -46,9 +47,10 @@ export async function emptyTeams(
           and not ${hasPeople('t.id', 'null::uuid')}
         order by t.id limit $3),
      gone as (
-       select a.team::uuid as id, a.team as name, false as contact, 0 as owns, a.rules, null as "leftBy", true as gone, '{}'::text[] as roles,
-              a.at as since
-         from asked a where a.team ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' and not exists (select from team t where t.id::text = a.team))
+       select a.team::uuid as id, a.team as name, false as contact, 0 as owns, a.rules, null as "leftBy", true as gone,
+              '{}'::text[] as roles, a.at as since
+         from asked a
+        where a.team ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' and not exists (select from team t where t.id::text = a.team))
      select * from empty union all select * from gone where $2::uuid is null or id > $2 order by id limit $3`,
     [SECURITY_CONTACT, after, limit],
   )

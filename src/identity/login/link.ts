@@ -47,7 +47,8 @@ export interface Unlinked {
  * Says which subject of a provider a person is (`identity.external_ids_changed`); sessions that began there by another one end. Whoever may
  * do this can let anybody log in as that person. A subject of somebody who was offboarded goes over to whom it is linked now, if a person
  * does it. Throws `not_found`, `conflict` if the subject is somebody else's, `bad_input` for what is no person, `forbidden` for oneself,
- * `approval_required` where a rule asks for it; `wrong_state` where passkeys came by the link that goes, and `passkeys` says nothing of them.
+ * `approval_required` where a rule asks for it; `wrong_state` where passkeys came by the link that goes, and `passkeys` says nothing of
+ * them.
  */
 export async function linkPerson(
   parts: LoginParts,
@@ -121,7 +122,8 @@ function requirePerson({ kind }: Principal): void {
 
 /**
  * Says that a person is no subject of a provider any more (`identity.external_ids_changed`), and ends the sessions that they began there,
- * and as `passkeys` says the passkeys that came by it; resolves with what was ended, and what is left. Also for a provider that was removed, and, by a person, for somebody who was offboarded: the subject can then be
+ * and as `passkeys` says the passkeys that came by it; resolves with what was ended, and what is left. Also for a provider that was
+ * removed, and, by a person, for somebody who was offboarded: the subject can then be
  * linked to another identity. Throws `not_found` for whom there is no link of; `forbidden`, also for who would remove passkeys of their own
  * so; `wrong_state` where passkeys came by it and nothing is said of them, or if nobody would be
  * left who could let others in (`keepWaysIn`).

@@ -14,7 +14,8 @@ import { peopleOf, teamsOf } from '../team.actions.ts'
 import * as rows from './passkey.store.ts'
 
 /**
- * Does `change`, which takes ways to log in from one person or from many, under the lock on policies. Throws `wrong_state`, and nothing of it
+ * Does `change`, which takes ways to log in from one person or from many, under the lock on policies. Throws `wrong_state`, and nothing
+ * of it
  * is to be kept, if before it some person could log in and let others in, and nobody could after it; or if nobody could change policy any
  * more (`stayChangeable`). To let others in is to configure logins; where a rule asks for approval of that, others who can log in must be
  * able to give it or to bypass it. Tokens do not count: the one of the first start is meant to be revoked.
@@ -26,9 +27,7 @@ export async function keepWaysIn<T>(tx: Tx, ctx: Ctx, policies: Policies, change
     const after = before === 'none' ? before : await waysIn(tx, ctx, policies)
     if (after === 'none' && before !== 'none') throw lastWay('It is the last way in of the last administrator.')
     if (after === 'alone' && before === 'ruled') {
-      throw lastWay(
-        'Nobody could approve or bypass a change of logins any more, which a rule asks for: whoever cannot log in then stays out.',
-      )
+      throw lastWay('Nobody could approve or bypass a change of logins any more, which a rule asks for: who cannot log in stays out.')
     }
     return made
   })
@@ -36,7 +35,7 @@ export async function keepWaysIn<T>(tx: Tx, ctx: Ctx, policies: Policies, change
 
 function lastWay(words: string): RekeyError {
   return new RekeyError('wrong_state', words, {
-    hint: 'Another passkey, a link elsewhere or another person with the role first; to stop somebody at once: rekey identity suspend --force.',
+    hint: 'Another passkey, a link elsewhere or another person with the role first. To stop somebody: rekey identity suspend --force.',
   })
 }
 

@@ -126,8 +126,8 @@ export interface GroupEnd {
 }
 
 /**
- * DELETE: the group and its team are gone; the people stay. A team that a rule asks, that holds a role or that a policy names is emptied and
- * kept instead (`keepTeam`): for the directory it is gone.
+ * DELETE: the group and its team are gone; the people stay. A team that a rule asks, that holds a role or that a policy names is emptied
+ * and kept instead (`keepTeam`): for the directory it is gone.
  */
 export async function deleteGroup(store: Store, ctx: Ctx, client: ScimClient, id: string, { ifMatch, alsoOwned }: GroupEnd): Promise<void> {
   if (!isId(id)) throw notHere()
