@@ -35,7 +35,7 @@ describe.skipIf(NO_CHROMIUM !== null)('passkeys that came by a link', () => {
     server.post('/v1/login/links', { identity, provider: 'corp', subject, reason: 'ticket 1', ...more })
   const unlink = (identity: string, more: object = {}) =>
     server.post('/v1/login/links/remove', { identity, provider: 'corp', reason: 'that was not her', ...more })
-  const ok = (answer: Awaited<ReturnType<Tab['post']>>) => done({ ...answer, text: JSON.stringify(answer.body) })
+  const ok = (answer: Awaited<ReturnType<Tab['post']>>) => done({ ...answer, headers: new Headers(), text: JSON.stringify(answer.body) })
   const byPasskey = async (tab: Tab) => {
     const { challenge, publicKey } = ok(await tab.post('/v1/login/passkey/begin', {}))
     return tab.post('/v1/login/passkey/finish', { challenge, response: await tab.assert(publicKey) })
