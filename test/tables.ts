@@ -36,6 +36,7 @@ export const TABLE_OWNERS: Record<string, string> = {
   scim_user: 'identity',
   scim_wait: 'identity',
   way_lost: 'identity',
+  way_lost_team: 'identity',
   scim_email: 'identity',
   scim_group: 'identity',
   scim_member: 'identity',

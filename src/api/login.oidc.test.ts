@@ -318,7 +318,7 @@ test('a person is linked once by a verified address that a directory knows, wher
       "select count(*)::integer as count from identity_external where source = 'oidc:linking'",
     )
     expect(count).toBe(1)
-    const removed = await server.post('/v1/login/providers/linking/remove')
+    const removed = await server.post('/v1/login/providers/linking/remove', { reason: 'tests' })
     expect(removed.body).toEqual({ provider: 'linking', sessionsEnded: 1 })
   } finally {
     await linking.stop()

@@ -84,3 +84,38 @@ test('two that are suspended at the same moment: one of them was the last', asyn
   expect(answers.map(({ status }) => status)).toEqual([200, 200])
   expect(await lost()).toHaveLength(before + 1)
 })
+
+test('the same by taking people out of the group that holds the role, and by its DELETE', async () => {
+  const { store } = server.db
+  // Only this group's people from here on.
+  await store.query("delete from role_binding where subject_kind = 'identity'")
+  const users = [(await administrator('erin')).user, (await administrator('finn')).user]
+  const inner = await corp.group('inner admins', users)
+  const group = await corp.group('admins', [inner])
+  await store.query("delete from role_binding where subject_kind = 'identity'")
+  await store.query(
+    `insert into role_binding (id, role, subject_kind, subject_id, created_by, reason)
+     values (gen_random_uuid(), 'security-admin', 'team', $1, 'test', 'test')`,
+    [group],
+  )
+  const before = (await lost()).length
+  expect((await corp.patch(`/Groups/${inner}`, { op: 'remove', path: `members[value eq "${users[0]}"]` })).status).toBe(204)
+  expect((await lost()).slice(before)).toEqual([{ subject: 'inner admins' }])
+  expect((await findings()).filter(({ subject }: { subject: string }) => subject.includes('admins'))).toMatchObject([
+    { subject: 'inner admins', identity: null, detail: expect.stringMatching(/^corp took people out of this team.*nobody is left/) },
+  ])
+  const [told] = await store.query(
+    "select about from notify_delivery where event = 'way_lost' and about ->> 'subject' = 'inner admins' limit 1",
+  )
+  expect(told).toMatchObject({ about: { id: inner, system: 'corp' } })
+  // Given back, and then the groups around are deleted: each time the last way goes once.
+  expect((await corp.patch(`/Groups/${inner}`, { op: 'add', path: 'members', value: [{ value: users[0] }] })).status).toBe(204)
+  expect(await findings()).toEqual([])
+  expect((await corp.send('PUT', `/Groups/${group}`, { displayName: 'admins', members: users.map((value) => ({ value })) })).status).toBe(
+    200,
+  )
+  expect((await lost()).slice(before)).toHaveLength(1)
+  expect((await corp.send('DELETE', `/Groups/${group}`)).status).toBe(204)
+  expect((await lost()).slice(before + 1)).toEqual([{ subject: 'admins' }])
+  expect((await findings()).map(({ subject }: { subject: string }) => subject)).toContain('admins')
+})

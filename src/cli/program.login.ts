@@ -17,6 +17,10 @@ function level(text: string): number {
 
 const collect = (value: string, before: readonly string[] = []) => [...before, value]
 
+const KEEP_PASSKEYS = ['--keep-passkeys', 'leave the passkeys that were enrolled in logins by the link that goes'] as const
+const removePasskeys = () =>
+  new Option('--remove-passkeys', 'remove the passkeys that were enrolled in logins by the link that goes').conflicts('keepPasskeys')
+
 /** Commands of logins: providers, the first administrator, sessions, passkeys. */
 export function addLogin(program: Command, add: Add, group: Group): void {
   const login = group(program, 'login', 'how people log in')
@@ -30,6 +34,8 @@ export function addLogin(program: Command, add: Add, group: Group): void {
     .requiredOption('--provider <name>', 'the login provider')
     .requiredOption('--subject <sub>', 'the person there, as in the claim `sub`')
     .requiredOption('--reason <text>', 'why, for the evidence')
+    .addOption(removePasskeys())
+    .option(...KEEP_PASSKEYS)
   const unlink = {
     does: 'take a link back, and end the sessions that the person began there',
     example: 'rekey login unlink ada --provider corp --reason "ticket 43"',
@@ -37,6 +43,8 @@ export function addLogin(program: Command, add: Add, group: Group): void {
   add(login, 'unlink <identity>', unlink, async () => (await import('./commands/login.ts')).loginUnlink)
     .requiredOption('--provider <name>', 'the login provider, also one that was removed')
     .requiredOption('--reason <text>', 'why, for the evidence')
+    .addOption(removePasskeys())
+    .option(...KEEP_PASSKEYS)
   addProviders(group(login, 'provider', 'OpenID providers at which people log in'), add)
   addOwn(program, add, group)
 }
@@ -62,8 +70,14 @@ function addProviders(provider: Command, add: Add): void {
     .option('--aal <level>', 'what a login is worth that names none of them: 1 or 2 (1)', level)
     .option('--max-age <time>', 'how old a login there may be: 30m, 12h (24h)', seconds)
     .option('--link-by-email', 'link a person once by the verified address with which SCIM made them, if they hold nothing by hand')
-  const remove = { does: 'take a login provider away, and end the sessions that began there', example: 'rekey login provider remove corp' }
-  add(provider, 'remove <name>', remove, async () => (await import('./commands/login.ts')).loginProviderRemove)
+  const remove = {
+    does: 'take a login provider away, and end the sessions that began there',
+    example: 'rekey login provider remove corp --reason "ticket 44"',
+  }
+  add(provider, 'remove <name>', remove, async () => (await import('./commands/login.ts')).loginProviderRemove).requiredOption(
+    '--reason <text>',
+    'why, for the evidence',
+  )
   const confirm = {
     does: 'answer for a login provider and its links in place of who made them and has left',
     example: 'rekey login provider confirm corp --reason "ticket 42: ada left, looked at every link"',

@@ -22,7 +22,7 @@ export const FINDINGS = {
   way_lost: {
     severity: 'high',
     control: 'NHI1',
-    action: 'Let somebody administer again: rekey identity resume, or the directory says active',
+    action: 'Let somebody administer again: rekey identity resume, or the directory gives back whom it took',
   },
   made_by_leaver: {
     severity: 'high',
@@ -37,7 +37,7 @@ export const FINDINGS = {
   empty_team: {
     severity: 'high',
     control: 'NHI1',
-    action: 'Put somebody in it who is there: rekey team change --add',
+    action: 'Put somebody in it who is there, or have rules ask another: rekey team change --add, rekey approval rule set',
   },
   offboarding_waits: { severity: 'high', control: 'NHI1', action: 'Approve or reject it: rekey approval list' },
   likely_double: {

@@ -196,9 +196,11 @@ const WAYS: Source = {
   kinds: ['way_lost'],
   async read(sql, after, limit) {
     const { found, last } = await lostWays(sql, { after, limit })
-    const raw = found.map(({ id, name, provider, since }): Raw => {
-      const detail = `${provider} suspended it, and nobody is left who can log in and could change policy`
-      return { kind: 'way_lost', key: id, subject: name, system: null, identity: id, detail, since }
+    const raw = found.map(({ id, what, name, provider, since }): Raw => {
+      const person = what === 'identity'
+      const did = person ? 'suspended it' : 'took people out of this team, or the team away'
+      const detail = `${provider} ${did}, and nobody is left who can log in and could change policy`
+      return { kind: 'way_lost', key: id, subject: name, system: null, identity: person ? id : null, detail, since }
     })
     return { found: raw, last }
   },
@@ -239,13 +241,15 @@ const EMPTY_TEAMS: Source = {
   kinds: ['empty_team'],
   async read(sql, after, limit) {
     const { found, last } = await emptyTeams(sql, { after, limit })
-    const raw = found.map(({ id, name, contact, owns, rules, since }): Raw => {
+    const raw = found.map(({ id, name, contact, owns, rules, roles, leftBy, gone, since }): Raw => {
       const why = [
+        ...(leftBy === null ? [] : [`${leftBy} deleted its group, and it is kept by hand since`]),
         ...(contact ? ['what nobody else answers for comes to it'] : []),
         ...(owns > 0 ? [`it owns ${counted(owns, 'identity', 'identities')}`] : []),
         ...(rules.length > 0 ? [`its approval is asked for ${rules.join(', ')}`] : []),
+        ...(roles.length > 0 ? [`it holds ${roles.join(', ')}`] : []),
       ]
-      const detail = `nobody active is in it: ${why.join('; ')}`
+      const detail = `${gone ? 'there is no such team any more' : 'nobody active is in it'}: ${why.join('; ')}`
       return { kind: 'empty_team', key: id, subject: name, system: null, identity: null, detail, since }
     })
     return { found: raw, last }

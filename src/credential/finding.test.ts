@@ -259,7 +259,7 @@ test('an empty security contact is found from the start; other empty teams once 
   expect(await found('empty_team', 'security-contact')).toMatchObject({
     severity: 'high',
     detail: expect.stringContaining('nobody active is in it: what nobody else answers for comes to it'),
-    action: 'Put somebody in it who is there: rekey team change --add',
+    action: 'Put somebody in it who is there, or have rules ask another: rekey team change --add, rekey approval rule set',
   })
   const [guard, one, two] = [await person(), await person(), await person()]
   const contact = await securityContact(engine.db.store)

@@ -1,13 +1,13 @@
 import { append } from '../evidence/index.ts'
 import { type Ctx, type Json, newId, RekeyError } from '../kernel/index.ts'
 import { type Principal, StepUpRequired } from '../policy/index.ts'
-import type { Sql, Tx } from '../store/index.ts'
+import type { Tx } from '../store/index.ts'
+import { checkApprovers, namedFactors } from './approval.enough.ts'
 import {
   APPROVAL_LIMITS,
   type Approvable,
   type Assertion,
   checkApprovable,
-  couldApprove,
   type Factor,
   NEXT_APPROVAL,
   parseFactors,
@@ -30,12 +30,10 @@ import {
 import * as rows from './approval.store.ts'
 import { standBehind, standsBehind } from './behind.ts'
 import { queueNotices } from './notify.queue.ts'
-import { humansAmong } from './person.ts'
 import { requireSomebody } from './policyset.model.ts'
 import { refuse } from './record.model.ts'
 import { lockRecord } from './record.store.ts'
 import { placesDigest } from './rights.story.ts'
-import { teamsByIds } from './team.store.ts'
 
 /** What is asked, of whom, until when. */
 export interface NewApproval extends Approvable {
@@ -45,6 +43,8 @@ export interface NewApproval extends Approvable {
   readonly requestedBy: Principal
   /** Ids of principals and identities that stand behind it besides the requester; none of them decides. */
   readonly alsoBehind?: readonly string[]
+  /** True: whoever asked, too few could approve it. It is asked for all the same, so that it can be bypassed: see `rulesLack`. */
+  readonly lacking?: boolean
 }
 
 /**
@@ -52,7 +52,7 @@ export interface NewApproval extends Approvable {
  * behind it is not asked: the requester, whom an agent acts for, who made the requesting token, and all others whom `standBehind` knows.
  * Nor is whoever stands behind what it is about: what it gives or takes is theirs.
  * Throws `forbidden` for a token that nobody on record stands behind; `bad_input` for factors that ask for nobody or for nothing, a team
- * that is not there, and where fewer people are eligible than are needed.
+ * that is not there, and where fewer people are eligible than are needed, unless `lacking`.
  */
 export async function requestApproval(tx: Tx, ctx: Ctx, asked: NewApproval): Promise<string> {
   const parts = checkApprovable(asked)
@@ -60,13 +60,15 @@ export async function requestApproval(tx: Tx, ctx: Ctx, asked: NewApproval): Pro
   requireSomebody(by)
   const now = ctx.clock.now()
   const expiresAt = expiryOf(now, asked.expiresSeconds)
-  const factors = await namedFactors(tx, parseFactors(asked.factors))
+  const lacking = asked.lacking ?? false
+  const factors = await namedFactors(tx, parseFactors(asked.factors), lacking)
   const excluded = await standBehind(tx, [...standsBehind(by), ...(asked.alsoBehind ?? [])])
   const about = await standBehind(tx, asked.about ?? [])
   const out = [...excluded, ...about]
   const teams = factors.map(({ team }) => team)
-  const approvers = await withoutHumans(tx, await rows.candidates(tx, teams, out), out)
-  await checkApprovers(tx, factors, approvers, about.length === 0 ? undefined : NOT_COUNTED)
+  const found = await withoutHumans(tx, await rows.candidates(tx, teams, out), out)
+  if (!lacking) await checkApprovers(tx, factors, found, about.length === 0 ? undefined : NOT_COUNTED)
+  const approvers = found.length > APPROVAL_LIMITS.approvers ? [] : found
   const id = newId(now.getTime())
   await rows.insertApproval(tx, {
     ...parts,
@@ -123,42 +125,6 @@ function expiryOf(now: Date, seconds: number): Date {
 export function nextReminder(now: Date, expiresAt: Date): Date | null {
   const halfMs = (expiresAt.getTime() - now.getTime()) / 2
   return halfMs < 300_000 ? null : new Date(now.getTime() + halfMs)
-}
-
-/** The factors with the names of their teams. Throws `bad_input` for a team that is not there. */
-export async function namedFactors(tx: Tx, factors: readonly Factor[]): Promise<rows.FactorRow[]> {
-  const names = new Map(
-    (
-      await teamsByIds(
-        tx,
-        factors.map(({ team }) => team),
-      )
-    ).map(({ id, name }) => [id, name]),
-  )
-  return factors.map((factor, position) => {
-    const teamName = names.get(factor.team)
-    return teamName === undefined ? refuse(`There is no team ${factor.team}.`) : { ...factor, position, teamName }
-  })
-}
-
-/** Throws `bad_input` where nobody, too few (with `hint`) or too many could approve. */
-export async function checkApprovers(
-  sql: Sql,
-  factors: readonly rows.FactorRow[],
-  approvers: readonly rows.ApproverRow[],
-  hint?: string,
-): Promise<void> {
-  for (const { position, teamName, count } of factors) {
-    const found = approvers.filter((one) => one.position === position).length
-    if (found < count) refuse(`The team ${teamName} has ${found} people who may approve this; ${count} must.`, hint)
-  }
-  const humanOf = await humansAmong(
-    sql,
-    approvers.map(({ identity }) => identity),
-  )
-  if (!couldApprove(factors, approvers, humanOf)) refuse('There are fewer distinct people in the teams than must approve.', hint)
-  if (approvers.length > APPROVAL_LIMITS.approvers)
-    refuse(`More than ${APPROVAL_LIMITS.approvers} people would be asked: name a smaller team.`)
 }
 
 /** What somebody decides, of exactly which digest. */

@@ -3,7 +3,8 @@ import { canonicalJson } from '../evidence/index.ts'
 import { type Ctx, counted, isCode, type Json, RekeyError } from '../kernel/index.ts'
 import { type PolicyFile, type Principal, teamsNamed } from '../policy/index.ts'
 import type { Store, Tx } from '../store/index.ts'
-import { bypassApproval, type Consumed, consumeApproval, requestApproval } from './approval.actions.ts'
+import { bypassApproval, type Consumed, consumeApproval, requestApproval, withdrawForGood } from './approval.actions.ts'
+import { askedTooFew, rulesLack } from './approval.enough.ts'
 import { type Approvable, approvalDigest, checkApprovable, type Factor } from './approval.model.ts'
 import { cameIn, isAlike, latecomers, peopleThrough, withPeople } from './approval.people.ts'
 import { type ApprovalRule, ruleOf } from './approval.rule.store.ts'
@@ -16,15 +17,23 @@ import { readOrNone } from './policyset.read.ts'
 import { activeSet, findSet } from './policyset.store.ts'
 import { lockRecord } from './record.store.ts'
 
+/** A request that waits; `lack` says why nobody could approve it, so that only a bypass is left. */
+export interface AskedFor {
+  readonly id: string
+  readonly lack: string | null
+}
+
 /** `approval_required`, with the request that waits, and who no notice can reach. */
 export class ApprovalRequired extends RekeyError {
   readonly approval: string
-  constructor(approval: string, unreached: string | null, late = '') {
+  constructor({ id, lack }: AskedFor, unreached: string | null, late = '') {
     const untold = unreached === null ? '' : ` ${unreached}`
-    super('approval_required', `Others must approve exactly this first; they have been asked.${late}${untold}`, {
-      hint: `See rekey approval show ${approval}, and repeat this once it is approved.`,
-    })
-    this.approval = approval
+    const asked =
+      lack === null
+        ? `Others must approve exactly this first; they have been asked.${late}${untold}`
+        : `Others must approve exactly this first, and nobody could: ${lack} Somebody else who may approval:bypass can let it through.`
+    super('approval_required', asked, { hint: `See rekey approval show ${id}, and repeat this once it is approved.` })
+    this.approval = id
   }
 }
 
@@ -70,19 +79,20 @@ export async function withApproval<T>(store: Store, ctx: Ctx, by: Principal, use
     return await store.inTx(use)
   } catch (error) {
     if (!(error instanceof ApprovalMissing)) throw error
-    const [id, unreached] = await store.inTx(async (tx) => {
-      const id = await askOnce(tx, ctx, by, error)
-      return [id, await unreachedBy(tx, id)] as const
+    const [asked, unreached] = await store.inTx(async (tx) => {
+      const asked = await askOnce(tx, ctx, by, error)
+      return [asked, await unreachedBy(tx, asked.id)] as const
     })
-    throw new ApprovalRequired(id, unreached, error.late)
+    throw new ApprovalRequired(asked, unreached, error.late)
   }
 }
 
 /**
  * As `requireApproval`, for what acts by itself and cannot be told to come back: resolves with null if it may go on now, else with the
- * request that waits, made in this transaction. Throws `bad_input` where too few people could approve, before anything is written.
+ * request that waits, made in this transaction. Throws `bad_input` where who asks leaves too few who could approve, before anything is
+ * written.
  */
-export async function approvalOrAsk(tx: Tx, ctx: Ctx, by: Principal, asked: Approvable): Promise<string | null> {
+export async function approvalOrAsk(tx: Tx, ctx: Ctx, by: Principal, asked: Approvable): Promise<AskedFor | null> {
   try {
     await requireApproval(tx, ctx, asked)
     return null
@@ -92,14 +102,24 @@ export async function approvalOrAsk(tx: Tx, ctx: Ctx, by: Principal, asked: Appr
   }
 }
 
-async function askOnce(tx: Tx, ctx: Ctx, by: Principal, { asked, alsoBehind }: ApprovalMissing): Promise<string> {
+/**
+ * The open request for this, or a new one. Where the rule itself can be met by nobody (its team is gone or empty) it is asked for all the
+ * same: what can neither be approved nor bypassed could never be mended. Once enough are there, they are asked in a request of its own.
+ */
+async function askOnce(tx: Tx, ctx: Ctx, by: Principal, { asked, alsoBehind }: ApprovalMissing): Promise<AskedFor> {
   const rule = await ruleOf(tx, ctx, asked.action)
   if (rule === null) throw new RekeyError('conflict', 'The rule was taken away at this moment.', { hint: 'Try again.' })
   const whole = withPeople(asked)
   await lockDigest(tx, approvalDigest(whole))
   const [open] = (await requestsFor(tx, ctx, rule, asked)).fitting
-  if (open !== undefined) return open.row.id
-  return requestApproval(tx, ctx, { ...whole, factors: rule.factors, expiresSeconds: rule.expiresSeconds, requestedBy: by, alsoBehind })
+  const lack = await rulesLack(tx, rule.factors)
+  if (open !== undefined) {
+    if (open.state !== 'requested' || lack !== null || !(await askedTooFew(tx, open))) return { id: open.row.id, lack }
+    await withdrawForGood(tx, ctx, open.row.id, 'Enough people are there now: they are asked.')
+  }
+  const { factors, expiresSeconds } = rule
+  const lacking = lack !== null
+  return { id: await requestApproval(tx, ctx, { ...whole, factors, expiresSeconds, requestedBy: by, alsoBehind, lacking }), lack }
 }
 
 /**
@@ -130,11 +150,11 @@ function textOf(factors: readonly Factor[]): string {
 
 /**
  * Asks for the approval of a set that was just proposed, so that approvers hear of it without anybody's doing more. Resolves with the
- * request; null where no rule asks for one. Throws `bad_input` where too few people could approve.
+ * request; null where no rule asks for one. Throws `bad_input` where who proposes leaves too few who could approve.
  */
 export async function askForPolicies(tx: Tx, ctx: Ctx, ask: Ask): Promise<string | null> {
   if ((await ruleOf(tx, ctx, ask.action)) === null) return null
-  return askOnce(tx, ctx, ask.by, new ApprovalMissing(await policiesAsked(tx, ask), ask.proposers))
+  return (await askOnce(tx, ctx, ask.by, new ApprovalMissing(await policiesAsked(tx, ask), ask.proposers))).id
 }
 
 /** Files of changed policies that the words name, and bytes of changed lines that are shown as data; the digest stands for all. */

@@ -2,13 +2,14 @@ import { append, type EvidenceEvent } from '../evidence/index.ts'
 import { type Ctx, isCode, type Json, RekeyError } from '../kernel/index.ts'
 import type { Action, Allowed, Principal } from '../policy/index.ts'
 import type { Sql, Store } from '../store/index.ts'
-import { checkApprovers, namedFactors } from './approval.actions.ts'
+import { checkApprovers, namedFactors } from './approval.enough.ts'
 import { requireApproval, withApproval } from './approval.gate.ts'
 import { APPROVAL_LIMITS, type Approvable, type Factor, parseFactors } from './approval.model.ts'
 import * as rules from './approval.rule.store.ts'
 import { APPROVABLE, type ApprovalRule, isApprovable } from './approval.rule.store.ts'
 import * as rows from './approval.store.ts'
 import { checkReason, refuse } from './record.model.ts'
+import { lockRecord } from './record.store.ts'
 
 /** What a rule says. */
 export interface RuleInput {
@@ -39,6 +40,8 @@ export async function putRule(
   }
   const action = approvable(input.action)
   return withApproval(store, ctx, by, async (tx) => {
+    // No team goes while a rule comes to ask it.
+    await lockRecord(tx, 'alone')
     const named = await namedFactors(tx, factors)
     await checkApprovers(
       tx,

@@ -16,12 +16,13 @@ export type Outcome = (typeof OUTCOMES)[number]
 export interface Escalation {
   /**
    * review_missed: nobody looked in time. closure_waits: Rekey cannot end a credential by itself. way_lost: a directory suspended the last
-   * person who could change policy. roads_left: somebody has left who made ways by which others are let in.
+   * person who could change policy, or took them out of the team that gave it. roads_left: somebody has left who made ways by which
+   * others are let in.
    */
   readonly event: 'review_missed' | 'closure_waits' | 'way_lost' | 'roads_left'
-  /** Of the review, of the closure, or of the person. */
+  /** Of the review, of the closure, of the person, or of the team. */
   readonly id: string
-  /** Name of the credential, or of the person. */
+  /** Name of the credential, of the person, or of the team. */
   readonly subject: string
   /** Of the credential; or the directory; or which ways. */
   readonly system: string

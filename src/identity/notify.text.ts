@@ -22,7 +22,7 @@ const OPENINGS = {
   expired: 'What you asked for was not approved, or not done, in time.',
   review_missed: 'A review that nobody did in time waits for you.',
   closure_waits: 'A credential that Rekey cannot end by itself waits for you.',
-  way_lost: 'A directory suspended the last person who could change policies.',
+  way_lost: 'A directory suspended the last person who could change policies, or took their role.',
   roads_left: 'Somebody has left who made ways by which others are let in, or knows a secret of them.',
   test: 'This is a test. Nothing waits for you.',
 } as const
@@ -105,7 +105,7 @@ function escalationMail(event: Claimed['event'], link: string, about: NonNullabl
 }
 
 function aboutLines(event: Claimed['event'], { id, subject, system }: NonNullable<Claimed['about']>): string[] {
-  if (event === 'way_lost') return [`Suspended:   ${oneLine(subject)}`, `By:          ${oneLine(system)}`]
+  if (event === 'way_lost') return [`Taken away:  ${oneLine(subject)}`, `By:          ${oneLine(system)}`]
   if (event === 'roads_left') return [`Who left:    ${oneLine(subject)}`, `Made:        ${oneLine(system)}`]
   return [`Credential:  ${oneLine(subject)} on ${oneLine(system)}`, `${event === 'review_missed' ? 'Review:     ' : 'Closure:    '} ${id}`]
 }

@@ -118,8 +118,15 @@ function followTeam({ teams }: Story, id: string, { type, subject, data }: Event
     for (const team of teams.values()) team.nested.delete(id)
     return
   }
-  const { tenancy, source, externalId } = data
-  const facts = type === 'team.created' ? { tenancy, source, externalId } : {}
+  const { tenancy, source, externalId, leftBy } = data
+  const facts = type === 'team.created' ? { tenancy, source, externalId, leftBy: null } : {}
+  const before = teams.get(id)
+  if (type === 'team.kept' && before !== undefined) {
+    for (const team of teams.values()) team.nested.delete(id)
+    const { tenancy: kept } = before.facts
+    teams.set(id, { ...before, facts: { tenancy: kept, source, externalId, leftBy }, members: new Set(), nested: new Set() })
+    return
+  }
   const told = teams.get(id) ?? { name: subject, facts, members: new Set(), nested: new Set() }
   teams.set(id, told)
   told.name = subject
@@ -230,7 +237,7 @@ async function compareTeams(sql: Sql, { teams }: Story, report: Report): Promise
   teams.set(SECURITY_CONTACT, { ...ALWAYS, members: always?.members ?? new Set(), nested: always?.nested ?? new Set() })
   for (let after = FIRST; ; ) {
     const rows = await sql.query<TeamRow>(
-      `select t.id, t.name, t.source, t.tenancy, t.external_id as "externalId",
+      `select t.id, t.name, t.source, t.tenancy, t.external_id as "externalId", t.left_by as "leftBy",
               (select jsonb_agg(m.identity_id) from team_member m where m.team_id = t.id) as members,
               (select jsonb_agg(n.child_id) from team_nesting n where n.parent_id = t.id) as nested
          from team t where t.id > $1 order by t.id limit 500`,

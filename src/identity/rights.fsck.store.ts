@@ -34,9 +34,11 @@ export function bindings(sql: Sql): Promise<{ role: string; kind: string; subjec
 
 export function passkeys(
   sql: Sql,
-): Promise<{ id: string; identity: string; name: string; device_bound: boolean; credential_id: string; public_key: string }[]> {
+): Promise<
+  { id: string; identity: string; name: string; device_bound: boolean; credential_id: string; public_key: string; came_by: string | null }[]
+> {
   return sql.query(
-    `select id, identity_id as identity, name, device_bound, credential_id, encode(public_key, 'hex') as public_key
+    `select id, identity_id as identity, name, device_bound, credential_id, encode(public_key, 'hex') as public_key, came_by
        from passkey order by id`,
   )
 }

@@ -112,8 +112,9 @@ async function bindings(sql: Sql): Promise<Row[]> {
 }
 
 async function logins(sql: Sql): Promise<Row[]> {
-  const keys = (await rows.passkeys(sql)).map(({ id, identity, name, device_bound, credential_id, public_key }): Row => {
-    return [called.passkey(id), { identity, name, deviceBound: device_bound, digest: passkeyDigest(credential_id, public_key) }]
+  const keys = (await rows.passkeys(sql)).map(({ id, identity, name, device_bound, credential_id, public_key, came_by }): Row => {
+    const digest = passkeyDigest(credential_id, public_key)
+    return [called.passkey(id), { identity, name, deviceBound: device_bound, digest, cameBy: came_by }]
   })
   const providers = (await rows.loginProviders(sql)).map(({ id, facts, sealed }): Row => {
     return [called.provider(id), { ...facts, secret: sealedDigest(sealed) }]

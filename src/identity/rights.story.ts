@@ -108,8 +108,12 @@ const TAKE: Readonly<Record<string, Take>> = {
   'role.bound': (story, event) => put(called.binding(event.subject, ...subjectOf(event)), {})(story),
   'role.unbound': (story, event) => drop(called.binding(event.subject, ...subjectOf(event)))(story),
   'passkey.enrolled': (story, event) => {
-    const { passkey: name, deviceBound, digest } = event.data
-    put(called.passkey(event.links.passkey ?? ''), { identity: event.links.identity, name, deviceBound, digest })(story)
+    const { passkey: name, deviceBound, digest, cameBy } = event.data
+    put(called.passkey(event.links.passkey ?? ''), { identity: event.links.identity, name, deviceBound, digest, cameBy })(story)
+  },
+  'passkey.kept': (story, event) => {
+    const key = called.passkey(event.links.passkey ?? '')
+    put(key, { ...story.things.get(key), cameBy: null })(story)
   },
   'passkey.removed': (story, event) => drop(called.passkey(event.links.passkey ?? ''))(story),
   'login_provider.added': (story, event) =>

@@ -183,14 +183,14 @@ export async function boundSubjects(sql: Sql): Promise<BoundSubject[]> {
                 with recursive below(id) as (
                   select b.id union select n.child_id from team_nesting n join below x on n.parent_id = x.id)
                 select distinct p.id from below x join team_member m on m.team_id = x.id join identity p on p.id = m.identity_id
-                 where ${canLogIn('p', 'null')} order by 1 limit 2)
+                 where ${canLogIn('p')} order by 1 limit 2)
               else array[coalesce(t.identity_id, b.id)] end as actors,
             case when o.kind is null or o.kind = 'human' then t.makers end as makers
        from bound b
        left join identity i on b.kind = 'identity' and i.id = b.id
        left join api_token t on b.kind = 'token' and t.id = b.id
        left join identity o on o.id = t.identity_id left join identity a on a.id = t.acts_for_id
-      where b.kind = 'team' or (i.kind <> 'human' and i.status = 'active') or (i.id is not null and ${canLogIn('i', 'null')})
+      where b.kind = 'team' or (i.kind <> 'human' and i.status = 'active') or (i.id is not null and ${canLogIn('i')})
          or (t.id is not null and ${GOOD}
              and (t.identity_id is null or o.status = 'active') and (t.acts_for_id is null or a.status = 'active')
              and not exists (select 1 from unnest(t.makers) m(id) left join identity w on w.id = m.id
@@ -209,7 +209,7 @@ export async function peopleWhoCanLogIn(
        select unnest($2::uuid[]) union select n.child_id from team_nesting n join below x on n.parent_id = x.id)
      select p.id, p.name from identity p
       where (p.id = any($1::uuid[]) or p.id in (select m.identity_id from below x join team_member m on m.team_id = x.id))
-        and ${canLogIn('p', 'null')} order by p.name`,
+        and ${canLogIn('p')} order by p.name`,
     [identities, teams],
   )
 }

@@ -63,17 +63,33 @@ export async function removeTeam(tx: Tx, ctx: Ctx, id: string, reason?: string):
   await rows.lockNesting(tx)
   const team = (await rows.lockTeam(tx, id)) ?? noTeam(id)
   if (team.source === BUILT_IN) throw new RekeyError('wrong_state', 'This team belongs to Rekey and stays.')
-  await rememberOwners(tx, ctx, await ownersOf(tx, { crews: [id] }))
-  await handOverTeam(tx, ctx, team)
-  const { parents } = await rows.around(tx, id)
-  await keepOwned(
-    tx,
-    ctx,
-    parents.map((parent) => parent.id),
-    () => rows.deleteTeam(tx, id),
-  )
+  await emptied(tx, ctx, team, () => rows.deleteTeam(tx, id))
   await append(tx, ctx, [
     teamEvent('team.removed', team, { tenancy: team.tenancy, source: team.source, ...(reason !== undefined && { reason }) }),
+  ])
+}
+
+/** Does `leave`, after which nobody is in it and it is in no team: what it owned, and what teams around it then could not, is handed over. */
+async function emptied(tx: Tx, ctx: Ctx, team: Team, leave: () => Promise<unknown>): Promise<void> {
+  await rememberOwners(tx, ctx, await ownersOf(tx, { crews: [team.id] }))
+  await handOverTeam(tx, ctx, team)
+  const { parents } = await rows.around(tx, team.id)
+  const around = parents.map((parent) => parent.id)
+  await keepOwned(tx, ctx, around, leave)
+}
+
+/**
+ * In place of removing it, takes a team away from the directory that deleted its group: what it owned is handed over as by `removeTeam`,
+ * nobody is in it and it is in no team, and from now on it is kept by hand (`team.kept`). For what something depends on, `because` of
+ * what: else a directory could make a rule that asks it one that nobody can meet. Throws `not_found`.
+ */
+export async function keepTeam(tx: Tx, ctx: Ctx, id: string, leftBy: string, because: readonly string[]): Promise<void> {
+  await lockRecord(tx, 'alone')
+  await rows.lockNesting(tx)
+  const team = (await rows.lockTeam(tx, id)) ?? noTeam(id)
+  await emptied(tx, ctx, team, () => rows.leaveTeam(tx, id, leftBy))
+  await append(tx, ctx, [
+    teamEvent('team.kept', team, { before: { source: team.source }, source: 'api', externalId: null, leftBy, because: [...because] }),
   ])
 }
 

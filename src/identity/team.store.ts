@@ -87,6 +87,16 @@ export async function deleteTeam(tx: Tx, id: string): Promise<void> {
   await tx.query('delete from team where id = $1', [id])
 }
 
+/** Empties it, takes it out of every team, and makes it one that is kept by hand. */
+export async function leaveTeam(tx: Tx, id: string, leftBy: string): Promise<void> {
+  await tx.query('delete from team_member where team_id = $1', [id])
+  await tx.query('delete from team_nesting where parent_id = $1 or child_id = $1', [id])
+  await tx.query(
+    `update team set source = 'api', external_id = null, left_by = $2, revision = revision + 1, changed_at = now() where id = $1`,
+    [id, leftBy],
+  )
+}
+
 export async function touchTeam(tx: Tx, id: string): Promise<void> {
   await tx.query('update team set revision = revision + 1, changed_at = now() where id = $1', [id])
 }

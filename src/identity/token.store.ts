@@ -11,6 +11,15 @@ export async function lockTokens(tx: Tx): Promise<void> {
 
 /** SQL that is true of a token `t` that is good. */
 export const GOOD = 't.revoked_at is null and (t.expires_at is null or t.expires_at > now())'
+
+/** Good tokens that this identity made, alone or with others, or that are its own. */
+export async function countTokensBehind(sql: Sql, identity: string): Promise<number> {
+  const [row] = await sql.query<{ count: number }>(
+    `select count(*)::int as count from api_token t where ${GOOD} and ($1::uuid = any(t.makers) or t.identity_id = $1::uuid)`,
+    [identity],
+  )
+  return row?.count ?? 0
+}
 /** Whose it is, for whom it acts and all who made it are active; with the two joins below. */
 const STANDS = `(t.identity_id is null or i.status = 'active') and (t.acts_for_id is null or a.status = 'active')
   and not exists (select from unnest(t.makers) m(id) left join identity p on p.id = m.id where p.status is distinct from 'active')`

@@ -151,6 +151,7 @@ const NO_TABLES: Readonly<Record<string, string>> = {
   bootstrap_person: 'which people were made by an enrolment code and whether they came in',
   scim_wait: 'channels and notices',
   way_lost: 'channels and notices',
+  way_lost_team: 'channels and notices',
   handover: 'open handovers',
   login_flow: SHORT,
   passkey_challenge: SHORT,
@@ -313,10 +314,10 @@ async function logins(ada: string): Promise<void> {
   const key = { id: newId(), identity_id: ada, credential_id: 'cred', public_key: Buffer.from('key'), name: 'k', device_bound: true }
   const shown = { counter: 0, transports: [], aaguid: 'x', attestation: 'none', backed_up: false, rp_id: 'localhost' }
   await tx(async (tx) => {
-    await insertPasskey(tx, { ...key, ...shown })
+    await insertPasskey(tx, { ...key, ...shown }, 'oidc:corp')
     const digest = passkeyDigest('cred', key.public_key.toString('hex'))
     const links = { identity: ada, passkey: key.id }
-    const data = { passkey: 'k', deviceBound: true, by: 'session', digest }
+    const data = { passkey: 'k', deviceBound: true, by: 'session', cameBy: 'oidc:corp', digest }
     await append(tx, ctx, [{ log: 'identity', type: 'passkey.enrolled', subject: 'ada', links, data }])
   })
 }

@@ -88,12 +88,17 @@ export async function loginProviderAdd(cli: Cli, name: string, options: AddOptio
 }
 
 /** Takes a provider away. */
-export async function loginProviderRemove(cli: Cli, name: string): Promise<number> {
+export async function loginProviderRemove(cli: Cli, name: string, { reason }: { readonly reason: string }): Promise<number> {
   const path = `${PROVIDERS}/${encodeURIComponent(name)}/remove`
-  const done = await (await cli.client()).post<{ provider: string; sessionsEnded: number }>(path, undefined, { startsWork: true })
+  const done = await (await cli.client()).post<{ provider: string; sessionsEnded: number; passkeysLeft: number }>(
+    path,
+    { reason },
+    { startsWork: true },
+  )
   cli.out.fields(done, [
     ['removed', done.provider],
     ['sessions ended', done.sessionsEnded],
+    ['passkeys left', done.passkeysLeft === 0 ? 0 : `${done.passkeysLeft} enrolled in logins there: see rekey passkey list`],
   ])
   return EXIT.ok
 }
@@ -110,11 +115,28 @@ interface LinkOptions extends CommonOptions {
   readonly provider: string
   readonly subject: string
   readonly reason: string
+  readonly removePasskeys?: boolean
+  readonly keepPasskeys?: boolean
+}
+
+/** Both at once is refused by the command line itself. */
+function passkeysOf({ removePasskeys, keepPasskeys }: Pick<LinkOptions, 'removePasskeys' | 'keepPasskeys'>): 'remove' | 'keep' | undefined {
+  if (removePasskeys) return 'remove'
+  return keepPasskeys ? 'keep' : undefined
+}
+
+interface Unlinked {
+  readonly identity: string
+  readonly provider: string
+  readonly sessionsEnded: number
+  readonly passkeysRemoved: number
+  readonly passkeysLeft: readonly { readonly passkey: string; readonly name: string; readonly enrolledAt: string }[]
+  readonly tokensLeft: number
 }
 
 /** Says which subject of a provider a person is. */
-export async function loginLink(cli: Cli, identity: string, { provider, subject, reason }: LinkOptions): Promise<number> {
-  const body = { identity, provider, subject, reason }
+export async function loginLink(cli: Cli, identity: string, { provider, subject, reason, ...more }: LinkOptions): Promise<number> {
+  const body = { identity, provider, subject, reason, passkeys: passkeysOf(more) }
   const done = await (await cli.client()).post<{ identity: string; provider: string }>('/v1/login/links', body, { startsWork: true })
   cli.out.fields(done, [
     ['person', done.identity],
@@ -124,17 +146,22 @@ export async function loginLink(cli: Cli, identity: string, { provider, subject,
 }
 
 /** Takes a link back. */
-export async function loginUnlink(cli: Cli, identity: string, { provider, reason }: Omit<LinkOptions, 'subject'>): Promise<number> {
-  const body = { identity, provider, reason }
-  const done = await (await cli.client()).post<{ identity: string; provider: string; sessionsEnded: number }>(
-    '/v1/login/links/remove',
-    body,
-    { startsWork: true },
-  )
+export async function loginUnlink(
+  cli: Cli,
+  identity: string,
+  { provider, reason, ...more }: Omit<LinkOptions, 'subject'>,
+): Promise<number> {
+  const body = { identity, provider, reason, passkeys: passkeysOf(more) }
+  const done = await (await cli.client()).post<Unlinked>('/v1/login/links/remove', body, { startsWork: true })
   cli.out.fields(done, [
     ['person', done.identity],
     ['logs in no more at', done.provider],
     ['sessions ended', done.sessionsEnded],
+    ['passkeys removed', done.passkeysRemoved],
+    ...done.passkeysLeft.map(
+      (it) => ['logs in still by', `${it.name}, ${shortTime(it.enrolledAt)}: rekey passkey remove ${it.passkey}`] as const,
+    ),
+    ['tokens of theirs', done.tokensLeft === 0 ? 0 : `${done.tokensLeft}: see rekey token list`],
   ])
   return EXIT.ok
 }

@@ -80,7 +80,7 @@ export async function finishEnrolment(
   if (made === null) throw new RekeyError('proof_refused', 'The new passkey could not be verified.', { hint: 'Begin again.' })
   await parts.store.inTx(async (tx) => {
     if (!(await isStillIn(tx, holder))) throw new RekeyError('unauthenticated', 'Your session has ended.', { hint: 'Log in again.' })
-    await keep(tx, ctx, made, principal.name, 'session')
+    await keep(tx, ctx, made, principal.name, { by: 'session', cameBy: await rows.linkOfSession(tx, holder.session) })
   })
   return { id: made.id, name: made.name, deviceBound: made.device_bound }
 }
@@ -121,7 +121,7 @@ export async function finishCodeEnrolment(
   const done = await store.inTx(async (tx) => {
     const person = challenge?.code == null ? null : await takeCode(parts, tx, ctx, challenge.code)
     if (person === null || person.id !== made.identity_id) return null
-    await keep(tx, ctx, made, person.name, 'code')
+    await keep(tx, ctx, made, person.name, { by: 'code', cameBy: null })
     return start(tx, ctx, browser, made, person)
   })
   if (done === null) throw await failed(parts, ctx, browser, 'a code that was used')
@@ -206,11 +206,17 @@ async function verified(ctx: Ctx, challenge: ChallengeRow, answer: EnrolmentAnsw
   }
 }
 
-async function keep(tx: Tx, ctx: Ctx, made: PasskeyRow, person: string, by: 'session' | 'code'): Promise<void> {
-  if (!(await rows.insertPasskey(tx, made))) throw new RekeyError('conflict', 'This passkey is enrolled already.')
+/** By what it is enrolled; where that is a session, by which link to a provider somebody came into it. */
+interface EnrolledBy {
+  readonly by: 'session' | 'code'
+  readonly cameBy: string | null
+}
+
+async function keep(tx: Tx, ctx: Ctx, made: PasskeyRow, person: string, { by, cameBy }: EnrolledBy): Promise<void> {
+  if (!(await rows.insertPasskey(tx, made, cameBy))) throw new RekeyError('conflict', 'This passkey is enrolled already.')
   const { id, identity_id, name, device_bound, attestation, aaguid } = made
   const digest = passkeyDigest(made.credential_id, Buffer.from(made.public_key).toString('hex'))
-  const data = { passkey: name, deviceBound: device_bound, attestation, aaguid, by, digest }
+  const data = { passkey: name, deviceBound: device_bound, attestation, aaguid, by, cameBy, digest }
   const actor = `person:${identity_id}`
   await append(tx, ctx, [
     { log: 'identity', type: 'passkey.enrolled', actor, subject: person, links: { identity: identity_id, passkey: id }, data },

@@ -8,7 +8,7 @@ import { requireStrength } from './enrol.ts'
 import type { LoginParts } from './model.ts'
 import * as rows from './passkey.store.ts'
 import { forgetTries } from './throttle.ts'
-import { requireAnotherWayIn } from './way-in.ts'
+import { keepWaysIn } from './way-in.ts'
 
 /** A passkey as it is listed. */
 export interface Passkey {
@@ -61,7 +61,7 @@ function viewOf({
 /**
  * Removes a passkey and ends the sessions that began with it (`passkey.removed`). Throws `not_found`, in the same words for one that the
  * asker may not remove; `step_up_required` for one's own unless the login would do to enrol one, and for a person below AAL2;
- * `wrong_state` if nobody who could configure logins would be left who can log in.
+ * `wrong_state` if nobody would be left who could let others in (`keepWaysIn`).
  */
 export async function removePasskey(
   { store, policies }: LoginParts,
@@ -78,9 +78,11 @@ export async function removePasskey(
   else if (by.kind === 'person' && by.aal < 2) throw new StepUpRequired({ aal: 2, maxAgeSeconds: null })
   await store.inTx(async (tx) => {
     await lockPolicies(tx)
-    await requireAnotherWayIn(tx, ctx, policies, passkey.identity_id, id)
-    const ended = await endSessionsBy(tx, ctx, 'passkey_id', id, 'passkey removed')
-    if (!(await rows.deletePasskey(tx, id))) throw noPasskey()
+    const ended = await keepWaysIn(tx, ctx, policies, async () => {
+      const sessions = await endSessionsBy(tx, ctx, 'passkey_id', id, 'passkey removed')
+      if (!(await rows.deletePasskey(tx, id))) throw noPasskey()
+      return sessions
+    })
     await forgetTries(tx, id)
     const links = { identity: passkey.identity_id, passkey: id }
     const data = { passkey: passkey.name, sessions: ended, reason }

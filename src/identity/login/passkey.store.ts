@@ -64,12 +64,38 @@ export interface PasskeyRow {
   readonly name: string
 }
 
-/** False if the authenticator's id is on record already. */
-export async function insertPasskey(tx: Tx, row: PasskeyRow): Promise<boolean> {
+/** By which link to a provider somebody came into this session, directly or by a passkey that was enrolled so; null: by none. */
+export async function linkOfSession(tx: Tx, session: string): Promise<string | null> {
+  const [row] = await tx.query<{ source: string | null }>(
+    `select coalesce('oidc:' || l.name, p.came_by) as source from session s left join login_provider l on l.id = s.provider_id
+       left join passkey p on p.id = s.passkey_id where s.id = $1`,
+    [session],
+  )
+  return row?.source ?? null
+}
+
+/** A person's passkeys that were enrolled in logins by this link. */
+export async function passkeysCameBy(sql: Sql, identity: string, source: string): Promise<{ id: string; name: string }[]> {
+  return sql.query('select id, name from passkey where identity_id = $1 and came_by = $2 order by id', [identity, source])
+}
+
+/** It came by no link any more: somebody said that the person has it. */
+export async function ownPasskey(tx: Tx, id: string): Promise<void> {
+  await tx.query('update passkey set came_by = null where id = $1', [id])
+}
+
+/** How many passkeys were enrolled in logins by links to this provider. */
+export async function countCameBy(sql: Sql, source: string): Promise<number> {
+  const [row] = await sql.query<{ count: number }>('select count(*)::int as count from passkey where came_by = $1', [source])
+  return row?.count ?? 0
+}
+
+/** False if the authenticator's id is on record already. `cameBy`: see `linkOfSession`. */
+export async function insertPasskey(tx: Tx, row: PasskeyRow, cameBy: string | null): Promise<boolean> {
   const done = await tx.query(
     `insert into passkey (id, identity_id, credential_id, public_key, counter, transports, aaguid, attestation, device_bound, backed_up,
-                          rp_id, name)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) on conflict (credential_id) do nothing returning id`,
+                          rp_id, name, came_by)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) on conflict (credential_id) do nothing returning id`,
     [
       row.id,
       row.identity_id,
@@ -83,6 +109,7 @@ export async function insertPasskey(tx: Tx, row: PasskeyRow): Promise<boolean> {
       row.backed_up,
       row.rp_id,
       row.name,
+      cameBy,
     ],
   )
   return done.length === 1
@@ -144,11 +171,11 @@ export async function deletePasskey(tx: Tx, id: string): Promise<boolean> {
   return (await tx.query('delete from passkey where id = $1 returning id', [id])).length === 1
 }
 
-/** Of these people, those who are active and have a way to log in beside the passkey that goes. */
-export async function whoCanLogIn(sql: Sql, identities: readonly string[], exceptPasskey: string | null): Promise<string[]> {
-  const rows = await sql.query<{ id: string }>(
-    `select i.id from identity i where i.id = any($1::uuid[]) and ${canLogIn('i', '$2::uuid')}`,
-    [identities, exceptPasskey],
-  )
+/** Of these people, those who are active and have a way to log in. */
+export async function whoCanLogIn(sql: Sql, identities: readonly string[]): Promise<string[]> {
+  if (identities.length === 0) return []
+  const rows = await sql.query<{ id: string }>(`select i.id from identity i where i.id = any($1::uuid[]) and ${canLogIn('i')}`, [
+    identities,
+  ])
   return rows.map(({ id }) => id)
 }

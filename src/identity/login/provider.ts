@@ -5,13 +5,16 @@ import { seal } from '../../seal/index.ts'
 import type { Sql } from '../../store/index.ts'
 import { requireApproval, withApproval } from '../approval.gate.ts'
 import type { Approvable } from '../approval.model.ts'
-import { checkText } from '../record.model.ts'
+import { lockPolicies } from '../policyset.store.ts'
+import { checkReason, checkText } from '../record.model.ts'
 import { sealedDigest } from '../rights.story.ts'
 import type { ProvenAal } from '../session.model.ts'
 import { endSessionsBy } from '../session.ts'
 import type { LoginParts } from './model.ts'
+import { countCameBy } from './passkey.store.ts'
 import type { ClientAuthMethod, ProviderRow } from './provider.store.ts'
 import * as rows from './provider.store.ts'
+import { keepWaysIn } from './way-in.ts'
 
 const NAME_CHARS = 60
 const DAY_SECONDS = 86_400
@@ -162,15 +165,46 @@ export async function loginProviderNames(sql: Sql): Promise<string[]> {
   return (await rows.listProviders(sql)).map(({ name }) => name)
 }
 
-/** Takes a provider away, and ends every session that began with it (`login_provider.removed`). Throws `not_found`. */
-export async function removeLoginProvider(parts: LoginParts, ctx: Ctx, _may: Allowed<'login:configure'>, name: string): Promise<number> {
-  const row = (await rows.providerNamed(parts.store, name)) ?? noProvider(name)
-  return parts.store.inTx(async (tx) => {
-    const ended = await endSessionsBy(tx, ctx, 'provider_id', row.id, 'provider removed')
-    await rows.deleteProvider(tx, row.id)
-    await append(tx, ctx, [eventOf('login_provider.removed', row, { issuer: row.issuer, sessions: ended })])
-    return ended
+/**
+ * Takes a provider away, and ends every session that began with it (`login_provider.removed`); resolves with how many, and
+ * with how many passkeys are left that were enrolled in such sessions: they let their holders in still. Throws `not_found`;
+ * `approval_required` where a rule asks for it: it takes the way in from everybody at once; `wrong_state` if nobody would be left who could
+ * let others in (`keepWaysIn`).
+ */
+export async function removeLoginProvider(
+  { store, policies }: LoginParts,
+  ctx: Ctx,
+  _may: Allowed<'login:configure'>,
+  by: Principal,
+  { name, reason }: { readonly name: string; readonly reason: string },
+): Promise<{ readonly sessionsEnded: number; readonly passkeysLeft: number }> {
+  checkReason(reason)
+  return withApproval(store, ctx, by, async (tx) => {
+    await lockPolicies(tx)
+    const row = (await rows.providerNamed(tx, name)) ?? noProvider(name)
+    await requireApproval(tx, ctx, removalAsked(row, reason))
+    const ended = await keepWaysIn(tx, ctx, policies, async () => {
+      const sessions = await endSessionsBy(tx, ctx, 'provider_id', row.id, 'provider removed')
+      await rows.deleteProvider(tx, row.id)
+      return sessions
+    })
+    await append(tx, ctx, [eventOf('login_provider.removed', row, { issuer: row.issuer, sessions: ended, reason })])
+    return { sessionsEnded: ended, passkeysLeft: await countCameBy(tx, linkSource(row)) }
   })
+}
+
+/** Taking exactly this provider away, in words and as data. Not who is linked there: that changes with each login by an address. */
+function removalAsked({ id, name, issuer }: ProviderRow, reason: string): Approvable {
+  return {
+    action: 'login:configure',
+    subject: name,
+    what: { remove: id, provider: name, issuer, reason },
+    words: [
+      `Take the login provider ${name} (${issuer}) away.`,
+      'Everybody who came by it is logged out, and nobody logs in there any more: whoever has no other way in stays out.',
+      `Reason given: ${JSON.stringify(reason)}`,
+    ].join('\n'),
+  }
 }
 
 /** Where the record keeps a person's subject at a provider: the source of an external id. */

@@ -1,7 +1,14 @@
 import { type Ctx, isCode, isId, type Json } from '../../kernel/index.ts'
+import { teamsNamed } from '../../policy/index.ts'
 import type { Store, Tx } from '../../store/index.ts'
-import { addTeamMembers, putTeam, removeTeam, removeTeamMembers } from '../team.actions.ts'
+import { rulesAsking } from '../approval.rule.store.ts'
+import { setInForce } from '../policyset.inforce.ts'
+import { lockPolicies } from '../policyset.store.ts'
+import { lockRecord } from '../record.store.ts'
+import { rolesAround, rolesBoundTo } from '../role.store.ts'
+import { addTeamMembers, keepTeam, putTeam, removeTeam, removeTeamMembers } from '../team.actions.ts'
 import { keepOwned } from '../team.emptied.ts'
+import type { AlsoOwned } from '../team.end.ts'
 import { isArray, isObject, type JsonObject } from './attribute.ts'
 import { finished, MEMBERS_MAX, readResource } from './clean.ts'
 import { isEqual } from './equal.ts'
@@ -12,11 +19,12 @@ import * as rows from './group.store.ts'
 import { applySteps, readPatch, type Step } from './patch.ts'
 import type { ScimClient } from './provider.ts'
 import { groupCollection } from './search.store.ts'
+import { settleMakers } from './settle.ts'
 import { GROUP } from './types.ts'
 import { sourceOf } from './user.record.ts'
 import { identitiesOfUsers } from './user.store.ts'
 import { groupKeys, textOf } from './view.ts'
-import { settleHands } from './way.ts'
+import { settleHands, watchTeam } from './way.ts'
 import { checkVersion, writing } from './writing.ts'
 
 /** Most members of one group. */
@@ -101,9 +109,11 @@ async function changeGroup(
     client.may.check({ type: 'team', id })
     const resource = change(before)
     const name = textOf(resource, 'displayName') ?? ''
-    if (name !== textOf(before.resource, 'displayName')) await putTeam(tx, ctx, { id, name: name.normalize('NFC').trim() })
     const apply = () => applyChanges(tx, ctx, client, before, changes)
-    const count = changes.every(({ op }) => op === 'add') ? await apply() : await keepOwned(tx, ctx, [id], apply)
+    // Before the name, which takes the record's lock: policies come first.
+    const take = () => watchTeam(tx, ctx, client, { id, name }, () => keepOwned(tx, ctx, [id], apply))
+    const count = await (changes.every(({ op }) => op === 'add') ? apply() : take())
+    if (name !== textOf(before.resource, 'displayName')) await putTeam(tx, ctx, { id, name: name.normalize('NFC').trim() })
     if (!count.changed && isEqual(resource, before.resource)) return before
     const after = { ...before, resource, version: before.version + 1, member_count: count.members, changed_at: ctx.clock.now() }
     await rows.updateGroup(tx, after, groupKeys(resource))
@@ -111,8 +121,17 @@ async function changeGroup(
   })
 }
 
-/** DELETE: the group and its team are gone; the people stay. */
-export async function deleteGroup(store: Store, ctx: Ctx, client: ScimClient, id: string, ifMatch: string | null): Promise<void> {
+/** Which version is deleted, and what else may hold on to the team. */
+export interface GroupEnd {
+  readonly ifMatch: string | null
+  readonly alsoOwned: AlsoOwned
+}
+
+/**
+ * DELETE: the group and its team are gone; the people stay. A team that a rule asks, that holds a role or that a policy names is emptied
+ * and kept instead (`keepTeam`): for the directory it is gone.
+ */
+export async function deleteGroup(store: Store, ctx: Ctx, client: ScimClient, id: string, { ifMatch, alsoOwned }: GroupEnd): Promise<void> {
   if (!isId(id)) throw notHere()
   await writing(store, async (tx) => {
     const before = await rows.lockGroup(tx, client.providerId, id)
@@ -121,8 +140,27 @@ export async function deleteGroup(store: Store, ctx: Ctx, client: ScimClient, id
     client.may.check({ type: 'team', id })
     await rows.dropEverywhere(tx, id, await rows.lockGroupsOf(tx, id), ctx.clock.now())
     await rows.dropGroup(tx, id)
-    await removeTeam(tx, ctx, id)
+    // The order of everybody who takes these: nothing comes to depend on the team meanwhile.
+    await lockPolicies(tx)
+    await lockRecord(tx, 'alone')
+    const because = [...(await dependingOn(tx, id)), ...(await alsoOwned(tx, id))]
+    const powerful = because.length > 0 || (await rolesAround(tx, id)).roles.length > 0
+    const name = textOf(before.resource, 'displayName') ?? ''
+    await watchTeam(tx, ctx, client, { id, name }, () =>
+      because.length === 0 ? removeTeam(tx, ctx, id) : keepTeam(tx, ctx, id, client.provider, because),
+    )
+    if (powerful) await settleMakers(tx)
   })
+}
+
+/** What would go wrong without the team, in words. What it owns is none of it: that is handed over. */
+async function dependingOn(tx: Tx, team: string): Promise<string[]> {
+  const [rules, roles, set] = [await rulesAsking(tx, team), await rolesBoundTo(tx, 'team', team), await setInForce(tx)]
+  return [
+    ...(rules.length > 0 ? [`it approves ${rules.join(', ')}`] : []),
+    ...(roles.length > 0 ? [`it holds roles: ${[...roles].sort().join(', ')}`] : []),
+    ...(set !== null && teamsNamed(set.policies).has(team) ? ['policies name it'] : []),
+  ]
 }
 
 /** Members apart from the rest: they have rows of their own. Null: none were given. */

@@ -33,9 +33,10 @@ export async function mayOffboard(tx: Tx, ctx: Ctx, user: DueRow, reason: string
   const asked = offboardAsked(await identityNamed(tx, user.identity_id), reason)
   try {
     const approval = await approvalOrAsk(tx, ctx, providerAsks(user), asked)
-    if (before !== null && before !== approval) await withdrawForGood(tx, ctx, before, 'It is another matter by now.')
+    if (before !== null && before !== approval?.id) await withdrawForGood(tx, ctx, before, 'It is another matter by now.')
     if (approval === null) return 'go'
-    await rows.putWait(tx, user.id, approval, 'others must approve it', ctx.clock.now())
+    const why = approval.lack === null ? 'others must approve it' : `others must approve it, and nobody could: ${approval.lack}`
+    await rows.putWait(tx, user.id, approval.id, why, ctx.clock.now())
   } catch (error) {
     // Too few people in the team, or a rule that cannot be read: somebody must mend that, and others must not wait for it.
     if (!isCode(error, 'bad_input') && !isCode(error, 'unavailable')) throw error

@@ -19,15 +19,44 @@ import * as rows from './way.store.ts'
  */
 export async function watchWay<T>(tx: Tx, ctx: Ctx, client: ScimClient, identity: string, stop: () => Promise<T>): Promise<T> {
   if (!(await holdsRoles(tx, identity))) return stop()
+  return watched(tx, ctx, client, stop, async (lost) => {
+    const name = await rows.putWayLost(tx, { identity, ...lost })
+    return { id: identity, name, links: { identity } }
+  })
+}
+
+/** As `watchWay`, of a `change` that takes people out of a team, or the team away. */
+export async function watchTeam<T>(tx: Tx, ctx: Ctx, client: ScimClient, team: NamedTeam, change: () => Promise<T>): Promise<T> {
+  if ((await rolesAround(tx, team.id)).roles.length === 0) return change()
+  return watched(tx, ctx, client, change, async (lost) => {
+    await rows.putTeamLost(tx, { team: team.id, name: team.name, ...lost })
+    return { ...team, links: { team: team.id } }
+  })
+}
+
+interface NamedTeam {
+  readonly id: string
+  readonly name: string
+}
+
+type Taken = NamedTeam & { readonly links: Readonly<Record<string, string>> }
+
+async function watched<T>(
+  tx: Tx,
+  ctx: Ctx,
+  { provider }: ScimClient,
+  change: () => Promise<T>,
+  put: (lost: { readonly provider: string; readonly since: Date }) => Promise<Taken>,
+): Promise<T> {
   await lockPolicies(tx)
   const set = await setInForce(tx)
   const before = set !== null && (await isChangeable(tx, ctx, set))
-  const done = await stop()
+  if (before) await rows.forgetTeamsLost(tx)
+  const done = await change()
   if (set === null || !before || (await isChangeable(tx, ctx, set))) return done
-  const { provider } = client
-  const name = await rows.putWayLost(tx, { identity, provider, since: ctx.clock.now() })
-  await append(tx, ctx, [{ log: 'identity', type: 'identity.way_lost', subject: name, links: { identity }, data: { provider } }])
-  await queueEscalation(tx, [{ kind: 'team', id: SECURITY_CONTACT }], { event: 'way_lost', id: identity, subject: name, system: provider })
+  const { id, name, links } = await put({ provider, since: ctx.clock.now() })
+  await append(tx, ctx, [{ log: 'identity', type: 'identity.way_lost', subject: name, links, data: { provider } }])
+  await queueEscalation(tx, [{ kind: 'team', id: SECURITY_CONTACT }], { event: 'way_lost', id, subject: name, system: provider })
   return done
 }
 

@@ -2,6 +2,11 @@ import { z } from 'zod'
 import type { LoginProvider } from '../../../identity/login/index.ts'
 
 export const Worth = z.record(z.string().min(1).max(200), z.union([z.literal(1), z.literal(2), z.literal(3)]))
+/** What becomes of passkeys that were enrolled in logins by a link that goes. */
+export const Passkeys = z
+  .enum(['remove', 'keep'])
+  .optional()
+  .describe('Of passkeys that were enrolled in logins by the link that goes; refused without it where there are any.')
 export const Auth = z.enum(['none', 'client_secret_basic', 'client_secret_post', 'private_key_jwt'])
 
 export const Provider = z

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { removeLoginProvider } from '../../../identity/login/index.ts'
 import { route } from '../../route.ts'
-import { Name } from '../../views.ts'
+import { Name, Reason } from '../../views.ts'
 
 export const removeLoginProviderRoute = route({
   method: 'POST',
@@ -9,11 +9,17 @@ export const removeLoginProviderRoute = route({
   summary: 'Takes a provider away and ends every session that began with it.',
   action: 'login:configure',
   params: z.strictObject({ name: Name }),
-  answers: { 200: { what: 'Nobody logs in by it any more', schema: z.object({ provider: z.string(), sessionsEnded: z.int() }) } },
-  problems: ['not_found'],
+  body: z.strictObject({ reason: Reason }),
+  answers: {
+    200: {
+      what: 'Nobody logs in by it any more',
+      schema: z.object({ provider: z.string(), sessionsEnded: z.int(), passkeysLeft: z.int() }),
+    },
+  },
+  problems: ['not_found', 'wrong_state', 'approval_required'],
   startsWork: true,
-  handle: async ({ parts, ctx, may, params }) => ({
-    status: 200,
-    body: { provider: params.name, sessionsEnded: await removeLoginProvider(parts, ctx, may, params.name) },
-  }),
+  handle: async ({ parts, ctx, may, principal, params, body }) => {
+    const done = await removeLoginProvider(parts, ctx, may, principal, { name: params.name, reason: body.reason })
+    return { status: 200, body: { provider: params.name, ...done } }
+  },
 })

@@ -1,3 +1,4 @@
+import { ownedByTeam } from '../../../credential/index.ts'
 import { deleteGroup } from '../../../identity/scim/index.ts'
 import { scimRoute } from '../../scim.ts'
 
@@ -6,7 +7,7 @@ export const deleteGroupRoute = scimRoute({
   path: '/Groups/:id',
   statuses: [204],
   handle: async ({ parts, ctx, client, id, ifMatch }) => {
-    await deleteGroup(parts.store, ctx, client, id, ifMatch)
+    await deleteGroup(parts.store, ctx, client, id, { ifMatch, alsoOwned: ownedByTeam })
     return { status: 204 }
   },
 })
