@@ -7,7 +7,7 @@ import { WORDED, wordsOf } from '../src/evidence/report.words.ts'
 import { textFiles, textOf } from './source.ts'
 
 /** What stands before the dot of dotted texts that are no event types: fields of files and of SCIM, columns in SQL, and files. */
-const OTHERS = /^(address|admin|emails|file|limits|members|package|rekey|[a-z])\.|^root\.(account|secret)\b/
+const OTHERS = /^(address|admin|emails|file|limits|members|package|rekey|tsconfig|[a-z])\.|^root\.(account|secret)\b/
 const LITERAL = /'([a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)+)'/g
 /** A type put together at run time. Whoever writes another one adds here what it can become. */
 const TEMPLATE = /(?:\btype\b(?::| =)|\bnote\()\s*`([^`]*\$\{[^`]*)`/g

@@ -35,8 +35,8 @@ const STARTABLE = `
     left join rotation r on r.credential_id = c.id and r.ended_at is null`
 
 /**
- * Credentials, locked, so that two requests cannot both find one free. In two statements: one that waits for a lock goes on with what it saw
- * of other tables before, and would not see the rotation that the other request began.
+ * Credentials, locked, so that two requests cannot both find one free. In two statements: one that waits for a lock goes on with what it
+ * saw of other tables before, and would not see the rotation that the other request began.
  */
 async function lockStartable(
   tx: Tx,
