@@ -69,7 +69,7 @@ export async function removeTeam(tx: Tx, ctx: Ctx, id: string, reason?: string):
   ])
 }
 
-/** Does `leave`, after which nobody is in it and it is in no team. What it owned, and teams around it that empty with it, is handed over. */
+/** Does `leave`, after which nobody is in it and it is in no team: what it owned, or teams that empty with it, is handed over. */
 async function emptied(tx: Tx, ctx: Ctx, team: Team, leave: () => Promise<unknown>): Promise<void> {
   await rememberOwners(tx, ctx, await ownersOf(tx, { crews: [team.id] }))
   await handOverTeam(tx, ctx, team)
