@@ -85,7 +85,7 @@ describe('fsck', () => {
     await write(rotationEvents(0))
     await drain(store)
     const forged = { origin: originOf(signer.name, 'credential'), size: 9, root: Buffer.alloc(32), at: '2026-01-02T03:04:05.678Z' }
-    await tamper('update evidence_checkpoint set note = $1', [signCheckpoint(forged, signer)])
+    await tamper('update evidence_checkpoint set note = $1, at = $2', [signCheckpoint(forged, signer), forged.at])
     expect(await fsck(store, ctx, key)).toEqual([{ where: 'credential checkpoint of 9', what: expect.stringContaining('signed root') }])
   })
 
