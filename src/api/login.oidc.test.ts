@@ -319,7 +319,7 @@ test('a person is linked once by a verified address that a directory knows, wher
     )
     expect(count).toBe(1)
     const removed = await server.post('/v1/login/providers/linking/remove', { reason: 'tests' })
-    expect(removed.body).toEqual({ provider: 'linking', sessionsEnded: 1 })
+    expect(removed.body).toEqual({ provider: 'linking', sessionsEnded: 1, passkeysLeft: 0 })
   } finally {
     await linking.stop()
   }
