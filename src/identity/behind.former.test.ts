@@ -156,7 +156,7 @@ test('whatever ends that somebody answers for a program, they are remembered in 
   expect([await behind(crew), await behind(outer)]).toEqual([[ada, bob].sort(), [ada, bob].sort()])
   await tx((tx) => offboardIdentity(tx, ctx, ada, 'gone'))
   expect(await behind(own)).toEqual(expect.arrayContaining([ada]))
-  // A team that was in it is taken away, with who was in that. What the other owned goes on to the security contact, and to nobody who comes.
+  // A team that was in it is taken away, with who was in that. What the other owned is with the security contact then.
   await db.store.query('delete from former_owner')
   await tx((tx) => removeTeam(tx, ctx, one))
   await tx((tx) => addTeamMembers(tx, ctx, around, { identities: [eve] }))
