@@ -104,6 +104,30 @@ async function asDave(provider = 'hr'): Promise<{ patch(user: string, ...operati
 }
 const giveAddress = (name: string) => ({ op: 'replace', path: 'emails', value: mail(name).emails })
 
+// First: later on somebody is here who may approve policies.
+test('nobody whom a policy names is linked by an address, however it writes the name; nor anybody while one may mean anybody', async () => {
+  const inForce = async (files: readonly object[]) => {
+    const set = done(await server.post('/v1/policies', { files, reason: 'tests' }))
+    done(await server.post(`/v1/policies/${set.id}/bypass`, { reason: 'nobody is here to approve', digest: set.digest }))
+  }
+  const about = (condition: string) =>
+    inForce([{ name: 'own.cedar', text: `permit (principal, action == Action::"usable:read", resource) when { ${condition} };` }])
+  await hr.user('kate', mail('kate'))
+  const id = await idOf('kate')
+  const escaped = `"\\u{${id.charCodeAt(0).toString(16)}}${id.slice(1)}"`
+  const like = `principal.identity like "${id.slice(0, 4)}*"`
+  for (const condition of [
+    `principal == Person::${escaped}`,
+    ...[`principal.identity == ${escaped}`, like].map((it) => `principal has identity && ${it}`),
+  ]) {
+    await about(condition)
+    await refused('kate')
+  }
+  await about('principal == Person::"somebody else"')
+  await loggedIn('kate')
+  await inForce([{ name: 'own.cedar', text: '// nothing\n' }])
+})
+
 test('who may issue the token of a directory does not log in as somebody to whom they gave an address of their own', async () => {
   const alice = await hr.user('alice', mail('alice'))
   await bind('credential-admin', await idOf('alice'))
@@ -154,29 +178,6 @@ test('nobody who holds something by hand is linked by an address, by whatever id
     await loggedIn(name)
   }
   expect(carl).not.toBe(other)
-})
-
-test('nobody whom a policy names is linked by an address, however it writes the name; nor anybody while one may mean anybody', async () => {
-  const inForce = async (files: readonly object[]) => {
-    const set = done(await server.post('/v1/policies', { files, reason: 'tests' }))
-    done(await server.post(`/v1/policies/${set.id}/bypass`, { reason: 'nobody is here to approve', digest: set.digest }))
-  }
-  const about = (condition: string) =>
-    inForce([{ name: 'own.cedar', text: `permit (principal, action == Action::"usable:read", resource) when { ${condition} };` }])
-  await hr.user('kate', mail('kate'))
-  const id = await idOf('kate')
-  const escaped = `"\\u{${id.charCodeAt(0).toString(16)}}${id.slice(1)}"`
-  const like = `principal.identity like "${id.slice(0, 4)}*"`
-  for (const condition of [
-    `principal == Person::${escaped}`,
-    ...[`principal.identity == ${escaped}`, like].map((it) => `principal has identity && ${it}`),
-  ]) {
-    await about(condition)
-    await refused('kate')
-  }
-  await about('principal == Person::"somebody else"')
-  await loggedIn('kate')
-  await inForce([{ name: 'own.cedar', text: '// nothing\n' }])
 })
 
 test('one person does not meet a rule of two by a directory token and two accounts', async () => {
